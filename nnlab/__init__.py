@@ -1,0 +1,86 @@
+"""nnlab: IPython magics and widgets over one PyTorch training core.
+
+>>> import nnlab
+>>> nnlab.fit.__module__
+'nnlab.core.fit'
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnlab.core.data.prepare import Prepared as Prepared
+    from nnlab.core.data.prepare import prepare as prepare
+    from nnlab.core.errors import DataError as DataError
+    from nnlab.core.errors import NNLabError as NNLabError
+    from nnlab.core.errors import RunError as RunError
+    from nnlab.core.errors import SpecError as SpecError
+    from nnlab.core.errors import StoreError as StoreError
+    from nnlab.core.fit import fit as fit
+    from nnlab.core.registry import Part as Part
+    from nnlab.core.run import Run as Run
+    from nnlab.core.spec import PrepareSpec as PrepareSpec
+    from nnlab.core.spec import TrainSpec as TrainSpec
+    from nnlab.core.spec import TuneSpec as TuneSpec
+    from nnlab.core.store.runs import Store as Store
+    from nnlab.core.tune.search import tune as tune
+    from nnlab.core.tune.study import Study as Study
+
+__version__ = "0.1.0"
+
+_HOMES = {  # public name: the module that defines it; imported at first use, so that `import nnlab` costs nothing
+    "prepare": "nnlab.core.data.prepare",
+    "Prepared": "nnlab.core.data.prepare",
+    "fit": "nnlab.core.fit",
+    "tune": "nnlab.core.tune.search",
+    "Run": "nnlab.core.run",
+    "Study": "nnlab.core.tune.study",
+    "Store": "nnlab.core.store.runs",
+    "Part": "nnlab.core.registry",
+    "PrepareSpec": "nnlab.core.spec",
+    "TrainSpec": "nnlab.core.spec",
+    "TuneSpec": "nnlab.core.spec",
+    "NNLabError": "nnlab.core.errors",
+    "SpecError": "nnlab.core.errors",
+    "DataError": "nnlab.core.errors",
+    "RunError": "nnlab.core.errors",
+    "StoreError": "nnlab.core.errors",
+}
+__all__ = ["__version__", "load", "load_ipython_extension", "unload_ipython_extension", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nnlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load(word: str = "last", model: Any = None) -> "Run":
+    """The run that word means (last, an id, a name), with its pipeline; model: the network, if it was your own."""
+    from nnlab.core.store.runs import Store
+
+    return Store().load(word, model)
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """What %load_ext nnlab calls."""
+    from nnlab.magics import register
+
+    register(ip, live_view=_live_view)
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    """What %unload_ext nnlab calls."""
+    from nnlab.magics import unregister
+
+    unregister(ip)
+
+
+def _live_view(controls: Any, kind: Any) -> Any:
+    from nnlab.widgets.live import LiveView
+
+    return LiveView(controls, kind)

@@ -1,0 +1,77 @@
+"""How a watcher changes a run: values written from any thread, read by the loop between steps."""
+
+import contextlib
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from nnlab.core.errors import SpecError
+from nnlab.core.events import Reason
+
+LIVE = ("lr", "weight_decay", "dropout")  # what a learner can change while it trains
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new value for a hyperparameter of the running run."""
+
+    name: str
+    value: float
+
+
+class Controls:
+    """The one way into a running run. Methods only write; the loop reads at the next step."""
+
+    def __init__(self) -> None:
+        self._changes: deque[Change] = deque()
+        self.stop_reason: Reason | None = None
+        self.paused = False
+
+    def set(self, name: str, value: float) -> None:
+        """Change lr, weight_decay or dropout from the next step on."""
+        if name not in LIVE:
+            raise SpecError(f"{name!r} cannot be changed while a run lives; these can: {', '.join(LIVE)}")
+        self._changes.append(Change(name, value))
+
+    def stop(self, reason: Reason = "stopped") -> None:
+        """End the run after this step with its best weights; the first reason stays."""
+        self.stop_reason = self.stop_reason or reason
+        self.paused = False
+
+    def pause(self, paused: bool = True) -> None:
+        """Hold the run between two steps, or let it go on."""
+        self.paused = paused
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the loop has something to obey."""
+        return bool(self._changes) or self.paused or self.stop_reason is not None
+
+    def take_changes(self) -> list[Change]:
+        """The changes since the last call, in order."""
+        taken = []
+        while self._changes:
+            taken.append(self._changes.popleft())
+        return taken
+
+
+@contextlib.contextmanager
+def interruptible(controls: Controls) -> Iterator[None]:
+    """SIGINT ends the run at the next step, a second one raises KeyboardInterrupt. The old handler comes back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if controls.stop_reason:
+            raise KeyboardInterrupt
+        controls.stop("interrupted")
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,264 @@
+"""One representation for a column of any source: numbers, codes of text levels, or dates; and the ways between them."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nnlab.core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "#n/a", "<na>", "nat"})
+MISSING_NUMBER = MISSING | {"none", "-", "--", "."}  # words that may be a level of a category, but never a number
+LARGEST = float(np.finfo(np.float32).max)
+SHOWN = 5
+
+DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+DATE_FORMATS = ("ISO8601", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in DAYS))
+COMPACT_DATES = ("%Y%m%d", "%Y")  # only where the user says that the column is a date
+DATE_LIKE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})([ T]\d{1,2}:\d{2}.*)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column as read. data: numbers (NaN missing), int codes into levels (-1 missing) or datetime64[us] (NaT missing)."""
+
+    name: str
+    kind: Literal["number", "bool", "text", "date"]
+    data: np.ndarray
+    levels: np.ndarray  # of str, for bool and text; bool has False before True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the numbers are of an integer type."""
+        return self.kind == "number" and self.data.dtype.kind in "iu"
+
+    def missing(self) -> np.ndarray:
+        """A flag for each row."""
+        if self.kind == "number":
+            return np.isnan(self.data) if self.data.dtype.kind == "f" else np.zeros(len(self.data), bool)
+        return np.isnat(self.data) if self.kind == "date" else self.data < 0
+
+
+NO_LEVELS = np.empty(0, object)
+
+
+def column_of(name: str, series: "pd.Series") -> Column:
+    """The column of a pandas Series of any type, numbers without a copy where that is possible."""
+    import pandas as pd
+    from pandas.api import types
+
+    dtype = series.dtype
+    if types.is_bool_dtype(dtype):
+        return _bool_column(name, series)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _levels_column(name, series.cat.codes.to_numpy(), series.cat.categories.to_series())
+    if types.is_complex_dtype(dtype):
+        raise DataError(f"column {name!r} holds complex numbers; give their real and imaginary part as two columns")
+    if types.is_numeric_dtype(dtype):
+        return Column(name, "number", _numbers(series), NO_LEVELS)
+    if _is_date(dtype):
+        return Column(name, "date", _dates(series), NO_LEVELS)
+    if types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration"):
+        seconds = series.astype("timedelta64[ns]").dt.total_seconds()
+        return Column(name, "number", seconds.to_numpy(np.float64), NO_LEVELS)
+    if dtype == object:
+        return _object_column(name, series)
+    codes, levels = series.factorize()
+    return _levels_column(name, codes, pd.Series(levels))
+
+
+def _numbers(series: "pd.Series") -> np.ndarray:
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
+        return series.to_numpy()
+    if series.dtype.kind in "iu" and not series.hasnans:
+        return series.to_numpy(np.int64)
+    return series.to_numpy(np.float64, na_value=np.nan)
+
+
+def _is_date(dtype: Any) -> bool:
+    import pandas as pd
+    from pandas.api import types
+
+    named = str(dtype).startswith(("timestamp", "date32", "date64"))
+    return types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype) or named
+
+
+def _dates(series: "pd.Series") -> np.ndarray:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.PeriodDtype):
+        series = series.dt.to_timestamp()
+    elif not isinstance(series.dtype, np.dtype | pd.DatetimeTZDtype):
+        series = pd.to_datetime(series.astype(object), utc=True)
+    if getattr(series.dt, "tz", None) is not None:
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    return series.to_numpy().astype("datetime64[us]")
+
+
+def _bool_column(name: str, series: "pd.Series") -> Column:
+    codes = series.astype("boolean").astype("Int8").fillna(-1).to_numpy(np.int8)
+    return Column(name, "bool", codes, np.array(["False", "True"], object))
+
+
+def _object_column(name: str, series: "pd.Series") -> Column:
+    """A column of Python objects, by what they are; a mixture becomes text."""
+    import pandas as pd
+    from pandas.api import types
+
+    found = types.infer_dtype(series, skipna=True)
+    if found in ("integer", "floating", "mixed-integer-float", "decimal"):
+        return Column(name, "number", _object_numbers(name, series, found == "integer"), NO_LEVELS)
+    if found == "boolean":
+        return _bool_column(name, series)
+    if found in ("datetime64", "datetime", "date"):
+        return Column(name, "date", _dates(pd.to_datetime(series, utc=True)), NO_LEVELS)
+    if found == "complex":
+        raise DataError(f"column {name!r} holds complex numbers; give their real and imaginary part as two columns")
+    if found != "string":
+        series = series.map(str, na_action="ignore")
+    codes, levels = series.factorize()
+    return _levels_column(name, codes, pd.Series(levels, dtype=object))
+
+
+def _object_numbers(name: str, series: "pd.Series", whole: bool) -> np.ndarray:
+    gaps = series.isna().to_numpy()
+    try:
+        if whole and not gaps.any():
+            return series.to_numpy(np.int64)
+    except OverflowError:
+        pass
+    try:
+        return series.where(~gaps, np.nan).to_numpy(np.float64)
+    except OverflowError:
+        raise DataError(f"column {name!r} holds numbers that are too large; {option('drop', name)}") from None
+
+
+def _levels_column(name: str, codes: np.ndarray, levels: "pd.Series") -> Column:
+    """Codes and levels with blanks stripped, missing words taken out and equal levels made one."""
+    import pandas as pd
+
+    if not len(levels):
+        return Column(name, "number", np.full(len(codes), np.nan), NO_LEVELS)
+    if pd.api.types.is_numeric_dtype(levels.dtype):
+        levels = pd.Series([number_text(v) for v in levels.to_numpy()], dtype=object)
+    text = levels.astype(str).str.strip()
+    text = text.mask(text.str.lower().isin(MISSING))
+    again, kept = text.factorize()
+    table = np.append(again, -1).astype(np.int32)  # code -1 reads the last entry
+    return Column(name, "text", table[codes], np.asarray(kept, dtype=object))
+
+
+def number_text(value: Any) -> str:
+    """A number as a level: 3 and 3.0 are both '3'."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def as_text(column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (-1 missing) and their levels of any column."""
+    import pandas as pd
+
+    if column.kind in ("text", "bool"):
+        return column.data, column.levels
+    codes, found = pd.factorize(column.data)
+    write = number_text if column.kind == "number" else str
+    return codes, np.array([write(value) for value in found], dtype=object)
+
+
+def parse_numbers(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each level (NaN: none) and a flag for each that is neither a number nor a word for missing."""
+    import pandas as pd
+
+    text = pd.Series(levels, dtype=object)
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    return numbers, np.isnan(numbers) & ~text.str.lower().isin(MISSING_NUMBER).to_numpy(bool)
+
+
+def as_number(column: Column) -> Column:
+    """The column as numbers; DataError for cells that are none, for dates, and for infinite or too large numbers."""
+    if column.kind == "date":
+        raise DataError(
+            f"column {column.name!r} holds dates, not numbers; {option('date', column.name)} reads it as dates"
+        )
+    if column.kind == "bool":
+        numbers = np.array([0.0, 1.0, np.nan])[column.data]
+        return Column(column.name, "number", numbers, NO_LEVELS)
+    if column.kind == "text":
+        column = _parsed(column)
+    low, high = np.fmin.reduce(column.data, initial=0), np.fmax.reduce(column.data, initial=0)
+    if low < -LARGEST or high > LARGEST:
+        bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
+        raise DataError(
+            f"column {column.name!r} holds {len(bad)} infinite or too large numbers (row {shown(bad)}); "
+            f"replace them, e.g. by NaN, or {option('drop', column.name)}"
+        )
+    return column
+
+
+def _parsed(column: Column) -> Column:
+    numbers, junk = parse_numbers(column.levels)
+    bad = np.flatnonzero(np.append(junk, False)[column.data])
+    if len(bad):
+        first = shown(dict.fromkeys(column.levels[column.data[bad]]))
+        raise DataError(
+            f"column {column.name!r} has {len(bad)} cells of {len(column.data)} that are no numbers: {first}; "
+            f"mend them, or {option('categorical', column.name)} or {option('drop', column.name)}"
+        )
+    return Column(column.name, "number", np.append(numbers, np.nan)[column.data], NO_LEVELS)
+
+
+def date_format(levels: np.ndarray, forced: bool = False) -> str | None:
+    """The first known format that all levels have; forced: also 20240131 and 2024."""
+    if not forced and not all(DATE_LIKE.fullmatch(level) for level in levels[:50]):
+        return None
+    for written in DATE_FORMATS + COMPACT_DATES if forced else DATE_FORMATS:
+        if not np.isnat(parse_dates(levels[:50], written)).any() and not np.isnat(parse_dates(levels, written)).any():
+            return written
+    return None
+
+
+def parse_dates(levels: np.ndarray, written: str) -> np.ndarray:
+    """Levels as datetime64[us] in UTC, NaT where a level does not have the format."""
+    import pandas as pd
+
+    found = pd.to_datetime(pd.Series(levels, dtype=object), format=written, errors="coerce", utc=True)
+    return found.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
+def as_date(column: Column, written: str | None = None) -> Column:
+    """The column as dates in the format that the training rows had; DataError for cells that are none."""
+    if column.kind == "date":
+        return column
+    codes, levels = as_text(column)
+    written = written or date_format(levels, forced=True) or "ISO8601"
+    dates = parse_dates(levels, written)
+    bad = np.flatnonzero(np.append(np.isnat(dates), False)[codes])
+    if len(bad):
+        raise DataError(
+            f"column {column.name!r} has {len(bad)} cells of {len(codes)} that are no dates like the others: "
+            f"{shown(dict.fromkeys(levels[codes[bad]]))}; mend them, or {option('categorical', column.name)} "
+            f"or {option('drop', column.name)}"
+        )
+    return Column(column.name, "date", np.append(dates, np.datetime64("NaT", "us"))[codes], NO_LEVELS)
+
+
+def ambiguous(levels: np.ndarray, written: str) -> bool:
+    """Whether the dates could also be read with day and month the other way round."""
+    other = written.translate(str.maketrans("dm", "md"))
+    return other != written and other in DATE_FORMATS and not np.isnat(parse_dates(levels, other)).any()
+
+
+def option(word: str, name: str) -> str:
+    """The option that names a column, as it is typed: --drop "my column"."""
+    plain = re.fullmatch(r"[\w.]+", name)
+    return f"--{word} {name}" if plain else f'--{word} "{name}"'
+
+
+def shown(items: Any) -> str:
+    """The first few items in words, shortened."""
+    items = list(items)
+    words = [repr(i if len(i) <= 40 else i[:39] + "…") if isinstance(i, str) else str(i) for i in items[:SHOWN]]
+    return ", ".join(words) + (", …" if len(items) > SHOWN else "")

@@ -1,0 +1,159 @@
+"""What the user has, as named pandas Series: frames, tables, dicts, arrays and files. Nothing is copied or changed."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.core.data.files import read_file
+from nnlab.core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TARGET = "target"  # the name of y in a pair of arrays
+KINDS = "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a CSV or Parquet path, or a pair (X, y)"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns by name. name: what it is called in texts; target: the name of y where a pair was given."""
+
+    name: str
+    columns: dict[str, "pd.Series"]
+    rows: int
+    target: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read(frame: Any) -> Table:
+    """The table of anything that can be prepared or predicted; DataError where it cannot be read."""
+    if isinstance(frame, Table):
+        return frame
+    if isinstance(frame, str | Path):
+        content, warnings = read_file(Path(frame))
+        return _table(str(frame), _to_pandas(content), warnings=warnings)
+    if isinstance(frame, tuple) and len(frame) == 2:
+        return _read_pair(*frame)
+    pandas = _to_pandas(frame)
+    return _table(type(frame).__name__, pandas)
+
+
+def _table(name: str, frame: "pd.DataFrame", target: str | None = None, warnings: tuple[str, ...] = ()) -> Table:
+    names = [str(column) for column in frame.columns]
+    twice = [column for column, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(f"{name} has several columns of the same name: {', '.join(map(repr, twice[:5]))}; rename them")
+    columns = {column: frame.iloc[:, i] for i, column in enumerate(names)}
+    return Table(name, columns, len(frame), target, warnings)
+
+
+def _to_pandas(frame: Any) -> "pd.DataFrame":
+    """Any frame as a pandas one that shares its memory where it can."""
+    import pandas as pd
+
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    if isinstance(frame, pd.Series):
+        return frame.to_frame(frame.name if frame.name is not None else "x0")
+    if isinstance(frame, dict):
+        return _from_dict(frame)
+    if isinstance(frame, np.ndarray):
+        return _from_array(frame)
+    kind = f"{type(frame).__module__}.{type(frame).__name__}"
+    if kind.startswith("polars."):
+        return _from_polars(frame)
+    if kind.startswith("pyarrow."):
+        return _from_arrow(frame)
+    raise DataError(f"a {type(frame).__name__} cannot be read as a table; give {KINDS}")
+
+
+def _from_dict(columns: dict[Any, Any]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(columns)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the dict is no table: {error}; each value must be a column, all of one length") from None
+
+
+def _from_array(array: np.ndarray) -> "pd.DataFrame":
+    import pandas as pd
+
+    if array.dtype.names:
+        return pd.DataFrame({name: array[name] for name in array.dtype.names})
+    if array.ndim not in (1, 2):
+        raise DataError(f"an array of shape {array.shape} is no table; expected rows x columns")
+    if array.ndim == 1:
+        array = array[:, None]
+    return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+
+
+def _from_polars(frame: Any) -> "pd.DataFrame":
+    import pandas as pd
+
+    if hasattr(frame, "collect"):
+        frame = frame.collect()
+    if not hasattr(frame, "get_columns"):
+        frame = frame.to_frame()
+    try:
+        return _from_arrow(frame.to_arrow())
+    except ImportError:
+        return pd.DataFrame({column.name: column.to_list() for column in frame.get_columns()})
+
+
+def _from_arrow(table: Any) -> "pd.DataFrame":
+    import pandas as pd
+
+    names = [str(name) for name in table.column_names]
+    columns = [_arrow_series(table.column(i), pd) for i in range(len(names))]
+    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=range(table.num_rows))
+    frame.columns = pd.Index(names)
+    return frame
+
+
+def _arrow_series(column: Any, pd: Any) -> "pd.Series":
+    if str(column.type).startswith("dictionary"):
+        column = column.cast(column.type.value_type)
+    return column.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _read_pair(x: Any, y: Any) -> Table:
+    """A pair (X, y): y becomes the last column, named as the series it is or 'target'."""
+    import pandas as pd
+
+    frame = _to_pandas(x if hasattr(x, "columns") or isinstance(x, dict) else _array(x, "X"))
+    name = str(getattr(y, "name", None) or TARGET)
+    values = _aligned(frame, y) if isinstance(y, pd.Series | pd.DataFrame) else _array(y, "y")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(f"y has the shape {values.shape}; expected one value a row")
+    if len(values) != len(frame):
+        raise DataError(f"X has {len(frame)} rows and y has {len(values)}; both must have the same")
+    if name in map(str, frame.columns):
+        raise DataError(f"target {name!r} is among the features X; leave it out of X or rename it")
+    target = pd.Series(values, index=frame.index, name=name)
+    return _table("(X, y)", pd.concat([frame, target], axis=1), name)
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    if hasattr(values, "toarray"):
+        raise DataError(f"{what} is a sparse {type(values).__name__}; give {what}.toarray()")
+    if hasattr(values, "to_numpy"):
+        return np.asarray(values.to_numpy())
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{what} cannot be read as an array: {error}") from None
+
+
+def _aligned(frame: "pd.DataFrame", y: Any) -> np.ndarray:
+    """y in the order of the frame's labels; DataError where labels do not pair."""
+    if len(y) == len(frame) and not frame.index.equals(y.index):
+        if not (frame.index.is_unique and y.index.is_unique and frame.index.isin(y.index).all()):
+            raise DataError("X and y have different row labels; give both the same index, or y.to_numpy()")
+        y = y.loc[frame.index]
+    return np.asarray(y.to_numpy())

@@ -1,0 +1,160 @@
+"""What a column is, by its training rows: numeric, binary, categorical, date, or one that is set aside (id, constant, text)."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nnlab.core.data.columns import Column, ambiguous, as_date, as_number, as_text, date_format, parse_numbers
+from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.spec import PrepareSpec
+
+Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
+SET_ASIDE: tuple[Role, ...] = ("id", "constant", "text")
+
+ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|nr|no)$|[a-z](Id|ID)$", re.ASCII)
+ID_NUMBERS = "every row has its own number"
+FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
+NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
+FEW_LEVELS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Typed:
+    """A column, its role, why it has it, and its values in the form of the role (None if it is left out)."""
+
+    name: str
+    role: Role
+    why: str
+    column: Column | None
+    missing: int
+    as_category: bool = False
+    date_format: str | None = None
+
+
+def type_column(column: Column, train: np.ndarray, spec: PrepareSpec) -> Typed:
+    """The column with its role, overrides of the spec first; only training rows decide."""
+    missing = int(column.missing().sum())
+    if column.name in spec.drop:
+        return Typed(column.name, "dropped", "dropped", None, missing)
+    if column.name in spec.numeric:
+        return Typed(column.name, "numeric", "", as_number(column), missing)
+    if column.name in spec.categorical:
+        return _category(column, missing, train)
+    if column.name in spec.date:
+        return _date(column, missing, train)
+    if column.kind == "number":
+        return _number(as_number(column), missing, train)
+    if column.kind == "date":
+        return _date(column, missing, train)
+    return _text(column, missing, train)
+
+
+def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
+    """SpecError for an override that is no column, is the target, or is given twice."""
+    given = [(word, name) for word in ("numeric", "categorical", "date", "drop") for name in getattr(spec, word)]
+    seen: dict[str, str] = {}
+    for word, name in given:
+        if name == spec.target:
+            raise SpecError(f"{word}={name}: that is the target; it cannot be a feature as well")
+        if name not in names:
+            raise DataError(f"{word}={name}: no such column{did_you_mean(name, names)}")
+        if seen.setdefault(name, word) != word:
+            raise SpecError(f"column {name!r} is given as {seen[name]} and as {word}; choose one")
+
+
+def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
+    values = column.data[train]
+    values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    if not len(values):
+        return Typed(column.name, "constant", "empty in all training rows", None, missing)
+    low, high = values.min(), values.max()
+    if low == high:
+        if len(values) == len(train):
+            return Typed(column.name, "constant", "one value in all training rows", None, missing)
+        return _category(column, missing, train)  # what tells is whether the value is there
+    if _is_id(column, values, len(train)):
+        return Typed(column.name, "id", ID_NUMBERS, None, missing)
+    two = ((values == low) | (values == high)).all()
+    return Typed(column.name, "binary" if two else "numeric", "", column, missing)
+
+
+def _is_id(column: Column, values: np.ndarray, rows: int) -> bool:
+    """Whole numbers that all differ, and are named as an id, count the rows, or are too large for exact floats."""
+    if not column.whole or rows < FEWEST_FOR_ID or len(np.unique(values[:1000])) < len(values[:1000]):
+        return False
+    if len(np.unique(values)) < len(values):
+        return False
+    counts = float(values.max()) - float(values.min()) < 1.05 * len(column.data)
+    return counts or bool(ID_NAME.search(column.name)) or float(np.abs(values.astype(np.float64)).max()) > 2**53
+
+
+def _category(column: Column, missing: int, train: np.ndarray) -> Typed:
+    codes, levels = as_text(column)
+    typed = Column(column.name, "text", codes, levels)
+    two = np.count_nonzero(_counts(typed, train)) == 2
+    return Typed(column.name, "binary" if two else "categorical", "", typed, missing, as_category=True)
+
+
+def _counts(column: Column, train: np.ndarray) -> np.ndarray:
+    """Training rows of each level."""
+    return np.bincount(column.data[train].astype(np.int64) + 1, minlength=len(column.levels) + 1)[1:]
+
+
+def _date(column: Column, missing: int, train: np.ndarray) -> Typed:
+    written, why = None, ""
+    if column.kind != "date":
+        codes, levels = as_text(column)
+        seen = np.unique(codes[train])
+        seen = levels[seen[seen >= 0]]
+        written = date_format(seen, forced=True)
+        if written and ambiguous(seen, written):
+            why = f"dates such as {seen[0]!r} are read as {'day' if written.startswith('%d') else 'month'} first"
+    dates = as_date(column, written)
+    days = dates.data[train]
+    days = days[~np.isnat(days)]
+    if not len(days) or days.min() == days.max():
+        return Typed(column.name, "constant", "one date in all training rows", None, missing)
+    return Typed(column.name, "date", why, dates, missing, date_format=written)
+
+
+def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
+    counts = _counts(column, train)
+    used = np.flatnonzero(counts)
+    levels, rows = column.levels[used], int(counts.sum())
+    if not rows:
+        return Typed(column.name, "constant", "empty in all training rows", None, missing)
+    if column.kind == "text":
+        if _is_numeric(levels, counts[used]):
+            number = as_number(column)
+            return _number(number, int(number.missing().sum()), train)
+        if date_format(levels):
+            return _date(column, missing, train)
+        if aside := _aside(levels, rows):
+            return Typed(column.name, aside[0], aside[1], None, missing)
+    if len(levels) == 1 and rows == len(train):
+        return Typed(column.name, "constant", "one value in all training rows", None, missing)
+    return _category(column, missing, train)
+
+
+def _is_numeric(levels: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether text is numbers, perhaps with a few mistakes among many different numbers (but 0, 1, 2, 3+ are levels)."""
+    numbers, junk = parse_numbers(levels)
+    cells, different = counts[~np.isnan(numbers)].sum(), len(np.unique(numbers[~np.isnan(numbers)]))
+    wrong = counts[junk].sum()
+    if not wrong or not different:
+        return different > 0
+    many = different > FEW_LEVELS or 2 * different > cells
+    return bool(many and cells >= NUMBERS_SHARE * (cells + wrong))
+
+
+def _aside(levels: np.ndarray, rows: int) -> tuple[Role, str] | None:
+    """Text that is different in most rows, as an id or as free text."""
+    if rows < FEWEST_FOR_ID // 2 or 2 * len(levels) < rows:
+        return None
+    sample = levels[:: max(1, len(levels) // 500)]
+    words = np.mean([len(level.split()) for level in sample])
+    if len(levels) == rows and words < 2:
+        return "id", "every row has its own value"
+    return "text", f"{len(levels)} different texts in {rows} training rows"

@@ -1,0 +1,61 @@
+"""Rows parted into training, validation and test rows, before anything is fitted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnlab.core.errors import DataError, SpecError
+
+FEWEST_ROWS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Ascending row positions (int64) of the three parts; rare: codes of the classes that are all in training."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    rare: tuple[int, ...] = ()
+
+
+def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float, rng: np.random.Generator) -> Split:
+    """Random parts of the given shares of all rows, stratified where classes (codes) are given."""
+    if valid + test >= 1:
+        raise SpecError(f"valid={valid:g} and test={test:g} leave no rows to train on; together they must be below 1")
+    if rows < FEWEST_ROWS:
+        raise DataError(f"the table has too few rows: {rows}; at least {FEWEST_ROWS} are needed")
+    order, rare = rng.permutation(rows), ()
+    if classes is not None:
+        order, rare = _stratified(classes, 1 + (valid > 0) + (test > 0), rng)
+    cuts = np.cumsum(part_sizes(len(order), valid, test))
+    part = [np.sort(order[low:high]) for low, high in zip([0, *cuts[:-1]], cuts, strict=True)]
+    train = np.ones(rows, bool)
+    train[order[: cuts[-1]]] = False
+    return Split(np.flatnonzero(train), part[0], part[1], rare)
+
+
+def part_sizes(rows: int, valid: float, test: float) -> np.ndarray:
+    """Rows of the validation and the test part: the nearest whole number, at least 1 for a share above 0; 2 rows are left."""
+    sizes = [max(1, round(share * rows)) if share else 0 for share in (valid, test)]
+    while sum(sizes) > max(rows - 2, 0):
+        sizes[int(np.argmax(sizes))] -= 1
+    return np.array(sizes)
+
+
+def _stratified(classes: np.ndarray, parts: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, ...]]:
+    """An order of rows in which every stretch has all classes in proportion; classes too rare for it are left out.
+
+    Row i of the m rows of a class gets the place (i + a random share of a step) / m on a line from 0 to 1, and places
+    are sorted: any stretch of the line holds each class in proportion, within one row.
+    """
+    counts = np.bincount(classes)
+    rare = np.flatnonzero((counts > 0) & (counts < parts))
+    rows = np.flatnonzero(~np.isin(classes, rare))
+    rows = rows[rng.permutation(len(rows))]
+    by_class = np.argsort(classes[rows], kind="stable")
+    sizes_of = counts[classes[rows][by_class]]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(classes[rows], minlength=len(counts)))])
+    nth = np.arange(len(rows)) - starts[classes[rows][by_class]]
+    place = (nth + rng.random(len(counts))[classes[rows][by_class]]) / sizes_of
+    return rows[by_class][np.argsort(place, kind="stable")], tuple(int(code) for code in rare)

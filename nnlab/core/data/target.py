@@ -1,0 +1,184 @@
+"""The target: what is predicted, how it becomes numbers, and how predictions become labels or units again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from nnlab.core.data.columns import Column, as_number, as_text, column_of, number_text, parse_numbers, shown
+from nnlab.core.errors import DataError, did_you_mean
+
+Task = Literal["binary", "multiclass", "regression"]
+FEW = 20  # at most so many different whole numbers are taken as classes
+
+
+@dataclass(frozen=True)
+class Target:
+    """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale."""
+
+    name: str
+    task: Task
+    classes: tuple[Any, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def encode(self, values: Any) -> np.ndarray:
+        """Labels as int64 codes, or numbers as scaled float32; DataError for a missing value or a label not known."""
+        import pandas as pd
+
+        return self.encode_column(column_of(self.name, pd.Series(values)))
+
+    def encode_column(self, column: Column) -> np.ndarray:
+        """The same for a column."""
+        check_complete(column)
+        if self.task == "regression":
+            return ((as_number(column).data - self.mean) / self.scale).astype(np.float32)
+        codes, levels = as_text(column)
+        known = {text: code for code, text in enumerate(self.labels)}
+        table = match(levels, known)
+        if (strange := np.flatnonzero(table[codes] < 0)).size:
+            label = levels[codes[strange[0]]]
+            raise DataError(
+                f"target {self.name!r} has {len(strange)} rows whose class the training did not see: {label!r} (row "
+                f"{shown(strange)}); classes are {shown(self.labels)}{did_you_mean(label, self.labels)}"
+            )
+        return table[codes]
+
+    def decode(self, encoded: Any) -> np.ndarray:
+        """Codes as labels, or scaled numbers in the target's units (float64)."""
+        if self.task == "regression":
+            return np.asarray(encoded, np.float64) * self.scale + self.mean
+        labels = np.array(self.classes) if len({type(c) for c in self.classes}) == 1 else _objects(self.classes)
+        return labels[np.asarray(encoded, np.int64)]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes as text."""
+        return tuple(label_text(label) for label in self.classes)
+
+    def fitted(self, numbers: np.ndarray, scale: bool) -> "Target":
+        """With mean and scale of the training rows' numbers; classes stay as they are."""
+        if self.task != "regression" or not scale:
+            return self
+        return replace(self, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values; `target_from` takes them back."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "classes": list(self.classes),
+            "mean": self.mean,
+            "scale": self.scale,
+        }
+
+
+def target_from(state: Mapping[str, Any]) -> Target:
+    """The target that `state` wrote."""
+    return Target(state["name"], state["task"], tuple(state["classes"]), float(state["mean"]), float(state["scale"]))
+
+
+def _objects(items: tuple[Any, ...]) -> np.ndarray:
+    found = np.empty(len(items), object)
+    found[:] = items
+    return found
+
+
+def label_text(label: Any) -> str:
+    """A label as the level that a column holds for it."""
+    return str(label) if isinstance(label, str | bool) else number_text(label)
+
+
+def match(levels: np.ndarray, known: Mapping[str, int]) -> np.ndarray:
+    """The int64 code of each level, -1 where it is not known, and a last -1 for missing ones. '3.0' finds '3'."""
+    table = np.full(len(levels) + 1, -1, np.int64)
+    table[:-1] = [known.get(level, -1) for level in levels]
+    if (table[:-1] < 0).any() and len(levels):
+        lost = np.flatnonzero(table[:-1] < 0)
+        numbers, junk = parse_numbers(levels[lost])
+        for place, number in zip(lost[~junk], numbers[~junk], strict=True):
+            if np.isfinite(number):
+                table[place] = known.get(number_text(number), -1)
+    return table
+
+
+def check_complete(column: Column) -> None:
+    """DataError where the target is missing in a row."""
+    gaps = np.flatnonzero(column.missing())
+    if len(gaps):
+        raise DataError(
+            f"target {column.name!r} is missing in {len(gaps)} of {len(column.data)} rows (row {shown(gaps)}); "
+            f"leave them out, e.g. df.dropna(subset=[{column.name!r}])"
+        )
+
+
+def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
+    """The target, its int64 codes or float64 numbers, and what was assumed. task: what the user says, or None."""
+    check_complete(column)
+    if column.kind == "date":
+        raise DataError(f"target {column.name!r} is a date; give a number, e.g. days since a first date")
+    column = _digits_as_number(column, task)
+    if task == "regression" or (task is None and _is_regression(column)):
+        return _regression(column, task)
+    return _classes(column, task)
+
+
+def _digits_as_number(column: Column, task: Task | None) -> Column:
+    if column.kind == "text" and (task == "regression" or not parse_numbers(column.levels)[1].any()):
+        return as_number(column)
+    return as_number(column) if column.kind == "number" else column
+
+
+def _is_regression(column: Column) -> bool:
+    if column.kind != "number":
+        return False
+    different = np.unique(column.data)
+    if len(different) <= 2:
+        return bool((different % 1).any())
+    return not column.whole or len(different) > FEW or 3 * len(different) > len(column.data)
+
+
+def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
+    numbers = as_number(column).data.astype(np.float64)
+    if numbers.min() == numbers.max():
+        raise DataError(f"target {column.name!r} is {numbers[0]:g} in every row; there is nothing to learn")
+    note = None
+    if task is None and column.whole and len(np.unique(numbers)) <= FEW:
+        note = f"target {column.name!r} is read as a number; task=multiclass reads it as classes"
+    return Target(column.name, "regression"), numbers, note
+
+
+def _classes(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
+    import pandas as pd
+
+    if column.kind == "number":
+        found, codes = np.unique(column.data, return_inverse=True)
+        labels = [int(v) if float(v).is_integer() else v.item() for v in found]
+    else:
+        used = np.bincount(column.data, minlength=len(column.levels)) > 0
+        words = [word for word, there in zip(column.levels, used, strict=True) if there]
+        order = sorted(range(len(words)), key=words.__getitem__)
+        place = np.full(len(column.levels), -1)
+        place[np.flatnonzero(used)[order]] = np.arange(len(words))
+        codes, labels = place[column.data], [words[i] for i in order]
+        labels = [word == "True" for word in labels] if column.kind == "bool" else labels
+    _check_classes(column, labels, task)
+    target = Target(column.name, task or ("binary" if len(labels) == 2 else "multiclass"), tuple(labels))
+    note = None
+    if column.kind == "number" and len(labels) > 2 and task is None:
+        note = f"target {column.name!r} is read as {len(labels)} classes; task=regression reads it as a number"
+    return target, codes.astype(np.int64), note
+
+
+def _check_classes(column: Column, labels: list[Any], task: Task | None) -> None:
+    rows, n = len(column.data), len(labels)
+    if n == 1:
+        raise DataError(f"target {column.name!r} has one class only, {labels[0]!r}; at least two are needed")
+    if n > FEW and 2 * n > rows:
+        raise DataError(
+            f"target {column.name!r} has {n} different values in {rows} rows, too many for classes; "
+            f"is it the right column? Numbers are predicted with task=regression"
+        )
+    if task == "binary" and n > 2:
+        raise DataError(f"task=binary needs two classes; target {column.name!r} has {n}: {shown(labels)}")

@@ -1,0 +1,67 @@
+"""How a network's predictions stand to the truth, in a few numbers that a report can draw."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from nnlab.core.data.prepare import Rows
+    from nnlab.core.data.target import Target
+
+MOST_CLASSES = 200  # a larger confusion matrix helps nobody and grows with the square
+MOST_PAIRS = 500
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """confusion: counts, [true class][predicted class], in the order of classes. true, predicted: pairs of a sample of
+    the rows of a regression, in original units. rows: how many were evaluated."""
+
+    rows: int
+    classes: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    true: tuple[float, ...] = ()
+    predicted: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` takes them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> "Evaluation":
+        """The evaluation that `to_json` gave."""
+        confusion = tuple(tuple(int(count) for count in row) for row in plain["confusion"])
+        pairs = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
+        return cls(int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, *pairs)
+
+
+def evaluate(model: "nn.Module", rows: "Rows", target: "Target", device: str) -> Evaluation:
+    """The confusion matrix of the rows, or for a regression pairs of true and predicted values."""
+    from nnlab.core.predict import forward
+
+    output = forward(model, rows.x, device).cpu().numpy()
+    if target.task == "regression":
+        return _pairs(target.decode(rows.y), target.decode(output[:, 0]))
+    return _counts(rows.y, output.argmax(1), target.labels)
+
+
+def _counts(true: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
+    size = len(classes)
+    if size > MOST_CLASSES:
+        return Evaluation(len(true), classes)
+    counts = np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
+    return Evaluation(len(true), classes, tuple(map(tuple, counts.tolist())))
+
+
+def _pairs(true: np.ndarray, predicted: np.ndarray) -> Evaluation:
+    """A sample that is the same every time."""
+    count = len(true)
+    chosen = np.arange(count)
+    if count > MOST_PAIRS:
+        chosen = np.sort(np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False))
+    sample = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
+    return Evaluation(count, (), (), *sample)

@@ -1,0 +1,124 @@
+"""What a run and a study tell: frozen events. Watchers get these and nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from nnlab.core.spec import TrainSpec, TuneSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverged", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch."""
+
+    spec: TrainSpec
+    task: str
+    rows: int
+    steps: int
+    parameters: int
+    device: str
+    learner: str
+    metrics: tuple[str, ...]
+    monitor: str
+    maximize: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """At most 20 a second, also while paused; step of steps is the place in the epoch, counted from 1."""
+
+    epoch: int
+    step: int
+    steps: int
+    rows_per_second: float
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch with its validation. train holds loss; valid holds loss and each metric. lr: step size of the last step.
+
+    best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later.
+    """
+
+    epoch: int
+    train: Mapping[str, float]
+    valid: Mapping[str, float]
+    lr: float
+    seconds: float
+    rows_per_second: float
+    best: bool
+    weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A value was changed while the run lived; it holds from this step of this epoch on."""
+
+    epoch: int
+    step: int
+    name: str
+    old: float
+    new: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none."""
+
+    reason: Reason
+    epoch: int
+    best_epoch: int | None
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """A study begins or goes on. done: trials that it already holds; space: the searched names and their ranges."""
+
+    name: str
+    spec: TuneSpec
+    done: int
+    space: Mapping[str, str]
+    metric: str
+    maximize: bool
+
+
+@dataclass(frozen=True)
+class TrialDone:
+    """One trial has ended. score: its best validation value, None if it has none; state: complete, pruned or failed."""
+
+    number: int
+    values: Mapping[str, Any]
+    state: Literal["complete", "pruned", "failed"]
+    score: float | None
+    epochs: int
+    seconds: float
+    best: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The study has ended; everything it holds is on disk."""
+
+    reason: Literal["completed", "stopped", "interrupted", "time"]
+    trials: int
+    seconds: float
+
+
+Event = Started | Progress | EpochDone | Changed | Warned | Finished | StudyStarted | TrialDone | StudyFinished
+Sink = Callable[[Event], None]

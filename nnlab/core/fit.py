@@ -1,0 +1,81 @@
+"""Train in one call: `fit(data, optimizer="adamw", dropout=0.2)`."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from nnlab.core.controls import Controls, interruptible
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.errors import DataError
+from nnlab.core.events import Event, Sink
+from nnlab.core.models.custom import Maker
+from nnlab.core.record import Record
+from nnlab.core.registry import Part
+from nnlab.core.run import Run, finish
+from nnlab.core.spec import CUSTOM, TrainSpec, resolve
+from nnlab.core.store.facts import new_facts
+from nnlab.core.store.runs import Store
+from nnlab.core.train import set_up, train
+
+Where = Store | str | Path | Literal[False] | None
+
+
+def fit(  # noqa: PLR0913 (the front door of plain Python)
+    data: Prepared,
+    *,
+    spec: TrainSpec | None = None,
+    model: Maker = None,
+    view: Sink | None = None,
+    controls: Controls | None = None,
+    store: Where = None,
+    name: str | None = None,
+    line: str | None = None,
+    code: str | None = None,
+    **options: Any,
+) -> Run:
+    """Train on prepared data and give the run with its best weights.
+
+    model: a registered name, an nn.Module, a class of it, or a function of n_in and n_out. spec: what to start from;
+    every option is one of `TrainSpec` or of its parts. store: a folder, None for the default one, False for none. line,
+    code: the text that the user typed, for the record. Interrupting ends the run at the next step; twice raises.
+    """
+    if not isinstance(data, Prepared):
+        raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
+    if isinstance(model, (str, Part)):
+        options["model"], model = model, None
+    spec = resolve(TrainSpec, options, spec)
+    if model is not None:
+        label = str(getattr(model, "__name__", type(model).__name__))
+        spec = replace(spec, model=Part(CUSTOM, {"name": label, "code": code or ""}))
+    controls = controls or Controls()
+    job = set_up(spec, data, model)
+    record = Record()
+    folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
+    try:
+        with interruptible(controls):
+            drive(train(job, controls), *(sink for sink in (record, folder, view) if sink is not None))
+    finally:
+        if folder is not None:
+            folder.close()
+    facts = folder.facts if folder is not None else new_facts(data, name, line, code)
+    return finish(record, job.learner.model, data, folder, facts)
+
+
+def as_store(where: Where) -> Store:
+    """The store that is meant: itself, a folder, or the default one."""
+    return where if isinstance(where, Store) else Store(Path(where) if where else None)
+
+
+def drive(events: Iterator[Event], *sinks: Sink) -> None:
+    """Hand every event to every sink in order. A sink that raises is left out from then on; training goes on."""
+    listening = list(sinks)
+    for event in events:
+        for sink in tuple(listening):
+            try:
+                sink(event)
+            except Exception as error:
+                listening.remove(sink)
+                message = f"{type(sink).__name__} failed and was left out: {type(error).__name__}: {error}"
+                warnings.warn(f"nnlab: {message}", RuntimeWarning, stacklevel=2)

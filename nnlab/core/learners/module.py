@@ -1,0 +1,130 @@
+"""Trains any nn.Module by autograd, with the data as tensors on the device and no DataLoader."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.errors import RunError
+from nnlab.core.losses import LOSSES, loss_for
+from nnlab.core.metrics import measure, metrics_for
+from nnlab.core.models import MODELS, custom
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.predict import as_columns, forward
+from nnlab.core.regularizers import REGULARIZERS
+from nnlab.core.spec import TrainSpec, make, part_values
+
+
+class ModuleLearner:
+    """The learner for networks that autograd differentiates. maker: the user's own network instead of the spec's."""
+
+    name = "module"
+
+    def __init__(self, spec: TrainSpec, data: Prepared, device: str, maker: custom.Maker = None) -> None:
+        self.device = device
+        self.metrics = metrics_for(data.task, spec.metrics)
+        self._target = data.target
+        n_in, n_out = len(data.feature_names), outputs_of(data)
+        network = make(MODELS, spec.model, n_in, n_out) if maker is None else custom.build(maker, n_in, n_out)
+        custom.check_output(network, n_in, n_out)
+        self._model: nn.Module = network.to(device).train()
+        self.parameters = sum(p.numel() for p in self._model.parameters())
+        self._x, self._y = self._tensors(data.train)
+        self._valid = self._tensors(data.valid)
+        self._loss = make(LOSSES, loss_for(data.task, spec.loss))
+        decaying, fixed = decay_groups(self._model)
+        if not decaying and not fixed:
+            raise RunError("the model has no weights that can be trained")
+        groups = [{"params": decaying, "decays": True}, {"params": fixed, "decays": False, "weight_decay": 0.0}]
+        self._optimizer: torch.optim.Optimizer = make(OPTIMIZERS, spec.optimizer, [g for g in groups if g["params"]])
+        self._weights = [*decaying, *fixed]
+        self._penalties = [(REGULARIZERS[part.name].make, decaying, part.values) for part in spec.regularizers]
+        self._clip = spec.clip_norm
+        self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
+        self._sum = torch.zeros((), device=device)
+        self._seen = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now."""
+        return self._model
+
+    def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(rows.x).to(self.device), torch.from_numpy(rows.y).to(self.device)
+
+    def step(self, rows: Tensor, lr: float) -> None:
+        """One step on the training rows with these numbers."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        output = as_columns(self._model(self._x.index_select(0, rows)))
+        loss = self._loss(output, self._y.index_select(0, rows))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self._weights, self._clip)
+        self._optimizer.step()
+        if self._penalties:
+            with torch.no_grad():
+                for penalize, weights, values in self._penalties:
+                    penalize(weights, lr, **values)
+        self._sum += loss.detach() * len(rows)
+        self._seen += len(rows)
+
+    def take_loss(self) -> float:
+        """Mean training loss over the rows seen since the last call; nan if there were none."""
+        mean = self._sum.item() / self._seen if self._seen else float("nan")
+        self._sum.zero_()
+        self._seen = 0
+        return mean
+
+    def validate(self) -> dict[str, float]:
+        """The loss and every metric of the validation rows; empty if there are none."""
+        x, y = self._valid
+        if not len(y):
+            return {}
+        output = forward(self._model, x, self.device)
+        loss = self._loss(output, y).item()
+        if not self._target.classes:
+            output, y = (values * self._target.scale + self._target.mean for values in (output, y))
+        return {"loss": loss, **measure(self.metrics, output, y)}
+
+    def change(self, name: str, value: float) -> float:
+        """Set weight_decay or dropout from the next step on; gives the old value."""
+        if name == "weight_decay":
+            for group in self._optimizer.param_groups:
+                if group["decays"]:
+                    group["weight_decay"] = value
+            old, self._weight_decay = self._weight_decay, value
+            return float(old)
+        layers = [layer for layer in self._model.modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
+        old = layers[0].p if layers else 0.0
+        for layer in layers:
+            layer.p = value
+        return float(old)
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        """A copy of weights and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights and buffers back from a snapshot."""
+        self._model.load_state_dict(weights)
+
+
+def outputs_of(data: Prepared) -> int:
+    """Outputs that a network needs: one a class, or one."""
+    return len(data.target.classes) or 1
+
+
+def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights that may shrink, and those that must not: biases, norms and embeddings."""
+    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
+    fixed = {
+        id(weight)
+        for layer in model.modules()
+        for name, weight in layer.named_parameters(recurse=False)
+        if isinstance(layer, fixed_layers) or name.endswith("bias") or weight.ndim < 2
+    }
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]

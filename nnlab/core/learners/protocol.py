@@ -1,0 +1,39 @@
+"""What the loop asks of a learner."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class Learner(Protocol):
+    """Holds the network, its optimizer and the data on the device; the loop decides when and with which step size.
+
+    Nothing but `take_loss` and `validate` may wait for the device.
+    """
+
+    name: str
+    device: str
+    parameters: int
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now."""
+
+    def step(self, rows: Tensor, lr: float) -> None:
+        """One step on the training rows with these numbers."""
+
+    def take_loss(self) -> float:
+        """Mean training loss over the rows seen since the last call; nan if there were none."""
+
+    def validate(self) -> dict[str, float]:
+        """The loss and every metric of the validation rows; empty if there are none."""
+
+    def change(self, name: str, value: float) -> float:
+        """Set weight_decay or dropout from the next step on; gives the old value."""
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        """A copy of weights and buffers."""
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights and buffers back from a snapshot."""

@@ -1,0 +1,160 @@
+"""Metrics, one decorated function each, computed on the device of their tensors.
+
+output: (n, classes) logits, or (n,) predictions in the target's own units. target: (n,) class codes or values. Each
+gives a tensor without dimensions. `usual` marks what a run measures unless it is told otherwise, in the order of this
+file: the first is the main number of its task.
+"""
+
+from typing import TYPE_CHECKING
+
+from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METRICS = Registry("metric")
+BINARY, CLASSES, REGRESSION = ("binary",), ("binary", "multiclass"), ("regression",)
+
+
+@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+def accuracy(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of rows whose class is predicted."""
+    return (output.argmax(1) == target).float().mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+def balanced_accuracy(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean over the classes present of the share of their rows that is found (recall)."""
+    hits, support, _ = _counts(output, target)
+    present = support > 0
+    return (hits[present] / support[present]).mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+def f1(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Harmonic mean of precision and recall: of the second class if there are two, else the mean over all classes."""
+    hits, support, predicted = _counts(output, target)
+    scores = 2 * hits / (support + predicted).clamp(min=1)
+    return scores[1] if len(scores) == 2 else scores[(support + predicted) > 0].mean()
+
+
+@METRICS.add(tasks=BINARY, maximize=True)
+def precision(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of the rows predicted as the second class that are of it; 0 if none is predicted."""
+    hits, _, predicted = _counts(output, target)
+    return hits[1] / predicted[1].clamp(min=1)
+
+
+@METRICS.add(tasks=BINARY, maximize=True)
+def recall(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of the rows of the second class that are found; 0 if there are none."""
+    hits, support, _ = _counts(output, target)
+    return hits[1] / support[1].clamp(min=1)
+
+
+@METRICS.add(tasks=BINARY, maximize=True, usual=True)
+def roc_auc(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Chance that a row of the second class scores above one of the first, ties half; nan if one class is absent."""
+    import torch
+
+    score, positive = _margin(output), target == 1
+    _, place, count = torch.unique(score, return_inverse=True, return_counts=True)
+    below = count.cumsum(0) - count
+    rank = below[place] + (count[place] + 1) / 2  # mean rank of ties, counted from 1
+    n = positive.sum()
+    pairs = n * (len(target) - n)
+    return (_wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
+
+
+@METRICS.add(tasks=BINARY, maximize=True)
+def average_precision(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Precision averaged over the steps of recall, the area under the precision-recall curve; nan with no positives."""
+    import torch
+
+    score, order = _margin(output).sort(descending=True)
+    hits = (target[order] == 1).cumsum(0)
+    last_of_tie = torch.ones_like(order, dtype=torch.bool)
+    last_of_tie[:-1] = score[1:] != score[:-1]
+    rows = torch.arange(1, len(order) + 1, device=score.device)[last_of_tie]
+    found = hits[last_of_tie]
+    gain = torch.diff(found, prepend=found.new_zeros(1))
+    return (_wide(found / rows) * gain).sum() / hits[-1]
+
+
+@METRICS.add(tasks=CLASSES, maximize=False, usual=True)
+def log_loss(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean negative log-probability of the true class."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(output, target)
+
+
+@METRICS.add(tasks=REGRESSION, maximize=False, usual=True)
+def rmse(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Root of the mean squared error, in the target's units."""
+    return (output - target).square().mean().sqrt()
+
+
+@METRICS.add(tasks=REGRESSION, maximize=False, usual=True)
+def mae(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean absolute error, in the target's units."""
+    return (output - target).abs().mean()
+
+
+@METRICS.add(tasks=REGRESSION, maximize=True, usual=True)
+def r2(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of the target's variance that is explained; below 0 worse than the mean."""
+    target = _wide(target)
+    return 1 - (target - output).square().sum() / (target - target.mean()).square().sum()
+
+
+def metrics_for(task: str, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The chosen metrics, or the usual ones of the task; SpecError for one of another task."""
+    fitting = [name for name, entry in METRICS.items() if task in entry.facts["tasks"]]
+    for name in chosen:
+        if name not in fitting:
+            raise SpecError(f"metric {name} is not for a {task} target; use {', '.join(fitting)}")
+    return chosen or tuple(name for name in fitting if METRICS[name].facts.get("usual"))
+
+
+def check_monitor(monitor: str, metrics: tuple[str, ...]) -> bool:
+    """Whether more of the monitored value is better; SpecError if it is neither loss nor measured."""
+    if monitor == "loss":
+        return False
+    if monitor not in metrics:
+        known = ("loss", *metrics)
+        raise SpecError(f"monitor={monitor}: measured are {', '.join(known)}{did_you_mean(monitor, known)}")
+    return bool(METRICS[monitor].facts["maximize"])
+
+
+def measure(names: tuple[str, ...], output: "Tensor", target: "Tensor") -> dict[str, float]:
+    """The named metrics as numbers. output: (n, n_out); for a regression output and target in the target's units."""
+    import torch
+
+    if not target.is_floating_point():
+        values = [METRICS[name].make(output, target) for name in names]
+    else:
+        values = [METRICS[name].make(output.reshape(len(target)), target) for name in names]
+    if not values:
+        return {}
+    numbers = torch.stack([value.to(torch.float32) for value in values]).tolist()  # the one wait for the device
+    return dict(zip(names, numbers, strict=True))
+
+
+def _counts(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
+    """For each class: rows of it that were predicted as it, rows of it, rows predicted as it."""
+    import torch
+
+    classes, guess = output.shape[1], output.argmax(1)
+    hits = torch.bincount(target[guess == target], minlength=classes)
+    return hits, torch.bincount(target, minlength=classes), torch.bincount(guess, minlength=classes)
+
+
+def _margin(output: "Tensor") -> "Tensor":
+    return output[:, 1] - output[:, 0]  # orders the rows as the probability of the second class does
+
+
+def _wide(values: "Tensor") -> "Tensor":
+    """Double precision where the device has it: sums of ranks and squares outgrow float32."""
+    return values if values.device.type == "mps" else values.double()

@@ -1,0 +1,203 @@
+"""A hyperparameter, declared once in a signature and read by every face.
+
+    def sgd(groups: "Groups", lr: Annotated[float, Within(1e-6, 100.0, log=True), "step size"] = 0.1): ...
+
+`params_of(sgd)` gives {"lr": Param(...)}: option, check, help, slider, search range and completion ask that one object.
+Files that declare parameters must not use `from __future__ import annotations` (the annotation itself is read) and
+import torch inside their functions, so that help and completion work before torch is loaded.
+"""
+
+import csv
+import inspect
+import math
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from nnlab.core.errors import SpecError, did_you_mean
+
+UNSET_WORDS = ("none", "auto", "off")
+
+
+@dataclass(frozen=True)
+class Within:
+    """Numbers from low to high, both included. log: spread by ratio. search: the narrower range that is offered."""
+
+    low: float
+    high: float
+    log: bool = False
+    search: tuple[float, float] | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high  # False for nan
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+    @property
+    def offered(self) -> "Within":
+        """The range of sliders and of the search."""
+        low, high = self.search or (self.low, self.high)
+        return Within(low, high, self.log)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The name of a column of the user's frame; completion offers the columns."""
+
+
+@dataclass(frozen=True)
+class Param:
+    """One hyperparameter as its signature declares it.
+
+    kind: bool, int, float, str or Part (an entry of the registry `domain`). many: a tuple of such values. optional:
+    None is a value, written none, auto or off. domain: Within, a tuple of choices, a registry, Column, None: any text.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    domain: Any
+    help: str
+    many: bool = False
+    optional: bool = False
+
+    def read(self, raw: Any) -> Any:
+        """The value of raw, text or typed; SpecError if it is not allowed."""
+        if raw is None or (isinstance(raw, str) and raw.lower() in UNSET_WORDS and raw not in self.choices):
+            if self.optional:
+                return None
+            if raw is None or not self.many:
+                raise self._error(raw)
+        if not self.many:
+            return self._one(raw)
+        return tuple(self._one(item) for item in split_list(raw))
+
+    def _one(self, raw: Any) -> Any:
+        if isinstance(self.domain, Within):
+            value = self._number(raw)
+            if value is None or value not in self.domain:
+                raise self._error(raw)
+            return value
+        if isinstance(self.domain, Mapping):
+            return self._entry(raw)
+        if self._free:
+            return str(raw)
+        return self._choice(raw)
+
+    def _number(self, raw: Any) -> int | float | None:
+        if isinstance(raw, bool):
+            return None
+        try:
+            value = float(raw)
+        except (TypeError, ValueError):
+            return None
+        if not math.isfinite(value):
+            return None
+        if self.kind is int:
+            return int(value) if value == int(value) else None
+        return value
+
+    def _entry(self, raw: Any) -> Any:
+        """A name of the registry; anything that already is a Part keeps its values."""
+        name = getattr(raw, "name", raw)
+        if not isinstance(name, str) or name not in self.domain:
+            raise self._error(raw)
+        return raw if isinstance(raw, self.kind) else self.kind(name)
+
+    def _choice(self, raw: Any) -> Any:
+        spelled = {str(choice).lower(): choice for choice in self.domain}
+        if self.kind is bool:
+            spelled |= {"yes": True, "on": True, "1": True, "no": False, "off": False, "0": False}
+        key = str(raw).lower()
+        if key not in spelled:
+            raise self._error(raw)
+        return spelled[key]
+
+    def _error(self, raw: Any) -> SpecError:
+        kind = {int: "whole number, ", float: "number, "}.get(self.kind, "") if isinstance(self.domain, Within) else ""
+        near = did_you_mean(raw, self.choices) if isinstance(raw, str) else ""
+        many = "a list, each " if self.many else ""
+        return SpecError(f"{self.name}={raw}: expected {many}{kind}{self.allowed}{near}")
+
+    @property
+    def _free(self) -> bool:
+        return self.domain is None or isinstance(self.domain, Column)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that can be typed for the value; empty for numbers and free text."""
+        if self._free or isinstance(self.domain, Within):
+            return ()
+        return ("on", "off") if self.kind is bool else tuple(str(choice) for choice in self.domain)
+
+    @property
+    def allowed(self) -> str:
+        """What can be given, in words."""
+        if self._free:
+            words = "column names" if isinstance(self.domain, Column) else "any text"
+        elif isinstance(self.domain, Within):
+            words = str(self.domain)
+        else:
+            words = ", ".join(self.choices)
+        return f"{words} or none" if self.optional else words
+
+    @property
+    def shown_default(self) -> str:
+        """The default as a person would type it."""
+        return show_value(self.default)
+
+
+def show_value(value: Any) -> str:
+    """A value as a person would type it on a magic line; `read` takes it back."""
+    if value is None:
+        return "auto"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (tuple, list)):
+        return ",".join(show_value(item) for item in value) or "none"
+    return str(getattr(value, "name", value))
+
+
+def split_list(raw: Any) -> list[Any]:
+    """The items of a list as users write it: [128, 64], 128,64 and 128-64, a Python sequence, or one value."""
+    if isinstance(raw, str):
+        text = raw.strip().strip("[]()")
+        if text.lower() in ("", "none"):
+            return []
+        if re.fullmatch(r"\d+(-\d+)+", text):
+            return text.split("-")
+        cells = next(csv.reader([text], skipinitialspace=True))  # "a, b",c: quotes keep a comma
+        return [cell.strip() for cell in cells if cell.strip()]
+    return list(raw) if isinstance(raw, Iterable) else [raw]
+
+
+def params_of(make: Callable[..., Any]) -> dict[str, Param]:
+    """The Annotated arguments of a function or dataclass by name; plain arguments are nnlab's to supply."""
+    found = {}
+    for name, argument in inspect.signature(make).parameters.items():
+        if get_origin(argument.annotation) is Annotated:
+            default = None if argument.default is inspect.Parameter.empty else argument.default
+            found[name] = _param(name, argument.annotation, default)
+    return found
+
+
+def _param(name: str, annotation: Any, default: Any) -> Param:
+    kind, *facts = get_args(annotation)
+    domain, help_text = (facts[0] if len(facts) > 1 else None), facts[-1]
+    optional = many = False
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = [k for k in get_args(kind) if k is not type(None)]
+        kind, optional = kinds[0], True
+    if get_origin(kind) is tuple:
+        kind, many = get_args(kind)[0], True
+    if get_origin(kind) is Literal:
+        domain = get_args(kind)
+        kind = type(domain[0])
+    if kind is bool:
+        domain = (True, False)
+    return Param(name, kind, default, domain, help_text, many, optional)

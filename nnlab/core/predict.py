@@ -1,0 +1,31 @@
+"""What a network gives for rows, without a trace on the network."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CHUNK = 8192  # rows at a time: bounds the memory, and fixes how sums are grouped, so that equal rows give equal bits
+
+
+def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.device, chunk: int = CHUNK) -> Tensor:
+    """Outputs (n, n_out) on the device for x (n, features), in eval and inference mode; training flags come back."""
+    rows = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            outputs = [as_columns(model(rows[at : at + chunk].to(device))) for at in range(0, max(len(rows), 1), chunk)]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    finally:
+        for module in training:
+            module.training = True
+
+
+def as_columns(output: Tensor) -> Tensor:
+    """A network of one output may leave out its column."""
+    return output.unsqueeze(1) if output.ndim == 1 else output

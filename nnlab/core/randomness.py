@@ -1,0 +1,57 @@
+"""Random numbers of a run that nobody else shares, and the order of rows."""
+
+import random
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class PrivateRandom:
+    """The global generators of Python, NumPy and torch: the run's own inside `with`, the user's outside of it."""
+
+    def __init__(self, seed: int, device: str) -> None:
+        self._device = device
+        outside = self._take()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        self._inside = self._take()
+        self._outside: Any = None
+        self._put(outside)
+
+    def __enter__(self) -> None:
+        self._outside = self._take()
+        self._put(self._inside)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._inside = self._take()
+        self._put(self._outside)
+
+    def _take(self) -> tuple[Any, ...]:
+        device_state = None
+        if self._device == "cuda":
+            device_state = torch.cuda.get_rng_state()
+        elif self._device == "mps":
+            device_state = torch.mps.get_rng_state()
+        return random.getstate(), np.random.get_state(), torch.get_rng_state(), device_state
+
+    def _put(self, states: tuple[Any, ...]) -> None:
+        python, numpy, cpu, device_state = states
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        if self._device == "cuda":
+            torch.cuda.set_rng_state(device_state)
+        elif self._device == "mps":
+            torch.mps.set_rng_state(device_state)
+
+
+def row_order(seed: int, epoch: int, rows: int) -> Tensor:
+    """The order of training rows in an epoch, a permutation that depends on (seed, epoch) alone."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(int(mixed >> 1)))

@@ -1,0 +1,64 @@
+"""What a run told, collected: a sink of events, and the history as a DataFrame."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Started, Warned
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Record:
+    """Keeps the events of one run, without the weights and without Progress."""
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.epochs: list[EpochDone] = []
+        self.changes: list[Changed] = []
+        self.warnings: list[str] = []
+        self.finished: Finished | None = None
+        self._history: pd.DataFrame | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, EpochDone):
+            self.epochs.append(replace(event, weights=None))
+            self._history = None
+        elif isinstance(event, Changed):
+            self.changes.append(event)
+        elif isinstance(event, Warned):
+            self.warnings.append(event.message)
+        elif isinstance(event, Started):
+            self.started = event
+        elif isinstance(event, Finished):
+            self.finished = event
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds; the index is the epoch, from 1."""
+        if self._history is None:
+            self._history = _table(self.epochs)
+        return self._history
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights the run kept; while it lives, the best so far."""
+        if self.finished is not None:
+            return self.finished.best_epoch
+        return next((done.epoch for done in reversed(self.epochs) if done.best), None)
+
+    def metrics(self, epoch: int | None) -> dict[str, float]:
+        """The validation values of an epoch, its loss among them; empty for None and where nothing was validated."""
+        return next((dict(done.valid) for done in reversed(self.epochs) if done.epoch == epoch), {})
+
+
+def _table(epochs: list[EpochDone]) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = [
+        {f"train_{name}": value for name, value in done.train.items()}
+        | {f"valid_{name}": value for name, value in done.valid.items()}
+        | {"lr": done.lr, "seconds": done.seconds}
+        for done in epochs
+    ]
+    return pd.DataFrame(rows, index=pd.Index([done.epoch for done in epochs], name="epoch", dtype="int64"))

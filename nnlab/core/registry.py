@@ -1,0 +1,62 @@
+"""Entries of one kind by name: the only place where an optimizer, loss, metric or step is listed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.params import Param, params_of
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named entry of a registry with its values: Part("adamw", {"lr": 1e-3}); others keep the default."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered function with its declared parameters. facts: what its registry wants to know besides (task, ...)."""
+
+    name: str
+    make: Callable[..., Any]
+    params: Mapping[str, Param]
+    summary: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values checked and typed; SpecError for a parameter that the entry does not have."""
+        for name in values:
+            if name not in self.params:
+                known = ", ".join(self.params) or "none"
+                raise SpecError(
+                    f"{self.name} has no parameter {name!r}; known: {known}{did_you_mean(name, self.params)}"
+                )
+        return {name: self.params[name].read(value) for name, value in values.items()}
+
+
+class Registry(dict[str, Entry]):
+    """Entries of one kind. `@REGISTRY.add` or `@REGISTRY.add(fact=...)` registers a function under its own name."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, make: M | None = None, **facts: Any) -> Any:
+        """Register make; a name that ends in _ (to avoid a keyword or builtin) is listed without it."""
+        if make is None:
+            return lambda later: self.add(later, **facts)
+        name = make.__name__.rstrip("_")
+        summary = (make.__doc__ or "").strip().partition("\n")[0]
+        self[name] = Entry(name, make, params_of(make), summary, facts)
+        return make
+
+    def __missing__(self, name: object) -> Entry:
+        raise SpecError(f"no {self.kind} {name!r}; known: {', '.join(sorted(self))}{did_you_mean(name, self)}")

@@ -1,0 +1,312 @@
+"""A trained network with its pipeline, its record and its place in the store."""
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.core.data.pipeline import Pipeline
+from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.errors import DataError, RunError, SpecError, StoreError
+from nnlab.core.evaluate import Evaluation, evaluate
+from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.record import Record
+from nnlab.core.spec import CUSTOM, TrainSpec, make
+from nnlab.core.store.facts import Facts
+from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.reading import Saved, read_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor, nn
+
+NAMES_SHOWN = 4
+
+
+@dataclass(eq=False, repr=False)
+class Run:
+    """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
+    while it went on or after its process died, running or crashed. evaluation: of the validation rows."""
+
+    facts: Facts
+    record: Record
+    model: "nn.Module"
+    pipeline: Pipeline
+    device: str
+    state: str
+    evaluation: Evaluation | None = None
+    path: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """UTC time and 8 hex digits."""
+        return self.facts.id
+
+    @property
+    def name(self) -> str | None:
+        """The user's label."""
+        return self.facts.name
+
+    @property
+    def line(self) -> str | None:
+        """The line that the user typed."""
+        return self.facts.line
+
+    @property
+    def code(self) -> str | None:
+        """The user's code, as text; it is never executed."""
+        return self.facts.code
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the frame's content and its preparation."""
+        return self.facts.fingerprint
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The preparation in plain values: name, target, rows, columns, warnings."""
+        return self.facts.summary
+
+    @property
+    def started(self) -> Started:
+        """The run's first event: rows, steps, parameters, metrics, monitor."""
+        if self.record.started is None:
+            raise RunError("the run has not started")
+        return self.record.started
+
+    @property
+    def finished(self) -> Finished:
+        """The run's last event."""
+        if self.record.finished is None:
+            raise RunError("the run has not ended")
+        return self.record.finished
+
+    @property
+    def spec(self) -> TrainSpec:
+        """What defines the run, but for the data."""
+        return self.started.spec
+
+    @property
+    def task(self) -> str:
+        """binary, multiclass or regression."""
+        return self.started.task
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that the network has learned."""
+        return self.started.parameters
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds."""
+        return self.record.history
+
+    @property
+    def changes(self) -> list[Changed]:
+        """What was changed while the run lived."""
+        return self.record.changes
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know."""
+        return self.record.warnings
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights the model holds."""
+        return self.finished.best_epoch
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Validation values of the best epoch, its loss among them."""
+        return self.record.metrics(self.best_epoch)
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        best = f", best epoch {self.best_epoch} of {self.finished.epoch}" if self.best_epoch else ""
+        values = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        return f"Run {self.id}{label}: {self.spec.model} on {self.pipeline.target.name}, {self.state}{best}{values}"
+
+    def predict(self, frame: Any) -> np.ndarray:
+        """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
+        output = self._output(self.pipeline.transform(frame))
+        values = output[:, 0] if self.task == "regression" else output.argmax(1)
+        return np.asarray(self.pipeline.target.decode(values.numpy()))
+
+    def predict_proba(self, frame: Any) -> np.ndarray:
+        """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
+        if self.task == "regression":
+            raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
+        output = self._output(self.pipeline.transform(frame))
+        return np.asarray(output.double().softmax(1).numpy())
+
+    def score(self, data: Any) -> dict[str, float]:
+        """The run's metrics (not its loss); of a regression in original units. data: a frame with its target, Rows,
+        or the Prepared that the run was trained on, of which the test rows count; DataError for another one."""
+        import torch
+
+        from nnlab.core.metrics import measure
+
+        x, y = self._rows_of(data)
+        if not len(y):
+            raise DataError("there are no rows to score")
+        output, truth = self._output(x), torch.from_numpy(y)
+        if self.task == "regression":
+            decode = self.pipeline.target.decode
+            output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
+            truth = torch.from_numpy(np.asarray(decode(y), np.float64))
+        return measure(self.started.metrics, output, truth)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write everything into a folder, in the form of the store; `Run.load` reads it. A run there is replaced."""
+        target = Path(folder).absolute()
+        if target.exists() and not (target / "run.json").exists() and (target.is_file() or any(target.iterdir())):
+            raise StoreError(f"{target} is there and holds no run; give the name of a new folder")
+        aside = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
+        try:
+            self._write(aside)
+            _swap(aside, target)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Any = None) -> "Run":
+        """The run of a folder. model: for a network of the user's own, an nn.Module (it is copied), a class or a maker;
+        nothing that is stored is executed. StoreError names what is missing, damaged or does not fit."""
+        path = Path(folder).absolute()
+        saved = read_run(path)
+        json, arrays = saved.facts.pipeline
+        try:
+            pipeline = Pipeline.from_state(json, arrays)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise StoreError(f"{path.name}/pipeline.json is not understood: {type(error).__name__} {error}") from error
+        network = _rebuilt(saved, pipeline, model)
+        device = _device_here(saved.started.device)
+        evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
+        network = network.to(device).eval()
+        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
+
+    def _output(self, x: np.ndarray) -> "Tensor":
+        """Outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""
+        from nnlab.core.device import thread_limit, threads_for
+        from nnlab.core.predict import CHUNK, forward
+
+        with thread_limit(threads_for(None, min(len(x), CHUNK), self.parameters)):
+            return forward(self.model, x, self.device).cpu()
+
+    def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(data, Prepared):
+            if data.fingerprint != self.fingerprint:
+                raise DataError(
+                    "this data is not what the run was trained on; score the frame itself: run.score(frame)"
+                )
+            data = data.test
+        if not isinstance(data, Rows):
+            return self.pipeline.transform(data), self.pipeline.transform_target(data)
+        features = len(self.pipeline.feature_names)
+        if data.x.shape[1] != features:
+            raise DataError(f"the rows have {data.x.shape[1]} features; the run was trained on {features}")
+        return data.x, data.y
+
+    def _write(self, folder: Path) -> None:
+        """Tell the run's events to a writer once more."""
+        if self.best_epoch is None:
+            raise StoreError(f"run {self.id} ended before its first epoch was done: there are no weights to save")
+        writer = RunFolder(folder, self.facts)
+        writer.claim()
+        writer(self.started)
+        for message in self.warnings:
+            writer(Warned(message))
+        for done in self.record.epochs:
+            for change in self.changes:
+                if change.epoch == done.epoch:
+                    writer(change)
+            best = done.epoch == self.best_epoch
+            writer(replace(done, best=best, weights=self.model.state_dict() if best else None))
+        writer(self.finished)
+        writer.complete(self.evaluation)
+        if not writer.kept:
+            raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")
+
+
+def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts) -> Run:
+    """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed."""
+    started, finished = record.started, record.finished
+    if started is None or finished is None:
+        raise RunError("the training has not ended")
+    model.eval()
+    evaluation = None
+    if finished.best_epoch is not None and len(data.valid.y):
+        evaluation = evaluate(model, data.valid, data.target, started.device)
+    path = None
+    if folder is not None:
+        folder.complete(evaluation)
+        record.warnings.extend(folder.warnings)
+        path = folder.path if folder.kept else None
+    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put a folder in place of another, which comes back if that fails."""
+    if not target.exists():
+        new.replace(target)
+        return
+    old = new.with_name(f"{new.name}-old")
+    target.replace(old)
+    try:
+        new.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _device_here(trained_on: str) -> str:
+    from nnlab.core.device import pick_device
+
+    try:
+        return pick_device(trained_on)
+    except RunError:
+        return "cpu"
+
+
+def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
+    """The network with the saved weights."""
+    import torch
+
+    from nnlab.core.models import MODELS, custom
+
+    part = saved.started.spec.model
+    n_in, n_out = len(pipeline.feature_names), len(pipeline.target.classes) or 1
+    where = f"run {saved.info.id}"
+    if part.name == CUSTOM and model is None:
+        raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # the first weights are drawn and thrown away; the user's draws go on as before
+        try:
+            network = make(MODELS, part, n_in, n_out) if model is None else custom.build(model, n_in, n_out)
+        except (SpecError, TypeError) as error:
+            raise StoreError(f"the network of {where} cannot be built: {error}") from error
+    _check_fit(network.state_dict(), saved.weights, where)
+    network.load_state_dict(saved.weights)
+    return network
+
+
+def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+    """StoreError that names the weights which the network and the file do not share."""
+    faults = [f"{name} is missing" for name in wanted if name not in saved]
+    faults += [f"{name} is not in the network" for name in saved if name not in wanted]
+    for name in wanted:
+        if name in saved and wanted[name].shape != saved[name].shape:
+            faults.append(f"{name} has shape {tuple(saved[name].shape)}, the network needs {tuple(wanted[name].shape)}")
+    if faults:
+        more = f" and {len(faults) - NAMES_SHOWN} more" if len(faults) > NAMES_SHOWN else ""
+        raise StoreError(f"the weights of {where} do not fit the network: {'; '.join(faults[:NAMES_SHOWN])}{more}")

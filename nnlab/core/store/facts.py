@@ -1,0 +1,68 @@
+"""What is known of a run before it starts."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.core.spec import to_json
+
+if TYPE_CHECKING:
+    from nnlab.core.data.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Facts:
+    """id: UTC time and 8 hex digits. name, line, code: the user's words. summary: the preparation in plain values;
+    pipeline: its JSON and arrays."""
+
+    id: str
+    began: datetime
+    name: str | None
+    line: str | None
+    code: str | None
+    fingerprint: str
+    summary: Mapping[str, Any]
+    pipeline: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
+
+
+def new_facts(data: "Prepared", name: str | None = None, line: str | None = None, code: str | None = None) -> Facts:
+    """The facts of a run that starts now."""
+    now = datetime.now(UTC)
+    return Facts(new_id(now), now, name, line, code, data.fingerprint, summarize(data), data.pipeline.state())
+
+
+def new_id(now: datetime) -> str:
+    """An id that sorts by time."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def summarize(data: "Prepared") -> dict[str, Any]:
+    """The preparation in plain values, for the list and for reports of a run whose data is gone."""
+    return {
+        "name": str(data.name),
+        "task": data.task,
+        "target": str(data.target.name),
+        "classes": list(data.target.labels),
+        "rows": {part: len(getattr(data, part).y) for part in ("train", "valid", "test")},
+        "features": len(data.feature_names),
+        "columns": [plain(column) for column in data.columns],
+        "warnings": [str(warning) for warning in data.warnings],
+        "spec": to_json(data.spec),
+    }
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it; what it cannot becomes text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,217 @@
+"""The training loop, to be read top to bottom: it yields events, obeys `Controls` between steps, knows no watcher."""
+
+import math
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.device import pick_device, thread_limit, threads_for
+from nnlab.core.errors import NNLabError, RunError
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started
+from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.protocol import Learner
+from nnlab.core.metrics import check_monitor, metrics_for
+from nnlab.core.models.custom import Maker
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.schedules import Clock, factor
+from nnlab.core.spec import TrainSpec, part_values
+
+TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to start: what to do, on what, by whom, with which random numbers."""
+
+    spec: TrainSpec
+    data: Prepared
+    learner: Learner
+    random: PrivateRandom
+
+
+def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
+    """Build network and optimizer from the run's seed; SpecError or RunError for what cannot be trained."""
+    check_monitor(spec.monitor, metrics_for(data.task, spec.metrics))
+    device = pick_device(spec.device)
+    random = PrivateRandom(spec.seed, device)
+    with random:
+        learner = ModuleLearner(spec, data, device, maker)
+    return Job(spec, data, learner, random)
+
+
+def batch_for(rows: int) -> int:
+    """Rows per step where the user leaves it open: about 64 steps an epoch, a power of two from 16 to 256."""
+    return min(256, max(16, 2 ** round(math.log2(max(rows, 1) / 64))))
+
+
+def train(job: Job, controls: Controls) -> Iterator[Event]:
+    """Run the job. However it ends, the model then holds the best epoch's weights and the last event is Finished."""
+    loop, best = _Loop(job, controls), _Best(job)
+    began = time.perf_counter()
+    yield loop.started()
+    reason: Reason = "completed"
+    epoch = 0
+    try:
+        with thread_limit(loop.threads):
+            for number in range(1, job.spec.epochs + 1):
+                yield from loop.steps_of(number)
+                if controls.stop_reason and best.epoch is not None:
+                    break  # the cut epoch is given up, the best one is there
+                done = loop.validated(number, best)
+                epoch = number
+                yield done
+                if not math.isfinite(done.train["loss"]):
+                    reason = "diverged"
+                    break
+                if controls.stop_reason:
+                    break
+                if best.waited(number) >= (job.spec.patience or math.inf):
+                    reason = "stopped_early"
+                    break
+        reason = controls.stop_reason or reason
+        best.restore()
+        message = loop.divergence if reason == "diverged" else ""
+        yield Finished(reason, epoch, best.epoch, time.perf_counter() - began, message)
+    except (Exception, KeyboardInterrupt) as error:
+        best.restore()
+        wrapped = _explained(error, epoch + 1)
+        ended: Reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        yield Finished(ended, epoch, best.epoch, time.perf_counter() - began, str(wrapped))
+        raise wrapped from error
+
+
+class _Loop:
+    """Steps and their pace: batches, step size, changes and pauses."""
+
+    def __init__(self, job: Job, controls: Controls) -> None:
+        self._job, self._controls = job, controls
+        self._rows = len(job.data.train.y)
+        batch = job.spec.batch_size or batch_for(self._rows)
+        self._steps = math.ceil(self._rows / batch)  # of nearly equal size: no crumb of a last batch
+        self.threads = threads_for(job.spec.threads, batch, job.learner.parameters)
+        self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])
+        self._lr = 0.0
+        self._seconds = 0.0
+        self._last_tick = time.perf_counter()
+        self.divergence = ""
+
+    def started(self) -> Started:
+        spec, learner, data = self._job.spec, self._job.learner, self._job.data
+        metrics = metrics_for(data.task, spec.metrics)
+        maximize = check_monitor(spec.monitor, metrics)
+        sizes = (self._rows, self._steps, learner.parameters)
+        return Started(spec, data.task, *sizes, learner.device, learner.name, metrics, spec.monitor, maximize)
+
+    def steps_of(self, epoch: int) -> Iterator[Event]:
+        """One pass over the training rows; Progress at most 20 a second, Changed where a change begins to hold."""
+        self._seconds = 0.0
+        order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
+        batches = order.tensor_split(self._steps)
+        done = 0
+        at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned something
+        while done < self._steps and (done < at_least or not self._controls.stop_reason):
+            yield from self._changes(epoch, done)
+            began = time.perf_counter()
+            done = self._burst(epoch, batches, done)
+            self._seconds += time.perf_counter() - began
+            if time.perf_counter() - self._last_tick >= TICK:
+                self._last_tick = time.perf_counter()
+                yield Progress(epoch, done, self._steps, self._pace(done))
+            while self._controls.paused:
+                time.sleep(TICK)
+                yield Progress(epoch, done, self._steps, 0.0, paused=True)
+
+    def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
+        """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
+        spec, controls, learner = self._job.spec, self._controls, self._job.learner
+        deadline = self._last_tick + TICK
+        before, total = (epoch - 1) * self._steps, spec.epochs * self._steps
+        with self._job.random:
+            while done < self._steps:
+                clock = Clock(before + done, total, epoch - 1, spec.epochs)
+                self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
+                learner.step(batches[done], self._lr)
+                done += 1
+                if controls.waiting or time.perf_counter() >= deadline:
+                    break
+        return done
+
+    def _changes(self, epoch: int, done: int) -> Iterator[Changed]:
+        for change in self._controls.take_changes():
+            if change.name == "lr":
+                old, self._peak = self._peak, change.value
+            else:
+                old = self._job.learner.change(change.name, change.value)
+            if old != change.value:
+                yield Changed(epoch, done + 1, change.name, old, change.value)
+
+    def _pace(self, done: int) -> float:
+        return self._rows * done / self._steps / self._seconds if self._seconds else 0.0
+
+    def validated(self, epoch: int, best: "_Best") -> EpochDone:
+        """Measure the epoch, and keep its weights if it is the best so far."""
+        began = time.perf_counter()
+        learner = self._job.learner
+        with self._job.random:
+            loss = learner.take_loss()
+            valid = learner.validate()
+        if not math.isfinite(loss):
+            self.divergence = (
+                f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
+            )
+        weights = best.offer(epoch, loss, valid)
+        seconds = self._seconds + time.perf_counter() - began
+        pace = self._pace(self._steps)
+        is_best = weights is not None
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights)
+
+
+class _Best:
+    """The best epoch so far. Epoch, value and weights change in one assignment, so an interrupt never parts them."""
+
+    def __init__(self, job: Job) -> None:
+        self._learner = job.learner
+        self._monitor = job.spec.monitor
+        self._sign = -1.0 if check_monitor(self._monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
+        self._kept: tuple[int | None, float, Mapping[str, Tensor]] = (None, math.inf, job.learner.snapshot())
+        self._improved = 0
+
+    @property
+    def epoch(self) -> int | None:
+        return self._kept[0]
+
+    def offer(self, epoch: int, loss: float, valid: Mapping[str, float]) -> Mapping[str, Tensor] | None:
+        """The epoch's weights if it is the best so far, of equals the last; without validation always the last."""
+        value = self._sign * valid[self._monitor] if valid else -float(epoch)
+        if not (math.isfinite(value) and math.isfinite(loss)) or value > self._kept[1]:
+            return None
+        if value < self._kept[1]:
+            self._improved = epoch
+        weights = self._learner.snapshot()
+        self._kept = (epoch, value, weights)
+        return weights
+
+    def waited(self, epoch: int) -> int:
+        """Epochs since the last true improvement."""
+        return epoch - self._improved
+
+    def restore(self) -> None:
+        self._learner.restore(self._kept[2])
+
+
+def _explained(error: BaseException, epoch: int) -> BaseException:
+    """A foreign error as RunError that names the place in the user's code; our own and KeyboardInterrupt stay."""
+    if isinstance(error, (NNLabError, KeyboardInterrupt)):
+        return error
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = str(Path(__file__).parent.parent)
+    mine = [f for f in frames if not f.filename.startswith(inside) and "site-packages" not in f.filename]
+    place = f" ({mine[-1].name}, line {mine[-1].lineno}: {mine[-1].line})" if mine else ""
+    return RunError(f"training failed in epoch {epoch}: {type(error).__name__}: {error}{place}")

@@ -1,0 +1,104 @@
+"""Samplers and pruners of a search, one decorated function each; they give Optuna's objects.
+
+Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
+searched name's range. Pruners are called as make(epochs).
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from nnlab.core.errors import SpecError
+from nnlab.core.params import Within
+from nnlab.core.registry import Registry
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+SAMPLERS = Registry("sampler")
+PRUNERS = Registry("pruner")
+Points = Callable[[int], dict[str, list[Any]]]
+LARGEST_GRID = 10_000
+Trials = Within(1, 10_000, log=True, search=(3, 30))
+Epochs = Within(1, 100_000, log=True, search=(1, 20))
+
+
+@SAMPLERS.add
+def tpe(
+    seed: int,
+    points: Points,
+    startup: Annotated[int, Trials, "random trials before good and bad values are told apart"] = 10,
+) -> "BaseSampler":
+    """Tree-structured Parzen estimator: tries what resembles the good trials (Bergstra 2011; Falkner 2018)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
+        )
+
+
+@SAMPLERS.add
+def random(seed: int, points: Points) -> "BaseSampler":
+    """Independent draws from the ranges (Bergstra & Bengio 2012)."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed)
+
+
+@SAMPLERS.add
+def grid(
+    seed: int,
+    points: Points,
+    values: Annotated[int, Within(2, 1000, search=(2, 10)), "values taken from a range of numbers"] = 4,
+) -> "BaseSampler":
+    """Every combination of the choices and of a few values of each range, in mixed order."""
+    from optuna.samplers import GridSampler
+
+    choices = points(values)
+    size = math.prod(len(one) for one in choices.values())
+    if size > LARGEST_GRID:
+        raise SpecError(
+            f"a grid of {size:,} trials is too large (at most {LARGEST_GRID:,}); search fewer names or values"
+        )
+
+    class Grid(GridSampler):
+        def after_trial(self, *trial: Any) -> None:
+            """Optuna would stop its own loop here; the search asks is_exhausted itself."""
+
+    return Grid(choices, seed=0)  # one order for the whole study, whatever the trial
+
+
+@PRUNERS.add
+def median(
+    epochs: int,
+    min_trials: Annotated[int, Trials, "complete trials before any is ended"] = 5,
+    min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 5,
+) -> "BasePruner":
+    """End a trial whose best value so far is worse than the median of the others at the same epoch."""
+    from optuna.pruners import MedianPruner
+
+    return MedianPruner(n_startup_trials=min_trials, n_warmup_steps=min_epochs)
+
+
+@PRUNERS.add
+def hyperband(
+    epochs: int,
+    min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 3,
+    factor: Annotated[int, Within(2, 10), "of so many trials one goes on at each rung"] = 3,
+) -> "BasePruner":
+    """Several rounds of successive halving, from many short trials to few long ones (Li et al. 2018)."""
+    from optuna.pruners import HyperbandPruner
+
+    return HyperbandPruner(min_resource=min(min_epochs, epochs), max_resource=epochs, reduction_factor=factor)
+
+
+@PRUNERS.add
+def none(epochs: int) -> "BasePruner":
+    """Let every trial run to its end."""
+    from optuna.pruners import NopPruner
+
+    return NopPruner()

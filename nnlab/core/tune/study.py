@@ -1,0 +1,250 @@
+"""The result of a search: its trials, the best spec and the best run, in memory or in a folder of the store."""
+
+import contextlib
+import hashlib
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnlab.core.errors import RunError, StoreError
+from nnlab.core.models.custom import Maker
+from nnlab.core.params import show_value
+from nnlab.core.run import Run
+from nnlab.core.spec import TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.store.files import read_json, write_json
+from nnlab.core.tune.space import Range, Space, plain, spec_with
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+FORMAT = 1
+HEADER, JOURNAL, LOCK = "study.json", "journal.log", "study.flock"
+OPTUNA_NAME = "nnlab"
+NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+FEW = 8  # complete trials below which importances would be noise
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name."""
+
+    name: str
+    spec: TuneSpec
+    base: TrainSpec
+    space: Space
+    data: str
+    source: str
+    metric: str
+    maximize: bool
+
+    def write(self, folder: Path) -> None:
+        """Put the header into the study's folder."""
+        texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
+        specs = {"spec": to_json(self.spec), "base": to_json(self.base)}
+        space = {name: allowed.to_json() for name, allowed in self.space.items()}
+        value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
+        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Header":
+        """The header in a study's folder; StoreError if it is missing, damaged or newer than this nnlab."""
+        value = read_json(folder / HEADER)
+        if value.get("format") != FORMAT:
+            raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
+        try:
+            space = {name: Range.from_json(one) for name, one in value["space"].items()}
+            spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
+            data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
+            return cls(str(value["name"]), spec, base, space, data, source, metric, bool(value["maximize"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of data, base and space: studies that agree in it can share their trials."""
+        base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
+        space = {name: str(allowed) for name, allowed in self.space.items()}
+        return hashlib.sha256(json.dumps([self.data, base, space], sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: "Header") -> list[str]:
+        """In words, what of data, base and space is not as in the other header."""
+        found = []
+        if self.data != other.data:
+            found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
+        before, now = _flat(other.base), _flat(self.base)
+        found += _changed(before, now)
+        before = {name: str(allowed) for name, allowed in other.space.items()}
+        now = {name: str(allowed) for name, allowed in self.space.items()}
+        return found + [f"the space, {words}" for words in _changed(before, now)]
+
+
+def _flat(base: TrainSpec) -> dict[str, str]:
+    """Fields and the values of their parts as texts."""
+    texts = {}
+    for name, value in to_json(base).items():
+        if name in NO_MATTER:
+            continue
+        texts[name] = value["name"] if isinstance(value, dict) else show_value(plain(getattr(base, name)))
+        if isinstance(value, dict):
+            texts |= {f"{name}.{inner}": str(one) for inner, one in value["values"].items()}
+    return texts
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
+
+
+@contextlib.contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna's log and its warnings of experimental parts are silent inside; the user's own level comes back."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def open_optuna(path: Path | None, maximize: bool) -> "optuna.Study":
+    """Optuna's study in the folder path, made if it is not there; in memory for None."""
+    import optuna
+
+    storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
+    if path is not None:
+        from nnlab.core.tune.journal import open_journal
+
+        storage = open_journal(path / JOURNAL)
+    direction = optuna.study.StudyDirection.MAXIMIZE if maximize else optuna.study.StudyDirection.MINIMIZE
+    with quiet_optuna():
+        return optuna.create_study(storage=storage, study_name=OPTUNA_NAME, direction=direction, load_if_exists=True)
+
+
+def state_of(trial: "FrozenTrial") -> str:
+    """complete, pruned, failed or running as nnlab says it; waiting or skipped for what is no trial of its own."""
+    if trial.state.name in ("RUNNING", "WAITING"):
+        return trial.state.name.lower()
+    return str(trial.user_attrs.get("result", {}).get("state", "failed"))
+
+
+def was_cut(trial: "FrozenTrial") -> bool:
+    """Ended from outside (stopped, or its process was killed): it does not count, and is tried again."""
+    return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
+
+
+class Study:
+    """A search and all it found. Reads what is there now: it can be asked while the study still runs."""
+
+    def __init__(self, header: Header, journal: "optuna.Study", path: Path | None, model: Maker = None) -> None:
+        self._header, self._journal, self._model = header, journal, model
+        self._kept: tuple[int, Run] | None = None
+        self.name, self.spec, self.base, self.space = header.name, header.spec, header.base, header.space
+        self.metric, self.maximize, self.path = header.metric, header.maximize, path
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Maker = None) -> "Study":
+        """The study in a folder. model: the network of a study whose network was the user's own."""
+        path = Path(folder)
+        header = Header.read(path)
+        if not (path / JOURNAL).is_file():
+            raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
+        return cls(header, open_optuna(path, header.maximize), path, model)
+
+    def keep(self, number: int, run: Run) -> None:
+        """Hold the run of a trial in memory, so that best_run need not load it."""
+        self._kept = number, run
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """One row a trial: number, state, score (nan if none), epochs, seconds, then each searched name as typed."""
+        import pandas as pd
+
+        rows = []
+        for trial in self._shown():
+            result = trial.user_attrs.get("result", {})
+            numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
+            score = result.get("score")
+            own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
+            rows.append(own | numbers | {name: trial.params.get(name) for name in self.space})
+        return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
+
+    @property
+    def messages(self) -> dict[int, str]:
+        """Why trials failed or were cut short, by their number."""
+        told = {trial.number: trial.user_attrs.get("result", {}).get("message", "") for trial in self._shown()}
+        return {number: message for number, message in told.items() if message}
+
+    def _shown(self) -> "list[FrozenTrial]":
+        trials = self._journal.get_trials(deepcopy=False)
+        return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
+
+    @property
+    def best_trial(self) -> int | None:
+        """Number of the complete trial with the best score; None if none is complete."""
+        sign = -1.0 if self.maximize else 1.0
+        done = [(sign * trial.values[0], trial.number) for trial in self._shown() if state_of(trial) == "complete"]
+        return min(done)[1] if done else None
+
+    @property
+    def best_score(self) -> float | None:
+        """Validation value of the best trial's best epoch; None if no trial is complete."""
+        number = self.best_trial
+        return None if number is None else self._journal.get_trials(deepcopy=False)[number].value
+
+    @property
+    def best(self) -> TrainSpec:
+        """The spec of the best trial; RunError if no trial is complete."""
+        params = self._journal.get_trials(deepcopy=False)[self._best_number()].params
+        return spec_with({name: params[name] for name in self.space if name in params}, self.base)
+
+    @property
+    def best_run(self) -> Run:
+        """The run of the best trial, with its weights."""
+        number = self._best_number()
+        if self._kept and self._kept[0] == number:
+            return self._kept[1]
+        if self.path is None:
+            raise RunError("the run of the best trial was not kept; train study.best again")
+        return Run.load(self.path / best_folder(number), model=self._model)
+
+    def _best_number(self) -> int:
+        number = self.best_trial
+        if number is None:
+            raise RunError(f"study {self.name!r} has no complete trial yet; run it on, with more trials or minutes")
+        return number
+
+    @property
+    def importance(self) -> dict[str, float]:
+        """Each searched name's share in reaching the best quarter of trials (PED-ANOVA, Watanabe 2023); {} for few."""
+        import optuna
+
+        done = [trial for trial in self._shown() if state_of(trial) == "complete"]
+        if len(done) < FEW or len({trial.value for trial in done}) < 2:
+            return {}
+        with quiet_optuna(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a name that was never varied
+            judge = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+            shares = optuna.importance.get_param_importances(self._journal, evaluator=judge)
+        return {name: float(share) for name, share in shares.items()}
+
+    def __repr__(self) -> str:
+        counts = Counter(state_of(trial) for trial in self._shown())
+        states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none yet"
+        number = self.best_trial
+        best = "" if number is None else f"; best {self.metric} {self.best_score:.4g} in trial {number}"
+        return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}"
+
+
+def best_folder(number: int) -> str:
+    """Where a study's folder keeps the run of the trial that was best when it ended."""
+    return f"best-{number}"

@@ -1,0 +1,216 @@
+"""The trials of a study as they are claimed, settled and, after a killed process, cleared away."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nnlab.core.errors import StoreError
+from nnlab.core.run import Run
+from nnlab.core.spec import make
+from nnlab.core.store.owner import current_owner, is_alive
+from nnlab.core.tune.space import Value, base_values, suggest
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.study import JOURNAL, LOCK, Header, best_folder, open_optuna, state_of, was_cut
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+State = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended. cut: from outside, so it does not count. error: the exception that ended it."""
+
+    state: State
+    score: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    message: str = ""
+    cut: bool = False
+    error: Exception | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is kept with the trial."""
+        return {name: value for name, value in asdict(self).items() if name != "error"}
+
+
+class Trials:
+    """A study's trials in Optuna's journal, shared by every process that works on it; in memory for path None."""
+
+    def __init__(self, header: Header, path: Path | None, warn: Callable[[str], None]) -> None:
+        self._header, self._path, self._warn = header, path, warn
+        with self._alone():
+            self.journal = open_optuna(path, header.maximize)
+            self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
+            self.journal.sampler = self._sampler(0)  # says at once what is wrong with it
+            self._clear_orphans()
+            if not self.journal.get_trials(deepcopy=False) and not self._exhaustive:
+                self._begin_with_base()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process claims, settles or clears meanwhile."""
+        if self._path is None:
+            yield
+            return
+        from nnlab.core.tune.journal import file_lock
+
+        with file_lock(self._path / LOCK):
+            yield
+
+    @property
+    def done(self) -> int:
+        """Trials that count."""
+        return sum(self._counts(trial) for trial in self.journal.get_trials(deepcopy=False))
+
+    @staticmethod
+    def _counts(trial: "FrozenTrial") -> bool:
+        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) != "skipped"
+
+    @property
+    def any_good(self) -> bool:
+        """Whether some trial was complete or pruned."""
+        return any(state_of(trial) in ("complete", "pruned") for trial in self.journal.get_trials(deepcopy=False))
+
+    def owned(self) -> list[dict[str, Any]]:
+        """The living owners of running trials."""
+        trials = self.journal.get_trials(deepcopy=False)
+        running = [trial for trial in trials if trial.state.name == "RUNNING" and not self._is_orphan(trial)]
+        return [trial.user_attrs["owner"] for trial in running]
+
+    def claim(self) -> "tuple[optuna.Trial, dict[str, Value]] | None":
+        """The next trial with its values; None if the study has all it shall have, or others are at the last ones."""
+        while True:
+            with self._alone():
+                self._clear_orphans()
+                trials = self.journal.get_trials(deepcopy=False)
+                running = sum(trial.state.name == "RUNNING" for trial in trials)
+                if self.done + running >= self._header.spec.trials:
+                    return None
+                self.journal.sampler = self._sampler(len(trials))
+                if self._exhausted(trials):
+                    return None
+                trial = self.journal.ask()
+                trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
+                values = suggest(trial, self._header.space, self._header.base)
+                if not (self._exhaustive and self._seen(values, trials)):
+                    return trial, values
+                self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
+
+    @property
+    def _exhaustive(self) -> bool:
+        return hasattr(self.journal.sampler, "is_exhausted")
+
+    def _exhausted(self, trials: "list[FrozenTrial]") -> bool:
+        waiting = any(trial.state.name == "WAITING" for trial in trials)
+        sampler: Any = self.journal.sampler
+        return self._exhaustive and not waiting and bool(sampler.is_exhausted(self.journal))
+
+    def _seen(self, values: dict[str, Value], trials: "list[FrozenTrial]") -> bool:
+        """Points of a grid that differ only in names that their parts do not have are one trial."""
+        return any(trial.params == values for trial in trials if self._counts(trial))
+
+    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
+        """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
+        seed = int(np.random.SeedSequence([self._header.base.seed, number]).generate_state(1)[0])
+        sampler: optuna.samplers.BaseSampler = make(SAMPLERS, self._header.spec.sampler, seed, self._points)
+        return sampler
+
+    def _points(self, count: int) -> dict[str, list[Value]]:
+        return {name: allowed.points(count) for name, allowed in self._header.space.items()}
+
+    def _begin_with_base(self) -> None:
+        """The first trial is the base itself, or as near to it as the space lets it be."""
+        if values := base_values(self._header.space, self._header.base):
+            self.journal.enqueue_trial(values)
+
+    def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
+        """Put the end of a trial on record, its run first if it is the best; gives whether it is."""
+        with self._alone():
+            best = run is not None and result.state == "complete" and self._beats_all(result.score)
+            if best and run is not None and self._path is not None:
+                self._save(run, self._path / best_folder(trial.number))
+            # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
+            state = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL" if result.cut else "PRUNED"}[
+                result.state
+            ]
+            score = result.score if result.state == "complete" else None
+            self._tell(trial.number, result.to_json(), state, score)
+            if result.cut:
+                self._again(self.journal.get_trials(deepcopy=False)[trial.number])
+            if best and self._path is not None:
+                _drop_old(self._path, best_folder(trial.number))
+            return best
+
+    def _save(self, run: Run, folder: Path) -> None:
+        """A full disk costs the run, not the study."""
+        try:
+            run.save(folder)
+        except (OSError, StoreError) as error:
+            self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
+
+    def _beats_all(self, score: float | None) -> bool:
+        done = [trial.value for trial in self.journal.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+        scores = [value for value in done if value is not None]
+        if score is None or not scores:
+            return score is not None
+        return score > max(scores) if self._header.maximize else score < min(scores)
+
+    def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
+        from optuna.trial import TrialState
+
+        frozen = self.journal.get_trials(deepcopy=False)[number]
+        self.journal._storage.set_trial_user_attr(frozen._trial_id, "result", result)
+        self.journal.tell(number, score, TrialState[state])
+
+    def _is_orphan(self, trial: "FrozenTrial") -> bool:
+        """Its process is gone; or it is ours, left over from a call in this thread that did not get to its end."""
+        owner = trial.user_attrs.get("owner")
+        if owner is None:  # its process died between two lines of claim: we hold the lock
+            return True
+        if owner["pid"] == os.getpid() and owner.get("thread") == threading.get_ident():
+            return True
+        last_write = (self._path / JOURNAL).stat().st_mtime if self._path else 0.0
+        return not is_alive(owner, last_write)
+
+    def _clear_orphans(self) -> None:
+        """Running trials whose process is gone fail and are tried once more; one that had ended keeps its result."""
+        for trial in self.journal.get_trials(deepcopy=False):
+            if trial.state.name != "RUNNING" or not self._is_orphan(trial):
+                continue
+            if (result := trial.user_attrs.get("result")) and result["state"] == "complete":
+                self._tell(trial.number, result, "COMPLETE", result["score"])
+            elif result and not result.get("cut"):
+                self._tell(trial.number, result, "PRUNED", None)
+            else:
+                message = "orphaned: its process ended before it did"
+                self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
+                self._tell(trial.number, Result("failed", message=message, cut=True).to_json(), "FAIL", None)
+                self._again(trial)
+
+    def _again(self, trial: "FrozenTrial") -> None:
+        """Queue the values of a trial that was cut; not for a second time, lest it be what kills the process."""
+        from optuna.trial import TrialState, create_trial
+
+        if "again" in trial.user_attrs or not trial.params:
+            return
+        attrs: dict[str, Any] = {"fixed_params": dict(trial.params)}
+        attrs |= {name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")}
+        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs={"again": trial.number})
+        self.journal.add_trial(again)
+
+
+def _drop_old(path: Path, best: str) -> None:
+    """Delete the runs of former bests, and what a killed process left of one."""
+    for folder in (*path.glob("best-*"), *path.glob(".best-*")):
+        if folder.name != best:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""IPython magics over nnlab.core. Only this file is imported by %load_ext; the rest comes with the first use."""
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnlab.magics.config import NNLab
+    from nnlab.magics.views import LiveView
+
+SUMMARIES = {
+    "nn_preprocess": "Prepare a table for training.",
+    "nn_train": "Train a network on prepared data.",
+    "nn_tune": "Search hyperparameters.",
+    "nn_runs": "List runs or compare their curves.",
+    "nn_load": "Bring a run back.",
+    "nn_config": "Show or set defaults.",
+}
+RESULTS = (("nnlab.core.data.prepare", "Prepared"), ("nnlab.core.run", "Run"), ("nnlab.core.tune.study", "Study"))
+LISTED = ("nnlab.magics.magics", "Listed")
+
+
+class Lab:
+    """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind)."""
+
+    def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
+        self.ip, self.live_view, self.settings = ip, live_view, settings
+        self._kept: dict[int, tuple[weakref.ref[Any], bool]] = {}
+
+    def keep(self, value: Any, muted: bool) -> None:
+        """Note a value whose result this cell has shown already, or shall not show."""
+        self._kept[id(value)] = (weakref.ref(value), muted)
+
+    def forget(self, *_: Any) -> None:
+        """A new cell begins: from here on a value shows all of itself again."""
+        self._kept.clear()
+
+    def display(self, value: Any) -> None:
+        """Show a result as the value of a cell: one line if the cell has shown it already, nothing if it is muted."""
+        from nnlab.magics.show import one_line, static
+
+        ref, muted = self._kept.get(id(value), (None, False))
+        if ref is None or ref() is not value:
+            static(value)
+        elif not muted:
+            one_line(value)
+
+
+def register(ip: Any, live_view: "LiveView | None" = None) -> None:
+    """Give an IPython shell the magics, their completion, their settings and the display of their results."""
+    from nnlab.magics.config import NNLab
+
+    unregister(ip)
+    settings = NNLab(parent=ip)
+    lab = Lab(ip, live_view, settings)
+    for name in SUMMARIES:
+        ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
+    ip.configurables.append(settings)
+    for module, kind in (*RESULTS, LISTED):
+        ip.display_formatter.ipython_display_formatter.for_type_by_name(module, kind, lab.display)
+    ip.Completer.custom_matchers.append(_matcher(ip))
+    ip.events.register("pre_run_cell", lab.forget)
+
+
+def unregister(ip: Any) -> None:
+    """Take away everything that `register` gave; nothing happens if nothing is there."""
+    for name in SUMMARIES:
+        for kind in ("line", "cell"):
+            ip.magics_manager.magics[kind].pop(name, None)
+        if hasattr(ip.magics_manager.user_magics, name):
+            delattr(ip.magics_manager.user_magics, name)
+    ip.configurables[:] = [item for item in ip.configurables if type(item).__name__ != "NNLab"]
+    for module, kind in (*RESULTS, LISTED):
+        ip.display_formatter.ipython_display_formatter.pop(f"{module}.{kind}", None)
+    matchers = ip.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "__name__", "") != "nnlab_matcher"]
+    for callback in list(ip.events.callbacks["pre_run_cell"]):
+        if isinstance(getattr(callback, "__self__", None), Lab):
+            ip.events.unregister("pre_run_cell", callback)
+
+
+def _magic(lab: Lab, name: str) -> Callable[..., Any]:
+    from IPython.core.magic import needs_local_scope, no_var_expand
+
+    @no_var_expand
+    @needs_local_scope
+    def magic(line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        from nnlab.magics.magics import call
+
+        return call(lab, name, line, cell, local_ns)
+
+    def getdoc() -> str:
+        from nnlab.magics.options import help_text
+        from nnlab.magics.verbs import VERBS
+
+        return help_text(VERBS[name])
+
+    magic.__name__ = magic.__qualname__ = name
+    magic.__doc__ = f"{SUMMARIES[name]} See %{name}? or %{name} --help."
+    magic.getdoc = getdoc  # type: ignore[attr-defined]  # IPython's %name? asks for it, so the text is made when wanted
+    return magic
+
+
+def _matcher(ip: Any) -> Any:
+    from IPython.core.completer import SimpleCompletion, SimpleMatcherResult, context_matcher
+
+    @context_matcher()  # type: ignore[untyped-decorator]
+    def nnlab_matcher(context: Any) -> Any:
+        if "nn_" not in context.full_text:
+            return SimpleMatcherResult(completions=[])
+        from nnlab.magics.complete import complete, stored_names
+
+        lines = [*context.full_text.split("\n")[: context.cursor_line], context.text_until_cursor]
+        after = context.line_with_cursor[context.cursor_position :]
+        found = complete("\n".join(lines), after, ip.user_ns, stored_names)
+        if found is None:
+            return SimpleMatcherResult(completions=[])
+        listed = [SimpleCompletion(text, type=kind) for text, kind in found.candidates]
+        return SimpleMatcherResult(completions=listed, matched_fragment=found.fragment, suppress=found.alone)
+
+    nnlab_matcher.__name__ = "nnlab_matcher"
+    nnlab_matcher.matcher_priority = 200
+    return nnlab_matcher

@@ -1,0 +1,63 @@
+"""The body of %%nn_train that is Python: run in the user's namespace, its last expression is the network."""
+
+import ast
+import contextlib
+from types import TracebackType
+from typing import Any
+
+from nnlab.core.errors import SpecError
+from nnlab.magics.subjects import described, is_network
+
+WANTED = "end it with an nn.Module, a class of it, or a function(n_in, n_out) that makes one"
+
+
+def run_body(ip: Any, source: str) -> Any:
+    """Run the cell body and give the network or its maker; what the user's code raises comes out as it is."""
+    text = "\n" + ip.transform_cell(source)  # the magic's line counts: a traceback then names the lines of the cell
+    name = ip.compile.cache(text, ip.execution_count, raw_code=text)
+    statements, last = _parts(ip, text, name)
+    try:
+        if statements is not None:
+            ip.ex(statements)
+        value = ip.ev(last) if not isinstance(last, str) else ip.user_ns[last]
+    except BaseException as error:
+        _show_from(ip, error, name)
+        raise
+    if is_network(value) or callable(value):
+        return value
+    raise SpecError(f"the body ends with a {described(value)}; {WANTED}")
+
+
+def _parts(ip: Any, text: str, name: str) -> tuple[Any, Any]:
+    """Code of all but the last expression, and code of that; for a body that ends in a class or def, its name."""
+    try:
+        tree = ip.compile.ast_parse(text, filename=name)
+    except ValueError as error:  # a NUL in the text
+        raise SpecError(f"the body cannot be read: {error}; {WANTED}") from error
+    end = tree.body[-1] if tree.body else None
+    last: Any
+    if isinstance(end, ast.Expr):
+        tree.body.pop()
+        last = compile(ast.Expression(end.value), name, "eval")
+    elif isinstance(end, (ast.ClassDef, ast.FunctionDef)):
+        last = end.name
+    elif isinstance(end, ast.Assign) and isinstance(end.targets[0], ast.Name):
+        last = end.targets[0].id
+    else:
+        raise SpecError(f"the body does not say which network to train; {WANTED}")
+    return (compile(tree, name, "exec") if tree.body else None), last
+
+
+def _show_from(ip: Any, error: BaseException, name: str) -> None:
+    """Let the traceback begin at the user's line: IPython asks the exception itself for it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != name:
+        trace = trace.tb_next
+    if trace is None or isinstance(error, SyntaxError) or hasattr(error, "_render_traceback_"):
+        return
+
+    def render(start: TracebackType = trace) -> Any:
+        return ip.InteractiveTB.structured_traceback(type(error), error, start, tb_offset=0)
+
+    with contextlib.suppress(AttributeError):  # exceptions with __slots__ get the long traceback
+        error._render_traceback_ = render  # type: ignore[attr-defined]

@@ -1,0 +1,303 @@
+"""Completion of magic lines and their cell bodies: what could stand at the cursor, and the text that it replaces."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nnlab.core.metrics import METRICS
+from nnlab.core.params import Column, Param, Within, show_value
+from nnlab.core.spec import Option
+from nnlab.magics.scan import OPENERS, Word, quote, scan
+from nnlab.magics.subjects import (
+    SUFFIXES,
+    columns,
+    is_a,
+    is_array,
+    is_frame,
+    is_network,
+    is_prepared,
+    is_start,
+    visible,
+)
+from nnlab.magics.text import FLAG_WORDS
+from nnlab.magics.verbs import VERBS, Verb, any_option, options_for
+
+MAGIC = re.compile(r"^\s*(?:[^%=#]+=\s*)?(%{0,2})(nn_\w*)(?:(\s)(.*))?$", re.DOTALL)
+MOST = 300  # candidates; nobody reads more
+BODY_NAME = re.compile(r"\s*([\w.-]*)$")
+BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
+
+
+Stored = Callable[[str], list[str]]  # "run" or "study" -> their names, newest first
+
+
+class Candidate(NamedTuple):
+    """One word that could stand at the cursor, and what it is."""
+
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Candidates for the text before the cursor. alone: no other completer can know better."""
+
+    fragment: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is known around the cursor. words: the subjects; names: variables; stored: asks the store for names."""
+
+    verb: Verb
+    words: tuple[Word, ...]
+    options: Mapping[str, str]
+    names: Mapping[str, Any]
+    stored: Stored
+
+
+def complete(before: str, after: str, names: Mapping[str, Any], stored: Stored) -> Found | None:
+    """What fits between the text of the cell before the cursor and the rest of its line; None outside these magics."""
+    *above, line = before.split("\n")
+    heads = [text for text in above if text.strip()]
+    if heads and heads[0].lstrip().startswith("%%"):
+        head = MAGIC.match(heads[0])
+        return _in_body(head, line, heads[1:], names, stored) if head and head[2] in VERBS else None
+    match = MAGIC.match(line)
+    if match is None:
+        return None
+    if match[3] is None:
+        found = [Candidate(match[1] + verb, "magic") for verb in VERBS if verb.startswith(match[2])]
+        return Found(match[1] + match[2], tuple(found)) if match[1] else None
+    return _in_line(VERBS[match[2]], match[4], after, names, stored) if match[2] in VERBS else None
+
+
+def _in_line(verb: Verb, text: str, after: str, names: Mapping[str, Any], stored: Stored) -> Found:
+    cut = scan(text)
+    words = list(cut.words)
+    typing = bool(words) and words[-1].end == len(text) and not cut.muted
+    if not typing and "#" in text[words[-1].end if words else 0 :]:
+        return Found()
+    current = text[words.pop().start :] if typing else ""
+    subjects, options, pending = _sorted(verb, words)
+    later, more, _ = _sorted(verb, list(scan(after).words))
+    place = Place(verb, (*subjects, *later), {**more, **options}, names, stored)
+    known = options_for(verb, place.options)
+    if current.startswith("-"):
+        name, equals, value = current.partition("=")
+        if equals:
+            return _value(known.get(_underscored(name.lstrip("-"))), value, place)
+        return Found(current, _options(known, current, place))
+    if pending:
+        found = _value(known.get(pending) or any_option(verb).get(pending), current, place)
+        if found.candidates or not _is_flag(known.get(pending)):
+            return found
+    if len(subjects) < verb.words:
+        found = _subject(place, current)
+        if found.candidates or current:
+            return found
+    return Found(current, _options(known, "--", place)) if not current else Found()
+
+
+def _sorted(verb: Verb, words: list[Word]) -> tuple[list[Word], dict[str, str], str | None]:
+    """Subjects, options, and the option that waits for its value; lenient, since the line is not finished."""
+    known = any_option(verb)
+    subjects: list[Word] = []
+    options: dict[str, str] = {}
+    pending: str | None = None
+    for word in words:
+        if word.is_option:
+            name, value = word.after_equals()
+            options[name] = value.text if value else ""
+            pending = None if value else name
+        elif pending and not (_is_flag(known.get(pending)) and word.text.lower() not in FLAG_WORDS):
+            options[pending] = word.text
+            pending = pending if pending == "space" else None
+        else:
+            subjects.append(word)
+            pending = None
+    return subjects, {name: value for name, value in options.items() if value}, pending
+
+
+def _is_flag(option: Option | None) -> bool:
+    return option is not None and option.param.kind is bool
+
+
+def _underscored(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _options(known: Mapping[str, Option], typed: str, place: Place) -> tuple[Candidate, ...]:
+    """Options by their short names; by the qualified ones where a point is typed or the short name is shared."""
+    start = _underscored(typed.lstrip("-"))
+    short = {option.owner + option.name for name, option in known.items() if "." not in name}
+    found = []
+    for name, option in known.items():
+        spare = "." in name and "." not in typed and option.owner + option.name in short
+        if name.startswith(start) and name not in place.options and not spare:
+            found.append(Candidate("--" + (name if "_" in typed else name.replace("_", "-")), "option"))
+    return tuple(found)
+
+
+def _value(option: Option | None, current: str, place: Place) -> Found:
+    if option is None:
+        return Found()
+    param = option.param
+    if param.name == "space":
+        return _ranges(current, place)
+    start = _item_start(current) if param.many else 0
+    return _matching(current[start:], _words_for(param, place), many=param.many)
+
+
+def _words_for(param: Param, place: Place) -> list[Candidate]:
+    """The words that can be typed as the value of a parameter."""
+    if isinstance(param.domain, Column):
+        subject = place.words[0] if place.words else None
+        return [Candidate(name, "column") for name in columns(subject, place.names)]
+    found = [Candidate(word, "value") for word in param.choices]
+    if param.name == "model":
+        found += [Candidate(name, "network") for name in visible(place.names, is_network)]
+    elif param.name == "from":
+        found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
+        found += [Candidate(name, "study") for name in place.stored("study")]
+    elif param.name == "monitor":
+        found += [Candidate(name, "value") for name in ("loss", *METRICS)]
+    if param.optional and param.choices:
+        found.append(Candidate("auto", "value"))
+    return found
+
+
+def _runs(place: Place) -> list[Candidate]:
+    return [Candidate(name, "run") for name in ("last", *place.stored("run"))]
+
+
+def _item_start(current: str) -> int:
+    """Where the last item of an unfinished list begins."""
+    start, inside = 0, ""
+    for place, char in enumerate(current):
+        if inside:
+            inside = "" if char == inside else inside
+        elif char in "\"'" and place == start:
+            inside = char
+        elif char == "," or char in OPENERS or (char.isspace() and place == start):
+            start = place + 1
+    return start
+
+
+def _matching(typed: str, found: Iterable[Candidate], many: bool = False) -> Found:
+    """The candidates that go on from what is typed, in quotes where they need them."""
+    opened = typed[:1] if typed[:1] in ("'", '"') else ""
+    kept: dict[str, Candidate] = {}
+    for text, kind in found:
+        if text.startswith(typed[len(opened) :]) and len(kept) < MOST:
+            shown = f"{opened}{text}{opened}" if opened and opened not in text else quote(text, "," if many else "")
+            kept.setdefault(shown, Candidate(shown, kind))
+    return Found(typed, tuple(kept.values()))
+
+
+def _ranges(current: str, place: Place) -> Found:
+    """name=low..high for each number, name={a,b} for each choice, as %nn_tune searches them by default."""
+    found = []
+    for name, option in options_for(place.verb, place.options).items():
+        template = _range(option.param)
+        if template and "." not in name and option.field not in ("trials", "minutes", "seed", "threads", ""):
+            found.append(Candidate(f"{name}={template}", "range"))
+    opened = current[:1] if current[:1] in ("'", '"') else ""
+    typed = current[len(opened) :]
+    kept = [Candidate(f'{opened or chr(34)}{text}{opened or chr(34)}' if " " in text or opened else text, kind)
+            for text, kind in found if text.startswith(typed)]  # fmt: skip
+    return Found(current, tuple(kept))
+
+
+def _range(param: Param) -> str:
+    if isinstance(param.domain, Within) and not param.many:
+        offered = param.domain.offered
+        return f"{show_value(offered.low)}..{show_value(offered.high)}{' log' if offered.log else ''}"
+    return "{" + ",".join(param.choices) + "}" if len(param.choices) > 1 and not param.many else ""
+
+
+def _subject(place: Place, current: str) -> Found:
+    verb, names = place.verb.name, place.names
+    if verb in ("nn_train", "nn_tune"):
+        return _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
+    if verb == "nn_preprocess":
+        return _table(current, names)
+    found = _runs(place)
+    if verb == "nn_runs":
+        found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]
+    known = _matching(current, found)
+    return known if known.candidates or verb == "nn_runs" else _paths(current, ())
+
+
+def _table(current: str, names: Mapping[str, Any]) -> Found:
+    """Frames of the notebook and files; after X, the arrays."""
+    first, comma, second = current.rpartition(",")
+    if comma and first in names:
+        return _matching(second, [Candidate(name, "array") for name in visible(names, is_array)])
+    found = _matching(current, [Candidate(name, "table") for name in visible(names, is_frame)])
+    files = _paths(current, SUFFIXES)
+    return Found(current, (*found.candidates, *files.candidates))
+
+
+def _paths(current: str, suffixes: tuple[str, ...]) -> Found:
+    """Folders, and files that end in one of the suffixes."""
+    typed = current.strip("\"'")
+    folder = os.path.dirname(typed)
+    found = []
+    try:
+        entries = sorted(os.scandir(os.path.expanduser(folder) or "."), key=lambda entry: entry.name)
+    except (OSError, ValueError):
+        return Found(current)
+    for entry in entries:
+        path = os.path.join(folder, entry.name)
+        if entry.is_dir() and not entry.name.startswith("."):
+            found.append(Candidate(path + "/", "path"))
+        elif suffixes and entry.name.lower().endswith(suffixes):
+            found.append(Candidate(path, "path"))
+    return _matching(current, found)
+
+
+def _in_body(
+    head: re.Match[str], line: str, lines: list[str], names: Mapping[str, Any], stored: Stored
+) -> Found | None:
+    """Option lines; Python bodies are left to IPython's own completion."""
+    verb = VERBS[head[2]]
+    if not all(BODY_VALUE.match(text) or text.lstrip().startswith("#") for text in lines):
+        return None
+    subjects, options, _ = _sorted(verb, list(scan(head[4] or "").words))
+    above = {m[1].replace("-", "_"): m[2] for text in lines if (m := BODY_VALUE.match(text))}
+    place = Place(verb, tuple(subjects), {**above, **options}, names, stored)
+    known = options_for(verb, place.options)
+    if match := BODY_VALUE.match(line):
+        return _body_value(known.get(_underscored(match[1])), match[2], place)
+    if match := BODY_NAME.match(line):
+        found = [Candidate(name.text[2:] + ": ", name.kind) for name in _options(known, "--" + match[1], place)]
+        return Found(match[1], tuple(found), alone=bool(lines) or not verb.body.count("Python"))
+    return None
+
+
+def _body_value(option: Option | None, typed: str, place: Place) -> Found:
+    found = _value(option, typed, place)
+    template = _range(option.param) if option and "space" in options_for(place.verb) else ""
+    if template and template.startswith(typed):
+        return Found(typed, (*found.candidates, Candidate(template, "range")))
+    return found
+
+
+def stored_names(kind: str) -> list[str]:
+    """Names and ids of the runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
+    from nnlab.core.errors import NNLabError
+    from nnlab.core.store.runs import Store
+
+    try:
+        store = Store()
+        if kind == "study":
+            return store.studies()
+        runs = store.runs()
+    except (NNLabError, OSError):
+        return []
+    return [*dict.fromkeys(info.name for info in runs if info.name), *(info.id for info in runs)]

@@ -1,0 +1,293 @@
+"""What each magic does: parse, call, show. `call` is the one door; heavy libraries are imported by what is called."""
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nnlab.core.controls import Controls
+from nnlab.core.errors import SpecError, StoreError
+from nnlab.core.models import MODELS
+from nnlab.core.registry import Part
+from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.magics import config, subjects
+from nnlab.magics.body import run_body
+from nnlab.magics.options import help_text
+from nnlab.magics.scan import Word, value_of
+from nnlab.magics.text import Call, layered, parse, to_line
+from nnlab.magics.views import Kind, View, make_view, show
+from nnlab.report.bundle import Bundle
+
+if TYPE_CHECKING:
+    from nnlab.core.run import Run
+    from nnlab.core.store.runs import Store
+    from nnlab.magics import Lab
+
+Names = Mapping[str, Any]
+
+
+class Listed(list[Any]):
+    """Runs that were listed; the table stands above, so one line is enough here."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} run{'' if len(self) == 1 else 's'}"
+
+
+def call(lab: "Lab", verb: str, line: str, cell: str | None, local_ns: Names | None) -> Any:
+    """Do what the text of a magic says and give its value."""
+    names: Names = ChainMap(dict(local_ns or {}), lab.ip.user_ns)
+    said = parse(line, cell, verb, names)
+    if said.help is not None:
+        print(help_text(said.verb, said.chosen(), said.help))
+        return None
+    value = DEEDS[verb](lab, said, names)
+    if value is not None:
+        lab.keep(value, said.muted)
+    return value
+
+
+def _store() -> "Store":
+    from nnlab.core.store.runs import Store
+
+    return Store()
+
+
+def _settle(
+    lab: "Lab", said: Call, *, based: bool = False, own_network: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the specs, defaults put under them, and the options of the magic itself, read.
+
+    based: a spec to start from was named, which no default shall change.
+    """
+    layers = [] if based else _layers(lab)
+    parts = {"model": CUSTOM} if own_network else {}
+    options = layered(said.verb, layers, said.options, parts)
+    declared = said.verb.own.items()
+    own = {name: param.read(options.pop(name)) if name in options else param.default for name, param in declared}
+    return options, own
+
+
+def _layers(lab: "Lab") -> list[dict[str, Any]]:
+    return list(config.layers(_store().root, lab.settings).values())
+
+
+def _publish(bundles: Sequence[Bundle], muted: bool) -> None:
+    for bundle in () if muted else bundles:
+        show(bundle)
+
+
+def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
+    frame = subjects.frame(said.subject, names)
+    options, _ = _settle(lab, said)
+    if isinstance(frame, tuple):
+        options.setdefault("target", "target")
+    elif "target" not in options:
+        known = subjects.columns(said.subject, names)
+        there = f"; the columns are {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""
+        raise SpecError(f"%nn_preprocess needs --target, the column to predict{there}")
+    from nnlab.core.data.prepare import prepare
+    from nnlab.report.bundle import prepared_bundles
+
+    data = prepare(frame, spec=resolve(PrepareSpec, options))
+    if not said.muted:
+        _publish(prepared_bundles(data), said.muted)
+    return data
+
+
+def _train(lab: "Lab", said: Call, names: Names) -> Any:
+    data = subjects.prepared(said.subject, names, said.verb.name)
+    from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
+    from nnlab.report.bundle import run_bundles
+
+    base = _start(said.options.get("from"), names)
+    model, code, variable = _network(lab, said, names, base)
+    said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
+    options, own = _settle(lab, said, based=base is not None, own_network=model is not None)
+    spec = _train_spec(options, base, model is not None)
+    configured = {name for layer in _layers(lab) for name in layer}
+    line = _line(said, names, (spec,), {"name": own["name"], "model": variable}, configured)
+    line = line if code is None else f"%{line}\n{code.rstrip()}"
+
+    def work(view: View, controls: Controls) -> "Run":
+        return fit(data, spec=spec, model=model, view=view, controls=controls, name=own["name"], line=line, code=code)
+
+    return _shown(lab, own["view"], said.muted, "train", work, lambda run: run_bundles(run, line))
+
+
+def _tune(lab: "Lab", said: Call, names: Names) -> Any:
+    data = subjects.prepared(said.subject, names, said.verb.name)
+    from nnlab.core.tune.search import tune
+    from nnlab.report.bundle import study_bundles
+
+    base = _start(said.options.get("from"), names)
+    model, code, variable = _network(lab, said, names, base)
+    said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
+    options, own = _settle(lab, said, based=base is not None, own_network=model is not None)
+    searching = options_of(TuneSpec, options)
+    fixed = {name: value for name, value in options.items() if name not in searching}
+    spec = resolve(TuneSpec, {name: value for name, value in options.items() if name in searching})
+    start = _train_spec(fixed, base, model is not None)
+    configured = {name for layer in _layers(lab) for name in layer}
+    line = _line(said, names, (spec, start), {"model": variable}, configured | set(fixed))
+    line = line if code is None else f"%{line}\n{code.rstrip()}"
+    given = start if model is not None else base  # the name of an own network is no option that could be kept fixed
+
+    def work(view: View, controls: Controls) -> Any:
+        return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=code, **fixed)
+
+    return _shown(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, line))
+
+
+def _shown(
+    lab: "Lab",
+    word: str,
+    muted: bool,
+    kind: Kind,
+    work: Callable[[View, Controls], Any],
+    bundles_of: Callable[[Any], list[Bundle]],
+) -> Any:
+    """Work under a view, which is closed however the work ends."""
+    controls = Controls()
+    live = lab.live_view
+    view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
+    bundles: list[Bundle] = []
+    try:
+        result = work(view, controls)
+        bundles = [] if muted else bundles_of(result)
+    finally:
+        view.close(bundles)
+    return result
+
+
+def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
+    if not own_network:
+        return resolve(TrainSpec, options, base)
+    return resolve(TrainSpec, options, replace(base or TrainSpec(), model=Part(CUSTOM)))
+
+
+def _network(lab: "Lab", said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None, str | None]:
+    """The user's own network with its code if the body made it, or its name if --model names a variable; else None."""
+    word = said.options.get("model")
+    if said.body is not None:
+        if word is not None:
+            raise SpecError(f"the body defines the network; take --model {word} away")
+        return run_body(lab.ip, said.body), said.body, None
+    if word is None:
+        if base is not None and base.model.name == CUSTOM:
+            raise SpecError(f"--from: its network is your own code; give it again as the body of %%{said.verb.name}")
+        return None, None, None
+    if isinstance(word, str) and word in MODELS:
+        return None, None, None
+    if isinstance(word, str) and word not in names:
+        known = ", ".join(MODELS)
+        raise SpecError(f"--model {word}: neither a network of nnlab ({known}) nor a variable that holds one")
+    value = names[word] if isinstance(word, str) else word
+    if not (subjects.is_network(value) or callable(value)):
+        raise SpecError(f"--model {word} is a {subjects.described(value)}; needed is an nn.Module or what makes one")
+    return value, None, str(word)
+
+
+def _line(said: Call, names: Names, specs: tuple[Any, ...], extra: Mapping[str, Any], keep: set[str]) -> str:
+    """The text that repeats the call, its subject as it was written."""
+    subject = said.subject or Word(())
+    if isinstance(text := value_of(subject, names), str) and text != subject.text:
+        subject = Word(((text, ""),))
+    return to_line(said.verb.name, subject, *specs, extra=extra, keep=keep)
+
+
+def _start(word: Any, names: Names) -> TrainSpec | None:
+    """The spec that --from names: of a variable, else of a run or study of the store."""
+    if word is None:
+        return None
+    value: Any = names.get(word) if isinstance(word, str) else word
+    if isinstance(value, TrainSpec):
+        return value
+    if subjects.is_a(value, ("nnlab", "Study")):
+        return value.best  # type: ignore[no-any-return]
+    if subjects.is_a(value, ("nnlab", "Run")):
+        return value.spec  # type: ignore[no-any-return]
+    if value is not None:
+        raise SpecError(f"--from {word} is a {subjects.described(value)}; needed is a study, a run or a TrainSpec")
+    return _stored_start(str(word))
+
+
+def _stored_start(word: str) -> TrainSpec:
+    store = _store()
+    if word in store.studies():
+        from nnlab.core.tune.study import Study
+
+        return Study.load(store.study_folder(word)).best
+    try:
+        info = store.find(word)
+    except StoreError as error:
+        raise SpecError(f"--from {word}: no such variable, and {error}") from error
+    if info.spec is None:
+        raise StoreError(f"--from {word}: the run is broken: {info.message}")
+    return info.spec
+
+
+def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
+    from nnlab.report.bundle import runs_bundles
+
+    _, own = _settle(lab, said)
+    store = _store()
+    found = [_run_or_info(word, names, store) for word in said.words] if said.words else store.runs()[: own["limit"]]
+    if not said.muted:
+        _publish(runs_bundles(found), said.muted)
+    return Listed(found)
+
+
+def _run_or_info(word: Word, names: Names, store: "Store") -> Any:
+    """A run of a variable, or one of the store with its history but without its weights."""
+    from nnlab.core.store.reading import read_run
+
+    value = value_of(word, names)
+    held = names.get(value) if isinstance(value, str) else value
+    if subjects.is_a(held, ("nnlab", "Run")):
+        return held
+    info = store.find(str(value))
+    return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)
+
+
+def _load(lab: "Lab", said: Call, names: Names) -> "Run":
+    from nnlab.core.run import Run
+
+    _, own = _settle(lab, said)
+    if said.subject is None:
+        raise SpecError("%nn_load needs a run: last, an id, a name, or a folder; %nn_runs lists them")
+    model = None
+    if own["model"]:
+        model = subjects.variable(
+            own["model"], names, callable, "an nn.Module or what makes one", "%%nn_train data ..."
+        )
+    word = str(value_of(said.subject, names))
+    if any(mark in word for mark in "/\\") or (Path(word) / "run.json").is_file():
+        return Run.load(word, model)
+    return _store().load(word, model)
+
+
+def _config(lab: "Lab", said: Call, names: Names) -> None:
+    from nnlab.report.tables import Table
+
+    store = _store()
+    given = dict(said.options)
+    reset = said.verb.own["reset"].read(given.pop("reset", False))
+    if reset or given:
+        kept = {} if reset else dict(lab.settings.defaults)
+        lab.settings.defaults = kept | config.checked(given, "%nn_config")
+    rows = config.shown(said.verb, config.layers(store.root, lab.settings))
+    table = Table(("option", "default", "from"), rows, align="lll")
+    data = {"text/html": table.html(), "text/markdown": table.markdown(), "text/plain": table.text()}
+    _publish([Bundle(data)], said.muted)
+
+
+DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
+    "nn_preprocess": _preprocess,
+    "nn_train": _train,
+    "nn_tune": _tune,
+    "nn_runs": _runs,
+    "nn_load": _load,
+    "nn_config": _config,
+}

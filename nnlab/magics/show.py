@@ -1,0 +1,25 @@
+"""Results as the value of a cell."""
+
+from typing import Any
+
+from nnlab.magics.views import show
+from nnlab.report.bundle import Bundle
+
+
+def one_line(value: Any) -> None:
+    """The value's repr; what it holds stands above it."""
+    show(Bundle({"text/plain": repr(value)}))
+
+
+def static(value: Any) -> None:
+    """All that a result shows: the same outputs as at the end of its work."""
+    from nnlab.report import bundle
+
+    make = {
+        "Prepared": lambda: bundle.prepared_bundles(value),
+        "Run": lambda: bundle.run_bundles(value, value.line),
+        "Study": lambda: bundle.study_bundles(value),
+        "Listed": lambda: bundle.runs_bundles(list(value)),
+    }
+    for item in make[type(value).__name__]():
+        show(item)

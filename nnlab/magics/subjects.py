@@ -1,0 +1,175 @@
+"""The user's variables by what they are, told from their type's name, so that no heavy library is imported to ask."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nnlab.core.errors import SpecError
+from nnlab.magics.scan import Word, value_of
+
+FRAMES = {
+    ("pandas", "DataFrame"),
+    ("polars", "DataFrame"),
+    ("polars", "LazyFrame"),
+    ("pyarrow", "Table"),
+}
+SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+PAIR = re.compile(r"([^\W\d]\w*)\s*,\s*([^\W\d]\w*)")
+
+
+def is_a(value: Any, *names: tuple[str, str]) -> bool:
+    """Whether the type of value, or one it comes from, is (package, name)."""
+    return any((kind.__module__.partition(".")[0], kind.__qualname__) in names for kind in type(value).__mro__)
+
+
+def is_frame(value: Any) -> bool:
+    """Whether it is a table."""
+    return is_a(value, *FRAMES)
+
+
+def is_array(value: Any) -> bool:
+    """Whether it can be one half of X,y."""
+    return is_frame(value) or is_a(value, ("numpy", "ndarray"), ("pandas", "Series"), ("polars", "Series"))
+
+
+def is_prepared(value: Any) -> bool:
+    """Whether %nn_preprocess made it."""
+    return is_a(value, ("nnlab", "Prepared"))
+
+
+def is_start(value: Any) -> bool:
+    """Whether a run can start from its spec."""
+    return is_a(value, ("nnlab", "TrainSpec"), ("nnlab", "Run"), ("nnlab", "Study"))
+
+
+def is_network(value: Any) -> bool:
+    """Whether it is, or makes, a network of the user's own."""
+    return is_a(value, ("torch", "Module")) or (isinstance(value, type) and is_a_class_of_module(value))
+
+
+def is_a_class_of_module(kind: type) -> bool:
+    """Whether a class is a torch.nn.Module."""
+    return any(base.__module__.partition(".")[0] == "torch" and base.__qualname__ == "Module" for base in kind.__mro__)
+
+
+def described(value: Any) -> str:
+    """What a value is, in words: DataFrame 120 x 4."""
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    if isinstance(value, type):
+        return f"class {name}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape and all(isinstance(size, int) for size in shape):
+        return f"{name} {' x '.join(f'{size:,}' for size in shape)}"
+    return name
+
+
+def visible(names: Mapping[str, Any], test: Callable[[Any], bool]) -> list[str]:
+    """The variables that pass test, IPython's own (_, Out, ...) left out."""
+    found = []
+    for name, value in list(names.items()):
+        if not name.startswith("_") and name not in ("In", "Out", "exit", "quit") and test(value):
+            found.append(name)
+    return found
+
+
+def variable(name: str, names: Mapping[str, Any], test: Callable[[Any], bool], wanted: str, hint: str) -> Any:
+    """The variable of that name if it passes test; SpecError that says what there is and which line makes one.
+
+    wanted: what is needed, in words; hint: the line that gets it.
+    """
+    if name not in names:
+        raise SpecError(f"no variable {name!r}{_near(name, names, test) or _there(names, test, wanted, hint)}")
+    value = names[name]
+    if not test(value):
+        raise SpecError(f"{name!r} is a {described(value)}; needed is {wanted}{_there(names, test, wanted, hint)}")
+    return value
+
+
+def _near(name: str, names: Mapping[str, Any], test: Callable[[Any], bool]) -> str:
+    near = difflib.get_close_matches(name, visible(names, test), n=1) or difflib.get_close_matches(
+        name, visible(names, lambda value: not callable(value)), n=1
+    )
+    return f"; did you mean {near[0]!r} ({described(names[near[0]])})?" if near else ""
+
+
+def _there(names: Mapping[str, Any], test: Callable[[Any], bool], wanted: str, hint: str) -> str:
+    there = visible(names, test)
+    return f"; there are {', '.join(there[-5:])}" if there else f"\n  get {wanted} with:  {hint}"
+
+
+def prepared(word: Word | None, names: Mapping[str, Any], verb: str) -> Any:
+    """The Prepared that a word names."""
+    hint = "data = %nn_preprocess df --target ..."
+    if word is None:
+        there = visible(names, is_prepared)
+        example = f"  %{verb} {there[-1]}" if there else f"  {hint}"
+        raise SpecError(f"%{verb} needs prepared data:{example}")
+    value = value_of(word, names)
+    if not isinstance(value, str):
+        return variable(word.text, {word.text: value}, is_prepared, "prepared data", hint)
+    return variable(value, names, is_prepared, "prepared data", hint)
+
+
+def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
+    """What %nn_preprocess shall prepare: a table, a path, or the pair of X,y; words in quotes are paths."""
+    hint = "df = pandas.read_csv(...)"
+    if word is None:
+        there = visible(names, is_frame)
+        example = f"%nn_preprocess {there[-1]} --target ..." if there else f"{hint}, or give a file path"
+        raise SpecError(f"%nn_preprocess needs a table:  {example}")
+    value = value_of(word, names)
+    if not isinstance(value, str):
+        return variable(word.text, {word.text: value}, _is_table, "a table", hint)
+    if pair := None if word.quoted else PAIR.fullmatch(value):
+        wanted = "an array or a table"
+        return tuple(variable(name, names, is_array, wanted, "X, y = ...") for name in pair.groups())
+    if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and _exists(value)):
+        return value
+    return variable(value, names, _is_table, "a table", hint)
+
+
+def _is_table(value: Any) -> bool:
+    return is_frame(value) or hasattr(value, "__fspath__") or isinstance(value, (str, dict))
+
+
+def _exists(path: str) -> bool:
+    import os
+
+    return os.path.exists(path)
+
+
+def columns(word: Word | None, names: Mapping[str, Any]) -> list[str]:
+    """The columns of the table that a word names, read from a file's header if it is a path; [] if there are none."""
+    if word is None:
+        return []
+    try:
+        value = frame(word, names)
+    except SpecError:
+        return []
+    if isinstance(value, tuple):
+        value = value[0]
+    if isinstance(value, str) or hasattr(value, "__fspath__"):
+        return _header(str(value))
+    found = getattr(value, "column_names", None) or getattr(value, "columns", None)
+    found = list(value) if isinstance(value, dict) else ([] if found is None else list(found))
+    return [str(name) for name in found]
+
+
+def _header(path: str) -> list[str]:
+    import csv
+    import gzip
+
+    try:
+        if path.endswith(".parquet"):
+            from pyarrow.parquet import read_schema
+
+            return list(read_schema(path).names)
+        reader = gzip.open if path.endswith(".gz") else open
+        with reader(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+            first = file.readline(1_000_000)
+    except (OSError, EOFError, ImportError, ValueError):
+        return []
+    separator = "\t" if ".tsv" in path else max(",;\t|", key=first.count)
+    return next(csv.reader([first], delimiter=separator), [])

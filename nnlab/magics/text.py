@@ -1,0 +1,324 @@
+"""Line and cell of a magic to values, and back. Pure functions; nothing of a line is ever evaluated."""
+
+import keyword
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
+from nnlab.core.registry import Part
+from nnlab.core.spec import CUSTOM, Option, options_of, unknown_option
+from nnlab.magics.scan import Word, caret, items_of, plain, quote, scan, value_of
+from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
+
+FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
+BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
+RANGE = re.compile(r"\.\.|^\s*\{.*\}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a magic's text says. options: raw values by option name, body before line; help: a topic, '' for all of it.
+
+    body: the cell body where it is Python.
+    """
+
+    verb: Verb
+    words: tuple[Word, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    body: str | None = None
+    muted: bool = False
+    help: str | None = None
+
+    @property
+    def subject(self) -> Word | None:
+        """The first word that is no option."""
+        return self.words[0] if self.words else None
+
+    def chosen(self) -> dict[str, Any]:
+        """The parts that the options name, by field."""
+        return {name: value for name, value in self.options.items() if "." not in name}
+
+
+def parse(line: str, cell: str | None, verb: str, names: Mapping[str, Any] | None = None) -> Call:
+    """The call that a line and a cell body make; SpecError with the place for what cannot be read.
+
+    names: the variables that {name} and $name stand for; None leaves them as text.
+    """
+    prefix = f"{'%' if cell is None else '%%'}{verb} "
+    cut = scan(line)
+    if cut.problem:
+        raise caret(line, cut.problem, prefix)
+    reader = _Line(VERBS[verb], cut.words, names)
+    reader.read()
+    if reader.help is not None:
+        return Call(reader.verb, tuple(reader.words), reader.options, help=reader.help)
+    _check_words(reader, line, prefix)
+    body, below = _body(reader.verb, cell, names)
+    options = _over(reader.verb, below, reader.options)
+    if "space" in below and "space" in reader.options:
+        options["space"] = [*below["space"], *reader.options["space"]]
+    _check_options(reader.verb, options)
+    return Call(reader.verb, tuple(reader.words), options, body, cut.muted)
+
+
+class _Line:
+    """Sorts the words of a line into subjects and options."""
+
+    def __init__(self, verb: Verb, words: tuple[Word, ...], names: Mapping[str, Any] | None) -> None:
+        self.verb, self.rest, self.names = verb, list(words), names
+        self.known = any_option(verb)
+        self.words: list[Word] = []
+        self.options: dict[str, Any] = {}
+        self.help: str | None = None
+
+    def read(self) -> None:
+        while self.rest:
+            word = self.rest.pop(0)
+            if word.is_option:
+                self._option(word)
+            else:
+                self.words.append(word)
+
+    def _option(self, word: Word) -> None:
+        name, value = word.after_equals()
+        if name in ("h", "help"):
+            topic = value or (self.rest.pop(0) if self.rest and not self.rest[0].is_option else None)
+            self.help = topic.text if topic else ""
+            return
+        if name in self.options:
+            raise SpecError(f"option {name!r} is given twice")
+        option = self.known.get(name)
+        given = [value] if value else self._values(option.param if option else None)
+        if not given and option and option.param.kind is not bool:
+            raise SpecError(f"--{name} needs a value: {option.param.allowed}")
+        self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
+
+    def _values(self, param: Param | None) -> list[Word]:
+        """The words that belong to the option just read: one, none for a bare flag, all up to the next for ranges."""
+        given: list[Word] = []
+        while self.rest and not self.rest[0].is_option:
+            flag = param is not None and param.kind is bool
+            if flag and self.rest[0].text.lower() not in FLAG_WORDS:
+                break
+            given.append(self.rest.pop(0))
+            if not _takes_many_words(param):
+                break
+        return given
+
+
+def _takes_many_words(param: Param | None) -> bool:
+    return param is not None and param.many and param.domain is None
+
+
+def read_words(param: Param | None, words: list[Word], names: Mapping[str, Any] | None, where: str) -> Any:
+    """The raw value that words give an option: text, a list of text, or the value of a variable."""
+    if not words:
+        return True
+    if _takes_many_words(param):
+        return [str(plain(value_of(word, names, braces=False), where)) for word in words]
+    word = words[0]
+    items = items_of(word) if param is not None and param.many else None
+    if items is not None and (isinstance(param and param.domain, Column) or len(word.chunks) > 1):
+        return items
+    return plain(value_of(word, names), where)
+
+
+def _check_words(reader: _Line, line: str, prefix: str) -> None:
+    verb, words = reader.verb, reader.words
+    if verb.words == 1 and len(words) == 2 and words[0].text.endswith(",") and not words[0].quoted:
+        joined = Word((*words[0].chunks, *words[1].chunks), words[0].start, words[1].end)  # X, y
+        reader.words = words = [joined]
+    if len(words) > verb.words:
+        extra = words[verb.words]
+        taken = f"one {verb.subject.partition(':')[0]}" if verb.words else "options only"
+        raise caret(line, (f"{extra.text!r} is one word too many; %{verb.name} takes {taken}", extra.start), prefix)
+
+
+def _check_options(verb: Verb, options: Mapping[str, Any]) -> None:
+    known = any_option(verb)
+    for name in options:
+        if name not in known:
+            raise no_option(verb, name, options)
+
+
+def no_option(verb: Verb, name: str, chosen: Mapping[str, Any]) -> SpecError:
+    """What to say of an option that the magic does not have."""
+    for spec in verb.specs:
+        error = unknown_option(spec, name, chosen)
+        if not str(error).startswith("no option"):
+            return error
+    words = options_for(verb, chosen)
+    return SpecError(f"%{verb.name} has no option {name!r}{did_you_mean(name, words)}; %{verb.name} --help lists them")
+
+
+def _over(verb: Verb, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two layers of options, the upper one winning though it may spell a name another way."""
+    parts = {**below, **above}
+    hidden = {canonical(verb, name, parts) for name in above}
+    kept = {name: value for name, value in below.items() if canonical(verb, name, parts) not in hidden}
+    return kept | dict(above)
+
+
+def layered(
+    verb: Verb, layers: Iterable[Mapping[str, Any]], top: Mapping[str, Any], parts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Default layers, lowest first, under the options of a call; what does not apply to the chosen parts falls out.
+
+    A layer that names a part speaks of that part only: its values go when another part is chosen above it. parts: parts
+    that are chosen though no option says so, by field.
+    """
+    stack = list(layers)
+    chosen = {name: value for layer in (*stack, top, parts or {}) for name, value in layer.items() if "." not in name}
+    known = options_for(verb, chosen)
+    found: dict[str, Any] = {}
+    for layer in stack:
+        fitting = {
+            name: value
+            for name, value in layer.items()
+            if name in known and name not in (parts or {}) and not _of_another_part(known[name], layer, chosen)
+        }
+        found = _over(verb, found, fitting)
+    return _over(verb, found, top)
+
+
+def _of_another_part(option: Option, layer: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+    return bool(option.part) and option.field in layer and str(layer[option.field]) != str(chosen[option.field])
+
+
+def _body(verb: Verb, cell: str | None, names: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    """The Python source of a body, or its options."""
+    lines = _option_lines(cell or "")
+    if lines is None:
+        if not verb.body:
+            raise SpecError(f"%%{verb.name} takes options in its body, one a line, such as  name: value")
+        return cell, {}
+    options: dict[str, Any] = {}
+    known = any_option(verb)
+    for name, text in lines:
+        _read_body_line(name, text, known, options, names)
+    return None, options
+
+
+def _read_body_line(
+    name: str, text: str, known: Mapping[str, Option], options: dict[str, Any], names: Mapping[str, Any] | None
+) -> None:
+    cut = scan(text)
+    if cut.problem:
+        raise caret(text, cut.problem, f"{name}: ")
+    if name in options:
+        raise SpecError(f"option {name!r} is given twice")
+    option = known.get(name)
+    if "space" in known and name != "space" and RANGE.search(text):
+        words = " ".join(str(value_of(word, names, braces=False)) for word in cut.words)
+        options.setdefault("space", []).append(f"{name}={words}")
+    elif not cut.words:
+        raise SpecError(f"{name}: needs a value" + (f": {option.param.allowed}" if option else ""))
+    else:
+        one = len(cut.words) == 1 or _takes_many_words(option.param if option else None)
+        words_given = list(cut.words) if one else [_joined(cut.words)]
+        options[name] = read_words(option.param if option else None, words_given, names, f"{name}:")
+
+
+def _joined(words: tuple[Word, ...]) -> Word:
+    """hidden: 128, 64 and target: my column are one value each."""
+    chunks = list(words[0].chunks)
+    for word in words[1:]:
+        chunks += [(" ", ""), *word.chunks]
+    return Word(tuple(chunks), words[0].start, words[-1].end)
+
+
+def _option_lines(cell: str) -> list[tuple[str, str]] | None:
+    """The (name, value) lines of a body; None if it is Python."""
+    found = []
+    for line in cell.splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = BODY_LINE.match(line)
+        word = match[1] if match else "lambda"
+        if match is None or (keyword.iskeyword(word) and word != "from"):
+            return None
+        found.append((word.replace("-", "_"), match[2] or ""))
+    return found
+
+
+def to_line(
+    verb: str, subject: str | Word, *specs: Any, extra: Mapping[str, Any] | None = None, keep: Collection[str] = ()
+) -> str:
+    """The shortest line that repeats specs: only what differs from the defaults. subject: as it was written.
+
+    extra: more options, None for none. keep: names of options that are written though they have their defaults.
+    """
+    chosen = {f.name: getattr(spec, f.name) for spec in reversed(specs) for f in fields(spec)}
+    known = options_for(VERBS[verb], chosen)
+    words = [f"%{verb}", subject_text(subject)]
+    for spec in specs:
+        for option, value in _written(spec, {canonical(VERBS[verb], name, chosen) for name in keep}):
+            words += [f"--{_option_word(option, known)}", _shown(option.param, value)]
+    for name, value in (extra or {}).items():
+        if value is not None:
+            words += [f"--{_dashed(name)}", _shown(known[name].param, value) if name in known else quote(str(value))]
+    return " ".join(word for word in words if word)
+
+
+def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
+    """The options that give a spec, with their values: those that differ from the defaults, and those to keep."""
+    known = options_of(type(spec), {f.name: getattr(spec, f.name) for f in fields(spec)})
+    for name, param in params_of(type(spec)).items():
+        value, default = getattr(spec, name), param.default
+        if param.kind is Part and param.many:
+            for part in value:
+                option = known[f"{name}.{part.name}"]
+                yield option, next(iter(part.values.values()), option.param.default)
+            continue
+        word = getattr(value, "name", value) if param.kind is Part else value
+        if word != CUSTOM and (word != (getattr(default, "name", default)) or name in keep):
+            yield known[name], word
+        if isinstance(value, Part) and word != CUSTOM:
+            base = default.values if isinstance(default, Part) and default.name == word else {}
+            yield from _written_values(name, value, base, known, keep)
+
+
+def _written_values(
+    name: str, part: Part, base: Mapping[str, Any], known: Mapping[str, Option], keep: Collection[str]
+) -> Iterator[tuple[Option, Any]]:
+    """The values of a part; base: those that the default part brings along."""
+    for full, option in known.items():
+        if option.field == name and option.part == part.name and full == f"{name}.{option.name}":
+            value = part.values.get(option.name, option.param.default)
+            if value != base.get(option.name, option.param.default) or full in keep:
+                yield option, value
+
+
+def subject_text(subject: str | Word) -> str:
+    """A subject as it must be written to be read as the same again."""
+    if isinstance(subject, str):
+        return subject if re.fullmatch(r"[^\W\d]\w*(,[^\W\d]\w*)*", subject) else quote(subject)
+    if not subject.quoted:
+        return quote(subject.text) if "," not in subject.text else subject.text
+    return quote(subject.text) if quote(subject.text) != subject.text else f"'{subject.text}'"
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _option_word(option: Option, known: Mapping[str, Option]) -> str:
+    """The short name of an option where it is unique, else the one with its field."""
+    short = known.get(option.name) == option or not option.part
+    return _dashed(option.name if short else f"{option.field}.{option.name}")
+
+
+def _shown(param: Param, value: Any) -> str:
+    if _takes_many_words(param):
+        return " ".join(quote(item) for item in value) or "none"
+    if param.many and param.kind is str and value:
+        return ",".join(_shown_item(item) for item in value)
+    return quote(value) if isinstance(value, str) else show_value(value)
+
+
+def _shown_item(item: str) -> str:
+    bare = re.fullmatch(r"[^\W\d]\w*", item) and item.lower() not in UNSET_WORDS
+    return item if bare else (quoted if (quoted := quote(item, ",")) != item else f"'{item}'")

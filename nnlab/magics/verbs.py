@@ -1,0 +1,167 @@
+"""The magics by name: what each takes besides the options that the specs declare."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from nnlab.core.params import Param, Within, params_of
+from nnlab.core.registry import Part
+from nnlab.core.spec import Option, PrepareSpec, TrainSpec, TuneSpec, options_of
+
+ViewWord = Literal["auto", "live", "text", "none"]
+
+
+def _view(
+    view: Annotated[ViewWord, "how it is shown while it works; auto: what the front end can do"] = "auto",
+) -> None:
+    """Options of every magic that works for a while."""
+
+
+def _train(
+    name: Annotated[str | None, "name of the run, to load it by"] = None,
+    from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
+) -> None:
+    """Options of %nn_train."""
+
+
+def _tune(
+    from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
+) -> None:
+    """Options of %nn_tune."""
+
+
+def _runs(limit: Annotated[int, Within(1, 100_000), "newest runs that are listed"] = 20) -> None:
+    """Options of %nn_runs."""
+
+
+def _load(
+    model: Annotated[str | None, "variable with the network of a run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_load."""
+
+
+def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
+    """Options of %nn_config."""
+
+
+def _own(*declared: Any) -> dict[str, Param]:
+    found = {name.rstrip("_"): param for make in declared for name, param in params_of(make).items()}
+    return {name: replace(param, name=name) for name, param in found.items()}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One magic. subject: what its first word names; words: how many words it takes (0: none needed, none taken)."""
+
+    name: str
+    summary: str
+    subject: str = ""
+    words: int = 0
+    specs: tuple[type[Any], ...] = ()
+    own: Mapping[str, Param] = field(default_factory=dict)
+    examples: tuple[str, ...] = ()
+    body: str = ""
+
+
+_ALL = (
+    Verb(
+        "nn_preprocess",
+        "Split a table, learn its preparation on the training rows, and look for trouble.",
+        "table: a DataFrame variable, a file path, or two variables X,y",
+        1,
+        (PrepareSpec,),
+        {},
+        (
+            "data = %nn_preprocess df --target income",
+            "data = %nn_preprocess titanic.csv --target Survived --drop PassengerId,Name",
+            "data = %nn_preprocess X,y --test 0.25 --scale standard",
+        ),
+    ),
+    Verb(
+        "nn_train",
+        "Train a network on prepared data.",
+        "prepared data: a variable that %nn_preprocess gave",
+        1,
+        (TrainSpec,),
+        _own(_view, _train),
+        (
+            "run = %nn_train data",
+            "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
+            "run = %nn_train data --from study --epochs 200",
+            "%%nn_train data --epochs 20\nnn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
+        ),
+        "body of the cell: Python whose last line is an nn.Module or a function(n_in, n_out) that makes one,\n"
+        "or options, one a line, such as  lr: 1e-3",
+    ),
+    Verb(
+        "nn_tune",
+        "Search hyperparameters; the study is on disk and goes on under the same name.",
+        "prepared data: a variable that %nn_preprocess gave",
+        1,
+        (TuneSpec, TrainSpec),
+        _own(_view, _tune),
+        (
+            "study = %nn_tune data --trials 30",
+            'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
+            "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nepochs: 20",
+        ),
+        "body of the cell: ranges, one a line, such as  lr: 1e-4..1e-1 log  or  optimizer: {adamw, sgd};\n"
+        "a line with one value, such as  epochs: 20, keeps it fixed",
+    ),
+    Verb(
+        "nn_runs",
+        "List the runs of the store, or lay the curves of some over one another.",
+        "runs to compare: ids, names, variables, or last",
+        1000,
+        (),
+        _own(_runs),
+        ("%nn_runs", "%nn_runs last baseline"),
+    ),
+    Verb(
+        "nn_load",
+        "Bring a run back with its model and its preparation.",
+        "run: last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_load),
+        ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
+    ),
+    Verb(
+        "nn_config",
+        "Show each default with its source, or set defaults for this session.",
+        specs=(PrepareSpec, TrainSpec, TuneSpec),
+        own=_own(_view, _config),
+        examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
+    ),
+)
+VERBS = {verb.name: verb for verb in _ALL}
+
+
+def options_for(verb: Verb, chosen: Mapping[str, Any] | None = None) -> dict[str, Option]:
+    """The options of a magic by the word to type, given the chosen parts; on a shared name the first owner wins."""
+    found: dict[str, Option] = {}
+    for spec in verb.specs:
+        found |= {name: option for name, option in options_of(spec, chosen).items() if name not in found}
+    return found | {name: Option(name, param, "") for name, param in verb.own.items()}
+
+
+def default_of(option: Option) -> Any:
+    """What holds where the option is not given: a regularizer is off."""
+    return 0.0 if option.field == "regularizers" else option.param.default
+
+
+def any_option(verb: Verb) -> dict[str, Option]:
+    """The options of a magic whichever parts are chosen."""
+    found: dict[str, Option] = {}
+    for spec in verb.specs:
+        for field_name, param in params_of(spec).items():
+            if param.kind is Part and not param.many:
+                for part in param.domain:
+                    found = options_of(spec, {field_name: part}) | found
+    return options_for(verb) | found
+
+
+def canonical(verb: Verb, name: str, chosen: Mapping[str, Any]) -> str:
+    """The one name of an option: lr and optimizer.lr are both optimizer.lr."""
+    option = options_for(verb, chosen).get(name)
+    return f"{option.field}.{option.name}" if option and option.part else name

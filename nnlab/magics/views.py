@@ -1,0 +1,48 @@
+"""What shows a run while it lives, chosen by what the front end can do."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import Event
+from nnlab.magics.plain import SilentView, TextView
+from nnlab.report.bundle import Bundle
+
+Kind = Literal["train", "tune"]
+LiveView = Callable[[Controls, Kind], "View"]
+
+
+class View(Protocol):
+    """A sink of events. close is called however the work ends; it takes the live part away and shows the bundles."""
+
+    def __call__(self, event: Event) -> None: ...
+    def close(self, bundles: Sequence[Bundle]) -> None: ...
+
+
+def show(bundle: Bundle) -> None:
+    """Publish a static output."""
+    from IPython.display import display
+
+    display(bundle.data, metadata=bundle.metadata, raw=True)  # type: ignore[no-untyped-call]
+
+
+def capability(ip: Any) -> Literal["live", "text", "none"]:
+    """live: a kernel with a front end; none: one that nbclient or papermill drives; text: IPython in a terminal."""
+    kernel = getattr(ip, "kernel", None)
+    if kernel is None:
+        return "text"
+    return (
+        "live" if getattr(kernel, "_allow_stdin", True) else "none"
+    )  # only front ends with a person can answer input()
+
+
+def make_view(word: str, muted: bool, ip: Any, live: Callable[[], View] | None) -> View:
+    """The view that was asked for; live falls back to what is possible. live: makes the live view."""
+    can = capability(ip)
+    if muted:
+        return SilentView(None)
+    if word == "auto":
+        word = can
+    if word == "live":
+        return live() if live and can == "live" else SilentView(show)
+    return TextView(show) if word == "text" else SilentView(show)

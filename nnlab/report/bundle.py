@@ -1,0 +1,75 @@
+"""What stays in a cell: static outputs that every notebook renderer shows, without a script, a style or a widget."""
+
+import base64
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nnlab.report.blocks import Block, render
+from nnlab.report.drawing import SHARPNESS
+
+if TYPE_CHECKING:
+    from nnlab.core.data.prepare import Prepared
+    from nnlab.core.run import Run
+    from nnlab.core.store.reading import RunInfo
+    from nnlab.core.tune.study import Study
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One output: data and metadata by MIME type, as IPython's display takes them."""
+
+    data: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def picture(png: bytes, text: str) -> Bundle:
+    """A picture that is shown at the size it was drawn for; text stands in where there are no pictures."""
+    width, height = struct.unpack(">II", png[16:24])
+    size = {"width": width // SHARPNESS, "height": height // SHARPNESS, "needs_background": "light", "alt": text}
+    return Bundle({"image/png": base64.b64encode(png).decode("ascii"), "text/plain": text}, {"image/png": size})
+
+
+def page(blocks: Iterable[Block]) -> Bundle:
+    """Text and tables as bare HTML, Markdown and plain text."""
+    return Bundle(dict(render(blocks)))
+
+
+def run_bundles(run: "Run", line: str | None = None) -> list[Bundle]:
+    """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run."""
+    from nnlab.report.charts import curves
+    from nnlab.report.runs import main_metric, run_blocks, verdict
+
+    blocks = page(run_blocks(run, line))
+    if not len(run.history):
+        return [blocks]
+    png = curves(run.history, main_metric(run.metrics, run.spec.monitor), run.best_epoch, run.changes)
+    return [picture(png, f"curves of the run: {verdict(run).text()}"), blocks]
+
+
+def prepared_bundles(data: "Prepared") -> list[Bundle]:
+    """The target, then split sizes, warnings and the table of columns."""
+    from nnlab.report.prepared import prepared_blocks, target_picture
+
+    png = target_picture(data)
+    pictures = [picture(png, f"distribution of the target {data.target.name}")] if png else []
+    return [*pictures, page(prepared_blocks(data))]
+
+
+def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:
+    """The course of the study, then its best spec and trials. best_line: the line that trains the best spec again."""
+    from nnlab.report.studies import study_blocks, study_picture, study_verdict
+
+    png = study_picture(study)
+    pictures = [picture(png, f"trials of the study: {study_verdict(study).text()}")] if png else []
+    return [*pictures, page(study_blocks(study, line, best_line))]
+
+
+def runs_bundles(runs: "Sequence[RunInfo | Run]") -> list[Bundle]:
+    """A list of runs; of loaded runs their curves over one another too."""
+    from nnlab.report.runs import overlay, runs_blocks
+
+    loaded: list[Any] = [run for run in runs if len(getattr(run, "history", ()))]
+    pictures = [picture(overlay(loaded), f"curves of {len(loaded)} runs")] if loaded else []
+    return [*pictures, page(runs_blocks(runs))]

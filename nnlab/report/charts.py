@@ -1,0 +1,284 @@
+"""The pictures that stay in a notebook: curves of a run, the target, several runs, a study. Each gives PNG bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.report.drawing import (
+    BEST,
+    CHANGE,
+    FAINT,
+    GRID,
+    INK,
+    MUTED,
+    SERIES,
+    TRAIN,
+    VALID,
+    decimate,
+    draw,
+    label,
+    title,
+)
+from nnlab.report.tables import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from nnlab.core.events import Changed
+
+WIDE, NARROW = 840, 520  # points of the page
+ROUND = (1, 2, 2.5, 5, 10)  # what ticks count by
+STEEP = 30.0  # a loss that falls by more than this factor is drawn by ratio
+MOST_BARS = 12
+
+
+def curves(
+    history: "pd.DataFrame", metric: str | None, best_epoch: int | None = None, changes: "Sequence[Changed]" = ()
+) -> bytes:
+    """Loss of training and validation rows, the metric, and the step size, over the epochs.
+
+    history: as Run.history. metric: its name without valid_; None or "loss" for no panel of its own.
+    changes: thin lines.
+    """
+    shown = metric if metric and metric != "loss" and f"valid_{metric}" in history else None
+
+    def paint(figure: "Figure") -> None:
+        shares = [5.0, 5.0, 2.6] if shown else [8.0, 3.0]
+        panels = figure.subplots(1, len(shares), width_ratios=shares)
+        _loss_panel(panels[0], history, best_epoch)
+        if shown:
+            _panel(panels[1], history, [(f"valid_{shown}", "validation", VALID)], shown, best_epoch)
+        _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=4)
+        title(panels[-1], "learning rate", [("changed", CHANGE)] if changes else [])
+        for axes in panels:
+            for change in changes:
+                axes.axvline(change.epoch, color=CHANGE, linewidth=0.7, alpha=0.7, zorder=1)
+
+    return draw(WIDE, 252, paint)
+
+
+def _loss_panel(axes: "Axes", history: "pd.DataFrame", best_epoch: int | None) -> None:
+    lines = [("train_loss", "training", TRAIN), ("valid_loss", "validation", VALID)]
+    present = [line for line in lines if line[0] in history]
+    values = history[[name for name, _, _ in present]].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() / values.min() > STEEP:
+        axes.set_yscale("log")
+    _panel(axes, history, present, "loss", best_epoch)
+
+
+def _panel(
+    axes: "Axes",
+    history: "pd.DataFrame",
+    lines: Sequence[tuple[str, str, str]],
+    name: str,
+    best_epoch: int | None,
+    ticks: int = 6,
+) -> None:
+    epochs = history.index.to_numpy(float)
+    style: dict[str, Any] = {
+        "marker": _dot(epochs),
+        "markersize": 4,
+        "linewidth": 1.6 if len(history) < 300 else 1.0,
+    }
+    for column, _, color in lines:
+        axes.plot(*decimate(epochs, history[column].to_numpy(float)), color=color, **style)
+    right = ""
+    if best_epoch is not None and best_epoch in history.index and lines:
+        column = lines[-1][0]
+        value = float(history[column].loc[best_epoch])
+        right = f"{number(value)} at epoch {best_epoch}"
+        axes.axvline(best_epoch, color=BEST, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        axes.plot(best_epoch, value, "o", color=BEST, markersize=5.5, markeredgecolor="white", zorder=5)
+    if name:
+        title(axes, name, [(word, color) for _, word, color in lines], right)
+    _epoch_axis(axes, epochs, ticks)
+    _number_axis(axes)
+
+
+def _dot(x: np.ndarray) -> str | None:
+    """The marker of a curve that would be invisible as a line."""
+    return "o" if len(x) < 2 else None
+
+
+def _epoch_axis(axes: "Axes", epochs: np.ndarray, ticks: int = 6) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=True, min_n_ticks=1, steps=ROUND))
+    first, last = (epochs[0], epochs[-1]) if len(epochs) else (0.0, 1.0)
+    room = max((last - first) * 0.02, 0.3)
+    axes.set_xlim(first - room, last + room)
+    axes.set_xlabel("epoch")
+
+
+def _number_axis(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    if axes.get_yscale() == "log":
+        low, high = axes.get_ylim()
+        parts = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(subs=parts, numticks=8))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.margins(y=0.08)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=2, steps=ROUND))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+def target_counts(name: str, counts: Mapping[Any, int]) -> bytes:
+    """How many rows each class has, the largest classes first where there are many."""
+    bars = list(counts.items())
+    colors = [VALID] * min(len(bars), MOST_BARS)
+    if len(bars) > MOST_BARS:
+        colors[-1] = TRAIN
+        bars.sort(key=lambda bar: -bar[1])
+        others = bars[MOST_BARS - 1 :]
+        bars = [*bars[: MOST_BARS - 1], (f"{len(others)} other classes", sum(count for _, count in others))]
+    total = max(sum(counts.values()), 1)
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        places = np.arange(len(bars))
+        axes.barh(places, [count for _, count in bars], height=0.66, color=colors)
+        for place, (_, count) in zip(places, bars, strict=True):
+            axes.annotate(
+                f"{count:,}  ({count / total:.1%})",
+                (count, place),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+            )
+        axes.set_yticks(places, [label(word, 28) for word, _ in bars], color=INK)
+        axes.set_xlim(0, 1.22 * max((count for _, count in bars), default=1))
+        axes.invert_yaxis()
+        _bare(axes)
+        title(axes, name, [("rows of each class", MUTED)])
+
+    return draw(NARROW, 62 + 23 * len(bars), paint)
+
+
+def target_histogram(name: str, counts: Sequence[float], edges: Sequence[float]) -> bytes:
+    """How the values of a numeric target spread. counts: rows of each bin; edges: one more than counts."""
+
+    def paint(figure: "Figure") -> None:
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+        axes = figure.subplots()
+        axes.stairs(counts, edges, fill=True, color=VALID, alpha=0.9)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=ROUND))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=ROUND))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        axes.margins(x=0.01)
+        title(axes, name, [("rows", MUTED)])
+
+    return draw(NARROW, 190, paint)
+
+
+def overlay(histories: Mapping[str, "pd.DataFrame"], metric: str) -> bytes:
+    """One validation value of several runs over the epochs; runs beyond the eighth are grey."""
+    column = f"valid_{metric}"
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        longest = 1.0
+        for at, (name, history) in enumerate(histories.items()):
+            if column not in history or not len(history):
+                continue
+            x, y = decimate(history.index.to_numpy(float), history[column].to_numpy(float), 400)
+            color = SERIES[at] if at < len(SERIES) else FAINT
+            front = at < len(SERIES)
+            shown = label(name, 28) if front else "_"
+            axes.plot(x, y, color=color, label=shown, zorder=2 + front, marker=_dot(x))
+            longest = max(longest, x[-1])
+        title(axes, metric, [("validation rows", MUTED)])
+        _epoch_axis(axes, np.array([1.0, longest]))
+        _number_axis(axes)
+        if len(axes.get_legend_handles_labels()[0]) > 0:
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.4)
+
+    return draw(WIDE, 300, paint)
+
+
+@dataclass(frozen=True)
+class Course:
+    """The trials of a study in their order. numbers, scores (nan for none), complete: (trials,) arrays."""
+
+    metric: str
+    maximize: bool
+    numbers: np.ndarray
+    scores: np.ndarray
+    complete: np.ndarray
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Places of the trials that may be the best."""
+        return np.flatnonzero(self.complete & np.isfinite(self.scores))
+
+
+def study_history(course: Course, importance: Mapping[str, float] | None = None) -> bytes:
+    """The score of each trial and the best so far; beside it the importance of what was searched."""
+    ranked = sorted((importance or {}).items(), key=lambda item: item[1])[-6:]
+
+    def paint(figure: "Figure") -> None:
+        panels = np.atleast_1d(figure.subplots(1, 1 + bool(ranked), width_ratios=[7, 3] if ranked else [1]))
+        _trials_panel(panels[0], course)
+        if ranked:
+            _importance_panel(panels[1], ranked)
+
+    return draw(WIDE, 252, paint)
+
+
+def _trials_panel(axes: "Axes", course: Course) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    counted = course.counted
+    x, y = course.numbers[counted], course.scores[counted]
+    axes.plot(course.numbers[~course.complete], course.scores[~course.complete], "x", color=FAINT, markersize=4)
+    axes.plot(x, y, "o", color=TRAIN, markersize=4)
+    words, right = [("trials", TRAIN), ("cut short", FAINT)][: 1 + (not course.complete.all())], ""
+    if len(counted):
+        best = np.maximum.accumulate(y) if course.maximize else np.minimum.accumulate(y)
+        axes.step([*x, course.numbers.max()], [*best, best[-1]], where="post", color=VALID)
+        at = int(y.argmax() if course.maximize else y.argmin())
+        axes.plot(x[at], y[at], "o", color=BEST, markersize=6, markeredgecolor="white", zorder=5)
+        words, right = [*words, ("best so far", VALID)], f"{number(y[at])} by trial {x[at]}"
+        axes.set_ylim(*_fence(y))
+    title(axes, course.metric, words, right)
+    axes.set_xlabel("trial")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=ROUND))
+    _number_axis(axes)
+
+
+def _fence(scores: np.ndarray) -> tuple[float, float]:
+    """Limits without the hopeless trials, which would press all others into a line."""
+    low, high = np.percentile(scores, [25, 75])
+    reach = 2.5 * (high - low) or 0.1 * abs(high) or 1.0
+    low, high = max(low - reach, scores.min()), min(high + reach, scores.max())
+    room = 0.08 * (high - low or reach)
+    return float(low - room), float(high + room)
+
+
+def _importance_panel(axes: "Axes", ranked: Sequence[tuple[str, float]]) -> None:
+    places = np.arange(len(ranked))
+    axes.barh(places, [share for _, share in ranked], height=0.6, color=TRAIN)
+    for place, (_, share) in zip(places, ranked, strict=True):
+        axes.annotate(f"{share:.0%}", (share, place), xytext=(4, 0), textcoords="offset points", va="center", color=INK)
+    axes.set_yticks(places, [label(name, 22) for name, _ in ranked], color=INK)
+    axes.set_xlim(0, 1.25 * max(max(share for _, share in ranked), 1e-9))
+    _bare(axes)
+    title(axes, "importance")
+
+
+def _bare(axes: "Axes") -> None:
+    """Bars carry their numbers, so the axis of the numbers says nothing more."""
+    axes.grid(False)
+    axes.xaxis.set_visible(False)
+    axes.spines[["bottom"]].set_visible(False)
+    axes.spines["left"].set_visible(True)
+    axes.spines["left"].set_color(GRID)

@@ -1,0 +1,38 @@
+"""The one place where text becomes HTML."""
+
+import html
+import re
+from collections.abc import Sequence
+
+# Control characters, marks that reorder the text around them, and halves of surrogate pairs: none may act on a page.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: object) -> str:
+    r"""Text with characters that act instead of showing spelled out: an escape becomes \x1b."""
+    return _ACTING.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode("ascii"), str(text))
+
+
+def esc(text: object) -> str:
+    """Text for an HTML element or a quoted attribute; shown verbatim.
+
+    >>> esc('<b title="x">')
+    '&lt;b title=&quot;x&quot;&gt;'
+    """
+    return html.escape(visible(text), quote=True)
+
+
+def shown(text: object) -> str:
+    """Text for an HTML element; in <code> where a notebook would otherwise typeset it as mathematics."""
+    return f"<code>{esc(text)}</code>" if "$" in str(text) or "\\" in str(text) else esc(text)
+
+
+def row(tag: str, cells: Sequence[object], align: str) -> str:
+    """One <tr>. align: l or r for each cell. JupyterLab puts td and th to the right, so left needs its own <div>."""
+    return "<tr>" + "".join(_cell(tag, cell, side) for cell, side in zip(cells, align, strict=True)) + "</tr>"
+
+
+def _cell(tag: str, text: object, side: str) -> str:
+    if side == "l":
+        return f'<{tag}><div align="left">{shown(text)}</div></{tag}>'
+    return f'<{tag} align="right">{shown(text)}</{tag}>'

@@ -1,0 +1,25 @@
+"""The one place where text becomes Markdown."""
+
+import re
+
+from nnlab.report.html import visible
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;", "`": "&#96;"}
+_MARKS = re.compile(r"[&<>|$`]|[\\*_\[\]~#!]")
+
+
+def md(text: object) -> str:
+    r"""Text for a line or table cell of Markdown; shown verbatim, line breaks as spaces.
+
+    >>> md("a|b_c")
+    'a&#124;b\\_c'
+    """
+    line = " ".join(visible(text).split())
+    return _MARKS.sub(lambda found: _ENTITIES.get(found.group(), "\\" + found.group()), line)
+
+
+def md_code(text: str) -> str:
+    """A fenced block; its fence is longer than any run of backticks inside."""
+    text = visible(text)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"

@@ -1,0 +1,83 @@
+"""An executed notebook as one HTML file: no script, nothing from the network, hostile outputs made harmless."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnlab.core.errors import RunError
+from nnlab.core.store.files import write_file
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+TEMPLATE = "nnlab"
+# What text reports, Markdown and pandas need. No style, no form, no frame, no svg.
+INLINE = {"a", "abbr", "b", "br", "code", "del", "em", "i", "img", "kbd", "q", "s", "samp", "small", "span", "strong"}
+BLOCKS = {"blockquote", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
+TABLES = {"caption", "col", "colgroup", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u"}
+ATTRIBUTES = {"a": ("href", "title"), "td": ("align", "colspan", "rowspan"), "th": ("align", "colspan", "rowspan")}
+EVERYWHERE = ("class", "id", "align")
+PICTURES = ("data:image/png;", "data:image/jpeg;", "data:image/gif;", "data:image/webp;")
+PICTURE_FACTS = ("alt", "width", "height", "title")
+_NOT_TEXT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)  # else their source would be shown
+PRIORITY = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain")
+
+
+def write_page(notebook: str | Path, target: str | Path | None = None) -> Path:
+    """Write the notebook's report beside it, or to target; gives the path. RunError names what is missing."""
+    source = Path(notebook)
+    path = Path(target) if target else source.with_suffix(".html")
+    html = page_of(_read(source), source.stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, html.encode("utf-8"))
+    return path
+
+
+def page_of(notebook: "NotebookNode", title: str) -> str:
+    """The notebook as HTML text; title: of the page, where the notebook's metadata has none."""
+    from nbconvert import HTMLExporter
+
+    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name=TEMPLATE,
+        extra_template_basedirs=[str(folder) for folder in _development_templates()],
+        sanitize_html=True,
+        exclude_anchor_links=True,
+        config={"NbConvertBase": {"display_data_priority": list(PRIORITY)}},
+    )
+    exporter.register_filter("clean_html", _clean)
+    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return str(html)
+
+
+def _read(path: Path) -> "NotebookNode":
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise RunError(f"{path} is not a notebook: {str(error).partition(chr(10))[0]}") from error
+
+
+def _development_templates() -> list[Path]:
+    """The template where the package runs from its repository; the wheel puts it where Jupyter looks by itself."""
+    folder = Path(__file__).parents[2] / "jupyter-config" / "nbconvert" / "templates"
+    return [folder] if folder.is_dir() else []
+
+
+def _clean(element: Any) -> str:
+    """Stands in for nbconvert's own filter, which would also take tables and paragraphs apart."""
+    import bleach
+
+    text = _NOT_TEXT.sub("", element.decode() if isinstance(element, bytes) else str(element))
+    protocols = {"http", "https", "mailto", "data"}
+    return str(bleach.clean(text, tags=INLINE | BLOCKS | TABLES, attributes=_allowed, protocols=protocols, strip=True))
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    if tag == "img":
+        return name in PICTURE_FACTS or (name == "src" and value.strip().lower().startswith(PICTURES))
+    if tag == "a" and name == "href":
+        return not value.strip().lower().startswith("data:")
+    return name in EVERYWHERE or name in ATTRIBUTES.get(tag, ())

@@ -1,0 +1,57 @@
+"""Every registered entry as a Markdown table, made from the declarations: the README's reference cannot lag behind.
+
+python -m nnlab.report.reference README.md     rewrites the part between the two marks
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from nnlab.core.params import Param, params_of
+from nnlab.core.registry import Part, Registry
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
+
+BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
+VERBS = {"%nn_preprocess": PrepareSpec, "%nn_train": TrainSpec, "%nn_tune": TuneSpec}
+
+
+def reference() -> str:
+    """The options of each magic, then the entries of each registry with their parameters."""
+    blocks = []
+    for verb, spec in VERBS.items():
+        params = params_of(spec)
+        blocks.append(
+            f"### `{verb}`\n\n{_table(('option', 'default', 'allowed', 'what'), map(_option, params.values()))}"
+        )
+        for name, param in params.items():
+            if param.kind is Part:
+                rows = [_entry_row(param.domain, entry) for entry in param.domain]
+                blocks.append(f"**{name}**\n\n{_table(('name', 'what', 'parameters'), rows)}")
+    return "\n\n".join(blocks)
+
+
+def _option(param: Param) -> tuple[str, ...]:
+    return f"`--{param.name}`", f"`{param.shown_default}`", param.allowed, param.help
+
+
+def _entry_row(registry: Registry, name: str) -> tuple[str, ...]:
+    entry = registry[name]
+    params = ", ".join(f"`{p.name}` {p.shown_default} ({p.allowed})" for p in entry.params.values())
+    return f"`{name}`", entry.summary, params or "none"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def inserted(text: str) -> str:
+    """The text with the reference between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{reference()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1])
+    page.write_text(inserted(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,168 @@
+"""What is said of one run, and of several."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.core.metrics import METRICS
+from nnlab.report import charts
+from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.specs import differs_table, python_call
+from nnlab.report.tables import Table, number
+
+if TYPE_CHECKING:
+    from nnlab.core.run import Run
+    from nnlab.core.store.reading import RunInfo
+
+MOST_CLASSES = 12  # of a confusion matrix; beyond, the pairs that are mixed up most
+MOST_PAIRS = 12
+MOST_WARNINGS = 10
+MOST_CHANGES = 20
+ENDED = {
+    "completed": "completed {epochs}",
+    "stopped_early": "stopped early after {epochs}",
+    "stopped": "stopped by hand after {epochs}",
+    "interrupted": "interrupted after {epochs}",
+    "diverged": "diverged after {epochs}",
+    "pruned": "pruned after {epochs}",
+    "failed": "failed after {epochs}",
+}
+
+
+def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | None:
+    """What people look at first: the monitored metric, else the task's first one, else the loss."""
+    if monitor != "loss" and monitor in metrics:
+        return monitor
+    named = [name for name in METRICS if name in metrics] + [name for name in metrics if name != "loss"]
+    return named[0] if named else ("loss" if "loss" in metrics else None)
+
+
+def verdict(run: "Run") -> Sentence:
+    """The main number, where it was measured, and how the run ended."""
+    end = ENDED.get(run.finished.reason, run.finished.reason).format(epochs=_count(run.finished.epoch, "epoch"))
+    name = main_metric(run.metrics, run.spec.monitor)
+    if name is None:
+        loss = f"training loss {number(run.history['train_loss'].iloc[-1])}" if len(run.history) else "no result"
+        return Sentence(loss, f"no validation rows; {end}")
+    evaluation = run.evaluation
+    rows = f"{_count(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
+    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best of epoch {run.best_epoch}; {end}")
+
+
+def run_blocks(run: "Run", line: str | None) -> Iterator[Block]:
+    """All that is said of a run, the most important first."""
+    yield verdict(run)
+    if run.finished.message:
+        yield Sentence("note:", run.finished.message)
+    yield from warning_blocks(run.warnings)
+    if run.metrics or len(run.history):
+        yield _metric_table(run)
+    yield from confusion_blocks(run.evaluation)
+    if run.changes:
+        rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
+        yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")
+    if (table := differs_table(run.spec)) is not None:
+        yield table
+    yield Code("This run again", repeat(run, line))
+    facts = [f"{run.parameters:,} parameters", f"device {run.device}", f"{number(run.finished.seconds)} s"]
+    yield Sentence("run", ", ".join([run.name or run.id, *facts]) if run.id else ", ".join(facts))
+
+
+def repeat(run: "Run", line: str | None) -> str:
+    """What the user typed, with the body of a cell magic; for a run from Python the call that gives its spec."""
+    typed = line or run.line
+    if typed is None:
+        return python_call("fit", run.spec)
+    body = run.code if run.code and typed.lstrip().startswith("%%") and run.code not in typed else ""
+    return f"{typed}\n{body}" if body else typed
+
+
+def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
+    """The first few warnings, and how many more there are."""
+    for text in warnings[:MOST_WARNINGS]:
+        yield Sentence("warning:", text)
+    if len(warnings) > MOST_WARNINGS:
+        yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
+
+
+def _metric_table(run: "Run") -> Table:
+    """Values at the best epoch, or the last one where none is the best."""
+    history = run.history
+    epoch = run.best_epoch if run.best_epoch in history.index else (history.index[-1] if len(history) else None)
+    values = dict(history.loc[epoch]) if epoch is not None else {}
+    valid = dict(run.metrics) or {n.removeprefix("valid_"): v for n, v in values.items() if n.startswith("valid_")}
+    names = list(dict.fromkeys([*(["loss"] if "train_loss" in values else []), *valid]))
+    first = main_metric(run.metrics, run.spec.monitor)
+    names.sort(key=lambda name: (name != first, name == "loss"))
+    rows = [(name, _float(values.get(f"train_{name}")), _float(valid.get(name))) for name in names]
+    where = f" (epoch {epoch})" if epoch is not None else ""
+    if all(train is None for _, train, _ in rows):
+        return Table(["metric", "validation"], [(name, value) for name, _, value in rows], f"Metrics{where}")
+    return Table(["metric", "training", "validation"], rows, f"Metrics{where}")
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def confusion_blocks(evaluation: Any) -> Iterator[Block]:
+    """The confusion matrix of validation rows; with many classes only what is mixed up most."""
+    if evaluation is None or not len(evaluation.confusion):
+        return
+    counts, classes = np.asarray(evaluation.confusion), list(evaluation.classes)
+    found = np.divide(counts.diagonal(), counts.sum(1), out=np.full(len(classes), np.nan), where=counts.sum(1) > 0)
+    shares = [None if np.isnan(share) else f"{share:.1%}" for share in found]
+    if len(classes) <= MOST_CLASSES:
+        rows = [[name, *map(int, line), share] for name, line, share in zip(classes, counts, shares, strict=True)]
+        columns = ["true class", *(f"predicted {name}" for name in classes), "found"]
+        yield Table(columns, rows, "Confusion matrix of the validation rows", "l" + "r" * (len(classes) + 1))
+        return
+    mixed = counts - np.diag(counts.diagonal())
+    order = [at for at in np.argsort(-mixed, axis=None, kind="stable")[:MOST_PAIRS] if mixed.flat[at]]
+    pairs = [(int(at) // len(classes), int(at) % len(classes)) for at in order]
+    rows = [[classes[true], classes[guess], int(mixed[true, guess]), shares[true]] for true, guess in pairs]
+    title = f"Mixed up most of {len(classes)} classes, validation rows"
+    yield Table(["true class", "predicted", "rows", "of the true class found"], rows, title, "llrr")
+
+
+def runs_blocks(runs: "Sequence[RunInfo | Run]") -> Iterator[Block]:
+    """How many runs there are, and the list, in the order given."""
+    if not runs:
+        yield Sentence("no runs yet")
+        return
+    yield Sentence(_count(len(runs), "run"))
+    rows = [_run_row(run) for run in runs]
+    yield Table(
+        ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"], rows, align="lllllrrr"
+    )
+    for run in runs:
+        if getattr(run, "message", ""):
+            yield Sentence(f"{run.id}:", getattr(run, "message", ""))
+
+
+def _run_row(run: Any) -> list[Any]:
+    monitor = getattr(run.spec, "monitor", "loss") if run.spec else "loss"
+    metric = main_metric(run.metrics, monitor)
+    label = f"{run.name} ({run.id})" if run.name else run.id
+    value = float(run.metrics[metric]) if metric else None
+    loaded = hasattr(run, "facts")
+    began, target = (run.facts.began, run.facts.target) if loaded else (run.started, run.target)
+    epochs = run.finished.epoch if loaded else run.epochs
+    when = f"{began.astimezone():%Y-%m-%d %H:%M}"
+    return [label, when, run.state.replace("_", " "), target, metric, value, run.best_epoch, epochs]
+
+
+def overlay(runs: "Sequence[Run]") -> bytes:
+    """The curves of the metric that most of the runs have."""
+    metrics = [main_metric(run.metrics, run.spec.monitor) or "loss" for run in runs]
+    metric = max(dict.fromkeys(metrics), key=metrics.count)
+    names = [run.name or run.id or f"run {at + 1}" for at, run in enumerate(runs)]
+    unique = [
+        name if names.count(name) == 1 else f"{name} · {run.id[-8:]}" for name, run in zip(names, runs, strict=True)
+    ]
+    return charts.overlay({f"{name}": run.history for name, run in zip(unique, runs, strict=True)}, metric)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

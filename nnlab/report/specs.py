@@ -1,0 +1,64 @@
+"""What a spec changes from the defaults, as a table and as the Python that repeats it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from nnlab.core.params import Param, params_of, show_value
+from nnlab.core.registry import Part
+from nnlab.core.spec import CUSTOM
+from nnlab.report.tables import Table
+
+NO_DEFAULT = "–"
+
+
+def differences(spec: Any) -> list[tuple[str, Any, str]]:
+    """(option, value, default in words) of each option that is not at its default, in the order of declaration."""
+    found: list[tuple[str, Any, str]] = []
+    for name, param in params_of(type(spec)).items():
+        value = getattr(spec, name)
+        if param.kind is Part and param.many:
+            found += [(part.name, _first(part), NO_DEFAULT) for part in value]
+        elif isinstance(value, Part):
+            found += _part_differences(name, param, value)
+        elif value != param.default and not (param.many and tuple(value) == tuple(param.default or ())):
+            found.append((name, value, param.shown_default))
+    return found
+
+
+def _part_differences(field: str, param: Param, part: Part) -> Iterator[tuple[str, Any, str]]:
+    if part.name == CUSTOM:
+        yield field, str(part.values.get("name") or CUSTOM), param.shown_default
+        return
+    if part.name != getattr(param.default, "name", None):
+        yield field, part.name, param.shown_default
+    known = param.domain[part.name].params if part.name in param.domain else {}
+    for name, value in part.values.items():
+        if name not in known:
+            yield f"{field}.{name}", value, NO_DEFAULT
+        elif value != known[name].default:
+            yield f"{field}.{name}", value, known[name].shown_default
+
+
+def _first(part: Part) -> Any:
+    return next(iter(part.values.values()), True)
+
+
+def differs_table(spec: Any, title: str = "Differs from the defaults") -> Table | None:
+    """The differences with the default beside each; None if all is default."""
+    rows = [(name, show_value(value), default) for name, value, default in differences(spec)]
+    return Table(["option", "value", "default"], rows, title, "lll") if rows else None
+
+
+def python_call(verb: str, spec: Any, subject: str = "data") -> str:
+    """The call of nnlab that gives this spec: nnlab.fit(data, optimizer='sgd', lr=0.1)."""
+    words = [subject]
+    qualified = {}
+    for name, value, _ in differences(spec):
+        if "." in name:
+            qualified[name] = value
+        elif name == "model" and spec.model.name == CUSTOM:
+            words.append(f"model={value if value.isidentifier() else '...'}")
+        else:
+            words.append(f"{name}={value!r}")
+    words += [f"**{qualified!r}"] if qualified else []
+    return f"nnlab.{verb}({', '.join(words)})"

@@ -1,0 +1,83 @@
+"""What is said of a search."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnlab.report import charts
+from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.runs import warning_blocks
+from nnlab.report.specs import python_call
+from nnlab.report.tables import Table, number
+
+if TYPE_CHECKING:
+    from nnlab.core.tune.study import Study
+
+TOP = 10
+
+
+def study_verdict(study: "Study") -> Sentence:
+    """The best score, its trial, and how many there were."""
+    states = study.trials["state"].value_counts()
+    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none yet"
+    total = f"study {study.name}, {len(study.trials)} trials ({counts})"
+    if study.best_trial is None or study.best_score is None:
+        return Sentence("no complete trial", f"in {total}")
+    return Sentence(
+        f"best {study.metric} {number(study.best_score)}",
+        f"on the validation rows, trial {study.best_trial} of {total}",
+    )
+
+
+def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Iterator[Block]:
+    """Verdict, the best spec as a line to run, the top trials, what was searched."""
+    yield study_verdict(study)
+    if study.best_trial is not None:
+        yield Code("The best spec, to train again", best_line or python_call("fit", study.best))
+        yield _top(study)
+    yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
+    importance = study.importance
+    rows = [(name, str(allowed), _share(importance.get(name))) for name, allowed in study.space.items()]
+    rows.sort(key=lambda row: -importance.get(row[0], 0.0))
+    if importance:
+        yield Table(["searched", "range", "importance"], rows, "Space", "llr")
+    else:
+        yield Table(["searched", "range"], [row[:2] for row in rows], "Space", "ll")
+    if line:
+        yield Code("This study again", line)
+
+
+def _top(study: "Study") -> Table:
+    done = study.trials[study.trials["state"] == "complete"]
+    best = done.sort_values("score", ascending=not study.maximize, kind="stable").head(TOP)
+    names = list(study.space)
+    rows = [
+        [int(row["number"]), float(row["score"]), int(row["epochs"]), *(_value(row[name]) for name in names)]
+        for _, row in best.iterrows()
+    ]
+    return Table(["trial", study.metric, "epochs", *names], rows, "Best trials", "r" * (3 + len(names)))
+
+
+def _value(value: object) -> object:
+    """pandas writes what a trial did not search as nan."""
+    return None if value is None or (isinstance(value, float) and np.isnan(value)) else value
+
+
+def _share(share: float | None) -> str | None:
+    return None if share is None else f"{share:.0%}"
+
+
+def study_picture(study: "Study") -> bytes | None:
+    """The course of the search; None before any trial has a score."""
+    trials = study.trials
+    if not np.isfinite(trials["score"].to_numpy(float)).any():
+        return None
+    course = charts.Course(
+        study.metric,
+        study.maximize,
+        trials["number"].to_numpy(int),
+        trials["score"].to_numpy(float),
+        (trials["state"] == "complete").to_numpy(),
+    )
+    return charts.study_history(course, study.importance)

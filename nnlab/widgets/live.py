@@ -1,0 +1,105 @@
+"""The live view in a notebook: events in, a widget that moves, and static output when the work is over."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from ipywidgets import Widget
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import Event, Finished, Started, StudyFinished, StudyStarted
+from nnlab.widgets.pump import Pump
+from nnlab.widgets.slot import Slot, StaticOutput
+from nnlab.widgets.study import StudyPanel
+from nnlab.widgets.training import TrainPanel
+
+PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
+DRAW_EVERY = 0.25  # seconds at least
+PATIENCE = 100  # a drawing that took t seconds is followed by 100 t without: 1%, and as much again for ipykernel's thread
+LOG = logging.getLogger(__name__)
+
+
+class Panel(Protocol):
+    """What is shown while a run or a study lives."""
+
+    root: Widget
+
+    def take(self, event: Event) -> None: ...
+    def draw(self) -> None: ...
+    def tell(self, line: str) -> None: ...
+
+
+class LiveView:
+    """A view for %nn_train ("train") or %nn_tune ("tune"): takes events, writes to the controls, never ends the work.
+
+    Main thread only. `close` must be called however the work ends.
+    """
+
+    def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train") -> None:
+        self._controls, self._kind = controls, kind
+        self._pump, self._slot = Pump(), Slot()
+        self._panel: Panel | None = None
+        self._failed = False
+        self._next_pump = self._next_draw = self._took = 0.0
+        self._shown: tuple[Any, ...] = ()
+        self._outcome = "nothing was trained"
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._take(event)
+        except Exception as error:  # a view that cannot be drawn is no reason to lose a training
+            self._fail(error)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, (Finished, StudyFinished)):
+            self._outcome = f"training ended: {event.reason}"
+        if self._panel is None and not self._failed:
+            self._open(event)
+        now = time.perf_counter()
+        if now >= self._next_pump:
+            self._next_pump = now + PUMP_EVERY
+            self._pump()
+        if self._panel is not None and not self._failed:
+            self._panel.take(event)
+            self._draw(now, event)
+
+    def _open(self, event: Event) -> None:
+        if self._kind == "train" and isinstance(event, Started):
+            self._panel = TrainPanel(event, self._controls, self._pump.ok)
+        elif self._kind == "tune" and isinstance(event, StudyStarted):
+            self._panel = StudyPanel(event, self._controls, self._pump.ok)
+        if self._panel is not None:
+            self._slot.show(self._panel.root)
+            self._next_draw = time.perf_counter() + DRAW_EVERY
+
+    def _draw(self, now: float, event: Event) -> None:
+        """Draw when it is time, and at once when somebody has pressed a button."""
+        assert self._panel is not None
+        pressed = (self._controls.paused, self._controls.stop_reason, isinstance(event, (Finished, StudyFinished)))
+        if now < self._next_draw and pressed == self._shown:
+            return
+        self._shown = pressed
+        self._panel.draw()
+        ended = time.perf_counter()
+        before, self._took = self._took, ended - now
+        self._next_draw = ended + max(DRAW_EVERY, PATIENCE * min(before, self._took))  # one hiccup does not count
+
+    def _fail(self, error: Exception) -> None:
+        """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""
+        if self._failed:
+            return
+        self._failed = True
+        LOG.debug("the live view failed", exc_info=True)
+        line = f"the live view stopped, the training goes on: {type(error).__name__}: {error}"
+        print(f"nnlab: {line}")
+
+    def close(self, outputs: Sequence[StaticOutput] = ()) -> None:
+        """Replace the widget by the first output, show the rest below, and leave nothing in the kernel."""
+        try:
+            self._pump.close()
+        except Exception:
+            LOG.warning("held messages could not be given back", exc_info=True)
+        finally:
+            self._slot.replace(outputs, self._outcome)
+            self._panel = None

@@ -1,0 +1,111 @@
+"""How the live views look: one style sheet on JupyterLab's own colours, and small pieces of HTML made of escaped text."""
+
+from collections.abc import Iterable, Sequence
+
+from nnlab.report.html import esc
+
+TRAIN, VALID, QUIET, BEST = "#3b82f6", "#f0883e", "#8b949e", "#2da44e"  # each legible on white and on #111
+
+# Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
+CSS = """<style>
+.nnl{--nnl-ink:var(--jp-ui-font-color1,#24292f);--nnl-dim:var(--jp-ui-font-color2,#6e7781);
+ --nnl-rule:color-mix(in srgb,var(--nnl-ink) 14%,transparent);--nnl-face:var(--jp-ui-font-family,system-ui,sans-serif);
+ color:var(--nnl-ink);font-family:var(--nnl-face);max-width:1180px;padding:2px 0 4px}
+.nnl .widget-html,.nnl .widget-html-content,.nnl .jupyter-widgets{min-width:0}
+.nnl .widget-html-content{line-height:1.35}
+.nnl-facts{display:flex;flex-wrap:wrap;gap:6px 26px;align-items:flex-end;font-variant-numeric:tabular-nums}
+.nnl-fact b{display:block;font-size:16px;font-weight:600;white-space:nowrap}
+.nnl-fact b small{font-size:12px;font-weight:400;color:var(--nnl-dim)}
+.nnl-fact span{display:block;font-size:11px;color:var(--nnl-dim);white-space:nowrap}
+.nnl-state{margin-left:auto;font-size:11px;padding:2px 10px;border-radius:10px;border:1px solid var(--nnl-rule);
+ color:var(--nnl-dim)}
+.nnl-state.held{color:var(--nnl-ink);border-color:currentColor}
+.nnl-bar{height:4px;margin-top:8px;border-radius:2px;background:var(--nnl-rule);overflow:hidden}
+.nnl-bar i{display:block;height:100%;border-radius:2px;background:#3b82f6}
+.nnl-title{font-size:12px;font-weight:600;white-space:nowrap;padding-left:8px}
+.nnl-title span{font-weight:400;color:var(--nnl-dim);margin-left:12px}
+.nnl-title i{display:inline-block;width:12px;height:3px;border-radius:2px;margin-right:5px;vertical-align:3px}
+.nnl-title i.dot{width:7px;height:7px;border-radius:50%;vertical-align:1px}
+.nnl-scroll{overflow-x:auto}
+.nnl .widget-html-content table.nnl-table{border-collapse:collapse;border:0;margin:0;font-size:12px;
+ font-family:var(--nnl-face);font-variant-numeric:tabular-nums;color:var(--nnl-ink);table-layout:auto}
+.nnl-table th,.nnl-table td{text-align:right;padding:3px 14px 3px 0;border:0;border-bottom:1px solid var(--nnl-rule);
+ background:transparent;white-space:nowrap}
+.nnl-table th{font-weight:400;color:var(--nnl-dim)}
+.nnl-table tr:last-child td,.nnl-table tr:last-child th{border-bottom:0}
+.nnl-table th:first-child,.nnl-table td:first-child{text-align:left}
+.nnl-notes{font-size:12px;color:var(--nnl-dim)}
+.nnl-notes div{overflow-wrap:anywhere}
+.nnl .bqplot,.nnl .bqplot svg,.nnl .bqplot>div{background:transparent!important}
+.nnl .bqplot .plotarea_background{fill:transparent!important}
+.nnl .bqplot .axis text{fill:var(--nnl-dim)!important;font:11px var(--nnl-face)!important;
+ font-variant-numeric:tabular-nums!important}
+.nnl .bqplot .axis path.domain{stroke:transparent!important}
+.nnl .bqplot .axis .tick line,.nnl .bqplot .grid line{stroke:var(--nnl-rule)!important;stroke-dasharray:none!important}
+.nnl .widget-button{height:28px;line-height:24px;font-family:var(--nnl-face);color:var(--nnl-ink);border-radius:4px;
+ background:transparent;border:1px solid var(--nnl-rule);box-shadow:none}
+.nnl .widget-button:hover:enabled{border-color:currentColor}
+.nnl .widget-button.nnl-stop{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
+.nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
+.nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
+</style>"""
+
+
+def facts(items: Iterable[tuple[str, str, str]], state: str, held: bool = False) -> str:
+    """A row of (value, small addition, label), and the state at its right end."""
+    cells = "".join(
+        f'<div class="nnl-fact"><b>{esc(value)}<small>{esc(more)}</small></b><span>{esc(label)}</span></div>'
+        for value, more, label in items
+    )
+    kind = "nnl-state held" if held else "nnl-state"
+    return f'<div class="nnl-facts">{cells}<div class="{kind}" role="status">{esc(state)}</div></div>'
+
+
+def bar(share: float) -> str:
+    """A thin progress bar; share: 0 to 1."""
+    percent = 100 * min(max(share, 0.0), 1.0)
+    return (
+        f'<div class="nnl-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent:.0f}"><i style="width:{percent:.1f}%"></i></div>'
+    )
+
+
+def title(text: str, legend: Iterable[tuple[str, str, bool]] = ()) -> str:
+    """The heading of a chart with its legend; legend: (name, colour, whether it is a dot)."""
+    names = "".join(
+        f'<span><i{" class=dot" if dot else ""} style="background:{esc(colour)}"></i>{esc(name)}</span>'
+        for name, colour, dot in legend
+    )
+    return f'<div class="nnl-title">{esc(text)}{names}</div>'
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text under column names; the first column is the row's name."""
+    head = "".join(f"<th>{esc(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{esc(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="nnl-scroll"><table class="nnl-table"><tr>{head}</tr>{body}</table></div>'
+
+
+def notes(lines: Iterable[str]) -> str:
+    """One line each."""
+    return '<div class="nnl-notes">' + "".join(f"<div>{esc(line)}</div>" for line in lines) + "</div>"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits with their zeros, so that columns stand still: 0.2840, 12.30, 1.2e-07; an en dash for None."""
+    if value is None:
+        return "–"
+    if value != value or value in (float("inf"), float("-inf")):
+        return str(value)
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        digits = 4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0
+        return f"{value:,.{digits}f}"
+    return f"{value:.2e}"
+
+
+def clock(seconds: float) -> str:
+    """0:07, 12:30, 1:02:03."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,72 @@
+"""The place in the notebook that holds a widget while work goes on and static output afterwards."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+from IPython.display import display, update_display
+from ipywidgets import Widget
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WHILE_LIVE = "training was running when this was saved"
+
+
+class StaticOutput(Protocol):
+    """What stays: data by MIME type and its metadata; nnlab.report.bundle.Bundle is one."""
+
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class Slot:
+    """One output of the cell, replaced in place: no saved notebook ever holds a view of a widget that is gone."""
+
+    def __init__(self) -> None:
+        self._id = uuid4().hex
+        self._root: Widget | None = None
+
+    def show(self, root: Widget) -> None:
+        """Display the widget here."""
+        self._root = root
+        view = {"version_major": 2, "version_minor": 0, "model_id": root.model_id}
+        display({WIDGET_VIEW: view, "text/plain": WHILE_LIVE}, raw=True, display_id=self._id)
+
+    def replace(self, outputs: Sequence[StaticOutput], otherwise: str) -> None:
+        """Put the first output in the widget's place (`otherwise`, a line of text, if there is none), the rest below.
+
+        Then the widgets are closed, whatever happens.
+        """
+        try:
+            below = list(outputs)
+            if self._root is not None:
+                first = below.pop(0) if below else None
+                data, metadata = (first.data, first.metadata) if first else ({"text/plain": otherwise}, {})
+                update_display(data, metadata=metadata, raw=True, display_id=self._id)
+            for output in below:
+                display(output.data, metadata=output.metadata, raw=True)
+        finally:
+            self.close_widgets()
+
+    def close_widgets(self) -> None:
+        """Close the widget with all that it is made of, so that the kernel keeps no model of it."""
+        if self._root is not None:
+            for widget in family(self._root):
+                widget.close()
+            self._root = None
+
+
+def family(root: Widget) -> list[Widget]:
+    """The widget and every widget that its synchronized traits hold, at any depth; each once, owners first."""
+    found: dict[int, Widget] = {}
+    waiting: list[Any] = [root]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Widget):
+            if id(value) not in found:
+                found[id(value)] = value
+                waiting += [getattr(value, key) for key in value.keys]
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+    return list(found.values())

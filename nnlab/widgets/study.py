@@ -1,0 +1,146 @@
+"""The panel of a study: every trial a dot, the best so far as a line, and the top trials."""
+
+import math
+import time
+from collections import deque
+
+import numpy as np
+from ipywidgets import HTML, HBox, Layout, VBox
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import EpochDone, Event, Progress, Started, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.params import show_value
+from nnlab.widgets import look
+from nnlab.widgets.controls import NO_PUMP, Buttons
+from nnlab.widgets.curves import CHARTS_HEIGHT, Chart
+
+TOP = 5  # trials in the table
+NOTES = 3
+FAR = 0.9  # worse scores than those of this share of the trials are drawn at the edge, or they would flatten the rest
+
+
+class StudyPanel:
+    """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
+
+    def __init__(self, started: StudyStarted, controls: Controls, live: bool) -> None:
+        self._started, self._controls = started, controls
+        self._began = time.perf_counter()
+        self._notes: deque[str] = deque(maxlen=NOTES)
+        self._trials: list[TrialDone] = []
+        self._drawn = 0
+        self._running: Started | None = None
+        self._epoch: EpochDone | None = None
+        self._finished = False
+        self._head, self._table, self._note = HTML(), HTML(), HTML()
+        self._buttons = Buttons(controls, self.tell, pausable=False)
+        self._chart: Chart | None = None
+        self._chart_box = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
+        if not live:
+            self.tell(NO_PUMP)
+            self._buttons.disable()
+        row = HBox(self._buttons.widgets, layout=Layout(margin="4px 0"))
+        self.root = VBox([HTML(look.CSS), self._head, row, self._chart_box, self._table, self._note])
+        self.root.add_class("nnl")
+        self._draw_head()
+
+    def tell(self, line: str) -> None:
+        """Show a line under the table; may be called from any thread."""
+        self._notes.append(line)
+
+    def take(self, event: Event) -> None:
+        """Keep what the event says; costs microseconds."""
+        if isinstance(event, EpochDone):
+            self._epoch = event
+        elif isinstance(event, Started):
+            self._running, self._epoch = event, None
+        elif isinstance(event, TrialDone):
+            self._trials.append(event)
+            self._running = None
+            if event.message:
+                self.tell(f"trial {event.number}: {event.message}")
+        elif isinstance(event, Warned):
+            self.tell(event.message)
+        elif isinstance(event, StudyFinished):
+            self._finished = True
+
+    def draw(self) -> None:
+        """Show the newest state; chart and table only after a new trial."""
+        self._buttons.follow()
+        self._draw_head()
+        self._note.value = look.notes(self._notes)
+        if len(self._trials) > self._drawn:
+            self._drawn = len(self._trials)
+            self._table.value = look.table(*self._top())
+            self._draw_chart()
+
+    @property
+    def state(self) -> str:
+        """A few words for what the study is doing."""
+        if self._finished:
+            return "drawing the result"
+        return "stopping" if self._controls.stop_reason else "searching"
+
+    def _draw_head(self) -> None:
+        total, done = self._started.spec.trials, self._started.done + len(self._trials)
+        ranked = self._ranked()
+        elapsed = time.perf_counter() - self._began
+        left = max(total - done, 0) * elapsed / len(self._trials) if self._trials else None
+        which = f", trial {ranked[0].number}" if ranked else ""
+        items = [
+            (f"{done}", f" / {total}", "trials"),
+            (look.number(ranked[0].score if ranked else None), "", f"best {self._started.metric}{which}"),
+            self._trial_now(),
+            (look.clock(elapsed), f"  about {look.clock(left)} left" if left else "", "elapsed"),
+        ]
+        share = done + self._share_of_trial()
+        self._head.value = look.facts(items, self.state, bool(self._controls.stop_reason)) + look.bar(share / total)
+
+    def _trial_now(self) -> tuple[str, str, str]:
+        """How far the running trial is."""
+        if self._running is None:
+            return ("–", "", "epoch of the running trial")
+        epoch = self._epoch.epoch if self._epoch else 0
+        return (f"{epoch}", f" / {self._running.spec.epochs}", "epoch of the running trial")
+
+    def _share_of_trial(self) -> float:
+        if self._running is None or self._epoch is None:
+            return 0.0
+        return self._epoch.epoch / self._running.spec.epochs
+
+    def _ranked(self) -> list[TrialDone]:
+        """The trials that have a score and were not pruned, best first."""
+        sign = -1.0 if self._started.maximize else 1.0
+        scored = [t for t in self._trials if t.state == "complete" and t.score is not None and math.isfinite(t.score)]
+        return sorted(scored, key=lambda trial: sign * (trial.score or 0.0))
+
+    def _top(self) -> tuple[list[str], list[list[str]]]:
+        names = list(self._started.space)
+        rows = [
+            [f"{t.number}", look.number(t.score), f"{t.epochs}", f"{t.seconds:.1f}"]
+            + [_short(t.values.get(name)) for name in names]
+            for t in self._ranked()[:TOP]
+        ]
+        return ["trial", self._started.metric, "epochs", "seconds", *names], rows
+
+    def _draw_chart(self) -> None:
+        scored = [t for t in self._trials if t.score is not None and math.isfinite(t.score)]
+        if not scored:
+            return
+        scores = np.array([t.score for t in scored], dtype=float)
+        numbers = np.array([t.number for t in scored], dtype=float)
+        pruned = np.array([t.state == "pruned" for t in scored])
+        sign = -1.0 if self._started.maximize else 1.0
+        shown = sign * np.minimum(sign * scores, np.quantile(sign * scores, FAR)) if len(scores) > TOP else scores
+        best = sign * np.minimum.accumulate(np.where(pruned, np.inf, sign * scores))
+        dots = [(numbers[~pruned], shown[~pruned]), (numbers[pruned], shown[pruned])]
+        chart = self._chart or Chart([look.BEST], [look.VALID, look.QUIET], first=0, steps=True)
+        chart.draw(numbers, np.where(np.isfinite(best), best, np.nan)[None, :], dots)
+        if self._chart is None:
+            self._chart = chart
+            legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.QUIET, True)]
+            self._chart_box.children = [HTML(look.title(self._started.metric, legend)), chart.widget]
+
+
+def _short(value: object) -> str:
+    """A searched value as a person would type it, numbers to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else show_value(value)

@@ -1,0 +1,168 @@
+"""The panel of a training run: what it knows from events, and how it shows that."""
+
+import time
+from collections import deque
+from typing import Any
+
+import ipywidgets
+from ipywidgets import HTML, HBox, Layout, VBox
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, Warned
+from nnlab.widgets import look
+from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
+from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
+
+CHARTS_AFTER = 0.5  # seconds: a run that is over by then is shown by its final picture, and does not pay for live charts
+NOTES = 4  # the newest of them are shown
+
+
+class TrainPanel:
+    """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
+
+    def __init__(self, started: Started, controls: Controls, live: bool) -> None:
+        self._started, self._controls = started, controls
+        self._began = time.perf_counter()
+        self._notes: deque[str] = deque(maxlen=NOTES)
+        self._progress = Progress(1, 0, started.steps, 0.0)
+        self._last: EpochDone | None = None
+        self._best: EpochDone | None = None
+        self._drawn: EpochDone | None = None
+        self._durations: deque[float] = deque(maxlen=10)
+        self._finished = False
+        self._metric = started.monitor if started.monitor != "loss" else next(iter(started.metrics), None)
+        self._loss, self._scores, self._lr = Curves(2), Curves(1), Curves(1)
+        self._charts: list[Chart] = []
+        self._build(live)
+
+    def _build(self, live: bool) -> None:
+        self._head, self._table, self._note = HTML(), HTML(), HTML()
+        self._chart_row = HBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT, flex_flow="row wrap"))
+        self._buttons = Buttons(self._controls, self.tell)
+        sliders = live_sliders(self._started.spec, self._controls, self.tell)
+        if not live:
+            self.tell(NO_PUMP)
+            for widget in (*self._buttons.widgets, *sliders):
+                widget.disabled = True
+        row = HBox([*self._buttons.widgets, *sliders], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0"))
+        self.root = VBox([HTML(look.CSS), self._head, row, self._chart_row, self._table, self._note])
+        self.root.add_class("nnl")
+        self._draw_head()
+
+    def tell(self, line: str) -> None:
+        """Show a line under the table; may be called from any thread."""
+        self._notes.append(line)
+
+    def take(self, event: Event) -> None:
+        """Keep what the event says; costs microseconds."""
+        if isinstance(event, Progress):
+            self._progress = event
+        elif isinstance(event, EpochDone):
+            self._take_epoch(event)
+        elif isinstance(event, Changed):
+            self.tell(f"epoch {event.epoch}: {event.name.replace('_', ' ')} {event.old:.4g} → {event.new:.4g}")
+        elif isinstance(event, Warned):
+            self.tell(event.message)
+        elif isinstance(event, Finished):
+            self._finished = True
+
+    def _take_epoch(self, event: EpochDone) -> None:
+        nan = float("nan")
+        self._last = event
+        if event.best:
+            self._best = event
+        self._durations.append(event.seconds)
+        self._loss.add(event.epoch, event.train.get("loss", nan), event.valid.get("loss", nan))
+        self._scores.add(event.epoch, event.valid.get(self._metric or "", nan))
+        self._lr.add(event.epoch, event.lr)
+
+    @property
+    def state(self) -> str:
+        """One word for what the run is doing."""
+        if self._finished:
+            return "drawing the result"
+        if self._controls.stop_reason:
+            return "stopping"
+        return "paused" if self._controls.paused else f"training on {self._started.device}"
+
+    def draw(self) -> None:
+        """Show the newest state; charts and table only after a new epoch."""
+        self._buttons.follow()
+        self._draw_head()
+        self._note.value = look.notes(self._notes)
+        if self._last is None or self._last is self._drawn:
+            return
+        self._table.value = look.table(*self._figures())
+        if self._charts:
+            self._draw_charts()
+        elif time.perf_counter() - self._began > CHARTS_AFTER:
+            self._make_charts()
+        if self._charts:
+            self._drawn = self._last
+
+    def _draw_head(self) -> None:
+        epochs, now = self._started.spec.epochs, self._progress
+        done = self._last.epoch if self._last else 0
+        share = 0.0 if now.epoch <= done else now.step / now.steps
+        best = self._best.valid.get(self._started.monitor) if self._best else None
+        pace = now.rows_per_second or (self._last.rows_per_second if self._last else 0.0)
+        items = [
+            (f"{min(done + 1, epochs)}", f" / {epochs}", "epoch"),
+            (look.number(best), "", f"best {self._started.monitor}" + (f", epoch {self._best.epoch}" if self._best else "")),
+            (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
+            (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
+        ]
+        held = bool(self._controls.paused or self._controls.stop_reason)
+        self._head.value = look.facts(items, self.state, held) + look.bar((done + share) / epochs)
+
+    def _left(self, epochs: float) -> str:
+        """How long the remaining epochs take, judged by the last ones or, in the first, by its pace."""
+        if self._durations:
+            each = sum(self._durations) / len(self._durations)
+        elif self._progress.rows_per_second:
+            each = self._started.rows / self._progress.rows_per_second
+        else:
+            return ""
+        bound = "up to " if self._started.spec.patience else ""
+        return f"  {bound}{look.clock(epochs * each)} left"
+
+    def _figures(self) -> tuple[list[str], list[list[str]]]:
+        names = list(self._last.valid) if self._last else []
+        rows = []
+        for label, event in (("last", self._last), ("best", self._best)):
+            if event is not None:
+                values = [look.number(event.valid.get(name)) for name in names]
+                name = f"{label}, epoch {event.epoch}"
+                rows.append([name, look.number(event.train.get("loss")), *values, f"{event.lr:.3g}"])
+        shown = ["validation loss" if name == "loss" else name for name in names]
+        return ["", "train loss", *shown, "lr"], rows
+
+    def _make_charts(self) -> None:
+        loss = Chart([look.TRAIN, look.VALID], [look.BEST])
+        legend = [("train", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
+        columns = [_column(look.title("loss", legend), loss, 3)]
+        self._charts = [loss]
+        if self._metric and self._last and self._metric in self._last.valid:
+            scores = Chart([look.VALID])
+            columns.append(_column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
+            self._charts.append(scores)
+        self._charts.append(Chart([look.QUIET]))
+        columns.append(_column(look.title("step size (lr)"), self._charts[-1], 2))
+        self._draw_charts()  # before they are shown: bqplot has no good picture of an empty chart
+        self._chart_row.children = columns
+
+    def _draw_charts(self) -> None:
+        best = self._best
+        dot: tuple[list[float], list[float]] = ([], [])
+        if best is not None and "loss" in best.valid:
+            dot = ([float(best.epoch)], [best.valid["loss"]])
+        self._charts[0].draw(*self._loss.thinned(), dots=[dot])
+        if len(self._charts) == 3:
+            self._charts[1].draw(*self._scores.thinned())
+        self._charts[-1].draw(*self._lr.thinned())
+
+
+def _column(title: str, chart: Chart, grow: int) -> Any:
+    """A chart under its heading, in a row that wraps where it is narrow."""
+    layout = Layout(flex=f"{grow} 1 {80 * grow}px", min_width="200px")
+    return ipywidgets.VBox([HTML(title), chart.widget], layout=layout)

@@ -1,0 +1,7 @@
+import pytest
+from store_training import Training, small_training
+
+
+@pytest.fixture(scope="session")
+def training() -> Training:
+    return small_training()

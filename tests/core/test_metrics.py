@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from nnlab.core.errors import SpecError
+from nnlab.core.metrics import METRICS, check_monitor, measure, metrics_for
+
+
+def classes(k: int, rows: int = 300, seed: int = 0, ties: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    output = torch.randn(rows, k, generator=draw)
+    if ties:
+        output = (output * 2).round() / 2
+    return output, torch.randint(0, k, (rows,), generator=draw)
+
+
+BINARY = {
+    "accuracy": lambda y, g, s, p: sk.accuracy_score(y, g),
+    "balanced_accuracy": lambda y, g, s, p: sk.balanced_accuracy_score(y, g),
+    "f1": lambda y, g, s, p: sk.f1_score(y, g),
+    "precision": lambda y, g, s, p: sk.precision_score(y, g),
+    "recall": lambda y, g, s, p: sk.recall_score(y, g),
+    "roc_auc": lambda y, g, s, p: sk.roc_auc_score(y, s),
+    "average_precision": lambda y, g, s, p: sk.average_precision_score(y, s),
+    "log_loss": lambda y, g, s, p: sk.log_loss(y, p),
+}
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_binary_metrics_are_scikit_learns(seed: int, ties: bool) -> None:
+    output, target = classes(2, seed=seed, ties=ties)
+    shares = output.double().softmax(1).numpy()
+    score = (output[:, 1] - output[:, 0]).numpy()
+    got = measure(metrics_for("binary", tuple(BINARY)), output, target)
+    for name, reference in BINARY.items():
+        expected = reference(target.numpy(), output.argmax(1).numpy(), score, shares)
+        assert got[name] == pytest.approx(expected, abs=1e-6), name
+
+
+def test_every_binary_metric_has_a_reference() -> None:
+    assert {name for name, entry in METRICS.items() if "binary" in entry.facts["tasks"]} == set(BINARY)
+
+
+def test_multiclass_metrics_are_scikit_learns() -> None:
+    output, target = classes(4)
+    got = measure(metrics_for("multiclass"), output, target)
+    guess = output.argmax(1).numpy()
+    assert got["accuracy"] == pytest.approx(sk.accuracy_score(target, guess))
+    assert got["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, guess))
+    assert got["f1"] == pytest.approx(sk.f1_score(target, guess, average="macro"))
+    assert got["log_loss"] == pytest.approx(sk.log_loss(target, output.softmax(1).numpy()), rel=1e-5)
+
+
+def test_regression_metrics_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(1e4, 30, 500)
+    output = target + rng.normal(0, 10, 500)
+    got = measure(metrics_for("regression"), torch.tensor(output)[:, None], torch.tensor(target))
+    assert got["rmse"] == pytest.approx(sk.root_mean_squared_error(target, output))
+    assert got["mae"] == pytest.approx(sk.mean_absolute_error(target, output))
+    assert got["r2"] == pytest.approx(sk.r2_score(target, output))
+
+
+def test_an_absent_class_gives_nan_for_the_area_and_no_error() -> None:
+    output, _ = classes(2)
+    got = measure(("roc_auc", "accuracy"), output, torch.zeros(len(output), dtype=torch.long))
+    assert np.isnan(got["roc_auc"])
+    assert 0 <= got["accuracy"] <= 1
+
+
+def test_metrics_of_another_task_are_refused() -> None:
+    with pytest.raises(SpecError, match="metric rmse is not for a binary target; use accuracy"):
+        metrics_for("binary", ("rmse",))
+    with pytest.raises(SpecError, match="did you mean 'accuracy'"):
+        check_monitor("acuracy", metrics_for("binary"))

@@ -1,0 +1,299 @@
+import math
+import os
+import random
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nnlab.core.controls import Controls, interruptible
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.errors import RunError, SpecError
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started
+from nnlab.core.losses import LOSSES
+from nnlab.core.models import MODELS
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.randomness import row_order
+from nnlab.core.schedules import SCHEDULES
+from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.train import batch_for, set_up, train
+
+SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 3, "batch_size": 64, "device": "cpu"}
+
+
+def run(
+    data: Prepared, controls: Controls | None = None, maker: Any = None, **options: Any
+) -> tuple[list[Event], nn.Module]:
+    job = set_up(resolve(TrainSpec, SMALL | options), data, maker)
+    return list(train(job, controls or Controls())), job.learner.model
+
+
+def epochs(events: list[Event]) -> list[EpochDone]:
+    return [event for event in events if isinstance(event, EpochDone)]
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_the_loop_is_the_loop_written_by_hand(classes: Prepared) -> None:
+    """Same weights as a plain torch loop over the same rows: no hidden step, decay or order."""
+    options = {"dropout": 0, "schedule": "constant", "warmup": 0, "lr": 0.01, "patience": None}
+    events, model = run(classes, **options)
+    torch.manual_seed(0)
+    twin = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0), nn.Linear(16, 3))
+    decay = [p for p in twin.parameters() if p.ndim == 2]
+    others = [p for p in twin.parameters() if p.ndim == 1]
+    groups = [{"params": decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.01, fused=True)
+    x, y = torch.from_numpy(classes.train.x), torch.from_numpy(classes.train.y)
+    for epoch in range(1, 4):
+        for rows in row_order(0, epoch, len(y)).tensor_split(math.ceil(len(y) / 64)):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(twin(x[rows]), y[rows]).backward()
+            optimizer.step()
+    assert epochs(events)[-1].best, "the last epoch must be the best for this comparison"
+    assert same(model, twin)
+
+
+def test_the_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
+    assert torch.equal(row_order(1, 2, 100), row_order(1, 2, 100))
+    orders = {tuple(row_order(seed, epoch, 50).tolist()) for seed in range(4) for epoch in range(4)}
+    assert len(orders) == 16
+    assert sorted(row_order(3, 1, 50).tolist()) == list(range(50))
+
+
+def test_same_seed_same_bits_other_seed_other_bits(classes: Prepared) -> None:
+    _, first = run(classes, seed=7)
+    torch.manual_seed(99)
+    _, second = run(classes, seed=7)
+    _, third = run(classes, seed=8)
+    assert same(first, second)
+    assert not same(first, third)
+
+
+def test_the_users_random_numbers_are_untouched(classes: Prepared) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    expected = (torch.rand(3), np.random.rand(3), random.random())
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    run(classes)
+    assert torch.equal(torch.rand(3), expected[0])
+    assert np.array_equal(np.random.rand(3), expected[1])
+    assert random.random() == expected[2]
+
+
+@pytest.mark.parametrize("data", ["classes", "numbers"])
+def test_the_best_weights_come_back(data: str, request: pytest.FixtureRequest) -> None:
+    prepared: Prepared = request.getfixturevalue(data)
+    events, model = run(prepared, epochs=30, lr=0.05, schedule="constant", patience=None, weight_decay=0)
+    done = epochs(events)
+    finished = events[-1]
+    assert isinstance(events[0], Started)
+    assert isinstance(finished, Finished)
+    losses = [event.valid["loss"] for event in done]
+    assert finished.best_epoch == 1 + min(range(len(losses)), key=losses.__getitem__)
+    assert finished.best_epoch < 30, "the run must overshoot for this test to mean something"
+    model.eval()
+    output = model(torch.from_numpy(prepared.valid.x))
+    target = torch.from_numpy(prepared.valid.y)
+    loss = (
+        nn.functional.cross_entropy(output, target)
+        if prepared.target.classes
+        else nn.functional.mse_loss(output.squeeze(1), target)
+    )
+    assert loss.item() == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_regression_metrics_are_in_the_targets_units(numbers: Prepared) -> None:
+    events, model = run(numbers, epochs=40, lr=0.01)
+    model.eval()
+    guess = model(torch.from_numpy(numbers.valid.x)).detach().squeeze(1).numpy()
+    error = numbers.target.decode(guess) - numbers.target.decode(numbers.valid.y)
+    best = next(event for event in epochs(events) if event.epoch == events[-1].best_epoch)
+    assert best.valid["rmse"] == pytest.approx(float(np.sqrt(np.mean(error**2))), rel=1e-4)
+    assert best.valid["rmse"] < 20 < np.std(numbers.target.decode(numbers.valid.y))
+
+
+def test_early_stopping_waits_for_patience(classes: Prepared) -> None:
+    events, _ = run(classes, epochs=500, lr=0.05, schedule="constant", patience=4)
+    finished = events[-1]
+    assert finished.reason == "stopped_early"
+    assert finished.epoch == finished.best_epoch + 4
+
+
+def test_a_monitored_metric_chooses_the_epoch(classes: Prepared) -> None:
+    events, _ = run(classes, epochs=12, lr=0.02, monitor="accuracy", patience=None)
+    scores = [event.valid["accuracy"] for event in epochs(events)]
+    assert scores[events[-1].best_epoch - 1] == max(scores)
+    with pytest.raises(SpecError, match="monitor=acuracy"):
+        run(classes, monitor="acuracy")
+
+
+@pytest.mark.parametrize("field, name", [("optimizer", n) for n in OPTIMIZERS] + [("schedule", n) for n in SCHEDULES])
+def test_every_optimizer_and_schedule_learns(field: str, name: str, classes: Prepared) -> None:
+    events, _ = run(classes, epochs=30, patience=None, **{field: name})
+    losses = [event.valid["loss"] for event in epochs(events)]
+    assert losses[-1] < 0.9 * math.log(3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_learns_and_refuses_the_other_task(name: str, classes: Prepared, numbers: Prepared) -> None:
+    mine, other = (classes, numbers) if "binary" in LOSSES[name].facts["tasks"] else (numbers, classes)
+    events, _ = run(mine, epochs=10, loss=name, lr=0.01)
+    losses = [event.train["loss"] for event in epochs(events)]
+    assert losses[-1] < 0.8 * losses[0]
+    with pytest.raises(SpecError, match=f"loss {name} is not for a"):
+        run(other, loss=name)
+
+
+@pytest.mark.parametrize("activation", MODELS["mlp"].params["activation"].choices)
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_every_activation_and_norm_trains(activation: str, norm: str, classes: Prepared) -> None:
+    events, _ = run(classes, activation=activation, norm=norm, epochs=4, hidden=(8, 8))
+    assert epochs(events)[-1].train["loss"] < epochs(events)[0].train["loss"]
+
+
+def test_label_smoothing_clipping_and_l1_do_what_they_say(classes: Prepared) -> None:
+    plain, model = run(classes, epochs=5, weight_decay=0)
+    _, sparse = run(classes, epochs=5, weight_decay=0, l1=10.0)
+    share = float((sparse[0].weight == 0).float().mean())
+    assert share > 0.3 and not (model[0].weight == 0).any()
+    smooth, _ = run(classes, epochs=5, label_smoothing=0.3, weight_decay=0)
+    assert epochs(smooth)[-1].train["loss"] > epochs(plain)[-1].train["loss"]
+    _, clipped = run(classes, epochs=1, optimizer="sgd", lr=1.0, clip_norm=1e-6, schedule="constant", warmup=0)
+    _, start = run(classes, epochs=1, optimizer="sgd", lr=1e-8)
+    assert torch.allclose(clipped[0].weight, start[0].weight, atol=2e-5)
+
+
+def test_a_change_while_the_run_lives_holds_from_the_next_step(classes: Prepared) -> None:
+    controls = Controls()
+    job = set_up(resolve(TrainSpec, SMALL | {"epochs": 4, "schedule": "constant", "warmup": 0, "lr": 1e-3}), classes)
+    seen: list[Event] = []
+    for event in train(job, controls):
+        seen.append(event)
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            controls.set("lr", 5e-4)
+            controls.set("dropout", 0.4)
+            controls.set("weight_decay", 0.2)
+    changes = [event for event in seen if isinstance(event, Changed)]
+    assert [(c.epoch, c.step, c.name, c.old, c.new) for c in changes] == [
+        (3, 1, "lr", 1e-3, 5e-4),
+        (3, 1, "dropout", 0.1, 0.4),
+        (3, 1, "weight_decay", 0.01, 0.2),
+    ]
+    assert [event.lr for event in epochs(seen)] == [1e-3, 1e-3, 5e-4, 5e-4]
+    with pytest.raises(SpecError, match="'epochs' cannot be changed"):
+        controls.set("epochs", 3)
+
+
+def test_stop_ends_within_a_step_and_keeps_the_best(classes: Prepared) -> None:
+    controls = Controls()
+    job = set_up(resolve(TrainSpec, SMALL | {"epochs": 1000, "patience": None}), classes)
+    for event in train(job, controls):
+        if isinstance(event, EpochDone) and event.epoch == 5:
+            controls.stop()
+    assert isinstance(event, Finished)
+    assert (event.reason, event.epoch) == ("stopped", 5)
+
+
+def test_a_stop_in_the_first_epoch_still_gives_a_measured_model(classes: Prepared) -> None:
+    controls = Controls()
+    controls.stop("interrupted")
+    events, _ = run(classes, controls)
+    assert events[-1].reason == "interrupted"
+    assert events[-1].best_epoch == 1 and "accuracy" in epochs(events)[0].valid
+
+
+def test_pause_holds_until_it_is_released(classes: Prepared) -> None:
+    controls = Controls()
+    controls.pause()
+    paused = 0
+    for event in train(set_up(resolve(TrainSpec, SMALL), classes), controls):
+        if isinstance(event, Progress) and event.paused:
+            paused += 1
+            assert paused < 10, "it must go on after release"
+            if paused == 3:
+                controls.pause(False)
+    assert paused == 3
+    assert isinstance(event, Finished) and event.reason == "completed"
+
+
+def test_the_interrupt_key_stops_and_the_second_press_raises(classes: Prepared) -> None:
+    controls = Controls()
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible(controls):
+        os.kill(os.getpid(), signal.SIGINT)
+        events, _ = run(classes, controls)
+        assert events[-1].reason == "interrupted"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_diverging_run_keeps_the_last_finite_best(classes: Prepared) -> None:
+    controls = Controls()
+    spec = resolve(TrainSpec, SMALL | {"optimizer": "sgd", "lr": 0.1, "schedule": "constant", "epochs": 50})
+    job = set_up(spec, classes)
+    for event in train(job, controls):
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            controls.set("lr", 1e30)
+    assert isinstance(event, Finished)
+    assert event.reason == "diverged" and "try --lr" in event.message
+    assert event.best_epoch in (1, 2)
+    assert all(torch.isfinite(weight).all() for weight in job.learner.model.parameters())
+
+
+class Broken(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Linear(5, 3), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls > 12:
+            raise ValueError("planted")
+        return self.layer(x)
+
+
+def test_an_error_of_the_users_network_names_its_line(classes: Prepared) -> None:
+    seen: list[Event] = []
+    job = set_up(resolve(TrainSpec, SMALL), classes, Broken())
+    with pytest.raises(RunError, match=r"ValueError: planted \(forward, line \d+: raise ValueError"):
+        for event in train(job, Controls()):
+            seen.append(event)
+    assert isinstance(seen[-1], Finished) and seen[-1].reason == "failed"
+    with pytest.raises(RunError, match=r"gave shape \(2, 4\) for 2 rows; needed is \(2, 3\)"):
+        set_up(resolve(TrainSpec, SMALL), classes, nn.Linear(5, 4))
+    with pytest.raises(SpecError, match="a function that makes one"):
+        set_up(resolve(TrainSpec, SMALL), classes, 42)
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        nn.Linear(5, 3),
+        nn.Linear,
+        lambda: nn.Linear(5, 3),
+        lambda n_in: nn.Linear(n_in, 3),
+        lambda n_out: nn.Linear(5, n_out),
+        lambda n_in, n_out: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, n_out)),
+    ],
+)
+def test_networks_can_be_given_in_every_form(maker: Any, classes: Prepared) -> None:
+    before = {k: v.clone() for k, v in maker.state_dict().items()} if isinstance(maker, nn.Module) else {}
+    events, _ = run(classes, maker=maker)
+    assert events[-1].reason == "completed"
+    assert all(torch.equal(before[k], v) for k, v in (maker.state_dict() if before else {}).items())
+
+
+def test_batches_grow_with_the_table() -> None:
+    assert [batch_for(n) for n in (1, 300, 2_000, 10_000, 1_000_000)] == [16, 16, 32, 128, 256]

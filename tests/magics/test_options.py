@@ -1,0 +1,56 @@
+"""Help is read from the declarations."""
+
+import pytest
+
+from nnlab.core.errors import SpecError
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.params import params_of
+from nnlab.core.spec import TrainSpec
+from nnlab.magics.options import help_text
+from nnlab.magics.text import parse
+from nnlab.magics.verbs import VERBS, options_for
+
+TRAIN = VERBS["nn_train"]
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
+def test_every_option_is_there_once_with_its_default(verb) -> None:  # type: ignore[no-untyped-def]
+    text = help_text(verb)
+    assert text.index("Examples") < text.index("\nOptions\n")
+    lines = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    short = {f"--{name.replace('_', '-')}" for name in options_for(verb) if "." not in name}
+    assert short <= set(lines)
+    assert len(lines) == len(set(lines))
+    assert max(len(line) for line in text.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
+def test_examples_can_be_typed(verb) -> None:  # type: ignore[no-untyped-def]
+    for example in verb.examples:
+        head, _, cell = example.partition("\n")
+        line = head.partition(verb.name)[2]
+        call = parse(line, cell or None, verb.name, {})
+        assert call.help is None
+        assert call.words or verb.name in ("nn_runs", "nn_config")
+
+
+def test_the_chosen_parts_are_shown() -> None:
+    text = help_text(TRAIN, {"optimizer": "momentum"})
+    assert "optimizer momentum\n" in text
+    assert "--momentum" in text
+    assert "--beta1" not in text
+
+
+def test_topics() -> None:
+    listing = help_text(TRAIN, {}, "optimizer")
+    assert all(f"  {name} " in listing and entry.summary in listing for name, entry in OPTIMIZERS.items())
+    assert params_of(TrainSpec)["epochs"].help in help_text(TRAIN, {}, "--epochs")
+    assert "--momentum" in help_text(TRAIN, {}, "nesterov")
+    with pytest.raises(SpecError, match="did you mean 'optimizer'"):
+        help_text(TRAIN, {}, "optimiser")
+
+
+def test_line_asks_for_help() -> None:
+    assert parse("-h", None, "nn_train").help == ""
+    assert parse("data --optimizer sgd --help", None, "nn_train").help == ""
+    assert parse("--help optimizer", None, "nn_train").help == "optimizer"

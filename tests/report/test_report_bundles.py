@@ -1,0 +1,250 @@
+import base64
+import io
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from standins import HOSTILE, RunStandIn, history
+from test_report_text import BARE, Reader
+
+from nnlab.core.events import Changed
+from nnlab.core.registry import Part
+from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, resolve
+from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bundles, study_bundles
+from nnlab.report.html import visible
+from nnlab.report.runs import confusion_blocks, main_metric, verdict
+from nnlab.report.specs import differences, python_call
+
+TEXTS = {"text/html", "text/markdown", "text/plain"}
+
+
+def size_of(bundles: list[Bundle]) -> int:
+    return sum(len(str(data)) for bundle in bundles for data in bundle.data.values())
+
+
+def check_bare(html: str) -> Reader:
+    read = Reader(html)
+    assert read.tags <= BARE and read.attributes <= {"align"}
+    return read
+
+
+def test_a_run_leaves_a_picture_and_a_text_and_no_widget() -> None:
+    chart, text = run_bundles(RunStandIn(), "%nn_train data --lr 0.01")
+    assert set(chart.data) == {"image/png", "text/plain"} and set(text.data) == TEXTS
+    picture = Image.open(io.BytesIO(base64.b64decode(chart.data["image/png"])))
+    assert chart.metadata["image/png"]["width"] == picture.size[0] // 2
+    read = check_bare(text.data["text/html"])
+    assert "%nn_train data --lr 0.01" in read.text
+    for kind in TEXTS:
+        assert text.data[kind].startswith(("<p><b>accuracy 0.9", "**accuracy 0.9", "accuracy 0.9"))
+    assert size_of([chart, text]) < 60_000
+
+
+def test_the_verdict_gives_the_number_then_where_and_how_it_ended() -> None:
+    run = RunStandIn()
+    value = run.history["valid_accuracy"][23]
+    expected = f"accuracy {value:.4g} on 91 validation rows, best of epoch 23; stopped early after 43 epochs"
+    assert verdict(run).text() == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("completed", "completed 43 epochs"),
+        ("stopped", "stopped by hand after 43 epochs"),
+        ("interrupted", "interrupted after 43 epochs"),
+        ("diverged", "diverged after 43 epochs"),
+        ("pruned", "pruned after 43 epochs"),
+        ("failed", "failed after 43 epochs"),
+    ],
+)
+def test_every_end_of_a_run_has_words(reason: str, words: str) -> None:
+    assert verdict(RunStandIn(reason=reason)).rest.endswith(words)
+
+
+def test_a_run_without_an_epoch_or_without_validation_is_reported() -> None:
+    nothing = RunStandIn(history=history(3).iloc[:0], best_epoch=None, reason="interrupted")
+    (text,) = run_bundles(nothing)
+    assert text.data["text/plain"].startswith("no result, ") or text.data["text/plain"].startswith("no result ")
+    unvalidated = RunStandIn(history=history(5)[["train_loss", "lr", "seconds"]], best_epoch=5, classes=())
+    chart, text = run_bundles(unvalidated)
+    assert "image/png" in chart.data
+    assert text.data["text/plain"].startswith("training loss 0.")
+
+
+def test_the_message_of_a_diverged_run_and_its_changes_are_told() -> None:
+    run = RunStandIn(reason="diverged", message="the training loss became nan", warnings=["<b>odd</b>"])
+    run.changes = [Changed(12, 3, "lr", 0.01, 0.001)]
+    html = run_bundles(run)[1].data["text/html"]
+    assert "the training loss became nan" in html and "&lt;b&gt;odd&lt;/b&gt;" in html
+    assert "Changed while it ran" in html and ">0.001<" in html
+
+
+def test_the_monitored_metric_is_the_main_one() -> None:
+    metrics = {"loss": 0.1, "accuracy": 0.9, "roc_auc": 0.95}
+    assert main_metric(metrics) == "accuracy"
+    assert main_metric(metrics, "roc_auc") == "roc_auc"
+    assert main_metric({"loss": 1.0, "mae": 2.0, "rmse": 3.0}) == "rmse"
+    assert main_metric({"loss": 1.0}) == "loss"
+    assert main_metric({}) is None
+
+
+def test_only_what_differs_from_the_defaults_is_listed() -> None:
+    assert differences(TrainSpec()) == []
+    spec = resolve(TrainSpec, {"optimizer": "sgd", "lr": 0.05, "dropout": 0.5, "epochs": 7, "l1": 0.01})
+    found = {name: (value, default) for name, value, default in differences(spec)}
+    assert found["optimizer"] == ("sgd", "adamw")
+    assert found["optimizer.lr"] == (0.05, "0.1")
+    assert found["model.dropout"] == (0.5, "0.1")
+    assert found["epochs"] == (7, "60")
+    assert found["l1"][0] == 0.01
+    assert len(found) == 5
+
+
+def test_the_python_call_gives_the_same_spec_again() -> None:
+    options = {"optimizer": "sgd", "lr": 0.05, "hidden": (64, 32), "epochs": 7, "patience": None, "l1": 0.01}
+    spec = resolve(TrainSpec, options)
+    repeated: dict[str, Any] = {}
+    source = python_call("fit", spec)
+    exec(source, {"nnlab": SimpleNamespace(fit=lambda data, **o: repeated.update(o)), "data": None})
+    assert resolve(TrainSpec, repeated) == spec
+
+
+def test_a_network_of_the_users_own_is_named_and_its_cell_repeated() -> None:
+    code = "class Net(nn.Module):\n    ...\nNet"
+    spec = TrainSpec(model=Part(CUSTOM, {"name": "Net", "code": code}))
+    run = RunStandIn(spec=spec, line="%%nn_train data", code=code)
+    text = run_bundles(run)[1].data["text/plain"]
+    assert "    %%nn_train data\n    class Net(nn.Module):" in text
+    assert "model=Net" in python_call("fit", spec)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_labels_and_names_are_shown_and_nothing_else(name: str) -> None:
+    run = RunStandIn(name=name, classes=(name, "other"), warnings=[name], line=name, target=name)
+    html = run_bundles(run)[1].data["text/html"]
+    assert visible(name)[:60] in check_bare(html).text
+    html = runs_bundles([run])[-1].data["text/html"]
+    assert visible(name)[:60] in check_bare(html).text
+
+
+def test_many_classes_give_the_pairs_that_are_mixed_up_most() -> None:
+    run = RunStandIn(classes=tuple(f"class {at}" for at in range(150)))
+    (table,) = confusion_blocks(run.evaluation)
+    assert len(table.rows) == 1  # only the first class is ever mistaken, for the second
+    assert list(table.rows[0]) == ["class 0", "class 1", 11, "78.4%"]
+    assert size_of(run_bundles(run)) < 60_000
+
+
+def test_a_confusion_matrix_has_true_classes_in_rows() -> None:
+    (table,) = confusion_blocks(RunStandIn().evaluation)
+    assert [list(row) for row in table.rows] == [["benign", 40, 11, "78.4%"], ["malignant", 0, 40, "100.0%"]]
+
+
+def test_a_thousand_epochs_stay_small() -> None:
+    run = RunStandIn(history=history(1000), best_epoch=700, warnings=["slow"] * 500)
+    assert size_of(run_bundles(run)) < 60_000
+
+
+def test_a_list_of_runs_and_no_runs() -> None:
+    runs = [RunStandIn(id=f"20260102T030405-0000000{at}", name="same") for at in range(3)]
+    chart, text = runs_bundles(runs)
+    assert "image/png" in chart.data
+    assert "3 runs" in text.data["text/plain"] and "stopped early" in text.data["text/plain"]
+    (text,) = runs_bundles([])
+    assert text.data["text/plain"] == "no runs yet"
+
+
+def prepared(count: int, name: str = "age") -> Any:
+    def column(at: int) -> Any:
+        role = "constant" if at % 7 == 0 else "numeric"
+        kind = {"missing": at % 5, "done": "median, scaled", "features": int(role == "numeric")}
+        return SimpleNamespace(name=f"{name} {at}", role=role, **kind)
+
+    rows = {part: SimpleNamespace(y=np.zeros(n)) for part, n in (("train", 364), ("valid", 91), ("test", 114))}
+    return SimpleNamespace(
+        **rows,
+        name="patients.csv",
+        task="binary",
+        spec=PrepareSpec(target=name, test=0.3),
+        target=SimpleNamespace(name=name, classes=("a", "b")),
+        columns=tuple(column(at) for at in range(count)),
+        warnings=("column 0 is constant",),
+        feature_names=tuple(f"f{at}" for at in range(count)),
+        target_counts={"a": 200, name: 300},
+        target_histogram=None,
+    )
+
+
+def test_a_prepared_table_says_sizes_warnings_and_columns() -> None:
+    chart, text = prepared_bundles(prepared(6))
+    assert "image/png" in chart.data
+    plain = text.data["text/plain"]
+    assert plain.startswith("364 training, 91 validation and 114 test rows of patients.csv")
+    assert "warning: column 0 is constant" in plain and "median, scaled" in plain
+    check_bare(text.data["text/html"])
+
+
+def test_ten_thousand_columns_are_summed_up() -> None:
+    text = prepared_bundles(prepared(10_000))[-1]
+    assert len(text.data["text/html"]) < 20_000
+    assert "10,000 columns by role" in text.data["text/plain"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_columns_are_shown_and_nothing_else(name: str) -> None:
+    for count in (3, 80):
+        html = prepared_bundles(prepared(count, name))[-1].data["text/html"]
+        assert visible(name)[:16] in check_bare(html).text
+
+
+@dataclass
+class StudyStandIn:
+    name: str = "search <b>"
+    metric: str = "accuracy"
+    maximize: bool = True
+    space: dict[str, str] = field(default_factory=lambda: {"lr": "1e-4..1e-1 log", "optimizer": "{adam,sgd}"})
+    best_trial: int | None = 2
+    best_score: float | None = 0.97
+    best: TrainSpec = field(default_factory=lambda: resolve(TrainSpec, {"lr": 0.02}))
+    importance: dict[str, float] = field(default_factory=lambda: {"lr": 0.8, "optimizer": 0.2})
+    messages: dict[int, str] = field(default_factory=lambda: {1: "out of <memory>"})
+    trials: pd.DataFrame = field(default_factory=lambda: TRIALS)
+
+
+TRIALS = pd.DataFrame(
+    {
+        "number": [0, 1, 2, 3],
+        "state": ["complete", "failed", "complete", "pruned"],
+        "score": [0.9, np.nan, 0.97, 0.5],
+        "epochs": [10, 0, 12, 3],
+        "seconds": [1.0, 0.1, 1.2, 0.3],
+        "lr": [0.1, 0.01, 0.02, 0.5],
+        "optimizer": ["adam", "sgd", "sgd", None],
+    }
+)
+
+
+def test_a_study_says_its_best_score_and_how_to_train_it() -> None:
+    chart, text = study_bundles(StudyStandIn(), "%nn_tune data", "%nn_train data --from search")
+    assert "image/png" in chart.data
+    plain = text.data["text/plain"]
+    assert plain.startswith("best accuracy 0.97 on the validation rows, trial 2 of study search <b>, 4 trials")
+    assert "%nn_train data --from search" in plain and "%nn_tune data" in plain
+    assert "trial 1: out of <memory>" in plain
+    check_bare(text.data["text/html"])
+    top = plain.partition("Best trials")[2].splitlines()
+    assert top[2].split()[0] == "2" and top[3].split()[0] == "0"
+
+
+def test_a_study_without_a_complete_trial_is_reported() -> None:
+    study = StudyStandIn()
+    study.best_trial = study.best_score = None
+    study.trials = TRIALS.assign(score=np.nan, state="failed")
+    study.importance = {}
+    (text,) = study_bundles(study)
+    assert text.data["text/plain"].startswith("no complete trial in study")

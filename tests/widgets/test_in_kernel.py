@@ -1,0 +1,109 @@
+"""The live view in a real kernel: what a front end sends while the cell runs, and what the cell leaves."""
+
+from tests.widgets.conftest import ENDLESS, Kernel
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def test_stop_ends_the_run_with_a_usable_model(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS)
+    kernel.click("Stop")
+    assert kernel.reply(request)["status"] == "ok"
+    assert kernel.run("print(run.finished.reason, len(run.predict(frame.head(3))))").split() == ["stopped", "3"]
+
+
+def test_pause_holds_until_resume(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS)
+    kernel.click("Pause")
+    pause = kernel.model(description="Pause")
+    kernel.until(lambda m: m["content"].get("data", {}).get("state", {}).get("description") == "Resume")
+    kernel.tell(pause, {"method": "custom", "content": {"event": "click"}})
+    kernel.until(lambda m: m["content"].get("data", {}).get("state", {}).get("description") == "Pause")
+    kernel.click("Stop")
+    assert kernel.reply(request)["status"] == "ok"
+
+
+def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS)
+    slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
+    kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
+    kernel.until(lambda m: "epoch" in str(m["content"]) and "0.004" in str(m["content"].get("data", {}).get("state", "")))
+    kernel.click("Stop")
+    kernel.reply(request)
+    told = "print([(c.name, c.old, c.new) for c in run.changes], round(run.history.lr.max(), 4))"
+    assert kernel.run(told).strip() == "[('lr', 0.001, 0.004)] 0.004"
+
+
+def test_interrupt_returns_the_best_model(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS)
+    kernel.model(description="Stop")
+    kernel.until(lambda m: "best" in str(m["content"].get("data", {}).get("state", {}).get("value", "")))
+    kernel.manager.interrupt_kernel()  # type: ignore[attr-defined]
+    assert kernel.reply(request)["status"] == "ok"
+    said = kernel.run("print(run.finished.reason, run.best_epoch is not None, len(run.predict(frame)))")
+    assert said.split() == ["interrupted", "True", "600"]
+
+
+def test_queued_cells_run_in_order_afterwards(kernel: Kernel) -> None:
+    kernel.run("order = []")
+    requests = [kernel.send(ENDLESS + "\norder.append('trained')")]
+    kernel.model(description="Stop")
+    requests += [kernel.send(f"order.append({number})") for number in range(5)]
+    kernel.click("Stop")
+    assert [kernel.reply(request)["status"] for request in requests] == ["ok"] * 6
+    assert kernel.run("print(order)").strip() == "['trained', 0, 1, 2, 3, 4]"
+
+
+def test_an_error_aborts_the_queued_cells(kernel: Kernel) -> None:
+    kernel.run("reached = []")
+    requests = [kernel.send(ENDLESS + "\nraise ValueError('after the training')")]
+    kernel.model(description="Stop")
+    requests += [kernel.send("reached.append(1)") for _ in range(3)]
+    kernel.click("Stop")
+    assert [kernel.reply(request)["status"] for request in requests] == ["error", "aborted", "aborted", "aborted"]
+    assert kernel.run("print(reached)").strip() == "[]"
+
+
+def test_an_error_of_the_network_aborts_them_too(kernel: Kernel) -> None:
+    kernel.run("reached = []")
+    failing = """%%nn_train data --epochs 1000000 --patience none
+class Failing(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.steps = torch.nn.Linear(6, 2), 0
+    def forward(self, x):
+        self.steps += 1
+        if self.steps > 2000:
+            raise ValueError("too many steps")
+        return self.inner(x)
+Failing"""
+    kernel.run("import torch")
+    requests = [kernel.send(failing)]
+    kernel.model(description="Stop")
+    requests += [kernel.send("reached.append(1)") for _ in range(3)]
+    assert [kernel.reply(request)["status"] for request in requests] == ["error", "aborted", "aborted", "aborted"]
+    assert kernel.run("print(reached)").strip() == "[]"
+
+
+def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
+    count = "from ipywidgets.widgets import widget; import comm; print(len(widget._instances), len(comm.get_comm_manager().comms))"
+    before = kernel.run(count)
+    request = kernel.send(ENDLESS)
+    kernel.click("Stop")
+    kernel.reply(request)
+    assert kernel.run(count) == before
+    shown = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
+    live = next(m for m in shown if m["msg_type"] == "display_data" and VIEW in m["content"]["data"])
+    final = [m for m in shown if m["msg_type"] == "update_display_data"]
+    assert [set(m["content"]["data"]) for m in final] == [{"image/png", "text/plain"}]
+    assert final[0]["content"]["transient"] == live["content"]["transient"]
+    below = [m for m in shown if m["msg_type"] == "display_data" and m is not live]
+    assert [set(m["content"]["data"]) for m in below] == [{"text/html", "text/markdown", "text/plain"}]
+
+
+def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS + "\nprint('from the cell')")
+    kernel.click("Stop")
+    kernel.reply(request)
+    printed = kernel.until(lambda m: m if m["msg_type"] == "stream" and "from the cell" in m["content"]["text"] else None)
+    assert printed["parent_header"]["msg_id"] == request
