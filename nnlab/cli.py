@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 QUICK_START = "01-quickstart.ipynb"
 BAR = 24  # characters
 LONGEST_LINE = 44
+# nbclient answers Ctrl-C by ending the kernel, then fails over its absence in one of several ways; only this tells.
+AFTER_SIGNAL = "_async_cleanup_kernel_future"
 RUNS, CONVERTS, OPENS = ("nbclient", "ipykernel"), ("nbconvert", "nbformat"), ("jupyterlab",)
 
 
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nnlab", description="Neural networks in notebooks.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"nnlab {version('nnlab')}")
     parser.set_defaults(run=lambda options: _help(parser))
-    verbs = parser.add_subparsers(title="commands", metavar="")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
     demo_parser = verbs.add_parser("demo", help="run the quick-start notebook and write its report", allow_abbrev=False)
     demo_parser.add_argument("--open", action="store_true", help="open it in JupyterLab instead of running it")
     demo_parser.add_argument("--out", type=Path, default=Path("nnlab-demo"), metavar="DIR", help="default: nnlab-demo")
@@ -144,8 +146,12 @@ def execute(notebook: "NotebookNode", folder: Path, stream: TextIO) -> str:
         show(len(code), "done")
     except CellExecutionError as error:
         return f"cell {_failed(notebook)} failed: {error.ename}: {error.evalue}"
-    except DeadKernelError:
-        return "the kernel died; was there enough memory?"
+    except Exception as error:
+        if hasattr(client, AFTER_SIGNAL):
+            raise KeyboardInterrupt from error
+        if isinstance(error, DeadKernelError):
+            return "the kernel died; was there enough memory?"
+        raise
     finally:
         show.close()
     return ""

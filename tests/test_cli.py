@@ -1,5 +1,8 @@
 import io
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -63,6 +66,23 @@ def test_a_kernel_that_dies_is_told(tmp_path: Path) -> None:
     source = write(tmp_path, "import os; os._exit(3)")
     with pytest.raises(RunError, match="kernel died"):
         cli.demo(source, tmp_path / "out")
+
+
+def test_an_interrupt_ends_the_demo_and_keeps_what_ran(tmp_path: Path) -> None:
+    source = write(tmp_path, "print('before')", "open('begun', 'w').close(); import time; time.sleep(100)")
+    code = (
+        "import pathlib, sys; from nnlab import cli; "
+        f"cli.example = lambda name: pathlib.Path({str(source)!r}); sys.exit(cli.main(['demo', '--out', 'out']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, error
+    assert error.splitlines()[-1] == "nnlab: interrupted"
+    assert "before" in (tmp_path / "out" / "small.ipynb").read_text()
 
 
 def test_a_kernel_named_python3_of_another_python_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

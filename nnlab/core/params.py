@@ -69,7 +69,7 @@ class Param:
         if raw is None or (isinstance(raw, str) and raw.lower() in UNSET_WORDS and raw not in self.choices):
             if self.optional:
                 return None
-            if raw is None or not self.many:
+            if raw is None or not (self.many or self._free):  # a column may be called none
                 raise self._error(raw)
         if not self.many:
             return self._one(raw)
@@ -171,7 +171,10 @@ def split_list(raw: Any) -> list[Any]:
             return []
         if re.fullmatch(r"\d+(-\d+)+", text):
             return text.split("-")
-        cells = next(csv.reader([text], skipinitialspace=True))  # "a, b",c: quotes keep a comma
+        try:
+            cells = next(csv.reader([text], skipinitialspace=True))  # "a, b",c: quotes keep a comma
+        except csv.Error:  # a line break, or a cell too long for it
+            cells = text.split(",")
         return [cell.strip() for cell in cells if cell.strip()]
     return list(raw) if isinstance(raw, Iterable) else [raw]
 

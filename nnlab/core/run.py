@@ -18,7 +18,7 @@ from nnlab.core.record import Record
 from nnlab.core.spec import CUSTOM, TrainSpec, make
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import RunFolder
-from nnlab.core.store.reading import Saved, read_run
+from nnlab.core.store.reading import Saved, read_run, understood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,13 +183,11 @@ class Run:
         path = Path(folder).absolute()
         saved = read_run(path)
         json, arrays = saved.facts.pipeline
-        try:
+        with understood(path):
             pipeline = Pipeline.from_state(json, arrays)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise StoreError(f"{path.name}/pipeline.json is not understood: {type(error).__name__} {error}") from error
+            evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
-        evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
         network = network.to(device).eval()
         return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
 
@@ -228,8 +226,7 @@ class Run:
             for change in self.changes:
                 if change.epoch == done.epoch:
                     writer(change)
-            best = done.epoch == self.best_epoch
-            writer(replace(done, best=best, weights=self.model.state_dict() if best else None))
+            writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
         writer.complete(self.evaluation)
         if not writer.kept:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nnlab.magics.config import NNLab
     from nnlab.magics.views import LiveView
+    from nnlab.report.bundle import Bundle
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -21,10 +22,14 @@ LISTED = ("nnlab.magics.magics", "Listed")
 
 
 class Lab:
-    """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind)."""
+    """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
+
+    bundles: what the results that are still held showed, to be shown again.
+    """
 
     def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
         self.ip, self.live_view, self.settings = ip, live_view, settings
+        self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self._kept: dict[int, tuple[weakref.ref[Any], bool]] = {}
 
     def keep(self, value: Any, muted: bool) -> None:
@@ -38,10 +43,12 @@ class Lab:
     def display(self, value: Any) -> None:
         """Show a result as the value of a cell: one line if the cell has shown it already, nothing if it is muted."""
         from nnlab.magics.show import one_line, static
+        from nnlab.magics.views import show
 
         ref, muted = self._kept.get(id(value), (None, False))
         if ref is None or ref() is not value:
-            static(value)
+            for bundle in self.bundles.get(value) or static(value):
+                show(bundle)
         elif not muted:
             one_line(value)
 

@@ -1,9 +1,10 @@
 """What each magic does: parse, call, show. `call` is the one door; heavy libraries are imported by what is called."""
 
+import os
+import warnings
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, TuneSpec, options_of
 from nnlab.magics import config, subjects
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
-from nnlab.magics.scan import Word, value_of
+from nnlab.magics.scan import Word, plain, value_of
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.views import Kind, View, make_view, show
 from nnlab.report.bundle import Bundle
@@ -30,6 +31,8 @@ Names = Mapping[str, Any]
 
 class Listed(list[Any]):
     """Runs that were listed; the table stands above, so one line is enough here."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a result is known again by what it is, not by what it holds
 
     def __repr__(self) -> str:
         return f"{len(self)} run{'' if len(self) == 1 else 's'}"
@@ -61,7 +64,9 @@ def _settle(
 
     based: a spec to start from was named, which no default shall change.
     """
-    layers = [] if based else _layers(lab)
+    layers = _layers(lab)
+    if based:
+        layers = [{name: layer[name] for name in layer if name in said.verb.own} for layer in layers]
     parts = {"model": CUSTOM} if own_network else {}
     options = layered(said.verb, layers, said.options, parts)
     declared = said.verb.own.items()
@@ -113,7 +118,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     def work(view: View, controls: Controls) -> "Run":
         return fit(data, spec=spec, model=model, view=view, controls=controls, name=own["name"], line=line, code=code)
 
-    return _shown(lab, own["view"], said.muted, "train", work, lambda run: run_bundles(run, line))
+    return _shown(lab, own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -137,7 +142,11 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     def work(view: View, controls: Controls) -> Any:
         return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=code, **fixed)
 
-    return _shown(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, line))
+    def bundles_of(study: Any) -> list[Bundle]:
+        best = None if model is not None or study.best_score is None else _line(said, names, (study.best,), {}, set())
+        return study_bundles(study, line, best and best.replace("%nn_tune", "%nn_train", 1))
+
+    return _shown(lab, own["view"], said.muted, "tune", work, bundles_of)
 
 
 def _shown(
@@ -155,10 +164,22 @@ def _shown(
     bundles: list[Bundle] = []
     try:
         result = work(view, controls)
-        bundles = [] if muted else bundles_of(result)
+        bundles = [] if muted else _drawn(bundles_of, result)
+        lab.bundles[result] = bundles
     finally:
         view.close(bundles)
     return result
+
+
+def _drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle]:
+    """The bundles of a result. What cannot be drawn is no reason to lose the work behind it: the value comes back."""
+    try:
+        return bundles_of(result)
+    except Exception as error:
+        warnings.warn(
+            f"nnlab: the result cannot be shown: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2
+        )
+        return []
 
 
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
@@ -247,7 +268,7 @@ def _run_or_info(word: Word, names: Names, store: "Store") -> Any:
     held = names.get(value) if isinstance(value, str) else value
     if subjects.is_a(held, ("nnlab", "Run")):
         return held
-    info = store.find(str(value))
+    info = store.find(str(plain(value, word.text)))
     return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)
 
 
@@ -262,8 +283,8 @@ def _load(lab: "Lab", said: Call, names: Names) -> "Run":
         model = subjects.variable(
             own["model"], names, callable, "an nn.Module or what makes one", "%%nn_train data ..."
         )
-    word = str(value_of(said.subject, names))
-    if any(mark in word for mark in "/\\") or (Path(word) / "run.json").is_file():
+    word = str(plain(value_of(said.subject, names), said.subject.text))
+    if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):
         return Run.load(word, model)
     return _store().load(word, model)
 

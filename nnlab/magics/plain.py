@@ -38,8 +38,8 @@ class TextView:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._show, self._out, self._clock = show, out, clock
-        self._next = self._width = 0.0
-        self._line = ""
+        self._next = 0.0
+        self._line = self._shown = ""
         self._started: Started | None = None
         self._study: StudyStarted | None = None
         self._best = ""
@@ -92,11 +92,13 @@ class TextView:
         if not now and self._clock() < self._next:
             return
         self._next = self._clock() + EVERY
-        self._put("\r" + self._line.ljust(int(self._width)))
-        self._width = len(self._line)
+        if self._line != self._shown:
+            self._put("\r" + self._line.ljust(len(self._shown)))
+        self._shown = self._line
 
     def _say(self, message: str) -> None:
-        self._put("\r" + _printable(message).ljust(int(self._width)) + "\n")
+        self._put("\r" + _printable(message).ljust(len(self._shown)) + "\n")
+        self._shown = ""
 
     def _put(self, text: str) -> None:
         out = self._out or sys.stdout

@@ -11,8 +11,8 @@ def one_line(value: Any) -> None:
     show(Bundle({"text/plain": repr(value)}))
 
 
-def static(value: Any) -> None:
-    """All that a result shows: the same outputs as at the end of its work."""
+def static(value: Any) -> list[Bundle]:
+    """All that a result shows, as at the end of its work."""
     from nnlab.report import bundle
 
     make = {
@@ -21,5 +21,4 @@ def static(value: Any) -> None:
         "Study": lambda: bundle.study_bundles(value),
         "Listed": lambda: bundle.runs_bundles(list(value)),
     }
-    for item in make[type(value).__name__]():
-        show(item)
+    return make[type(value).__name__]()

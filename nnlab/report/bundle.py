@@ -36,12 +36,15 @@ def page(blocks: Iterable[Block]) -> Bundle:
     return Bundle(dict(render(blocks)))
 
 
-def run_bundles(run: "Run", line: str | None = None) -> list[Bundle]:
-    """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run."""
+def run_bundles(run: "Run", line: str | None = None, data: "Prepared | None" = None) -> list[Bundle]:
+    """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run.
+
+    line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
+    """
     from nnlab.report.charts import curves
     from nnlab.report.runs import main_metric, run_blocks, verdict
 
-    blocks = page(run_blocks(run, line))
+    blocks = page(run_blocks(run, line, data))
     if not len(run.history):
         return [blocks]
     png = curves(run.history, main_metric(run.metrics, run.spec.monitor), run.best_epoch, run.changes)

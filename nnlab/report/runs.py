@@ -12,6 +12,7 @@ from nnlab.report.specs import differs_table, python_call
 from nnlab.report.tables import Table, number
 
 if TYPE_CHECKING:
+    from nnlab.core.data.prepare import Prepared
     from nnlab.core.run import Run
     from nnlab.core.store.reading import RunInfo
 
@@ -50,14 +51,14 @@ def verdict(run: "Run") -> Sentence:
     return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best of epoch {run.best_epoch}; {end}")
 
 
-def run_blocks(run: "Run", line: str | None) -> Iterator[Block]:
+def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
     """All that is said of a run, the most important first."""
     yield verdict(run)
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
     yield from warning_blocks(run.warnings)
     if run.metrics or len(run.history):
-        yield _metric_table(run)
+        yield _metric_table(run, data)
     yield from confusion_blocks(run.evaluation)
     if run.changes:
         rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
@@ -65,7 +66,7 @@ def run_blocks(run: "Run", line: str | None) -> Iterator[Block]:
     if (table := differs_table(run.spec)) is not None:
         yield table
     yield Code("This run again", repeat(run, line))
-    facts = [f"{run.parameters:,} parameters", f"device {run.device}", f"{number(run.finished.seconds)} s"]
+    facts = [f"{run.parameters:,} parameters", f"device {run.device}", _time(run.finished.seconds)]
     yield Sentence("run", ", ".join([run.name or run.id, *facts]) if run.id else ", ".join(facts))
 
 
@@ -86,24 +87,20 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 
 
-def _metric_table(run: "Run") -> Table:
-    """Values at the best epoch, or the last one where none is the best."""
+def _metric_table(run: "Run", data: "Prepared | None") -> Table:
+    """Values of the best weights, or of the last epoch where no epoch is the best."""
     history = run.history
     epoch = run.best_epoch if run.best_epoch in history.index else (history.index[-1] if len(history) else None)
-    values = dict(history.loc[epoch]) if epoch is not None else {}
-    valid = dict(run.metrics) or {n.removeprefix("valid_"): v for n, v in values.items() if n.startswith("valid_")}
-    names = list(dict.fromkeys([*(["loss"] if "train_loss" in values else []), *valid]))
-    first = main_metric(run.metrics, run.spec.monitor)
-    names.sort(key=lambda name: (name != first, name == "loss"))
-    rows = [(name, _float(values.get(f"train_{name}")), _float(valid.get(name))) for name in names]
-    where = f" (epoch {epoch})" if epoch is not None else ""
-    if all(train is None for _, train, _ in rows):
-        return Table(["metric", "validation"], [(name, value) for name, _, value in rows], f"Metrics{where}")
-    return Table(["metric", "training", "validation"], rows, f"Metrics{where}")
-
-
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
+    row = {str(name): float(history[name].loc[epoch]) for name in history} if epoch is not None else {}
+    valid = run.metrics or {n.removeprefix("valid_"): v for n, v in row.items() if n.startswith("valid_")}
+    first = main_metric(valid, run.spec.monitor)
+    names = sorted(valid, key=lambda name: (name != first, name == "loss"))
+    title = f"Metrics (epoch {epoch})" if epoch is not None else "Metrics"
+    if data is None or run.best_epoch is None or not valid:
+        loss = [("loss while training", row["train_loss"])] if "train_loss" in row else []
+        return Table(["metric", "validation"], [*((name, valid[name]) for name in names), *loss], title)
+    train = run.score(data.train) | {"loss": row.get("train_loss")}
+    return Table(["metric", "training", "validation"], [(name, train.get(name), valid[name]) for name in names], title)
 
 
 def confusion_blocks(evaluation: Any) -> Iterator[Block]:
@@ -147,7 +144,7 @@ def _run_row(run: Any) -> list[Any]:
     label = f"{run.name} ({run.id})" if run.name else run.id
     value = float(run.metrics[metric]) if metric else None
     loaded = hasattr(run, "facts")
-    began, target = (run.facts.began, run.facts.target) if loaded else (run.started, run.target)
+    began, target = (run.facts.began, run.pipeline.target.name) if loaded else (run.started, run.target)
     epochs = run.finished.epoch if loaded else run.epochs
     when = f"{began.astimezone():%Y-%m-%d %H:%M}"
     return [label, when, run.state.replace("_", " "), target, metric, value, run.best_epoch, epochs]
@@ -162,6 +159,10 @@ def overlay(runs: "Sequence[Run]") -> bytes:
         name if names.count(name) == 1 else f"{name} · {run.id[-8:]}" for name, run in zip(names, runs, strict=True)
     ]
     return charts.overlay({f"{name}": run.history for name, run in zip(unique, runs, strict=True)}, metric)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
 
 
 def _count(count: int, noun: str) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM
-from nnlab.report.tables import Table
+from nnlab.report.tables import Table, number
 
 NO_DEFAULT = "–"
+SAID_ELSEWHERE = ("target",)  # it has no default, and every report names it
 
 
 def differences(spec: Any) -> list[tuple[str, Any, str]]:
@@ -20,6 +21,8 @@ def differences(spec: Any) -> list[tuple[str, Any, str]]:
             found += [(part.name, _first(part), NO_DEFAULT) for part in value]
         elif isinstance(value, Part):
             found += _part_differences(name, param, value)
+        elif name in SAID_ELSEWHERE:
+            continue
         elif value != param.default and not (param.many and tuple(value) == tuple(param.default or ())):
             found.append((name, value, param.shown_default))
     return found
@@ -45,8 +48,13 @@ def _first(part: Part) -> Any:
 
 def differs_table(spec: Any, title: str = "Differs from the defaults") -> Table | None:
     """The differences with the default beside each; None if all is default."""
-    rows = [(name, show_value(value), default) for name, value, default in differences(spec)]
+    rows = [(name, _rounded(value), default) for name, value, default in differences(spec)]
     return Table(["option", "value", "default"], rows, title, "lll") if rows else None
+
+
+def _rounded(value: Any) -> str:
+    """Searched values have sixteen digits; the line that repeats the run has them all."""
+    return number(value) if isinstance(value, float) else show_value(value)
 
 
 def python_call(verb: str, spec: Any, subject: str = "data") -> str:

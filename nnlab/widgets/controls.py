@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 
 from nnlab.core.controls import LIVE, Controls
-from nnlab.core.params import Param, Within
+from nnlab.core.params import Param, Within, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, options_of
 
@@ -20,11 +20,14 @@ Tell = Callable[[str], None]  # takes a line that the user shall see
 def control(param: Param, value: Any = None) -> Any:
     """The widget that offers the values of a parameter, set to value (default: the declared one).
 
-    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently.
+    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Choices
+    become a drop-down list; lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
-    texts = {"description": param.name.replace("_", " "), "description_tooltip": param.help}
-    if not isinstance(param.domain, Within):
+    texts: dict[str, Any] = {"description": param.name.replace("_", " "), "description_tooltip": param.help}
+    if param.many or not (param.choices or isinstance(param.domain, Within)):
+        return ipywidgets.Text(value=show_value(value), **texts)
+    if param.choices:
         return ipywidgets.Dropdown(options=_choices(param), value=value, **texts)
     offered = param.domain.offered
     value = offered.low if value is None else value

@@ -1,5 +1,6 @@
 """Charts of the live views. `Chart` is all that the panels know; bqplot is behind it and nowhere else."""
 
+import itertools
 import math
 from array import array
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def thin(x: np.ndarray, ys: np.ndarray, most: int = MOST) -> tuple[np.ndarray, n
     low = np.where(np.isnan(ys), np.inf, ys)
     high = np.where(np.isnan(ys), -np.inf, ys)
     keep = {0, len(x) - 1}
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         if stop > start:
             keep.update(start + low[:, start:stop].argmin(axis=1))
             keep.update(start + high[:, start:stop].argmax(axis=1))
@@ -56,7 +57,7 @@ def thin(x: np.ndarray, ys: np.ndarray, most: int = MOST) -> tuple[np.ndarray, n
 
 
 def ticks(low: float, high: float, about: int, whole: bool = False) -> list[float]:
-    """Round numbers from low to high, about so many; whole: whole numbers only. bqplot's own are too many or not round."""
+    """About so many round numbers from low to high, or whole ones. bqplot's own are too many, or not round."""
     if not high > low or not math.isfinite(high - low):
         return [low] if math.isfinite(low) else []
     rough = (high - low) / about
@@ -76,12 +77,10 @@ def decimals(values: Sequence[float]) -> str:
 class Chart:
     """Lines and dots over one x axis of whole numbers.
 
-    lines: the colour of each line; dots: the colour of each set of dots. first: the smallest x. steps: lines go in steps.
+    lines: the colour of each; dots: the colour of each set of them. first: the smallest x. steps: lines go in steps.
     """
 
-    def __init__(
-        self, lines: Sequence[str], dots: Sequence[str] = (), *, first: int = 1, steps: bool = False
-    ) -> None:
+    def __init__(self, lines: Sequence[str], dots: Sequence[str] = (), *, first: int = 1, steps: bool = False) -> None:
         self._first, self._enough = float(first), first + 9.0  # so the first epochs do not fill the whole width
         self._x_scale = bqplot.LinearScale(min=self._first, max=self._enough)
         y_scale = bqplot.LinearScale()
@@ -111,7 +110,7 @@ class Chart:
         )
 
     def draw(self, x: np.ndarray, ys: np.ndarray, dots: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> None:
-        """Show x (n,), ys (lines, n) and (x, y) of each set of dots; one message for each mark or axis that has changed."""
+        """Show x (n,), ys (lines, n) and (x, y) of each set of dots; one message for a mark or axis that changed."""
         alone = len(x) == 1  # bqplot would squeeze its axis away, and a line of one point is not seen
         if alone:
             x, ys = np.repeat(x, 2), np.repeat(ys, 2, axis=1)

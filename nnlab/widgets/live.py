@@ -15,8 +15,10 @@ from nnlab.widgets.study import StudyPanel
 from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
-DRAW_EVERY = 0.25  # seconds at least
-PATIENCE = 100  # a drawing that took t seconds is followed by 100 t without: 1%, and as much again for ipykernel's thread
+DRAW_EVERY = 0.4  # seconds at least; smooth enough, and half of the cost that 0.2 would have
+PATIENCE = (
+    100  # a drawing that took t seconds is followed by 100 t without: 1%, and as much again for ipykernel's thread
+)
 LOG = logging.getLogger(__name__)
 
 

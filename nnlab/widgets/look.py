@@ -1,6 +1,9 @@
-"""How the live views look: one style sheet on JupyterLab's own colours, and small pieces of HTML made of escaped text."""
+"""How the live views look: a style sheet on JupyterLab's own colours, and pieces of HTML made of escaped text."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ipywidgets
 
 from nnlab.report.html import esc
 
@@ -51,6 +54,18 @@ CSS = """<style>
 </style>"""
 
 
+class Texts:
+    """Makes the HTML widgets of a panel; they share one layout and one style, as each model costs a message."""
+
+    def __init__(self) -> None:
+        self._common: dict[str, Any] = {}
+
+    def __call__(self, html: str = "") -> Any:
+        made = ipywidgets.HTML(html, **self._common)
+        self._common = {"layout": made.layout, "style": made.style}
+        return made
+
+
 def facts(items: Iterable[tuple[str, str, str]], state: str, held: bool = False) -> str:
     """A row of (value, small addition, label), and the state at its right end."""
     cells = "".join(
@@ -92,7 +107,7 @@ def notes(lines: Iterable[str]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits with their zeros, so that columns stand still: 0.2840, 12.30, 1.2e-07; an en dash for None."""
+    """A fixed number of decimals, so that columns stand still: 0.2840, 12.30, 1.20e-07; an en dash for None."""
     if value is None:
         return "–"
     if value != value or value in (float("inf"), float("-inf")):

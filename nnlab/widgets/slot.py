@@ -29,7 +29,7 @@ class Slot:
         """Display the widget here."""
         self._root = root
         view = {"version_major": 2, "version_minor": 0, "model_id": root.model_id}
-        display({WIDGET_VIEW: view, "text/plain": WHILE_LIVE}, raw=True, display_id=self._id)
+        display({WIDGET_VIEW: view, "text/plain": WHILE_LIVE}, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
 
     def replace(self, outputs: Sequence[StaticOutput], otherwise: str) -> None:
         """Put the first output in the widget's place (`otherwise`, a line of text, if there is none), the rest below.
@@ -41,9 +41,9 @@ class Slot:
             if self._root is not None:
                 first = below.pop(0) if below else None
                 data, metadata = (first.data, first.metadata) if first else ({"text/plain": otherwise}, {})
-                update_display(data, metadata=metadata, raw=True, display_id=self._id)
+                update_display(data, metadata=metadata, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
             for output in below:
-                display(output.data, metadata=output.metadata, raw=True)
+                display(output.data, metadata=output.metadata, raw=True)  # type: ignore[no-untyped-call]
         finally:
             self.close_widgets()
 

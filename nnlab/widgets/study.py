@@ -5,10 +5,10 @@ import time
 from collections import deque
 
 import numpy as np
-from ipywidgets import HTML, HBox, Layout, VBox
+from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import EpochDone, Event, Progress, Started, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.events import EpochDone, Event, Started, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.params import show_value
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons
@@ -31,7 +31,8 @@ class StudyPanel:
         self._running: Started | None = None
         self._epoch: EpochDone | None = None
         self._finished = False
-        self._head, self._table, self._note = HTML(), HTML(), HTML()
+        self._text = look.Texts()
+        self._head, self._below = self._text(), self._text()
         self._buttons = Buttons(controls, self.tell, pausable=False)
         self._chart: Chart | None = None
         self._chart_box = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
@@ -39,7 +40,7 @@ class StudyPanel:
             self.tell(NO_PUMP)
             self._buttons.disable()
         row = HBox(self._buttons.widgets, layout=Layout(margin="4px 0"))
-        self.root = VBox([HTML(look.CSS), self._head, row, self._chart_box, self._table, self._note])
+        self.root = VBox([self._text(look.CSS), self._head, row, self._chart_box, self._below])
         self.root.add_class("nnl")
         self._draw_head()
 
@@ -67,10 +68,10 @@ class StudyPanel:
         """Show the newest state; chart and table only after a new trial."""
         self._buttons.follow()
         self._draw_head()
-        self._note.value = look.notes(self._notes)
+        table = look.table(*self._top()) if self._trials else ""
+        self._below.value = table + look.notes(self._notes)
         if len(self._trials) > self._drawn:
             self._drawn = len(self._trials)
-            self._table.value = look.table(*self._top())
             self._draw_chart()
 
     @property
@@ -138,7 +139,7 @@ class StudyPanel:
         if self._chart is None:
             self._chart = chart
             legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.QUIET, True)]
-            self._chart_box.children = [HTML(look.title(self._started.metric, legend)), chart.widget]
+            self._chart_box.children = [self._text(look.title(self._started.metric, legend)), chart.widget]
 
 
 def _short(value: object) -> str:

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from typing import Any
 
-import ipywidgets
-from ipywidgets import HTML, HBox, Layout, VBox
+import numpy as np
+from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, Warned
@@ -13,7 +13,9 @@ from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
 
-CHARTS_AFTER = 0.5  # seconds: a run that is over by then is shown by its final picture, and does not pay for live charts
+CHARTS_AFTER = (
+    0.5  # seconds: a run that is over by then is shown by its final picture, and does not pay for live charts
+)
 NOTES = 4  # the newest of them are shown
 
 
@@ -36,7 +38,8 @@ class TrainPanel:
         self._build(live)
 
     def _build(self, live: bool) -> None:
-        self._head, self._table, self._note = HTML(), HTML(), HTML()
+        self._text = look.Texts()
+        self._head, self._below = self._text(), self._text()
         self._chart_row = HBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT, flex_flow="row wrap"))
         self._buttons = Buttons(self._controls, self.tell)
         sliders = live_sliders(self._started.spec, self._controls, self.tell)
@@ -44,8 +47,10 @@ class TrainPanel:
             self.tell(NO_PUMP)
             for widget in (*self._buttons.widgets, *sliders):
                 widget.disabled = True
-        row = HBox([*self._buttons.widgets, *sliders], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0"))
-        self.root = VBox([HTML(look.CSS), self._head, row, self._chart_row, self._table, self._note])
+        row = HBox(
+            [*self._buttons.widgets, *sliders], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
+        )
+        self.root = VBox([self._text(look.CSS), self._head, row, self._chart_row, self._below])
         self.root.add_class("nnl")
         self._draw_head()
 
@@ -89,10 +94,10 @@ class TrainPanel:
         """Show the newest state; charts and table only after a new epoch."""
         self._buttons.follow()
         self._draw_head()
-        self._note.value = look.notes(self._notes)
+        table = look.table(*self._figures()) if self._last else ""
+        self._below.value = table + look.notes(self._notes)
         if self._last is None or self._last is self._drawn:
             return
-        self._table.value = look.table(*self._figures())
         if self._charts:
             self._draw_charts()
         elif time.perf_counter() - self._began > CHARTS_AFTER:
@@ -108,7 +113,11 @@ class TrainPanel:
         pace = now.rows_per_second or (self._last.rows_per_second if self._last else 0.0)
         items = [
             (f"{min(done + 1, epochs)}", f" / {epochs}", "epoch"),
-            (look.number(best), "", f"best {self._started.monitor}" + (f", epoch {self._best.epoch}" if self._best else "")),
+            (
+                look.number(best),
+                "",
+                f"best {self._started.monitor}" + (f", epoch {self._best.epoch}" if self._best else ""),
+            ),
             (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
             (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
         ]
@@ -140,29 +149,26 @@ class TrainPanel:
     def _make_charts(self) -> None:
         loss = Chart([look.TRAIN, look.VALID], [look.BEST])
         legend = [("train", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
-        columns = [_column(look.title("loss", legend), loss, 3)]
+        columns = [self._column(look.title("loss", legend), loss, 3)]
         self._charts = [loss]
         if self._metric and self._last and self._metric in self._last.valid:
             scores = Chart([look.VALID])
-            columns.append(_column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
+            columns.append(self._column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
             self._charts.append(scores)
         self._charts.append(Chart([look.QUIET]))
-        columns.append(_column(look.title("step size (lr)"), self._charts[-1], 2))
+        columns.append(self._column(look.title("step size (lr)"), self._charts[-1], 2))
         self._draw_charts()  # before they are shown: bqplot has no good picture of an empty chart
         self._chart_row.children = columns
 
     def _draw_charts(self) -> None:
         best = self._best
-        dot: tuple[list[float], list[float]] = ([], [])
-        if best is not None and "loss" in best.valid:
-            dot = ([float(best.epoch)], [best.valid["loss"]])
-        self._charts[0].draw(*self._loss.thinned(), dots=[dot])
+        dot = [] if best is None or "loss" not in best.valid else [(float(best.epoch), best.valid["loss"])]
+        self._charts[0].draw(*self._loss.thinned(), dots=[(np.array([x for x, _ in dot]), np.array([y for _, y in dot]))])
         if len(self._charts) == 3:
             self._charts[1].draw(*self._scores.thinned())
         self._charts[-1].draw(*self._lr.thinned())
 
-
-def _column(title: str, chart: Chart, grow: int) -> Any:
-    """A chart under its heading, in a row that wraps where it is narrow."""
-    layout = Layout(flex=f"{grow} 1 {80 * grow}px", min_width="200px")
-    return ipywidgets.VBox([HTML(title), chart.widget], layout=layout)
+    def _column(self, title: str, chart: Chart, grow: int) -> Any:
+        """A chart under its heading, in a row that wraps where it is narrow."""
+        layout = Layout(flex=f"{grow} 1 {80 * grow}px", min_width="200px")
+        return VBox([self._text(title), chart.widget], layout=layout)

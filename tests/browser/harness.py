@@ -161,7 +161,7 @@ class Notebook:
         return self.page.evaluate(f"argument => {{ {names} return ({function})(argument); }}", argument)
 
     def wait_idle(self) -> None:
-        """Until the kernel answers; the page's own dot says idle before there is a session, and drops what is run then."""
+        """Until the kernel answers; the page's own dot says idle too early, and what is run then is dropped."""
         status = "() => { const s = w.sessionContext; return s.isReady && s.session && s.session.kernel.status; }"
         wait_for(lambda: self._run(status) == "idle", "the kernel becomes idle")
 

@@ -252,8 +252,8 @@ def test_any_subject_comes_back(path: str) -> None:
 
 PIECES = st.sampled_from(
     ["--", "--lr", "--optimizer", "=", "--hidden", "[", "]", "{", "}", "{x}", "$x", "'", '"', "#", ";", ",", "nan",
-     "1e999",     "data", "--space", "lr=1..2", "--help", "-h", "\\", "\x00", "\u202e", "\t", "\n", " ", "-1", "--optimizer.lr",
-     "--no",     "%", "()", "--name", "--from", "--fresh", "0", "é", "\ud800"]
+     "1e999", "data", "--space", "lr=1..2", "--help", "-h", "\\", "\x00", "\u202e", "\t", "\n", " ", "-1",
+     "--optimizer.lr", "--no", "%", "()", "--name", "--from", "--fresh", "0", "é", "\ud800"]
 )  # fmt: skip
 LINES = st.text(max_size=60) | st.lists(PIECES | st.text(max_size=5), max_size=12).map(" ".join)
 

@@ -72,7 +72,11 @@ class RunStandIn:
 
     @property
     def facts(self) -> Any:
-        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), target=self.target)
+        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+    @property
+    def pipeline(self) -> Any:
+        return SimpleNamespace(target=SimpleNamespace(name=self.target))
 
     @property
     def metrics(self) -> dict[str, float]:

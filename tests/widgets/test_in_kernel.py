@@ -1,6 +1,6 @@
 """The live view in a real kernel: what a front end sends while the cell runs, and what the cell leaves."""
 
-from tests.widgets.conftest import ENDLESS, Kernel
+from live_kernel import ENDLESS, Kernel
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -27,7 +27,9 @@ def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
-    kernel.until(lambda m: "epoch" in str(m["content"]) and "0.004" in str(m["content"].get("data", {}).get("state", "")))
+    kernel.until(
+        lambda m: "epoch" in str(m["content"]) and "0.004" in str(m["content"].get("data", {}).get("state", ""))
+    )
     kernel.click("Stop")
     kernel.reply(request)
     told = "print([(c.name, c.old, c.new) for c in run.changes], round(run.history.lr.max(), 4))"
@@ -38,7 +40,7 @@ def test_interrupt_returns_the_best_model(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     kernel.model(description="Stop")
     kernel.until(lambda m: "best" in str(m["content"].get("data", {}).get("state", {}).get("value", "")))
-    kernel.manager.interrupt_kernel()  # type: ignore[attr-defined]
+    kernel.interrupt()
     assert kernel.reply(request)["status"] == "ok"
     said = kernel.run("print(run.finished.reason, run.best_epoch is not None, len(run.predict(frame)))")
     assert said.split() == ["interrupted", "True", "600"]
@@ -86,7 +88,10 @@ Failing"""
 
 
 def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
-    count = "from ipywidgets.widgets import widget; import comm; print(len(widget._instances), len(comm.get_comm_manager().comms))"
+    count = '''
+import comm
+from ipywidgets.widgets import widget
+print(len(widget._instances), len(comm.get_comm_manager().comms))'''
     before = kernel.run(count)
     request = kernel.send(ENDLESS)
     kernel.click("Stop")
@@ -105,5 +110,7 @@ def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS + "\nprint('from the cell')")
     kernel.click("Stop")
     kernel.reply(request)
-    printed = kernel.until(lambda m: m if m["msg_type"] == "stream" and "from the cell" in m["content"]["text"] else None)
+    printed = kernel.until(
+        lambda m: m if m["msg_type"] == "stream" and "from the cell" in m["content"]["text"] else None
+    )
     assert printed["parent_header"]["msg_id"] == request

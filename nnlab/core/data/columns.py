@@ -24,7 +24,10 @@ DATE_LIKE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column as read. data: numbers (NaN missing), int codes into levels (-1 missing) or datetime64[us] (NaT missing)."""
+    """A column as read.
+
+    data: numbers (NaN missing), int codes into levels (-1 missing) or datetime64[us] in UTC (NaT missing).
+    """
 
     name: str
     kind: Literal["number", "bool", "text", "date"]
@@ -65,7 +68,7 @@ def column_of(name: str, series: "pd.Series") -> Column:
     if types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration"):
         seconds = series.astype("timedelta64[ns]").dt.total_seconds()
         return Column(name, "number", seconds.to_numpy(np.float64), NO_LEVELS)
-    if dtype == object:
+    if types.is_object_dtype(dtype):
         return _object_column(name, series)
     codes, levels = series.factorize()
     return _levels_column(name, codes, pd.Series(levels))

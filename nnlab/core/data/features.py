@@ -20,9 +20,12 @@ PARTS = ("year", "month", "day", "weekday", "hour", "elapsed")
 
 
 class Feature(Protocol):
-    """A fitted column. `values` turns a whole raw column into plain numbers, `write` turns rows of them into features."""
+    """A fitted column. `values` makes plain numbers of a whole raw column, `write` makes features of rows of them."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The column's."""
+        ...
 
     @property
     def labels(self) -> tuple[str, ...]:

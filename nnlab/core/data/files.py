@@ -73,8 +73,12 @@ UNPACK: dict[str, Callable[[Path], Any]] = {
 }
 
 
+def _open_plain(path: Path) -> IO[bytes]:
+    return open(path, "rb")
+
+
 def _open(path: Path) -> Any:
-    return UNPACK.get(path.suffix.lower(), lambda plain: open(plain, "rb"))(path)
+    return UNPACK.get(path.suffix.lower(), _open_plain)(path)
 
 
 def _read_parquet(path: Path) -> Any:
@@ -91,8 +95,8 @@ def _read_parquet(path: Path) -> Any:
 def _read_text(path: Path, separator: str | None) -> tuple["pd.DataFrame", tuple[str, ...]]:
     for encoding in ("utf-8-sig", "cp1252"):
         try:
-            with _open(path) as opened:
-                head = io.TextIOWrapper(opened, encoding=encoding, newline="").read(HEAD)
+            with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
+                head = opened.read(HEAD)
             frame = _parse(path, encoding, head, separator or sniff(head))
         except UnicodeDecodeError:
             continue

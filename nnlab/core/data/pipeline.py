@@ -77,7 +77,8 @@ class Pipeline:
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Everything as JSON values and arrays by name; `from_state` makes the same pipeline of them, to the bit."""
-        plain, arrays = [], {}
+        plain: list[dict[str, Any]] = []
+        arrays: dict[str, np.ndarray] = {}
         for i, feature in enumerate(self.features):
             own, found = feature.state()
             plain.append(own)

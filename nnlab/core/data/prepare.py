@@ -23,7 +23,10 @@ BINS = 20
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """One part of the data. x: float32 (n, features); y: int64 codes or scaled float32 (n,); index: rows of the frame."""
+    """One part of the data.
+
+    x: float32 (n, features). y: int64 codes or scaled float32 (n,). index: int64 rows of the user's frame.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -49,7 +52,7 @@ class ColumnReport:
 class Prepared:
     """Everything that training needs; no part of the user's frame is kept.
 
-    target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (edges, counts) of a
+    target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (counts, edges) of a
     regression target in its own units, None for classes. fingerprint: sha256 of content and spec.
     """
 
@@ -64,7 +67,7 @@ class Prepared:
     fingerprint: str
     name: str
     target_counts: dict[Any, int]
-    target_histogram: tuple[tuple[float, ...], tuple[int, ...]] | None
+    target_histogram: tuple[tuple[int, ...], tuple[float, ...]] | None
 
     @property
     def task(self) -> str:
@@ -92,7 +95,7 @@ def prepare(frame: Any, target: str | None = None, *, spec: PrepareSpec | None =
     frame: a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a path of a CSV or Parquet file, or a pair
     (X, y). Raises DataError for what cannot be trained on and SpecError for a wrong option.
     """
-    table = _named(read(frame), target)
+    table = _named(read(frame), spec.target if spec and target is None else target)
     spec = _spec(table, target, spec, options)
     _check(table, spec)
     columns = [column_of(name, series) for name, series in table.columns.items()]
@@ -216,7 +219,7 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
     if target.classes:
         return dict(zip(target.classes, np.bincount(numbers).tolist(), strict=True)), None
     counts, edges = np.histogram(numbers, BINS)
-    return {}, (tuple(edges.tolist()), tuple(counts.tolist()))
+    return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
 
 
 def _reports(
@@ -248,7 +251,8 @@ def _done(feature: Feature) -> str:
         flag = ", missing flagged" if feature.indicator else ""
         return f"{feature.scaler} scaled{flag}"
     if isinstance(feature, Category):
-        return f"{len(feature.levels)} levels as {len(feature.labels)} features"
+        found = f"{len(feature.levels)} levels"
+        return f"{found} as -1 and 1" if len(feature.labels) == 1 else f"{found}, one-hot"
     assert isinstance(feature, Date)
     return "parts: " + ", ".join(part for part, _ in feature.parts)
 
@@ -267,24 +271,29 @@ def _leaks(typed: list[Typed], target: Target, numbers: np.ndarray) -> list[str]
     """Columns whose levels stand for the classes one to one: the target in other words."""
     notes, n = [], len(target.classes)
     for column in typed:
-        if not n or column.column is None or column.role not in ("binary", "categorical"):
+        if column.column is None or column.role not in ("binary", "categorical"):
             continue
-        found, codes = np.unique(column.column.data, return_inverse=True)
-        if len(found) == n == len(np.unique(codes * n + numbers)):
+        if n == (len(column.column.levels) or 2) and _one_to_one(column.column.data, numbers, n):
             drop = option("drop", column.name)
             notes.append(f"column {column.name!r} tells the target exactly, a leak? {drop} leaves it out")
     return notes
 
 
+def _one_to_one(values: np.ndarray, classes: np.ndarray, n: int) -> bool:
+    found, codes = np.unique(values, return_inverse=True)
+    return len(found) == n == len(np.unique(codes * n + classes))
+
+
 def _aside(typed: list[Typed]) -> list[str]:
-    """One warning for each role that is set aside, with the option that keeps its columns."""
+    """One warning for each reason to set columns aside, with the option that keeps them."""
+    reasons: dict[tuple[Role, str], list[str]] = {}
+    for column in typed:
+        if column.role in SET_ASIDE:
+            reasons.setdefault((column.role, column.why), []).append(column.name)
     notes = []
-    for role in SET_ASIDE:
-        found = [column for column in typed if column.role == role]
-        if found:
-            names = ", ".join(repr(column.name) for column in found[:5]) + (", …" if len(found) > 5 else "")
-            keep = option("numeric" if found[0].why == ID_NUMBERS else "categorical", found[0].name)
-            notes.append(f"set aside as {role}: {names} ({found[0].why}); {keep} keeps it")
+    for (role, why), names in reasons.items():
+        keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
+        notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
     return notes
 
 
@@ -292,5 +301,5 @@ def _fingerprint(columns: list[Column], spec: PrepareSpec) -> str:
     digest = hashlib.sha256(json.dumps(to_json(spec), sort_keys=True).encode())
     for column in columns:
         digest.update(json.dumps([column.name, column.kind, str(column.data.dtype), list(column.levels)]).encode())
-        digest.update(np.ascontiguousarray(column.data).view(np.uint8))
+        digest.update(np.ascontiguousarray(column.data).view(np.uint8).data)
     return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""What a column is, by its training rows: numeric, binary, categorical, date, or one that is set aside (id, constant, text)."""
+"""What a column is, by its training rows.
+
+Numeric, binary, categorical and date columns are learnt from; id, constant and text columns are set aside.
+"""
 
 import re
 from dataclasses import dataclass
@@ -139,7 +142,7 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
 
 
 def _is_numeric(levels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether text is numbers, perhaps with a few mistakes among many different numbers (but 0, 1, 2, 3+ are levels)."""
+    """Whether text is numbers, maybe with a few mistakes among many different ones (but 0, 1, 2, 3+ are levels)."""
     numbers, junk = parse_numbers(levels)
     cells, different = counts[~np.isnan(numbers)].sum(), len(np.unique(numbers[~np.isnan(numbers)]))
     wrong = counts[junk].sum()
@@ -157,4 +160,4 @@ def _aside(levels: np.ndarray, rows: int) -> tuple[Role, str] | None:
     words = np.mean([len(level.split()) for level in sample])
     if len(levels) == rows and words < 2:
         return "id", "every row has its own value"
-    return "text", f"{len(levels)} different texts in {rows} training rows"
+    return "text", "most rows have their own text"

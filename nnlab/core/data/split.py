@@ -7,6 +7,7 @@ import numpy as np
 from nnlab.core.errors import DataError, SpecError
 
 FEWEST_ROWS = 4
+NO_CLASSES: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float,
         raise SpecError(f"valid={valid:g} and test={test:g} leave no rows to train on; together they must be below 1")
     if rows < FEWEST_ROWS:
         raise DataError(f"the table has too few rows: {rows}; at least {FEWEST_ROWS} are needed")
-    order, rare = rng.permutation(rows), ()
+    order, rare = rng.permutation(rows), NO_CLASSES
     if classes is not None:
         order, rare = _stratified(classes, 1 + (valid > 0) + (test > 0), rng)
     cuts = np.cumsum(part_sizes(len(order), valid, test))
@@ -36,7 +37,7 @@ def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float,
 
 
 def part_sizes(rows: int, valid: float, test: float) -> np.ndarray:
-    """Rows of the validation and the test part: the nearest whole number, at least 1 for a share above 0; 2 rows are left."""
+    """Rows of the validation and the test part: at least 1 for a share above 0, and 2 are left for training."""
     sizes = [max(1, round(share * rows)) if share else 0 for share in (valid, test)]
     while sum(sizes) > max(rows - 2, 0):
         sizes[int(np.argmax(sizes))] -= 1
@@ -47,7 +48,7 @@ def _stratified(classes: np.ndarray, parts: int, rng: np.random.Generator) -> tu
     """An order of rows in which every stretch has all classes in proportion; classes too rare for it are left out.
 
     Row i of the m rows of a class gets the place (i + a random share of a step) / m on a line from 0 to 1, and places
-    are sorted: any stretch of the line holds each class in proportion, within one row.
+    are sorted: any stretch of the line holds each class in proportion, within two rows.
     """
     counts = np.bincount(classes)
     rare = np.flatnonzero((counts > 0) & (counts < parts))

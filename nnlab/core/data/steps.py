@@ -1,8 +1,8 @@
 """What can be done to a column: one decorated function each.
 
-An imputer gives the number that stands in for missing ones. A scaler gives its fitted state (floats and float64 arrays by
-name, which is all that is stored); its `apply` fact is the function (column, state) -> column that uses the state, written
-once for all scalers that share it. An encoder gives an `Encoding`. All of them see training rows only, without NaN.
+An imputer gives the number that stands in for missing ones. A scaler gives its fitted state, floats and float64 arrays
+by name, which is all that is stored; its `apply` fact is the function (column, state) -> column that uses the state,
+written once for all scalers that share it. An encoder gives an `Encoding`. All see training rows only, without NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,7 +96,7 @@ def quantile(
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """How levels become features: level i writes values[i] into feature slots[i] (-1: nowhere), all other features are 0.
+    """How levels become features: level i writes values[i] into feature slots[i] (-1: nowhere), the others are 0.
 
     slots (int32) and values (float32) have an entry for each level, then one for missing and one for unseen levels.
     labels: the name of each feature.
@@ -117,7 +117,7 @@ def one_hot(
     max_levels: Annotated[int, Within(2, 100_000, log=True), "most levels; rarer ones share <other>"] = 64,
     min_rows: Annotated[int, Within(1, 1_000_000, log=True), "levels with fewer rows share <other>"] = 1,
 ) -> Encoding:
-    """One 0/1 feature a level; two levels share one of -1/+1. Unseen levels go to <other>, or to zeros where none is rare."""
+    """One 0/1 feature a level, or one of -1/+1 for two. Unseen levels go to <other>, or to zeros where none is rare."""
     if len(levels) == 2 and not counts[-1] and counts.min(initial=min_rows, where=_present(counts)) >= min_rows:
         return Encoding((levels[1],), np.array([0, 0, -1, -1], np.int32), np.array([-1, 1, 0, 0], np.float32))
     rows = counts[:-1]

@@ -150,8 +150,6 @@ def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, 
 
 
 def _classes(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
-    import pandas as pd
-
     if column.kind == "number":
         found, codes = np.unique(column.data, return_inverse=True)
         labels = [int(v) if float(v).is_integer() else v.item() for v in found]

@@ -131,6 +131,9 @@ class RunFolder:
     def _write(self, now: float, urgent: bool) -> bool:
         """Write what is due; whether that worked."""
         worked = self._guarded(lambda: self._write_due(now, urgent))
+        worked = (
+            self._guarded(lambda: self._write_files(self._last)) and worked
+        )  # how a run ended, even without weights
         if not worked:
             self._lines_due = self._best_due = now + BEST_PAUSE
         return worked
@@ -145,6 +148,8 @@ class RunFolder:
         return True
 
     def _write_due(self, now: float, urgent: bool) -> None:
+        if self._first and not self.path.is_dir():
+            self.claim()
         self._write_files(self._first)
         write_best = self._best is not None and (urgent or now >= self._best_due)
         if self._lines and (urgent or write_best or now >= self._lines_due):  # BEST names no epoch without its line
@@ -154,13 +159,10 @@ class RunFolder:
         if self._best is not None and write_best:
             self._write_best(*self._best)
             self._best_due = self._clock() + max(BEST_PAUSE, BEST_SHARE * (self._clock() - now))
-        self._write_files(self._last)
 
     def _write_files(self, waiting: dict[str, bytes]) -> None:
         if not waiting:
             return
-        if not self.path.is_dir():
-            self.claim()
         for name, data in waiting.items():
             self._sums[name] = files.write_file(files.inside(self.path, name), data)
         files.sync_folder(self.path)

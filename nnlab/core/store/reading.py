@@ -61,7 +61,7 @@ class Saved:
 def read_info(path: Path) -> RunInfo:
     """The run of a folder, without its weights; never fails: what cannot be read is state broken with a message."""
     try:
-        with _understood(path):
+        with understood(path):
             if path.is_symlink():
                 raise StoreError(f"{path.name} is a link; only folders of the store itself are read")
             return _describe(path, _about(path), None)[0]
@@ -73,7 +73,7 @@ def read_run(path: Path) -> Saved:
     """Everything, each file checked; StoreError names what is missing, damaged or not understood."""
     from nnlab.core.store.tensors import unpack_arrays, unpack_weights
 
-    with _understood(path):
+    with understood(path):
         sums = _manifest(path)
         about = _about(path)
         sums = {**about["files"], **sums}
@@ -91,7 +91,7 @@ def read_run(path: Path) -> Saved:
 
 
 @contextlib.contextmanager
-def _understood(path: Path) -> Iterator[None]:
+def understood(path: Path) -> Iterator[None]:
     """Files that are whole but say what nnlab does not know are StoreErrors too."""
     try:
         yield

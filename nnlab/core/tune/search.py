@@ -262,7 +262,7 @@ class _Search:
             if not self.late:
                 self.controls.stop(reason)
             message = "the time was over" if self.late and not self.controls.stop_reason else reason
-            return Result("failed", score, *numbers, message, cut=True)
+            return Result("failed", None, *numbers, message, cut=True)
         if reason == "pruned":
             return Result("pruned", score, *numbers)
         if reason in ("diverged", "failed") or score is None:
@@ -285,7 +285,7 @@ class _Watch:
             self._epochs = event.spec.epochs
         if isinstance(event, EpochDone):
             self._judge(event)
-        if isinstance(event, (Progress, EpochDone)):
+        if isinstance(event, (Started, Progress, EpochDone)):
             self._search.show(event)
         elif isinstance(event, Warned):
             self._search.warn(event.message)

@@ -16,7 +16,7 @@ from nnlab.core.params import show_value
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
-from nnlab.core.tune.space import Range, Space, plain, spec_with
+from nnlab.core.tune.space import Range, Space, Value, plain, spec_with
 
 if TYPE_CHECKING:
     import optuna
@@ -27,7 +27,7 @@ FORMAT = 1
 HEADER, JOURNAL, LOCK = "study.json", "journal.log", "study.flock"
 OPTUNA_NAME = "nnlab"
 NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
-FEW = 8  # complete trials below which importances would be noise
+FEW = 10  # complete trials below which importances would be noise
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Study:
             numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
-            rows.append(own | numbers | {name: trial.params.get(name) for name in self.space})
+            rows.append(own | numbers | {name: _typed(trial, name) for name in self.space})
         return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
 
     @property
@@ -243,6 +243,12 @@ class Study:
         number = self.best_trial
         best = "" if number is None else f"; best {self.metric} {self.best_score:.4g} in trial {number}"
         return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}"
+
+
+def _typed(trial: "FrozenTrial", name: str) -> Value:
+    """A searched value as a person types it: auto is a choice, None a name that the trial's parts do not have."""
+    value: Value = trial.params.get(name)
+    return "auto" if value is None and name in trial.params else value
 
 
 def best_folder(number: int) -> str:

@@ -125,6 +125,7 @@ def test_options_of_the_run_are_kept_fixed(classes):
     assert "lr" not in study.space
     assert "hidden" not in study.space
     assert study.space["batch_size"].choices == (None, 32)
+    assert study.trials["batch_size"][0] == "auto"
     assert study.best.optimizer.name == "adam"
     assert study.best.optimizer.values["lr"] == 0.02
 
@@ -373,3 +374,17 @@ def test_spec_and_base_objects_do_what_options_do(classes, tmp_path):
     for study in (by_options, by_mapping, by_text):
         assert (study.name, study.space, study.base) == (by_objects.name, by_objects.space, by_objects.base)
         pd.testing.assert_frame_equal(values_of(study), values_of(by_objects))
+
+
+def test_a_damaged_folder_is_named_and_fresh_starts_anew(classes, tmp_path):
+    study = tune(classes, trials=1, store=tmp_path, **SMALL)
+    header = study.path / "study.json"
+    header.write_bytes(header.read_bytes().replace(b'"epochs": 3', b'"epochs": 9'))
+    with pytest.raises(StoreError, match=r"study\.json fails its checksum"):
+        Study.load(study.path)
+    with pytest.raises(StoreError, match=r"study\.json fails its checksum"):
+        tune(classes, trials=2, store=tmp_path, **SMALL)
+    assert len(tune(classes, trials=1, fresh=True, store=tmp_path, **SMALL).trials) == 1
+    (study.path / "journal.log").unlink()
+    with pytest.raises(StoreError, match=r"journal\.log is missing"):
+        Study.load(study.path)

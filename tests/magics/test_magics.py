@@ -1,0 +1,336 @@
+"""The magics end to end in an IPython shell."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nnlab
+from nnlab.core.controls import Controls
+from nnlab.core.events import Event, Finished
+from nnlab.magics.views import make_view
+from tests.magics.conftest import Session
+
+QUICK = "--epochs 2 --hidden 8"
+
+
+def plain(shown) -> list[str]:  # type: ignore[no-untyped-def]
+    return [output.data.get("text/plain", "") for output in shown.outputs]
+
+
+def test_preprocess_shows_and_returns(session: Session) -> None:
+    shown = session.run("data = %nn_preprocess df --target label --drop age,'my col' --seed 3")
+    data = session.names["data"]
+    assert isinstance(data, nnlab.Prepared)
+    assert data.feature_names == ("height",)
+    assert data.spec.seed == 3
+    assert any("text/html" in output.data for output in shown.outputs)
+    again = session.run("data")
+    assert [output.data for output in again.outputs] == [output.data for output in shown.outputs]
+
+
+def test_subjects_of_preprocess(session: Session, table: pd.DataFrame, tmp_path: Path) -> None:
+    table.to_csv(tmp_path / "my table.csv", index=False)
+    session.names.update(X=table[["age", "height"]].to_numpy(), y=table["label"].to_numpy(), where=tmp_path)
+    assert session.value("%nn_preprocess 'my table.csv' --target label").task == "binary"
+    assert session.value("%nn_preprocess X,y").task == "binary"
+    assert session.value("%nn_preprocess X, y --test 0.5").spec.test == 0.5
+    session.names["path"] = tmp_path / "my table.csv"
+    assert session.value("%nn_preprocess path --target height").task == "regression"
+    assert session.value("%nn_preprocess $path --target height").task == "regression"
+    inner = (
+        "def f(frame):\n    return get_ipython().run_line_magic('nn_preprocess', 'frame --target label;')\nf(df).task"
+    )
+    assert session.value(inner) == "binary"
+
+
+def test_train_returns_the_run_and_shows_it_once(prepared: Session) -> None:
+    shown = prepared.run(f"run = %nn_train data {QUICK} --lr 3e-3 --name 'first one'\nrun")
+    run = prepared.names["run"]
+    assert isinstance(run, nnlab.Run)
+    assert (run.spec.epochs, run.spec.optimizer.values, run.name) == (2, {"lr": 3e-3}, "first one")
+    kinds = [set(output.data) for output in shown.outputs]
+    assert kinds == [{"image/png", "text/plain"}, {"text/html", "text/markdown", "text/plain"}, {"text/plain"}]
+    assert plain(shown)[2] == repr(run)
+    later = prepared.run("run")
+    assert [output.data for output in later.outputs] == [output.data for output in shown.outputs[:2]]
+    assert not any("widget" in kind for output in later.outputs for kind in output.data)
+
+
+def test_value_is_underscore_and_semicolon_mutes(prepared: Session) -> None:
+    shown = prepared.run(f"%nn_train data {QUICK} ; # quiet")
+    assert shown.outputs == []
+    assert "epoch" not in shown.stdout
+    assert isinstance(prepared.names["_"], nnlab.Run)
+    assert prepared.value(f"run = %nn_train data {QUICK};\nrun.spec.epochs") == 2
+
+
+def test_the_line_of_a_run_repeats_it(prepared: Session) -> None:
+    run = prepared.value(f"%nn_train data {QUICK} --dropout 0.3 --optimizer momentum --momentum 0.5 --seed 4")
+    again = prepared.value(run.line)
+    assert again.spec == run.spec
+    assert again.metrics == run.metrics
+    assert len(run.line) < 120
+
+
+def test_loops_and_variables(prepared: Session) -> None:
+    runs = prepared.value(
+        "runs = []\nfor lr in (1e-3, 1e-2):\n"
+        f"    run = %nn_train data {QUICK} --lr {{lr}} --name run-$lr\n    runs.append(run)\nruns"
+    )
+    assert [run.spec.optimizer.values["lr"] for run in runs] == [1e-3, 1e-2]
+    assert [run.name for run in runs] == ["run-0.001", "run-0.01"]
+
+
+def test_from_a_spec_a_run_and_the_store(prepared: Session) -> None:
+    first = prepared.value(f"first = %nn_train data {QUICK} --lr 3e-3 --name base\nfirst")
+    prepared.names["spec"] = first.spec
+    prepared.run("%nn_config --epochs 7")  # a named start is exact: no default changes it
+    for start in ("first", "spec", "base", "last", first.id):
+        run = prepared.value(f"%nn_train data --from {start} --dropout 0.5")
+        assert run.spec.optimizer.values == {"lr": 3e-3}
+        assert run.spec.epochs == 2
+        prepared.value("%nn_train data --from base --dropout 0")
+
+
+def test_network_in_the_body(prepared: Session) -> None:
+    body = "import torch.nn as nn\nwidth = 5\ndef net(n_in, n_out):\n    return nn.Linear(n_in, n_out)\nnet"
+    run = prepared.value(f"%%nn_train data --epochs 2\n{body}")
+    assert type(run.model).__name__ == "Linear"
+    assert prepared.names["width"] == 5
+    assert run.line == f"%%nn_train data --epochs 2\n{body}"
+    assert run.code.strip() == body
+    makers = (
+        "nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 2))",
+        "lambda n_in: nn.Linear(n_in, 2)",
+        "class Net(nn.Linear):\n    def __init__(self, n_in, n_out):\n        super().__init__(n_in, n_out)",
+    )
+    for tail in makers:
+        assert prepared.value(f"%%nn_train data --epochs 1\n{tail}").best_epoch == 1
+    named = prepared.value("%nn_train data --model net --epochs 1")
+    assert type(named.model).__name__ == "Linear"
+    assert named.line == "%nn_train data --epochs 1 --model net"
+    loaded = prepared.value("%nn_load last --model net")
+    assert np.array_equal(loaded.predict(prepared.names["df"]), named.predict(prepared.names["df"]))
+
+
+def test_error_in_the_body_points_at_its_line(prepared: Session) -> None:
+    error, shown = prepared.error("%%nn_train data\nx = 1\n\ny = x / 0\nnet")
+    assert isinstance(error, ZeroDivisionError)
+    assert re.search(r"line 4|----> 4|> 4 y = x / 0", shown)
+    assert "body.py" not in shown
+    assert "interactiveshell.py" not in shown
+    error, shown = prepared.error("%%nn_train data\nx = (1,\ny = 2]\nnet")
+    assert isinstance(error, SyntaxError)
+    assert "line 3" in shown
+    for body, message in (("x = 3\n(x)", "ends with a int"), ("x = 3\nfor i in []: pass", "which network")):
+        error, shown = prepared.error(f"%%nn_train data\n{body}")
+        assert message in str(error)
+        assert "Traceback" not in shown
+
+
+def test_options_of_a_registered_model_do_not_fit_an_own_one(prepared: Session) -> None:
+    error, _ = prepared.error("%%nn_train data --hidden 3\nimport torch\ntorch.nn.LazyLinear(2)")
+    assert "belongs to model" in str(error)
+    error, _ = prepared.error("%%nn_train data --model mlp\nimport torch\ntorch.nn.LazyLinear(2)")
+    assert "take --model mlp away" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%nn_train dff", "no variable 'dff'; did you mean"),
+        (
+            "%nn_train df",
+            "'df' is a DataFrame 120 x 4; needed is prepared data\n  get prepared data with:  data = %nn_pre",
+        ),
+        ("%nn_train", "%nn_train needs prepared data:  data = %nn_preprocess df --target ..."),
+        ("%nn_preprocess dff --target label", "no variable 'dff'; did you mean 'df' (DataFrame 120 x 4)?"),
+        ("%nn_preprocess", "%nn_preprocess needs a table:  %nn_preprocess df --target ..."),
+        (
+            "%nn_preprocess df",
+            "%nn_preprocess needs --target, the column to predict; the columns are age, height, my col",
+        ),
+        ("%nn_preprocess df --target lable", "did you mean 'label'"),
+        ("%nn_preprocess df --target label --drop agee", "agee"),
+        ("%nn_preprocess number --target label", "'number' is a int; needed is a table"),
+        ("%nn_preprocess missing.csv --target label", "missing.csv"),
+        ("%nn_preprocess df,number", "'number' is a int"),
+        ("%nn_preprocess df --target label --test 2", "test=2: expected number, 0 to 0.9"),
+        ("%nn_preprocess df --target label --scale standart", "did you mean 'standard'"),
+        ("%nn_load last", "there are no runs"),
+        ("%nn_load", "%nn_load needs a run"),
+        ("%nn_load ./nowhere", "nowhere"),
+        ("%nn_runs nothing", "no runs"),
+        ("%nn_train --help nothing", "no help on 'nothing'"),
+        ("%%nn_preprocess df\nx = 3", "takes options in its body"),
+    ],
+)
+def test_error_is_ours_and_short(session: Session, line: str, message: str) -> None:
+    session.names["number"] = 3
+    error, shown = session.error(line)
+    assert isinstance(error, nnlab.NNLabError)
+    assert message in str(error)
+    assert len(shown.strip().splitlines()) <= 3
+    assert shown.startswith("nnlab: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%nn_train data --optimizer adamm", "did you mean 'adam"),
+        ("%nn_train data --model nett", "neither a network of nnlab"),
+        ("%nn_train data --model df", "--model df is a DataFrame 120 x 4"),
+        ("%nn_train data --from df", "--from df is a DataFrame 120 x 4"),
+        ("%nn_train data --from nothing", "no such variable"),
+        ("%nn_train data --loss mse", "mse"),
+        ("%nn_train dat --lr 3", "no variable 'dat'; did you mean 'data'"),
+        ("%nn_tune data --trials 0", "trials=0"),
+        ("%nn_tune data --space lr=3", "lr=3"),
+        ("%nn_tune data --sampler tpee", "did you mean 'tpe'"),
+    ],
+)
+def test_error_with_prepared_data(prepared: Session, line: str, message: str) -> None:
+    error, shown = prepared.error(line)
+    assert isinstance(error, nnlab.NNLabError)
+    assert message in str(error)
+    assert len(shown.strip().splitlines()) <= 3
+
+
+def test_hostile_column_names(session: Session) -> None:
+    rng = np.random.default_rng(1)
+    names = [
+        "it's",
+        'a"b',
+        "{x} $y",
+        "<script>",
+        "50%",
+        "a,b",
+        "tab\tend",
+        "-h",
+        "--lr",
+        "# no",
+        "\u202egnp",
+        "x" * 3000,
+    ]
+    frame = pd.DataFrame(rng.normal(size=(80, len(names))), columns=names)
+    session.names["odd"] = frame
+    for name in names:
+        line = nnlab.magics.text.to_line("nn_preprocess", "odd", nnlab.PrepareSpec(name, drop=tuple(names[:2])))
+        if name in names[:2]:
+            continue
+        data = session.shell.run_line_magic("nn_preprocess", line.removeprefix("%nn_preprocess ") + ";")
+        assert data.target.name == name
+        assert len(data.feature_names) == len(names) - 3
+
+
+def test_tune(prepared: Session) -> None:
+    line = f"%nn_tune data --trials 2 {QUICK} --space 'lr=1e-3..1e-1 log' dropout=0..0.5 --name small"
+    shown = prepared.run(f"study = {line}")
+    study = prepared.names["study"]
+    assert isinstance(study, nnlab.Study)
+    assert set(study.space) == {"lr", "dropout"}
+    assert study.best.epochs == 2
+    assert any("text/html" in output.data for output in shown.outputs)
+    repeated = next(
+        text for output in shown.outputs for text in output.data["text/plain"].splitlines() if "%nn_tune" in text
+    )
+    assert "--space" in repeated
+    assert "--epochs 2" in repeated
+    run = prepared.value("%nn_train data --from study")
+    assert run.spec == study.best
+    assert prepared.value("%nn_train data --from small").spec == study.best
+    body = prepared.value(f"%%nn_tune data {QUICK} --trials 1\nlr: 1e-3..1e-2 log\noptimizer: {{adam, sgd}}")
+    assert set(body.space) == {"lr", "optimizer"}
+    assert [output.data for output in prepared.run("study").outputs if "image/png" in output.data]
+
+
+def test_runs_and_load(prepared: Session) -> None:
+    assert len(prepared.value("%nn_runs")) == 0
+    run = prepared.value(f"%nn_train data {QUICK} --name one")
+    prepared.run("%%nn_train data --epochs 1\nimport torch\ntorch.nn.LazyLinear(2)")
+    listed = prepared.run("found = %nn_runs")
+    assert len(prepared.names["found"]) == 2
+    assert run.id in plain(listed)[-1]
+    assert plain(prepared.run("found")) == plain(listed)
+    overlaid = prepared.run("%nn_runs one last")
+    assert "image/png" in overlaid.outputs[0].data
+    assert plain(overlaid)[-1] == "2 runs"
+    for word in ("one", run.id, str(run.path), f"'{run.path}'"):
+        loaded = prepared.value(f"%nn_load {word}")
+        assert np.array_equal(loaded.predict(prepared.names["df"]), run.predict(prepared.names["df"]))
+    shown = prepared.run("%nn_load one")
+    assert "image/png" not in shown.outputs[0].data or len(shown.outputs) == 2
+
+
+def test_view_is_closed_however_the_work_ends(prepared: Session) -> None:
+    closed: list[int] = []
+    seen: list[Event] = []
+
+    class View:
+        def __init__(self, controls: Controls, kind: str) -> None:
+            assert kind == "train"
+
+        def __call__(self, event: Event) -> None:
+            seen.append(event)
+
+        def close(self, bundles) -> None:  # type: ignore[no-untyped-def]
+            closed.append(len(bundles))
+
+    from nnlab.magics import register
+
+    register(prepared.shell, live_view=View)
+    prepared.shell.kernel = type("Kernel", (), {"_allow_stdin": True})()
+    try:
+        prepared.run(f"%nn_train data {QUICK}")
+        assert closed == [2]
+        assert isinstance(seen[-1], Finished)
+        body = "import torch\ndef net(n_in):\n    raise OSError('no')\nnet"
+        error, _ = prepared.error(f"%%nn_train data {QUICK.split('--hidden')[0]}\n{body}")
+        assert isinstance(error, (OSError, nnlab.NNLabError))
+        assert closed == [2, 0]
+    finally:
+        del prepared.shell.kernel
+
+
+def test_view_follows_the_front_end(session: Session) -> None:
+    kernel = type("Kernel", (), {"_allow_stdin": True})()
+    shell = type("Shell", (), {"kernel": kernel})()
+    made = object()
+
+    def pick(word: str, muted: bool = False) -> str:
+        view = make_view(word, muted, shell, lambda: made)  # type: ignore[arg-type, return-value]
+        return "live" if view is made else type(view).__name__
+
+    assert [pick("auto"), pick("text"), pick("none"), pick("auto", True)] == [
+        "live",
+        "TextView",
+        "SilentView",
+        "SilentView",
+    ]
+    kernel._allow_stdin = False
+    assert [pick("auto"), pick("live"), pick("text")] == ["SilentView", "SilentView", "TextView"]
+    terminal = make_view("auto", False, object(), lambda: made)  # type: ignore[arg-type, return-value]
+    assert type(terminal).__name__ == "TextView"
+
+
+WORDS = st.sampled_from(
+    ["data", "df", "--lr", "nan", "--epochs", "0", "--optimizer", "sgdd", "[", "'", "{df}", "$df", "$data", "--from",
+     "--name", "X,", "--target", "--help", "--view", "#", "a/b", "--space", "lr=3", "--hidden", "--device", "\x00",
+     "--minutes", "-1"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["nn_train", "nn_tune", "nn_preprocess", "nn_load", "nn_runs", "nn_config"])
+@given(words=st.lists(WORDS | st.text(max_size=6), max_size=6))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_line_raises_a_foreign_error_anywhere(session: Session, verb: str, words: list[str]) -> None:
+    session.names["data"] = 3  # whatever is typed, no training starts
+    try:
+        session.shell.run_line_magic(verb, " ".join(words) + " ;")
+    except nnlab.NNLabError as error:
+        assert len(str(error).splitlines()) <= 4

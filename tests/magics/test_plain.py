@@ -1,0 +1,69 @@
+"""The view of terminals: one line, written over at most four times a second."""
+
+import io
+
+from nnlab.core.events import EpochDone, Finished, Started, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.spec import TrainSpec, TuneSpec
+from nnlab.magics.plain import TextView
+from nnlab.report.bundle import Bundle
+
+STARTED = Started(TrainSpec(epochs=100), "binary", 90, 3, 7, "cpu", "module", ("accuracy",), "loss", False)
+
+
+def epoch(number: int, best: bool = False) -> EpochDone:
+    return EpochDone(number, {"loss": 0.5}, {"loss": 0.4, "accuracy": 0.9}, 1e-3, 0.01, 9000.0, best)
+
+
+def test_one_line_at_most_four_times_a_second() -> None:
+    now, shown = [0.0], []
+    out = io.StringIO()
+    view = TextView(shown.append, out, clock=lambda: now[0])
+    view(STARTED)
+    for number in range(1, 101):
+        now[0] += 0.01
+        view(epoch(number, best=number == 3))
+    view(Finished("completed", 100, 3, 1.0))
+    view.close([Bundle({"text/plain": "done"})])
+    text = out.getvalue()
+    lines = text.split("\r")[1:]
+    assert len(lines) <= 6
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert "epoch 100/100" in lines[-1]
+    assert "valid 0.4" in lines[-1]
+    assert "best 3" in lines[-1]
+    assert [bundle.data for bundle in shown] == [{"text/plain": "done"}]
+
+
+def test_shorter_line_covers_the_longer_and_warnings_stay() -> None:
+    now = [0.0]
+    out = io.StringIO()
+    view = TextView(lambda bundle: None, out, clock=lambda: now[0])
+    view(STARTED)
+    view(epoch(99, best=True))
+    view(Warned("column \x1b[31m\u202ex is odd"))
+    now[0] = 1.0
+    view(epoch(1))
+    assert "\x1b" not in out.getvalue()
+    assert "\u202e" not in out.getvalue()
+    assert "warning: column" in out.getvalue()
+    first = out.getvalue().split("\r")[1]
+    assert len(out.getvalue().split("\r")[2].rstrip("\n")) >= len(first)
+
+
+def test_trials() -> None:
+    now = [0.0]
+    out = io.StringIO()
+    view = TextView(lambda bundle: None, out, clock=lambda: now[0])
+    view(StudyStarted("s", TuneSpec(trials=3), 0, {"lr": "1..2"}, "loss", False))
+    view(epoch(1))
+    for number, score in enumerate((0.5, None, 0.25)):
+        now[0] += 1
+        state = "failed" if score is None else "complete"
+        view(TrialDone(number, {"lr": 0.1}, state, score, 3, 0.1, score == 0.25))  # type: ignore[arg-type]
+    view(StudyFinished("completed", 3, 1.0))
+    view.close([])
+    text = out.getvalue()
+    assert "epoch" not in text
+    assert "trial 2/3  failed" in text
+    assert "best 0.25 lr=0.1" in text.split("\r")[-1]
