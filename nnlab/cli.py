@@ -107,13 +107,13 @@ def demo(notebook: Path, out: Path) -> int:
     from nnlab.report.page import write_page
 
     out.mkdir(parents=True, exist_ok=True)
-    cells = nbformat.read(notebook, as_version=4)
+    cells = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     executed = out / notebook.name
     failure = ""
     try:
         failure = execute(cells, out, sys.stderr)
     finally:
-        nbformat.write(cells, executed)
+        nbformat.write(cells, executed)  # type: ignore[no-untyped-call]
     report = write_page(executed)
     print(f"notebook  {executed.resolve()}\nreport    {report.resolve()}")
     if failure:

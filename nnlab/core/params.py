@@ -34,7 +34,7 @@ class Within:
         return self.low <= value <= self.high  # False for nan
 
     def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
+        return " to ".join(str(int(n)) if abs(n) < 1e9 and n == int(n) else f"{n:g}" for n in (self.low, self.high))
 
     @property
     def offered(self) -> "Within":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import Param, params_of
@@ -49,7 +49,13 @@ class Registry(dict[str, Entry]):
         super().__init__()
         self.kind = kind
 
-    def add(self, make: M | None = None, **facts: Any) -> Any:
+    @overload
+    def add(self, make: M) -> M: ...
+
+    @overload
+    def add(self, make: None = None, **facts: Any) -> Callable[[M], M]: ...
+
+    def add(self, make: Any = None, **facts: Any) -> Any:
         """Register make; a name that ends in _ (to avoid a keyword or builtin) is listed without it."""
         if make is None:
             return lambda later: self.add(later, **facts)

@@ -183,7 +183,7 @@ def _with_value(old: Any, option: Option, value: Any) -> Any:
 def _registry(option: Option) -> Registry:
     for spec in (TrainSpec, PrepareSpec, TuneSpec):
         if option.field in params_of(spec):
-            return params_of(spec)[option.field].domain  # type: ignore[no-any-return]
+            return params_of(spec)[option.field].domain
     raise KeyError(option.field)
 
 

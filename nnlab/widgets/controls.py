@@ -20,8 +20,8 @@ Tell = Callable[[str], None]  # takes a line that the user shall see
 def control(param: Param, value: Any = None) -> Any:
     """The widget that offers the values of a parameter, set to value (default: the declared one).
 
-    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Choices
-    become a drop-down list; lists and free text become a text field, as a person would type them.
+    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently.
+    Choices become a drop-down list; lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "description_tooltip": param.help}

@@ -15,10 +15,8 @@ from nnlab.widgets.study import StudyPanel
 from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
-DRAW_EVERY = 0.4  # seconds at least; smooth enough, and half of the cost that 0.2 would have
-PATIENCE = (
-    100  # a drawing that took t seconds is followed by 100 t without: 1%, and as much again for ipykernel's thread
-)
+DRAW_EVERY = 0.5  # seconds at least
+REST = 150  # a drawing that took t seconds is followed by 150 t without; ipykernel's own thread spends as much again
 LOG = logging.getLogger(__name__)
 
 
@@ -85,7 +83,7 @@ class LiveView:
         self._panel.draw()
         ended = time.perf_counter()
         before, self._took = self._took, ended - now
-        self._next_draw = ended + max(DRAW_EVERY, PATIENCE * min(before, self._took))  # one hiccup does not count
+        self._next_draw = ended + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""

@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Pump:
-    """Handles the widget messages that wait; main thread only. Call it between steps; `close` it before the cell ends."""
+    """Handles the widget messages that wait; main thread only. Call it between steps, close it before the cell ends."""
 
     def __init__(self) -> None:
         self.ok = False
@@ -35,9 +35,7 @@ class Pump:
 
         self._kernel: Any = get_ipython().kernel
         self._channel: Any = getattr(self._kernel, "shell_channel_thread", None)
-        if (
-            self._channel is not None
-        ):  # ipykernel 7: a thread of its own reads the socket and hands over to the main thread
+        if self._channel is not None:  # ipykernel 7: a thread of its own reads the socket and hands over to this one
             pair = self._channel.manager.get_shell_channel_to_subshell_pair(None)
             self._socket, self._stream = pair.to_socket, pair.to_stream
             self._to_main = pair.from_socket

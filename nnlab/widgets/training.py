@@ -13,9 +13,7 @@ from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
 
-CHARTS_AFTER = (
-    0.5  # seconds: a run that is over by then is shown by its final picture, and does not pay for live charts
-)
+CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
 NOTES = 4  # the newest of them are shown
 
 
@@ -111,13 +109,10 @@ class TrainPanel:
         share = 0.0 if now.epoch <= done else now.step / now.steps
         best = self._best.valid.get(self._started.monitor) if self._best else None
         pace = now.rows_per_second or (self._last.rows_per_second if self._last else 0.0)
+        which = f", epoch {self._best.epoch}" if self._best else ""
         items = [
             (f"{min(done + 1, epochs)}", f" / {epochs}", "epoch"),
-            (
-                look.number(best),
-                "",
-                f"best {self._started.monitor}" + (f", epoch {self._best.epoch}" if self._best else ""),
-            ),
+            (look.number(best), "", f"best {self._started.monitor}{which}"),
             (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
             (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
         ]
@@ -163,7 +158,9 @@ class TrainPanel:
     def _draw_charts(self) -> None:
         best = self._best
         dot = [] if best is None or "loss" not in best.valid else [(float(best.epoch), best.valid["loss"])]
-        self._charts[0].draw(*self._loss.thinned(), dots=[(np.array([x for x, _ in dot]), np.array([y for _, y in dot]))])
+        self._charts[0].draw(
+            *self._loss.thinned(), dots=[(np.array([x for x, _ in dot]), np.array([y for _, y in dot]))]
+        )
         if len(self._charts) == 3:
             self._charts[1].draw(*self._scores.thinned())
         self._charts[-1].draw(*self._lr.thinned())

@@ -147,7 +147,9 @@ class Notebook:
 
     def __init__(self, page: Any, path: Path, *, kernel: bool = True) -> None:
         self.page, self.path = page, path
-        self._run("path => app.commands.execute('docmanager:open', {path}).then(() => 0)", path.name)
+        self._closed = False
+        how = {"path": path.name} | ({} if kernel else {"kernelPreference": {"shouldStart": False}})
+        self._run("how => app.commands.execute('docmanager:open', how).then(() => 0)", how)
         wait_for(
             lambda: self._run("path => w && w.context && w.context.path === path && w.context.isReady", path.name),
             "the notebook opens",
@@ -204,6 +206,10 @@ class Notebook:
         """Press a button in a cell's output."""
         self.output(number).get_by_role("button", name=name).click(timeout=PATIENCE * 1000)
 
+    def has_kernel(self) -> bool:
+        """Whether a kernel belongs to the notebook."""
+        return bool(self._run("() => w.sessionContext.session && w.sessionContext.session.kernel"))
+
     def interrupt(self) -> None:
         """The square button."""
         self._run("() => { app.commands.execute('notebook:interrupt-kernel'); }")
@@ -214,7 +220,10 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
     def close(self) -> None:
-        """Close the tab, the kernel too."""
+        """Close the tab, the kernel too; a second time nothing happens."""
+        if self._closed:
+            return
+        self._closed = True
         self._run("async () => { await w.sessionContext.shutdown(); await w.context.save(); w.close(); }")
         wait_for(lambda: self.page.locator(".jp-NotebookPanel").count() == 0, "the notebook closes")
 

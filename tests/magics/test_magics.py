@@ -1,7 +1,10 @@
 """The magics end to end in an IPython shell."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,9 @@ import nnlab
 from nnlab.core.controls import Controls
 from nnlab.core.events import Event, Finished
 from nnlab.magics.views import make_view
-from tests.magics.conftest import Session
+
+if TYPE_CHECKING:
+    from tests.magics.conftest import Session
 
 QUICK = "--epochs 2 --hidden 8"
 

@@ -14,6 +14,13 @@ frame["y"] = np.where(frame.a + frame.b * frame.c + rng.normal(size=600) > 0, "y
 data = %nn_preprocess frame --target y;
 """
 ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --schedule constant --warmup 0"
+CLICK = {"method": "custom", "content": {"event": "click"}}
+
+
+def update_of(message: dict[str, Any]) -> dict[str, Any]:
+    """The values that a message of the kernel gives to a widget; {} if it is another message."""
+    data = message["content"].get("data", {})
+    return dict(data["state"]) if data.get("method") == "update" else {}
 
 
 class Kernel:
@@ -80,4 +87,4 @@ class Kernel:
     def click(self, description: str) -> None:
         """Press a button of the panel."""
         model = self.model(_model_name="ButtonModel", description=description)
-        self.tell(model, {"method": "custom", "content": {"event": "click"}})
+        self.tell(model, CLICK)

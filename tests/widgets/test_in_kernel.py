@@ -1,6 +1,10 @@
 """The live view in a real kernel: what a front end sends while the cell runs, and what the cell leaves."""
 
-from live_kernel import ENDLESS, Kernel
+import re
+from collections.abc import Callable
+from typing import Any
+
+from live_kernel import CLICK, ENDLESS, Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -15,11 +19,28 @@ def test_stop_ends_the_run_with_a_usable_model(kernel: Kernel) -> None:
 def test_pause_holds_until_resume(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     kernel.click("Pause")
-    pause = kernel.model(description="Pause")
-    kernel.until(lambda m: m["content"].get("data", {}).get("state", {}).get("description") == "Resume")
-    kernel.tell(pause, {"method": "custom", "content": {"event": "click"}})
-    kernel.until(lambda m: m["content"].get("data", {}).get("state", {}).get("description") == "Pause")
-    kernel.click("Stop")
+    heads: list[str] = []
+
+    def seen(text: str) -> Callable[[dict[str, Any]], bool]:
+        """Collects the epochs that the panel's head shows, until it has said text three times."""
+
+        def enough(message: dict[str, Any]) -> bool:
+            head = str(update_of(message).get("value", ""))
+            if f">{text}<" in head:
+                heads.append(re.findall(r"<b>([\d,]+)", head)[0])
+            return len(heads) == 3
+
+        return enough
+
+    kernel.until(seen("paused"))
+    assert len(set(heads)) == 1
+    pause, stop = kernel.model(description="Pause"), kernel.model(description="Stop")
+    kernel.tell(pause, CLICK)
+    heads.clear()
+    kernel.published.clear()
+    kernel.until(seen("training on cpu"))
+    assert len(set(heads)) > 1
+    kernel.tell(stop, CLICK)
     assert kernel.reply(request)["status"] == "ok"
 
 
@@ -27,9 +48,7 @@ def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
-    kernel.until(
-        lambda m: "epoch" in str(m["content"]) and "0.004" in str(m["content"].get("data", {}).get("state", ""))
-    )
+    kernel.until(lambda m: "→ 0.004" in str(update_of(m).get("value", "")))
     kernel.click("Stop")
     kernel.reply(request)
     told = "print([(c.name, c.old, c.new) for c in run.changes], round(run.history.lr.max(), 4))"
@@ -39,7 +58,7 @@ def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
 def test_interrupt_returns_the_best_model(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     kernel.model(description="Stop")
-    kernel.until(lambda m: "best" in str(m["content"].get("data", {}).get("state", {}).get("value", "")))
+    kernel.until(lambda m: "best loss, epoch" in str(update_of(m).get("value", "")))
     kernel.interrupt()
     assert kernel.reply(request)["status"] == "ok"
     said = kernel.run("print(run.finished.reason, run.best_epoch is not None, len(run.predict(frame)))")
@@ -88,10 +107,10 @@ Failing"""
 
 
 def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
-    count = '''
+    count = """
 import comm
 from ipywidgets.widgets import widget
-print(len(widget._instances), len(comm.get_comm_manager().comms))'''
+print(len(widget._instances), len(comm.get_comm_manager().comms))"""
     before = kernel.run(count)
     request = kernel.send(ENDLESS)
     kernel.click("Stop")

@@ -102,7 +102,7 @@ def prepare(frame: Any, target: str | None = None, *, spec: PrepareSpec | None =
     wanted = next(column for column in columns if column.name == spec.target)
     raw_target, numbers, note = read_target(wanted, spec.task)
     split, notes = _split(raw_target, numbers, spec)
-    typed = [type_column(column, split.train, spec) for column in columns if column is not wanted]
+    typed = [type_column(column, split.train, spec, table.positional) for column in columns if column is not wanted]
     features = _fit(typed, split.train, spec)
     _check_copies(typed, wanted)
     fitted = raw_target.fitted(numbers[split.train], spec.scale_target)

@@ -1,7 +1,7 @@
 """What the user has, as named pandas Series: frames, tables, dicts, arrays and files. Nothing is copied or changed."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,17 @@ KINDS = "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a CSV
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns by name. name: what it is called in texts; target: the name of y where a pair was given."""
+    """Columns by name. name: what it is called in texts; target: the name of y where a pair was given.
+
+    positional: the columns come from an array, where code that reads them counts places (an image, a signal).
+    """
 
     name: str
     columns: dict[str, "pd.Series"]
     rows: int
     target: str | None = None
     warnings: tuple[str, ...] = ()
+    positional: bool = False
 
 
 def read(frame: Any) -> Table:
@@ -124,7 +128,8 @@ def _read_pair(x: Any, y: Any) -> Table:
     """A pair (X, y): y becomes the last column, named as the series it is or 'target'."""
     import pandas as pd
 
-    frame = _to_pandas(x if hasattr(x, "columns") or isinstance(x, dict) else _array(x, "X"))
+    named = hasattr(x, "columns") or isinstance(x, dict)
+    frame = _to_pandas(x if named else _array(x, "X"))
     name = str(getattr(y, "name", None) or TARGET)
     values = _aligned(frame, y) if isinstance(y, pd.Series | pd.DataFrame) else _array(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
@@ -136,7 +141,7 @@ def _read_pair(x: Any, y: Any) -> Table:
     if name in map(str, frame.columns):
         raise DataError(f"target {name!r} is among the features X; leave it out of X or rename it")
     target = pd.Series(values, index=frame.index, name=name)
-    return _table("(X, y)", pd.concat([frame, target], axis=1), name)
+    return replace(_table("(X, y)", pd.concat([frame, target], axis=1), name), positional=not named)
 
 
 def _array(values: Any, what: str) -> np.ndarray:

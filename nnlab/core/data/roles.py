@@ -18,6 +18,7 @@ SET_ASIDE: tuple[Role, ...] = ("id", "constant", "text")
 
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|nr|no)$|[a-z](Id|ID)$", re.ASCII)
 ID_NUMBERS = "every row has its own number"
+ONE_VALUE = "one value in all training rows"
 FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
 NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
 FEW_LEVELS = 10
@@ -36,8 +37,11 @@ class Typed:
     date_format: str | None = None
 
 
-def type_column(column: Column, train: np.ndarray, spec: PrepareSpec) -> Typed:
-    """The column with its role, overrides of the spec first; only training rows decide."""
+def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional: bool = False) -> Typed:
+    """The column with its role, overrides of the spec first; only training rows decide.
+
+    positional: columns of an array, which keep their places: numbers are never set aside, not even where all are equal.
+    """
     missing = int(column.missing().sum())
     if column.name in spec.drop:
         return Typed(column.name, "dropped", "dropped", None, missing)
@@ -48,7 +52,10 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec) -> Typed:
     if column.name in spec.date:
         return _date(column, missing, train)
     if column.kind == "number":
-        return _number(as_number(column), missing, train)
+        typed = _number(as_number(column), missing, train)
+        if positional and (typed.role == "id" or typed.why == ONE_VALUE):
+            return Typed(column.name, "numeric", "", as_number(column), missing)
+        return typed
     if column.kind == "date":
         return _date(column, missing, train)
     return _text(column, missing, train)
@@ -75,7 +82,7 @@ def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
     low, high = values.min(), values.max()
     if low == high:
         if len(values) == len(train):
-            return Typed(column.name, "constant", "one value in all training rows", None, missing)
+            return Typed(column.name, "constant", ONE_VALUE, None, missing)
         return _category(column, missing, train)  # what tells is whether the value is there
     if _is_id(column, values, len(train)):
         return Typed(column.name, "id", ID_NUMBERS, None, missing)
@@ -137,7 +144,7 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
         if aside := _aside(levels, rows):
             return Typed(column.name, aside[0], aside[1], None, missing)
     if len(levels) == 1 and rows == len(train):
-        return Typed(column.name, "constant", "one value in all training rows", None, missing)
+        return Typed(column.name, "constant", ONE_VALUE, None, missing)
     return _category(column, missing, train)
 
 

@@ -364,3 +364,13 @@ def test_bad_input_is_answered_in_a_line_or_two(case: str) -> None:
     with pytest.raises(kind, match=message) as caught:
         prepare(frame, **options)
     assert len(str(caught.value)) < 400
+
+
+def test_an_array_keeps_every_column_in_its_place() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 4))
+    x[:, 1] = 3.0
+    x[:, 2] = np.arange(100)
+    data = prepare((x, (x[:, 0] > 0).astype(int)), scale="standard")
+    assert data.feature_names == ("x0", "x1", "x2", "x3")
+    assert (data.train.x[:, 1] == 0).all()
+    assert {column.role for column in data.columns if column.name != "target"} == {"numeric"}

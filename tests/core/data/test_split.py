@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnlab.core.data.split import split_rows
 from nnlab.core.errors import DataError, SpecError
 
 
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     rows=st.integers(4, 400),
     classes=st.integers(0, 6),
@@ -24,7 +25,7 @@ def test_parts_hold_every_row_once(rows: int, classes: int, valid: float, test: 
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(rows))
     assert all((np.diff(part) > 0).all() for part in parts)
     assert len(split.train) >= 2
-    if not split.rare:
+    if rows >= 30 and not split.rare:  # fewer rows leave two for training first
         assert len(split.test) == pytest.approx(test * rows, abs=1.0)
         assert len(split.valid) == pytest.approx(valid * rows, abs=1.0)
 

@@ -1,0 +1,168 @@
+"""The live view in JupyterLab: it moves, it steers, and the cells around it behave as always."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Notebook, set_theme, wait_for
+
+pytestmark = pytest.mark.browser
+
+ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --schedule constant --warmup 0"
+Open = Callable[..., Notebook]
+
+
+def curve(notebook: Notebook, cell: int) -> str:
+    """The course of the loss curve on the screen; '' while there is none."""
+    lines = notebook.output(cell).locator(".bqplot path.line")
+    return str(lines.first.get_attribute("d") or "") if lines.count() else ""
+
+
+def epoch(notebook: Notebook, cell: int) -> int:
+    """The epoch that the panel shows."""
+    return int(notebook.output(cell).locator(".nnl-fact b").first.inner_text().split("/")[0].replace(",", ""))
+
+
+def state(notebook: Notebook, cell: int) -> str:
+    """The word at the panel's right end."""
+    return str(notebook.output(cell).locator(".nnl-state").inner_text())
+
+
+def test_the_curve_moves_and_stop_leaves_a_usable_model(notebook: Open) -> None:
+    opened = notebook(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
+    opened.start(1)
+    first = wait_for(lambda: curve(opened, 1), "a curve is drawn")
+    wait_for(lambda: curve(opened, 1) != first, "the curve moves while the cell runs")
+    opened.press(1, "Stop")
+    opened.wait_end(1)
+    opened.run(2)
+    assert opened.text(2).split()[-2:] == ["stopped", "3"]
+
+
+def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
+    opened = notebook(ENDLESS)
+    opened.start(1)
+    wait_for(lambda: curve(opened, 1), "a curve is drawn")
+    opened.press(1, "Pause")
+    wait_for(lambda: state(opened, 1) == "paused", "the panel says that the run is held")
+    held = epoch(opened, 1)
+    opened.page.wait_for_timeout(1500)
+    assert epoch(opened, 1) == held
+    opened.press(1, "Resume")
+    wait_for(lambda: epoch(opened, 1) > held, "the run goes on")
+    opened.press(1, "Stop")
+    opened.wait_end(1)
+
+
+def test_the_slider_changes_the_step_size_of_the_running_net(notebook: Open) -> None:
+    opened = notebook(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
+    opened.start(1)
+    handle = opened.output(1).locator(".widget-slider .noUi-handle").first
+    handle.focus(timeout=60_000)
+    for _ in range(4):
+        opened.page.keyboard.press("ArrowRight")
+    wait_for(lambda: "→" in opened.output(1).locator(".nnl-notes").inner_text(), "the change is told")
+    opened.page.wait_for_timeout(700)  # an epoch with the new value
+    opened.press(1, "Stop")
+    opened.wait_end(1)
+    opened.run(2)
+    assert opened.text(2).split()[-3:] == ["lr", "True", "True"]
+
+
+def test_the_interrupt_key_returns_the_best_model(notebook: Open) -> None:
+    opened = notebook(ENDLESS, "print(run.finished.reason, run.best_epoch > 0, len(run.predict(frame)))")
+    opened.start(1)
+    wait_for(lambda: curve(opened, 1), "a curve is drawn")
+    opened.interrupt()
+    opened.wait_end(1)
+    opened.run(2)
+    assert opened.text(2).split()[-3:] == ["interrupted", "True", "600"]
+
+
+def test_run_all_keeps_the_order(notebook: Open) -> None:
+    train = "run = %nn_train data --epochs 150 --patience none"
+    cells = ["order = []", train + "\norder.append('trained')", "order.append(1)", "order.append(2)", "print(order)"]
+    opened = notebook(*cells)
+    opened.start_all()
+    opened.wait_end(5)
+    assert opened.text(5).strip().endswith("['trained', 1, 2]")
+
+
+def test_an_error_aborts_the_queued_cells(notebook: Open) -> None:
+    failing = ENDLESS + "\nraise ValueError('after the training')"
+    opened = notebook("reached = []", failing, "reached.append(1)", "reached.append(2)", "print(reached)")
+    opened.start_all()
+    wait_for(lambda: curve(opened, 2), "a curve is drawn")
+    opened.press(2, "Stop")
+    opened.wait_end(2)
+    assert "after the training" in opened.text(2)
+    opened.wait_idle()
+    opened.run(5)
+    assert opened.text(5).strip().endswith("[]")
+
+
+def test_tab_completes_an_option(notebook: Open) -> None:
+    opened = notebook("run = %nn_train data --opt")
+    opened.cell(1).locator(".cm-content").click()
+    opened.page.keyboard.press("End")
+    opened.page.keyboard.press("Tab")
+    wait_for(lambda: completed(opened), "the completer offers --optimizer")
+
+
+def completed(notebook: Notebook) -> bool:
+    """Whether --optimizer stands in the cell, or in the list that is offered."""
+    offered = notebook.page.locator(".jp-Completer .jp-Completer-item").all_inner_texts()
+    return "--optimizer" in notebook.cell(1).inner_text() or any("--optimizer" in text for text in offered)
+
+
+def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
+    opened = notebook("study = %nn_tune data --trials 500 --epochs 6", "print(len(study.trials) > 0)")
+    opened.start(1)
+    dots = opened.output(1).locator(".bqplot .object_grp, .bqplot .dot_grp")
+    wait_for(lambda: dots.count() > 1, "the trials are drawn")
+    opened.press(1, "Stop")
+    opened.wait_end(1)
+    opened.run(2)
+    assert opened.text(2).strip().endswith("True")
+    assert opened.output(1).locator("img").count() == 1
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_the_panel_is_legible_in_both_themes(notebook: Open, shots: Path, theme: str) -> None:
+    opened = notebook(ENDLESS)
+    try:
+        set_theme(opened.page, theme)
+        opened.start(1)
+        wait_for(lambda: epoch(opened, 1) > 60 if curve(opened, 1) else False, "the run goes on for a while")
+        opened.page.screenshot(path=shots / f"train-{theme.split()[-1].lower()}.png")
+        for part in (".nnl-fact b", ".nnl-fact span", ".nnl-table td", ".nnl-title span", ".bqplot .axis text"):
+            assert contrast(opened.output(1).locator(part).first) > 3, part
+        opened.press(1, "Stop")
+        opened.wait_end(1)
+        opened.page.screenshot(path=shots / f"static-{theme.split()[-1].lower()}.png")
+    finally:
+        set_theme(opened.page, "JupyterLab Light")
+
+
+def contrast(element: Any) -> float:
+    """WCAG's contrast ratio of an element's text to the page."""
+    ink, paper = element.evaluate(
+        """e => { const s = getComputedStyle(e), svg = e instanceof SVGElement;
+        return [svg ? s.fill : s.color, getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')]; }"""
+    )
+    lights = sorted(luminance(colour) for colour in (ink, paper))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of rgb(...), rgba(...), #rgb, #rrggbb or a name; text that is partly clear counts by its ink."""
+    colour = {"white": "#fff", "black": "#000"}.get(colour.strip(), colour.strip())
+    if colour.startswith("#"):
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    else:
+        channels = [float(number) / 255 for number in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
