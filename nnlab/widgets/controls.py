@@ -12,6 +12,7 @@ from nnlab.core.params import Param, Within, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, options_of
 
+FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"
 
 Tell = Callable[[str], None]  # takes a line that the user shall see
@@ -24,7 +25,7 @@ def control(param: Param, value: Any = None) -> Any:
     Choices become a drop-down list; lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
-    texts: dict[str, Any] = {"description": param.name.replace("_", " "), "description_tooltip": param.help}
+    texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
     if param.many or not (param.choices or isinstance(param.domain, Within)):
         return ipywidgets.Text(value=show_value(value), **texts)
     if param.choices:
@@ -38,6 +39,8 @@ def control(param: Param, value: Any = None) -> Any:
         return ipywidgets.FloatLogSlider(
             value=value, min=ends[0], max=ends[1], step=0.05, readout_format=".1e", **texts
         )
+    if param.kind is int and high - low > FINE:
+        return ipywidgets.BoundedIntText(value=value, min=int(param.domain.low), max=int(param.domain.high), **texts)
     if param.kind is int:
         return ipywidgets.IntSlider(value=value, min=int(low), max=int(high), **texts)
     step = (high - low) / 100

@@ -2,13 +2,17 @@
 
 import itertools
 import math
+import warnings
 from array import array
 from collections.abc import Sequence
 from typing import Any
 
-import bqplot
 import numpy as np
 from ipywidgets import Layout
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
+    import bqplot
 
 MOST = 1000  # points of a curve; more are drawn slowly by bqplot and are not seen anyway
 CHARTS_HEIGHT = "216px"  # of a row of charts with headings; kept free from the start, so that nothing jumps
@@ -62,7 +66,7 @@ def ticks(low: float, high: float, about: int, whole: bool = False) -> list[floa
         return [low] if math.isfinite(low) else []
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= 0.7 * rough)
     step = max(1.0, step) if whole else step
     return [float(n * step) for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
@@ -86,7 +90,8 @@ class Chart:
         y_scale = bqplot.LinearScale()
         scales = {"x": self._x_scale, "y": y_scale}
         self._x_axis = bqplot.Axis(scale=self._x_scale, grid_lines="none", tick_format="d")
-        self._y_axis = bqplot.Axis(scale=y_scale, orientation="vertical", tick_format=".2f")
+        self._y_axis = bqplot.Axis(scale=y_scale, side="left", tick_format=".2f")
+        self._y_axis.orientation = "vertical"  # says the same to older bqplots
         nothing = np.full((len(lines), 2), np.nan)
         how = "step-after" if steps else "linear"
         self._lines = bqplot.Lines(
@@ -127,10 +132,10 @@ class Chart:
         last = float(x[-1])
         if last > self._enough and self._x_scale.max is not None:
             self._x_scale.max = None
-        _mark(self._x_axis, ticks(self._first, max(last, self._enough), 6, whole=True), "d")
+        _mark(self._x_axis, ticks(self._first, max(last, self._enough), 4, whole=True), "d")
         seen = y[np.isfinite(y)]
         if len(seen):
-            places = ticks(float(seen.min()), float(seen.max()), 5)
+            places = ticks(float(seen.min()), float(seen.max()), 4)
             _mark(self._y_axis, places, decimals(places))
 
 

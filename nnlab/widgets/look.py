@@ -7,7 +7,8 @@ import ipywidgets
 
 from nnlab.report.html import esc
 
-TRAIN, VALID, QUIET, BEST = "#3b82f6", "#f0883e", "#8b949e", "#2da44e"  # each legible on white and on #111
+# The hues of the final picture, each a little lighter or darker: they must be seen on white and on #111.
+TRAIN, VALID, BEST = "#8b949e", "#3b82f6", "#e8590c"
 
 # Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
 CSS = """<style>

@@ -134,11 +134,11 @@ class StudyPanel:
         shown = sign * np.minimum(sign * scores, np.quantile(sign * scores, FAR)) if len(scores) > TOP else scores
         best = sign * np.minimum.accumulate(np.where(pruned, np.inf, sign * scores))
         dots = [(numbers[~pruned], shown[~pruned]), (numbers[pruned], shown[pruned])]
-        chart = self._chart or Chart([look.BEST], [look.VALID, look.QUIET], first=0, steps=True)
+        chart = self._chart or Chart([look.BEST], [look.VALID, look.TRAIN], first=0, steps=True)
         chart.draw(numbers, np.where(np.isfinite(best), best, np.nan)[None, :], dots)
         if self._chart is None:
             self._chart = chart
-            legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.QUIET, True)]
+            legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.TRAIN, True)]
             self._chart_box.children = [self._text(look.title(self._started.metric, legend)), chart.widget]
 
 

@@ -111,7 +111,7 @@ class TrainPanel:
         pace = now.rows_per_second or (self._last.rows_per_second if self._last else 0.0)
         which = f", epoch {self._best.epoch}" if self._best else ""
         items = [
-            (f"{min(done + 1, epochs)}", f" / {epochs}", "epoch"),
+            (f"{min(done + 1, epochs):,}", f" / {epochs:,}", "epoch"),
             (look.number(best), "", f"best {self._started.monitor}{which}"),
             (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
             (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
@@ -139,19 +139,19 @@ class TrainPanel:
                 name = f"{label}, epoch {event.epoch}"
                 rows.append([name, look.number(event.train.get("loss")), *values, f"{event.lr:.3g}"])
         shown = ["validation loss" if name == "loss" else name for name in names]
-        return ["", "train loss", *shown, "lr"], rows
+        return ["", "training loss", *shown, "lr"], rows
 
     def _make_charts(self) -> None:
         loss = Chart([look.TRAIN, look.VALID], [look.BEST])
-        legend = [("train", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
+        legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
         columns = [self._column(look.title("loss", legend), loss, 3)]
         self._charts = [loss]
         if self._metric and self._last and self._metric in self._last.valid:
             scores = Chart([look.VALID])
             columns.append(self._column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
             self._charts.append(scores)
-        self._charts.append(Chart([look.QUIET]))
-        columns.append(self._column(look.title("step size (lr)"), self._charts[-1], 2))
+        self._charts.append(Chart([look.TRAIN]))
+        columns.append(self._column(look.title("learning rate"), self._charts[-1], 2))
         self._draw_charts()  # before they are shown: bqplot has no good picture of an empty chart
         self._chart_row.children = columns
 

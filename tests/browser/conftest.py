@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import harness
 import pytest
+
+from tests.browser import harness
 
 SETUP = """
 %load_ext nnlab
@@ -41,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Server]
 
 @pytest.fixture(scope="session")
 def page(server: harness.Server) -> Iterator[Any]:
-    """JupyterLab's page. Its own tests of widgets are JupyterLab's matter; what nnlab shows must raise no error in it."""
+    """JupyterLab's page, loaded once."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Notebook, set_theme, wait_for
+
+from tests.browser.harness import Notebook, set_theme, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -157,7 +158,7 @@ def contrast(element: Any) -> float:
 
 
 def luminance(colour: str) -> float:
-    """The relative luminance of rgb(...), rgba(...), #rgb, #rrggbb or a name; text that is partly clear counts by its ink."""
+    """The relative luminance of rgb(...), #rgb, #rrggbb or a name; of rgba(...) the ink counts."""
     colour = {"white": "#fff", "black": "#000"}.get(colour.strip(), colour.strip())
     if colour.startswith("#"):
         digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])

@@ -5,7 +5,8 @@ from typing import Any
 
 import nbformat
 import pytest
-from harness import Notebook, Server, wait_for
+
+from tests.browser.harness import Notebook, Server, wait_for
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from standins import HOSTILE, RunStandIn, history
+from tests.report.standins import HOSTILE, RunStandIn, history
 from test_report_text import BARE, Reader
 
 from nnlab.core.events import Changed

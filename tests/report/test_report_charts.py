@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from standins import HOSTILE, history
+from tests.report.standins import HOSTILE, history
 
 from nnlab.core.events import Changed
 from nnlab.report import charts

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from standins import HOSTILE, RunStandIn
+from tests.report.standins import HOSTILE, RunStandIn
 from test_report_text import Reader
 
 from nnlab.core.errors import RunError

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import accuracy_score, confusion_matrix
-from standins import HOSTILE
+from tests.report.standins import HOSTILE
 from test_report_bundles import check_bare, size_of
 
 from nnlab.core.data.prepare import Prepared, prepare

@@ -1,7 +1,7 @@
 from html.parser import HTMLParser
 
 import pytest
-from standins import HOSTILE
+from tests.report.standins import HOSTILE
 
 from nnlab.report.blocks import Code, Sentence, render
 from nnlab.report.html import esc, visible

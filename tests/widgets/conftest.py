@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from jupyter_client.manager import start_new_kernel
-from live_kernel import PREPARED, Kernel
+
+from tests.widgets.live_kernel import PREPARED, Kernel
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from live_kernel import CLICK, ENDLESS, Kernel, update_of
+from tests.widgets.live_kernel import CLICK, ENDLESS, Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -1,5 +1,5 @@
 import pytest
-from store_training import Training, small_training
+from tests.core.store.store_training import Training, small_training
 
 
 @pytest.fixture(scope="session")

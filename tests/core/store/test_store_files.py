@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_training import Faults
+from tests.core.store.store_training import Faults
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import files

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from store_training import Faults, Training
+from tests.core.store.store_training import Faults, Training
 
 from nnlab.core.errors import StoreError
 from nnlab.core.events import Changed, EpochDone, Finished, Warned
@@ -221,7 +221,7 @@ from dataclasses import replace
 from pathlib import Path
 from torch import nn
 from nnlab.core.store.runs import Store
-from store_training import SPEC, small_training
+from tests.core.store.store_training import SPEC, small_training
 training = small_training()
 features, wide = len(training.data.feature_names), int(sys.argv[2])
 training = replace(training, network=nn.Sequential(nn.Linear(features, wide), nn.ReLU(), nn.Linear(wide, 2)))

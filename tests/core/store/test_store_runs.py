@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from store_training import SPEC, Training
+from tests.core.store.store_training import SPEC, Training
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import facts as facts_module

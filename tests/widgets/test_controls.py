@@ -1,0 +1,78 @@
+"""A declared parameter becomes a widget, and the widgets write to the controls."""
+
+import pytest
+
+from nnlab.core.controls import Controls
+from nnlab.core.params import Param
+from nnlab.core.registry import Part
+from nnlab.core.spec import TrainSpec, options_of
+from nnlab.widgets.controls import Buttons, control, live_sliders
+
+OPTIONS = options_of(TrainSpec)
+
+
+@pytest.mark.parametrize("name", [name for name, o in OPTIONS.items() if o.param.default is not None])
+def test_every_option_has_a_widget_that_holds_its_default(name: str) -> None:
+    param = OPTIONS[name].param
+    held = param.read(control(param).value)
+    assert held == (pytest.approx(param.default) if isinstance(param.default, float) else param.default)
+
+
+def test_a_value_outside_of_the_offered_range_is_not_clamped() -> None:
+    lr = OPTIONS["lr"].param
+    assert control(lr, 5.0).value == pytest.approx(5.0)
+    assert control(lr, 1e-7).value == pytest.approx(1e-7)
+    assert control(OPTIONS["dropout"].param, 0.9).value == pytest.approx(0.9)
+
+
+def test_an_optional_choice_can_stay_open() -> None:
+    param = Param("kind", str, None, ("a", "b"), "which", optional=True)
+    widget = control(param)
+    assert widget.value is None and [value for _, value in widget.options] == [None, "a", "b"]
+
+
+def test_sliders_write_changes_of_what_the_parts_have() -> None:
+    controls, told = Controls(), []
+    spec = TrainSpec(model=Part("mlp", {"dropout": 0.3}))
+    sliders = {slider.description: slider for slider in live_sliders(spec, controls, told.append)}
+    assert list(sliders) == ["lr", "weight decay", "dropout"]
+    assert sliders["dropout"].value == pytest.approx(0.3)
+    sliders["lr"].value = 0.004
+    sliders["dropout"].value = 0.5
+    assert [(c.name, c.value) for c in controls.take_changes()] == [("lr", 0.004), ("dropout", 0.5)]
+    assert not told
+
+
+def test_an_own_network_has_no_dropout_slider() -> None:
+    spec = TrainSpec(model=Part("custom", {"name": "Mine", "code": ""}))
+    names = [slider.description for slider in live_sliders(spec, Controls(), print)]
+    assert names == ["lr", "weight decay"]
+
+
+def test_buttons_stop_pause_and_resume() -> None:
+    controls = Controls()
+    buttons = Buttons(controls, print)
+    stop, pause = buttons.widgets
+    pause.click()
+    buttons.follow()
+    assert controls.paused and pause.description == "Resume"
+    pause.click()
+    buttons.follow()
+    assert not controls.paused and pause.description == "Pause"
+    stop.click()
+    buttons.follow()
+    assert controls.stop_reason == "stopped" and stop.disabled and pause.disabled
+
+
+def test_an_error_in_a_callback_is_told_and_not_raised() -> None:
+    class Broken(Controls):
+        def stop(self, reason: str = "stopped") -> None:
+            raise RuntimeError("no")
+
+        def set(self, name: str, value: float) -> None:
+            raise RuntimeError("neither")
+
+    controls, told = Broken(), []
+    Buttons(controls, told.append).widgets[0].click()
+    live_sliders(TrainSpec(), controls, told.append)[0].value = 0.002
+    assert told == ["the button failed: no", "lr was not changed: neither"]

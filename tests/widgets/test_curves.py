@@ -1,0 +1,91 @@
+"""What is drawn: few points that keep every spike, and round numbers on the axes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnlab.widgets.curves import MOST, Chart, Curves, decimals, thin, ticks
+
+
+@given(st.integers(MOST + 1, 30_000), st.integers(1, 3), st.integers(0, 2**31))
+def test_thinning_keeps_ends_and_spikes(n: int, curves: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, ys = np.arange(1.0, n + 1), rng.normal(size=(curves, n))
+    for y in ys:
+        y[rng.integers(n)] = 50.0
+        y[rng.integers(n)] = -50.0
+    few, shown = thin(x, ys)
+    assert len(few) <= MOST and (few[0], few[-1]) == (1.0, n)
+    assert np.array_equal(shown, ys[:, few.astype(int) - 1])
+    assert np.array_equal(shown.max(axis=1), ys.max(axis=1))
+    assert np.array_equal(shown.min(axis=1), ys.min(axis=1))
+
+
+def test_few_points_are_all_kept() -> None:
+    x, ys = thin(np.arange(MOST, dtype=float), np.zeros((2, MOST)))
+    assert len(x) == MOST and ys.shape == (2, MOST)
+
+
+def test_what_is_not_finite_becomes_a_gap_and_hides_no_spike() -> None:
+    y = np.full((1, 5000), np.nan)
+    y[0, 1234], y[0, 2000], y[0, 3000] = 7.0, np.inf, -np.inf
+    x, shown = thin(np.arange(5000.0), y)
+    assert not np.isinf(shown).any()
+    assert shown[0, x == 1234].tolist() == [7.0]
+
+
+def test_curves_grow_by_points() -> None:
+    curves = Curves(2)
+    curves.add(1, 0.5, 0.75)
+    curves.add(2, 0.25, float("nan"))
+    x, ys = curves.thinned()
+    assert x.tolist() == [1, 2] and ys[0].tolist() == [0.5, 0.25] and np.isnan(ys[1, 1])
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 8))
+def test_ticks_are_round_few_and_inside(low: float, width: float, about: int) -> None:
+    high = low + width
+    places = ticks(low, high, about)
+    assert 1 <= len(places) <= 2 * about + 1
+    assert all(low - 1e-6 * width <= place <= high + 1e-6 * width for place in places)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "places", "form"),
+    [
+        (1, 60, True, [10, 20, 30, 40, 50, 60], ".0f"),
+        (1, 4, True, [1, 2, 3, 4], ".0f"),
+        (0.27, 1.13, False, [0.4, 0.6, 0.8, 1.0], ".1f"),
+        (0.0002, 0.001, False, [0.0002, 0.0004, 0.0006, 0.0008, 0.001], ".4f"),
+        (0.001, 0.001, False, [0.001], ".3f"),
+        (0, 1e-8, False, [0, 2e-9, 4e-9, 6e-9, 8e-9, 1e-8], ".0e"),
+    ],
+)
+def test_ticks_by_hand(low: float, high: float, whole: bool, places: list[float], form: str) -> None:
+    found = ticks(low, high, 6 if whole else 4, whole)
+    assert found == pytest.approx(places)
+    assert decimals(found) == form
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_ticks_of_nothing(bad: float) -> None:
+    assert ticks(bad, bad, 5) == []
+    assert ticks(0.0, bad, 5) == [0.0]
+
+
+def test_a_chart_takes_one_point_then_many() -> None:
+    chart = Chart(["red", "blue"], ["green"])
+    nothing = np.array([])
+    chart.draw(np.array([1.0]), np.array([[0.5], [0.6]]), [(nothing, nothing)])
+    lines = chart.widget.marks[0]
+    assert np.shape(lines.y) == (2, 2) and lines.marker == "circle"  # one point alone would not be seen as a line
+    chart.draw(np.array([1.0, 2.0, 3.0]), np.ones((2, 3)), [(np.array([2.0]), np.array([1.0]))])
+    assert np.shape(lines.y) == (2, 3) and lines.marker is None
+    assert chart.widget.marks[1].x.tolist() == [2.0]
+
+
+def test_a_chart_of_values_that_all_diverged_is_drawn() -> None:
+    chart = Chart(["red"])
+    chart.draw(np.array([1.0, 2.0]), np.full((1, 2), np.nan))
+    assert np.isnan(chart.widget.marks[0].y).all()

@@ -1,0 +1,203 @@
+"""The view by itself: what it shows, how seldom it draws, and that nothing of it can end a training or stay behind."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ipywidgets.widgets import widget
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, StudyStarted, TrialDone, Warned
+from nnlab.core.spec import TrainSpec, TuneSpec
+from nnlab.report.bundle import Bundle
+from nnlab.widgets import live, look
+from nnlab.widgets.live import LiveView
+from nnlab.widgets.pump import Pump
+
+STARTED = Started(TrainSpec(epochs=50), "binary", 1000, 10, 999, "cpu", "module", ("accuracy",), "loss", False)
+STUDY = StudyStarted("s", TuneSpec(trials=8), 0, {"lr": "1e-4..1e-1 log"}, "loss", False)
+
+
+def epoch(number: int, loss: float = 0.5, **valid: Any) -> EpochDone:
+    return EpochDone(number, {"loss": loss}, {"loss": loss, "accuracy": 0.8, **valid}, 1e-3, 0.01, 1e5, True)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that the test moves; a look at it takes no time."""
+    moved = SimpleNamespace(now=0.0)
+    moved.perf_counter = lambda: moved.now
+    monkeypatch.setattr(live, "time", moved)
+    monkeypatch.setattr("nnlab.widgets.training.time", moved)
+    monkeypatch.setattr("nnlab.widgets.study.time", moved)
+    return moved
+
+
+@pytest.fixture(autouse=True)
+def no_widget_is_left() -> Iterator[None]:
+    yield
+    for model in models():
+        model.close()
+
+
+def models() -> list[Any]:
+    return list(widget._instances.values())
+
+
+def texts() -> str:
+    """All HTML that the panel shows now."""
+    return "".join(model.value for model in models() if type(model).__name__ == "HTML")
+
+
+def draw(view: LiveView, clock: SimpleNamespace, *events: Event) -> None:
+    """Hand over events, the last one when it is time to draw."""
+    for event in events[:-1]:
+        view(event)
+    clock.now += 10
+    view(events[-1])
+
+
+def test_the_panel_tells_where_the_run_is(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, epoch(1, 0.7), epoch(2, 0.25), Progress(3, 5, 10, 12345.0))
+    shown = texts()
+    assert "<b>3<small> / 50</small></b>" in shown and "best loss, epoch 2" in shown
+    assert "12,345" in shown and "up to 0:00 left" in shown and 'aria-valuenow="5"' in shown
+    assert "<td>last, epoch 2</td><td>0.2500</td>" in shown
+    view.close()
+
+
+def test_changes_and_warnings_are_told(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, Changed(1, 3, "weight_decay", 0.0, 0.1), Warned("look here"), epoch(1))
+    assert "epoch 1: weight decay 0 → 0.1" in texts() and "look here" in texts()
+    view.close()
+
+
+def test_a_run_without_validation_is_drawn(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, replace(epoch(1), valid={}), replace(epoch(2), valid={}, best=False))
+    assert "training loss" in texts() and len([m for m in models() if type(m).__name__ == "Figure"]) == 2
+    view.close()
+
+
+def test_a_diverging_run_is_drawn(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, epoch(1), epoch(2, math.inf), epoch(3, math.nan))
+    assert "failed" not in capsys.readouterr().out and "<td>nan</td>" in texts()
+    view.close()
+
+
+def test_ten_thousand_epochs_a_second_are_drawn_at_most_four_times(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    view(STARTED)
+    head = next(m for m in models() if type(m).__name__ == "HTML" and "nnl-facts" in m.value)
+    drawn: list[str] = []
+    head.observe(lambda change: drawn.append(change["new"]), "value")
+    for number in range(1, 20_001):
+        clock.now += 1e-4
+        view(epoch(number))
+    assert 2 <= len(drawn) <= 8
+    view.close()
+
+
+def test_no_text_becomes_markup(clock: SimpleNamespace) -> None:
+    evil = "<img src=x onerror=alert(1)><script>x</script>"
+    view = LiveView(Controls())
+    metrics = replace(STARTED, metrics=(evil,), monitor=evil, maximize=True, device=evil)
+    draw(view, clock, metrics, Warned(evil), epoch(1, **{evil: 0.5}), epoch(2, **{evil: 0.6}))
+    assert tags(texts()) <= {"style", "div", "b", "small", "span", "i", "table", "tr", "th", "td"}
+    assert "&lt;img" in texts()
+    view.close()
+    study = LiveView(Controls(), "tune")
+    start = replace(STUDY, space={evil: ""}, metric=evil)
+    draw(study, clock, start, TrialDone(0, {evil: evil}, "complete", 0.5, 3, 1.0, True, evil))
+    assert tags(texts()) <= {"style", "div", "b", "small", "span", "i", "table", "tr", "th", "td"}
+    study.close()
+
+
+def tags(html: str) -> set[str]:
+    """The elements that a browser would make of it."""
+    found: set[str] = set()
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.add(tag)  # type: ignore[method-assign]
+    parser.feed(html)
+    return found
+
+
+def test_a_view_that_fails_says_so_once_and_lets_the_training_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    view = LiveView(Controls())
+    view(STARTED)
+    broken = replace(epoch(1), train={"loss": "text"})  # type: ignore[dict-item]
+    for event in (broken, broken, epoch(2), Finished("completed", 2, 2, 1.0)):
+        view(event)
+    assert capsys.readouterr().out.count("the live view stopped") == 1
+    view.close()
+
+
+@pytest.mark.parametrize("kind", ["train", "tune"])
+@pytest.mark.parametrize("outputs", [[], [Bundle({"text/plain": "final"}, {}), Bundle({"text/plain": "table"}, {})]])
+def test_closing_leaves_no_widget(
+    kind: Any, outputs: list[Bundle], clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(widget._instances)
+    view = LiveView(Controls(), kind)
+    done = TrialDone(0, {"lr": 0.1}, "complete", 0.5, 3, 1.0, True)
+    draw(view, clock, STUDY if kind == "tune" else STARTED, STARTED, epoch(1), epoch(2), done)
+    clock.now += 10
+    view(epoch(3))
+    assert len(widget._instances) > len(before) + 20
+    view.close(outputs)
+    assert set(widget._instances) == before
+    shown = capsys.readouterr().out
+    assert ("final" in shown and "table" in shown) if outputs else "ended" in shown or "nothing" in shown
+
+
+def test_closing_before_anything_was_shown_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    LiveView(Controls()).close()
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_kernel_the_panel_points_to_the_interrupt_key() -> None:
+    assert not Pump().ok
+    view = LiveView(Controls())
+    view(STARTED)
+    buttons = [m for m in models() if type(m).__name__ == "Button"]
+    assert [button.disabled for button in buttons] == [True, True]
+    view.close()
+
+
+def test_a_study_is_drawn_with_its_best_trials_first(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls(), "tune")
+    scores = [0.9, 0.4, 0.6, None, 0.3, 80.0]
+    states = ["complete", "complete", "complete", "failed", "pruned", "complete"]
+    trials = [
+        TrialDone(n, {"lr": 10.0**-n}, state, score, 5, 1.0, False)  # type: ignore[arg-type]
+        for n, (score, state) in enumerate(zip(scores, states, strict=True))
+    ]
+    draw(view, clock, STUDY, *trials)
+    shown = texts()
+    assert "best loss, trial 1" in shown and "<b>6<small> / 8</small></b>" in shown
+    rows = shown.split("<tr>")[2:]
+    assert [row.split("<td>")[1].split("<")[0] for row in rows] == ["1", "2", "0", "5"]
+    figure = next(m for m in models() if type(m).__name__ == "Figure")
+    best, complete, pruned = figure.marks
+    assert best.y.tolist() == [0.9, 0.4, 0.4, 0.4, 0.4] and pruned.x.tolist() == [4.0]
+    assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0]
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0.28399, "0.2840"), (12.3, "12.30"), (54321.0, "54,321"), (1.2e-7, "1.20e-07"), (math.nan, "nan")],
+)
+def test_numbers_keep_their_width(value: float | None, shown: str) -> None:
+    assert look.number(value) == shown
+
+
+def test_time_is_shown_as_on_a_clock() -> None:
+    assert [look.clock(t) for t in (0.4, 67, 3723)] == ["0:00", "1:07", "1:02:03"]
