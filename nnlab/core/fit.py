@@ -14,7 +14,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
-from nnlab.core.spec import CUSTOM, TrainSpec, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, resolve
 from nnlab.core.store.facts import new_facts
 from nnlab.core.store.runs import Store
 from nnlab.core.train import set_up, train
@@ -45,7 +45,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    spec = resolve(TrainSpec, options, spec)
+    spec = resolve(TrainSpec, options, spec if spec or model is None else OWN_NETWORK)
     if model is not None:
         label = str(getattr(model, "__name__", type(model).__name__))
         spec = replace(spec, model=Part(CUSTOM, {"name": label, "code": code or ""}))

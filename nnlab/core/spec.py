@@ -52,7 +52,9 @@ class TrainSpec:
     """Everything that defines a run but the data."""
 
     model: Annotated[Part, MODELS, "network"] = Part("mlp")
-    optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part("adamw")
+    optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part(
+        "adamw", {"lr": 0.01, "weight_decay": 0.1}
+    )
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
     loss: Annotated[Part | None, LOSSES, "what training makes small; auto: by task"] = None
@@ -72,6 +74,17 @@ class TrainSpec:
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
+
+
+# Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.
+OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
+
+
+def defaults_for(spec: Any) -> dict[str, Any]:
+    """What the fields of such a spec are where nobody says anything; an own network has starting values of its own."""
+    if isinstance(spec, TrainSpec) and spec.model.name == CUSTOM:
+        return {f.name: getattr(OWN_NETWORK, f.name) for f in fields(OWN_NETWORK)}
+    return {name: param.default for name, param in params_of(type(spec)).items()}
 
 
 @dataclass(frozen=True)
@@ -110,13 +123,14 @@ def options_of(spec: type[Any], chosen: Mapping[str, Any] | None = None) -> dict
 
     A parameter of a chosen part has its own name and the name qualified by its field (optimizer.lr); a name that two
     parts share, or that is a field's, is only there qualified. Regularizers are options by their own name (l1). Where
-    the part is left to nnlab (loss: auto), a parameter's name chooses the part that has it.
+    the part is left to nnlab (loss: auto), a parameter's name chooses the part that has it. Parts that are not chosen,
+    or chosen by name, show the values that the spec's own default brings along.
     """
     own = params_of(spec)
     found = {name: Option(name, param, name) for name, param in own.items() if not _is_list_of_parts(param)}
     short: dict[str, Option | None] = {}
     for field, param in own.items():
-        for option in _part_options(field, param, (chosen or {}).get(field, param.default)):
+        for option in _part_options(field, param, (chosen or {}).get(field, str(param.default or "") or None)):
             found[f"{field}.{option.name}"] = option
             short[option.name] = None if option.name in short else option
     return found | {name: option for name, option in short.items() if option and name not in own}
@@ -136,7 +150,12 @@ def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
         ]
     name = getattr(chosen, "name", chosen)
     names = list(param.domain) if name is None else [name] if name in param.domain else []
-    return [Option(p.name, p, field, part) for part in names for p in param.domain[part].params.values()]
+    brought = param.default.values if isinstance(chosen, str) and chosen == str(param.default) else {}
+    return [
+        Option(p.name, replace(p, default=brought.get(p.name, p.default)), field, part)
+        for part in names
+        for p in param.domain[part].params.values()
+    ]
 
 
 def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) -> S:

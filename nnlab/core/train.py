@@ -115,7 +115,9 @@ class _Loop:
         order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
         batches = order.tensor_split(self._steps)
         done = 0
-        at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned something
+        at_least = (
+            1 if epoch == 1 else 0
+        )  # stopped before it began, a run still gives a model that has learned something
         while done < self._steps and (done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, done)
             began = time.perf_counter()

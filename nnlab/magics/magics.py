@@ -12,7 +12,7 @@ from nnlab.core.controls import Controls
 from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.models import MODELS
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec, options_of, resolve
 from nnlab.magics import config, subjects
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
@@ -185,7 +185,7 @@ def _drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundl
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
     if not own_network:
         return resolve(TrainSpec, options, base)
-    return resolve(TrainSpec, options, replace(base or TrainSpec(), model=Part(CUSTOM)))
+    return resolve(TrainSpec, options, replace(base, model=Part(CUSTOM)) if base else OWN_NETWORK)
 
 
 def _network(lab: "Lab", said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, Option, options_of, unknown_option
+from nnlab.core.spec import CUSTOM, Option, defaults_for, options_of, unknown_option
 from nnlab.magics.scan import Word, caret, items_of, plain, quote, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
@@ -266,8 +266,8 @@ def to_line(
 def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
     """The options that give a spec, with their values: those that differ from the defaults, and those to keep."""
     known = options_of(type(spec), {f.name: getattr(spec, f.name) for f in fields(spec)})
-    for name, param in params_of(type(spec)).items():
-        value, default = getattr(spec, name), param.default
+    for name, default in defaults_for(spec).items():
+        value, param = getattr(spec, name), params_of(type(spec))[name]
         if param.kind is Part and param.many:
             for part in value:
                 option = known[f"{name}.{part.name}"]

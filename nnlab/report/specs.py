@@ -5,7 +5,7 @@ from typing import Any
 
 from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM
+from nnlab.core.spec import CUSTOM, defaults_for
 from nnlab.report.tables import Table, number
 
 NO_DEFAULT = "–"
@@ -15,31 +15,33 @@ SAID_ELSEWHERE = ("target",)  # it has no default, and every report names it
 def differences(spec: Any) -> list[tuple[str, Any, str]]:
     """(option, value, default in words) of each option that is not at its default, in the order of declaration."""
     found: list[tuple[str, Any, str]] = []
-    for name, param in params_of(type(spec)).items():
-        value = getattr(spec, name)
+    params = params_of(type(spec))
+    for name, default in defaults_for(spec).items():
+        value, param = getattr(spec, name), params[name]
         if param.kind is Part and param.many:
             found += [(part.name, _first(part), NO_DEFAULT) for part in value]
         elif isinstance(value, Part):
-            found += _part_differences(name, param, value)
+            found += _part_differences(name, param, default, value)
         elif name in SAID_ELSEWHERE:
             continue
-        elif value != param.default and not (param.many and tuple(value) == tuple(param.default or ())):
-            found.append((name, value, param.shown_default))
+        elif value != default and not (param.many and tuple(value) == tuple(default or ())):
+            found.append((name, value, show_value(default)))
     return found
 
 
-def _part_differences(field: str, param: Param, part: Part) -> Iterator[tuple[str, Any, str]]:
+def _part_differences(field: str, param: Param, default: Part | None, part: Part) -> Iterator[tuple[str, Any, str]]:
     if part.name == CUSTOM:
         yield field, str(part.values.get("name") or CUSTOM), param.shown_default
         return
-    if part.name != getattr(param.default, "name", None):
-        yield field, part.name, param.shown_default
-    known = param.domain[part.name].params if part.name in param.domain else {}
-    for name, value in part.values.items():
+    if part.name != getattr(default, "name", None):
+        yield field, part.name, show_value(default)
+    known = {name: p.default for name, p in param.domain[part.name].params.items()} if part.name in param.domain else {}
+    brought = default.values if default is not None and part.name == default.name else {}
+    for name, value in (known | dict(part.values)).items():
         if name not in known:
             yield f"{field}.{name}", value, NO_DEFAULT
-        elif value != known[name].default:
-            yield f"{field}.{name}", value, known[name].shown_default
+        elif value != (usual := brought.get(name, known[name])):
+            yield f"{field}.{name}", value, show_value(usual)
 
 
 def _first(part: Part) -> Any:

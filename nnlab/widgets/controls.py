@@ -29,7 +29,8 @@ def control(param: Param, value: Any = None) -> Any:
     if param.many or not (param.choices or isinstance(param.domain, Within)):
         return ipywidgets.Text(value=show_value(value), **texts)
     if param.choices:
-        return ipywidgets.Dropdown(options=_choices(param), value=value, **texts)
+        held = value.name if isinstance(value, Part) else value  # a part is offered by its name
+        return ipywidgets.Dropdown(options=_choices(param), value=held, **texts)
     offered = param.domain.offered
     value = offered.low if value is None else value
     low, high = min(offered.low, value), max(offered.high, value)
@@ -48,7 +49,7 @@ def control(param: Param, value: Any = None) -> Any:
 
 
 def _choices(param: Param) -> list[tuple[str, Any]]:
-    words = [(word, param.read(word)) for word in param.choices]
+    words = [(word, word if param.kind is Part else param.read(word)) for word in param.choices]
     return [("auto", None), *words] if param.optional else words
 
 

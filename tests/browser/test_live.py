@@ -11,7 +11,7 @@ from tests.browser.harness import Notebook, set_theme, wait_for
 
 pytestmark = pytest.mark.browser
 
-ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --schedule constant --warmup 0"
+ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --lr 0.001 --schedule constant --warmup 0"
 Open = Callable[..., Notebook]
 
 

@@ -26,7 +26,7 @@ def test_a_parameter_chooses_its_part_where_the_part_is_left_open() -> None:
 def test_a_base_keeps_what_is_not_named_again() -> None:
     base = resolve(TrainSpec, {"lr": 0.02, "epochs": 7})
     changed = resolve(TrainSpec, {"optimizer": "adamw", "dropout": 0.3}, base)
-    assert changed.optimizer.values == {"lr": 0.02}
+    assert changed.optimizer.values == {**TrainSpec().optimizer.values, "lr": 0.02}
     assert changed.epochs == 7
     assert resolve(TrainSpec, {"optimizer": "sgd"}, base).optimizer == Part("sgd")
 

@@ -23,6 +23,7 @@ from nnlab.core.spec import TrainSpec, resolve
 from nnlab.core.train import batch_for, set_up, train
 
 SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 3, "batch_size": 64, "device": "cpu"}
+SMALL |= {"activation": "relu", "dropout": 0.1}
 
 
 def run(
@@ -42,7 +43,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 def test_the_loop_is_the_loop_written_by_hand(classes: Prepared) -> None:
     """Same weights as a plain torch loop over the same rows: no hidden step, decay or order."""
-    options = {"dropout": 0, "schedule": "constant", "warmup": 0, "lr": 0.01, "patience": None}
+    options = {"dropout": 0, "schedule": "constant", "warmup": 0, "lr": 0.01, "weight_decay": 0.01, "patience": None}
     events, model = run(classes, **options)
     torch.manual_seed(0)
     twin = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0), nn.Linear(16, 3))
@@ -195,7 +196,7 @@ def test_a_change_while_the_run_lives_holds_from_the_next_step(classes: Prepared
     assert [(c.epoch, c.step, c.name, c.old, c.new) for c in changes] == [
         (3, 1, "lr", 1e-3, 5e-4),
         (3, 1, "dropout", 0.1, 0.4),
-        (3, 1, "weight_decay", 0.01, 0.2),
+        (3, 1, "weight_decay", 0.1, 0.2),
     ]
     assert [event.lr for event in epochs(seen)] == [1e-3, 1e-3, 5e-4, 5e-4]
     with pytest.raises(SpecError, match="'epochs' cannot be changed"):

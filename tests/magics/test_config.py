@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from nnlab.core.spec import TrainSpec
+
 
 def row(session, option: str) -> list[str]:  # type: ignore[no-untyped-def]
     text = session.run("%nn_config").outputs[0].data["text/plain"]
@@ -41,7 +43,7 @@ def test_train_follows_them(prepared, own_store: Path) -> None:  # type: ignore[
     run = prepared.value("%%nn_train data --epochs 1\nepochs: 4")
     assert run.spec.epochs == 1
     run = prepared.value("%nn_train data --epochs 60 --patience 1 --optimizer adamw")
-    assert run.spec.optimizer.values == {}
+    assert run.spec.optimizer == TrainSpec().optimizer
     assert "--epochs 60" in run.line  # the default of nnlab, but not the one that holds here
 
 

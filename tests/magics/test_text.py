@@ -135,7 +135,7 @@ def test_body_of_options_lies_below_the_line() -> None:
     call = parse("data --optimizer.lr 0.5", cell, "nn_train")
     assert call.body is None
     spec = resolve(TrainSpec, call.options)
-    assert spec.optimizer == Part("adamw", {"beta1": 0.8, "lr": 0.5})
+    assert spec.optimizer == Part("adamw", {**TrainSpec().optimizer.values, "beta1": 0.8, "lr": 0.5})
     assert spec.model == Part("mlp", {"hidden": (128, 64)})
     assert spec.epochs == 7
 
@@ -177,7 +177,7 @@ def test_shortest_line() -> None:
     spec = resolve(TrainSpec, {"hidden": "64-32", "optimizer": "momentum", "momentum": 0.8, "l1": 0.01})
     expected = "%nn_train data --hidden 64,32 --optimizer momentum --momentum 0.8 --l1 0.01"
     assert to_line("nn_train", "data", spec) == expected
-    assert to_line("nn_train", "data", TrainSpec(), keep={"epochs", "lr"}) == "%nn_train data --lr 0.001 --epochs 60"
+    assert to_line("nn_train", "data", TrainSpec(), keep={"epochs", "lr"}) == "%nn_train data --lr 0.01 --epochs 60"
     assert to_line("nn_preprocess", "my file.csv", PrepareSpec("a b")) == "%nn_preprocess 'my file.csv' --target 'a b'"
 
 

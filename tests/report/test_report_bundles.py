@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.report.standins import HOSTILE, RunStandIn, history
 from test_report_text import BARE, Reader
 
 from nnlab.core.events import Changed
@@ -18,6 +17,7 @@ from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bund
 from nnlab.report.html import visible
 from nnlab.report.runs import confusion_blocks, main_metric, verdict
 from nnlab.report.specs import differences, python_call
+from tests.report.standins import HOSTILE, RunStandIn, history
 
 TEXTS = {"text/html", "text/markdown", "text/plain"}
 

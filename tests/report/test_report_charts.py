@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tests.report.standins import HOSTILE, history
 
 from nnlab.core.events import Changed
 from nnlab.report import charts
 from nnlab.report.drawing import MOST_POINTS, SHARPNESS, decimate, label
+from tests.report.standins import HOSTILE, history
 
 NAMES = [name for name in HOSTILE if len(name) < 100]
 

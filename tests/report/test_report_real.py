@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import accuracy_score, confusion_matrix
-from tests.report.standins import HOSTILE
 from test_report_bundles import check_bare, size_of
 
 from nnlab.core.data.prepare import Prepared, prepare
@@ -18,6 +17,7 @@ from nnlab.core.tune.search import tune
 from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
 from nnlab.report.runs import confusion_blocks
+from tests.report.standins import HOSTILE
 
 
 @pytest.fixture(scope="module")

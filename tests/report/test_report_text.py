@@ -1,11 +1,11 @@
 from html.parser import HTMLParser
 
 import pytest
-from tests.report.standins import HOSTILE
 
 from nnlab.report.blocks import Code, Sentence, render
 from nnlab.report.html import esc, visible
 from nnlab.report.tables import Table, number, shorten, show
+from tests.report.standins import HOSTILE
 
 BARE = {"table", "thead", "tbody", "tr", "th", "td", "p", "b", "code", "pre", "h4", "div"}
 

@@ -13,7 +13,7 @@ frame = pd.DataFrame(rng.normal(size=(600, 6)), columns=list("abcdef"))
 frame["y"] = np.where(frame.a + frame.b * frame.c + rng.normal(size=600) > 0, "yes", "no")
 data = %nn_preprocess frame --target y;
 """
-ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --schedule constant --warmup 0"
+ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --lr 0.001 --schedule constant --warmup 0"
 CLICK = {"method": "custom", "content": {"event": "click"}}
 
 

@@ -22,9 +22,9 @@ def mlp(
         256,
         256,
     ),
-    activation: Annotated[Activation, "function between the layers"] = "relu",
+    activation: Annotated[Activation, "function between the layers"] = "silu",
     norm: Annotated[Norm, "normalization in front of the activation"] = "none",
-    dropout: Annotated[float, Within(0.0, 0.95, search=(0.0, 0.5)), "share of hidden values set to 0"] = 0.1,
+    dropout: Annotated[float, Within(0.0, 0.95, search=(0.0, 0.5)), "share of hidden values set to 0"] = 0.15,
 ) -> "nn.Sequential":
     """Multilayer perceptron: linear, norm, activation, dropout for each width, then linear."""
     from torch import nn

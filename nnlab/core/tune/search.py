@@ -20,7 +20,7 @@ from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
-from nnlab.core.spec import CUSTOM, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, TuneSpec, options_of, resolve
 from nnlab.core.store.files import make_folder
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.space import Space, Value, chosen_parts, default_space, option_for, parse, spec_with
@@ -58,7 +58,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         )
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    spec, base, fixed = _specs(spec or TuneSpec(), base, options)
+    spec, base, fixed = _specs(spec or TuneSpec(), base if base or model is None else OWN_NETWORK, options)
     if model is not None:
         label = str(getattr(model, "__name__", type(model).__name__))
         base = replace(base, model=Part(CUSTOM, {"name": label, "code": code or ""}))

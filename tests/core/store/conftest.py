@@ -1,4 +1,5 @@
 import pytest
+
 from tests.core.store.store_training import Training, small_training
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nnlab.core.data.prepare import Prepared, prepare
 from torch import Tensor, nn
 
+from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.events import EpochDone, Event, Finished, Started
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.core.store.store_training import Faults
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import files
+from tests.core.store.store_training import Faults
 
 EVIL = [
     "../x",

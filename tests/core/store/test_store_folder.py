@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.core.store.store_training import Faults, Training
 
 from nnlab.core.errors import StoreError
 from nnlab.core.events import Changed, EpochDone, Finished, Warned
@@ -20,6 +19,7 @@ from nnlab.core.store.facts import new_facts
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import read_info, read_run
 from nnlab.core.store.runs import Store
+from tests.core.store.store_training import Faults, Training
 
 
 class Clock:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.core.store.store_training import SPEC, Training
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import facts as facts_module
 from nnlab.core.store import files
 from nnlab.core.store.reading import RunInfo, read_run
 from nnlab.core.store.runs import Store
+from tests.core.store.store_training import SPEC, Training
 
 EVIL_NAMES = [
     "../x",

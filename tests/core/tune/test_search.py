@@ -43,7 +43,7 @@ def test_a_study_tells_what_it_does_and_its_best_spec_gives_its_best_score_again
     assert (finished.reason, finished.trials) == ("completed", 6)
     told = of_kind(events, TrialDone)
     assert [trial.number for trial in told] == list(range(6))
-    assert told[0].values == {"lr": 0.001, "dropout": 0.1, "hidden": "8"}  # the base itself
+    assert told[0].values == {"lr": 0.01, "dropout": 0.15, "hidden": "8"}  # the base itself
     trials = study.trials
     assert list(trials) == ["number", "state", "score", "epochs", "seconds", "lr", "dropout", "hidden"]
     assert trials["score"].tolist() == [trial.score for trial in told]

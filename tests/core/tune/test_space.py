@@ -12,7 +12,7 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, resolve
 from nnlab.core.tune.space import Range, base_values, default_space, parse, spec_with, suggest
 
-BASE = TrainSpec()
+BASE = resolve(TrainSpec, {"dropout": 0.1, "lr": 1e-3}, TrainSpec(optimizer=Part("adamw")))
 
 
 def drawn(space, base=BASE, count=40, seed=0):
@@ -124,7 +124,7 @@ def test_drawn_values_are_allowed_and_go_into_the_spec():
 def test_default_space_holds_few_names_of_the_chosen_parts():
     space = default_space(BASE)
     assert set(space) == {"lr", "weight_decay", "hidden", "activation", "norm", "dropout", "batch_size"}
-    assert space["lr"] == Range(1e-4, 1e-2, log=True)
+    assert space["lr"] == Range(3e-4, 3e-2, log=True)
     assert space["dropout"] == Range(0.0, 0.5)
     assert "256-256-256" in space["hidden"].choices
     assert len(base_values(space, BASE)) == len(space)  # the base lies in it
