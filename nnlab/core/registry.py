@@ -23,7 +23,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered function with its declared parameters. facts: what its registry wants to know besides (task, ...)."""
+    """A registered function with its declared parameters. facts: what else its registry asks (task, ...)."""
 
     name: str
     make: Callable[..., Any]

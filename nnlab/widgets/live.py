@@ -16,7 +16,7 @@ from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
-REST = 150  # a drawing that took t seconds is followed by 150 t without; ipykernel's own thread spends as much again
+REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
 LOG = logging.getLogger(__name__)
 
 

@@ -53,7 +53,8 @@ def arrays_of(data: Prepared) -> Arrays:
 
 
 def with_nnlab(data: Prepared, epochs: int, store: str) -> None:
-    nnlab.fit(data, hidden=WIDTHS, dropout=DROPOUT, epochs=epochs, batch_size=BATCH, store=store, metrics="accuracy")
+    network = {"hidden": WIDTHS, "activation": "relu", "dropout": DROPOUT}
+    nnlab.fit(data, **network, epochs=epochs, batch_size=BATCH, store=store, metrics="accuracy")
 
 
 def tight_loop(data: Prepared, epochs: int) -> None:

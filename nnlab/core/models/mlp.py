@@ -29,13 +29,15 @@ def mlp(
     """Multilayer perceptron: linear, norm, activation, dropout for each width, then linear."""
     from torch import nn
 
+    from nnlab.core.layers import Dropout
+
     layers: list[nn.Module] = []
     width = n_in
     for next_width in hidden:
         layers.append(nn.Linear(width, next_width))
         if norm != "none":
             layers.append(nn.BatchNorm1d(next_width) if norm == "batch" else nn.LayerNorm(next_width))
-        layers += [_activation(activation), nn.Dropout(dropout)]
+        layers += [_activation(activation), Dropout(dropout)]
         width = next_width
     return nn.Sequential(*layers, nn.Linear(width, n_out))
 
