@@ -142,12 +142,21 @@ class Param:
             words = str(self.domain)
         else:
             words = ", ".join(self.choices)
-        return f"{words} or none" if self.optional else words
+        return f"{words} or {self.unset}" if self.optional else words
+
+    @property
+    def unset(self) -> str:
+        """The word for None: auto where the help says what nnlab then does, else none."""
+        return "auto" if "auto" in self.help else "none"
+
+    def show(self, value: Any) -> str:
+        """A value as a person would type it; `read` takes it back."""
+        return self.unset if value is None else show_value(value)
 
     @property
     def shown_default(self) -> str:
         """The default as a person would type it."""
-        return show_value(self.default)
+        return self.show(self.default)
 
 
 def show_value(value: Any) -> str:

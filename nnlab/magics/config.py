@@ -92,7 +92,6 @@ def _known() -> dict[str, list[Any]]:
 
 def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """Each default as (option, value, source), given the parts that the defaults choose."""
-    from nnlab.core.params import show_value
     from nnlab.magics.text import layered
     from nnlab.magics.verbs import canonical, default_of, options_for
 
@@ -107,5 +106,5 @@ def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[
             for given, raw in layer.items():
                 if given in chosen and canonical(verb, given, chosen) == key:
                     value, source = option.param.read(raw), label
-        rows.append((name.replace("_", "-"), show_value(value), source))
+        rows.append((name.replace("_", "-"), option.param.show(value), source))
     return rows

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
-from nnlab.core.params import Param, params_of, show_value
+from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Entry, Part, Registry
 from nnlab.core.spec import Option
 from nnlab.magics.verbs import Verb, default_of, options_for
@@ -90,7 +90,7 @@ def _table(rows: Iterable[tuple[str, Option]]) -> str:
 
 def _default(option: Option) -> str:
     default = default_of(option)
-    return "required" if default is None and not option.param.optional else show_value(default)
+    return "required" if default is None and not option.param.optional else option.param.show(default)
 
 
 def _row(name: str, default: str, param: Param, first: int, second: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
-from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
+from nnlab.core.params import UNSET_WORDS, Column, Param, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, Option, defaults_for, options_of, unknown_option
 from nnlab.magics.scan import Word, caret, items_of, plain, quote, scan, value_of
@@ -316,7 +316,7 @@ def _shown(param: Param, value: Any) -> str:
         return " ".join(quote(item) for item in value) or "none"
     if param.many and param.kind is str and value:
         return ",".join(_shown_item(item) for item in value)
-    return quote(value) if isinstance(value, str) else show_value(value)
+    return quote(value) if isinstance(value, str) else param.show(value)
 
 
 def _shown_item(item: str) -> str:

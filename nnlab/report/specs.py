@@ -25,7 +25,7 @@ def differences(spec: Any) -> list[tuple[str, Any, str]]:
         elif name in SAID_ELSEWHERE:
             continue
         elif value != default and not (param.many and tuple(value) == tuple(default or ())):
-            found.append((name, value, show_value(default)))
+            found.append((name, value, param.show(default)))
     return found
 
 
@@ -34,7 +34,7 @@ def _part_differences(field: str, param: Param, default: Part | None, part: Part
         yield field, str(part.values.get("name") or CUSTOM), param.shown_default
         return
     if part.name != getattr(default, "name", None):
-        yield field, part.name, show_value(default)
+        yield field, part.name, param.show(default)
     known = {name: p.default for name, p in param.domain[part.name].params.items()} if part.name in param.domain else {}
     brought = default.values if default is not None and part.name == default.name else {}
     for name, value in (known | dict(part.values)).items():
@@ -56,6 +56,8 @@ def differs_table(spec: Any, title: str = "Differs from the defaults") -> Table 
 
 def _rounded(value: Any) -> str:
     """Searched values have sixteen digits; the line that repeats the run has them all."""
+    if value is None:  # what is auto is so by default, and no difference
+        return "none"
     return number(value) if isinstance(value, float) else show_value(value)
 
 

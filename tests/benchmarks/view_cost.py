@@ -1,8 +1,8 @@
-"""What the live view costs: CPU time of `%nn_train` with it over the CPU time with `--view none`, paired, in one kernel.
+"""What the live view costs: CPU time of `%nn_train` with it over that with `--view none`, paired, in one kernel.
 
     python tests/benchmarks/view_cost.py [--rows 50000] [--epochs 20] [--pairs 7]
 
-The kernel believes that a front end with a person is there, so widgets, comm messages and drawing are the real ones; both
+The kernel believes that a front end with a person is there, so widgets, messages and drawing are the real ones; both
 sides show the static output at the end. One thread. Prints the median over pairs of live / none.
 """
 
@@ -37,7 +37,8 @@ for number in range({pairs}):
     live, none = (first, second) if number % 2 else (second, first)
     pairs.append((live[0] / none[0], live[1] / none[1], none[0]))
 cpu, wall, base = (statistics.median(column) for column in zip(*pairs))
-print("RESULT", f"live / none: CPU time x {{cpu:.3f}}, wall x {{wall:.3f}}; CPU pairs {{[round(p[0], 3) for p in pairs]}}")
+each = [round(pair[0], 3) for pair in pairs]
+print("RESULT", f"live / none: CPU time x {{cpu:.3f}}, wall x {{wall:.3f}}; CPU pairs {{each}}")
 """
 
 
@@ -56,7 +57,8 @@ def main() -> None:
             if kind == "error":
                 raise SystemExit("\n".join(content["traceback"]))
             if kind == "stream" and "RESULT" in content["text"]:
-                print(f"{asked.rows} x 50, {asked.epochs} epochs, {asked.pairs} pairs;", content["text"].split("RESULT ")[1])
+                result = content["text"].partition("RESULT ")[2]
+                print(f"{asked.rows} x 50, {asked.epochs} epochs, {asked.pairs} pairs; {result}")
                 return
     finally:
         client.stop_channels()

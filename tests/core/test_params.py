@@ -79,3 +79,11 @@ def test_numbers_survive_being_shown_and_read(value: float) -> None:
 
 
 def _any_number(value: Annotated[float, Within(-1.8e308, 1.8e308), "any"] = 0.0) -> None: ...
+
+
+def test_none_is_written_as_what_it_means() -> None:
+    from nnlab.core.spec import TrainSpec
+
+    params = params_of(TrainSpec)
+    assert (params["patience"].show(None), params["batch_size"].show(None)) == ("none", "auto")
+    assert params["patience"].allowed.endswith("or none") and params["batch_size"].allowed.endswith("or auto")

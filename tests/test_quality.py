@@ -1,0 +1,17 @@
+"""The defaults on real tables: figures that a change must not lose. Scores are of test rows that no fit has seen."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.quality import adult, california
+
+
+@pytest.mark.slow
+def test_adult_with_defaults(shared_data: Path) -> None:
+    assert adult(shared_data, seed=0) >= 0.850
+
+
+@pytest.mark.slow
+def test_california_with_defaults(shared_data: Path) -> None:
+    assert california(shared_data, seed=0) <= 0.52
