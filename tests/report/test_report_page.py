@@ -5,11 +5,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_report_text import Reader
 
 from nnlab.core.errors import RunError
 from nnlab.report.bundle import run_bundles
 from nnlab.report.page import page_of, write_page
+from tests.report.reader import Reader
 from tests.report.standins import HOSTILE, RunStandIn
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

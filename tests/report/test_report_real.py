@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.metrics import accuracy_score, confusion_matrix
-from test_report_bundles import check_bare, size_of
 
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.fit import fit
@@ -17,6 +16,7 @@ from nnlab.core.tune.search import tune
 from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
 from nnlab.report.runs import confusion_blocks
+from tests.report.reader import check_bare, size_of
 from tests.report.standins import HOSTILE
 
 

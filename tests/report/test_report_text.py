@@ -1,32 +1,10 @@
-from html.parser import HTMLParser
-
 import pytest
 
 from nnlab.report.blocks import Code, Sentence, render
 from nnlab.report.html import esc, visible
 from nnlab.report.tables import Table, number, shorten, show
+from tests.report.reader import BARE, Reader
 from tests.report.standins import HOSTILE
-
-BARE = {"table", "thead", "tbody", "tr", "th", "td", "p", "b", "code", "pre", "h4", "div"}
-
-
-class Reader(HTMLParser):
-    """The tags, attribute names and text of a piece of HTML."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attributes}
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def markdown_as_html(source: str) -> str:
