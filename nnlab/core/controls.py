@@ -1,6 +1,7 @@
 """How a watcher changes a run: values written from any thread, read by the loop between steps."""
 
 import contextlib
+import math
 import signal
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from types import FrameType
 from nnlab.core.errors import SpecError
 from nnlab.core.events import Reason
 
-LIVE = ("lr", "weight_decay", "dropout")  # what a learner can change while it trains
+LIVE = {"lr": math.inf, "weight_decay": math.inf, "dropout": 1.0}  # what can be changed: from 0 to below this
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Controls:
         """Change lr, weight_decay or dropout from the next step on."""
         if name not in LIVE:
             raise SpecError(f"{name!r} cannot be changed while a run lives; these can: {', '.join(LIVE)}")
+        if not 0 <= value < LIVE[name]:
+            raise SpecError(f"{name}={value}: expected a number from 0 to below {LIVE[name]:g}")
         self._changes.append(Change(name, value))
 
     def stop(self, reason: Reason = "stopped") -> None:

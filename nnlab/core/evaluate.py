@@ -18,8 +18,11 @@ MOST_PAIRS = 500
 
 @dataclass(frozen=True)
 class Evaluation:
-    """confusion: counts, [true class][predicted class], in the order of classes. true, predicted: pairs of a sample of
-    the rows of a regression, in original units. rows: how many were evaluated."""
+    """Predictions against the truth; rows: how many were evaluated.
+
+    confusion: counts, [true class][predicted class], in the order of classes. true, predicted: pairs of a sample of the
+    rows of a regression, in original units.
+    """
 
     rows: int
     classes: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Train in one call: `fit(data, optimizer="adamw", dropout=0.2)`."""
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,20 +48,28 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         options["model"], model = model, None
     spec = resolve(TrainSpec, options, spec if spec or model is None else OWN_NETWORK)
     if model is not None:
-        label = str(getattr(model, "__name__", type(model).__name__))
-        spec = replace(spec, model=Part(CUSTOM, {"name": label, "code": code or ""}))
+        spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
     job = set_up(spec, data, model)
     record = Record()
     folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
     try:
-        with interruptible(controls):
-            drive(train(job, controls), *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(train(job, controls)) as events:
+            drive(events, *(sink for sink in (record, folder, view) if sink is not None))
+    except KeyboardInterrupt:  # a second press, while a watcher had the word
+        if folder is not None:
+            folder.close(reason="interrupted")
+        raise
     finally:
         if folder is not None:
             folder.close()
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
     return finish(record, job.learner.model, data, folder, facts)
+
+
+def own_part(model: Maker, code: str | None) -> Part:
+    """The model part of a run whose network the user wrote: its name and its text."""
+    return Part(CUSTOM, {"name": str(getattr(model, "__name__", type(model).__name__)), "code": code or ""})
 
 
 def as_store(where: Where) -> Store:

@@ -12,9 +12,10 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape; the same where the layer does not train."""
-        if not self.training or self.p == 0 or self.p == 1 or x.device.type != "cpu":
-            return super().forward(x)
         dropped, size = round(self.p * 65536), x.numel()
-        words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # four 16-bit draws in each
+        if not self.training or not 0 < dropped < 65536 or x.device.type != "cpu":
+            return super().forward(x)
+        words = torch.empty((size + 3) // 4, dtype=torch.int64, device=x.device)
+        words.random_(-(2**63), None)  # four 16-bit draws in each
         kept = words.view(torch.int16)[:size].view(x.shape) >= dropped - 32768
         return x * kept.to(x.dtype).mul_(65536 / (65536 - dropped))

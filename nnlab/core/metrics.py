@@ -64,7 +64,7 @@ def roc_auc(output: "Tensor", target: "Tensor") -> "Tensor":
     rank = below[place] + (count[place] + 1) / 2  # mean rank of ties, counted from 1
     n = positive.sum()
     pairs = n * (len(target) - n)
-    return (_wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
+    return (wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
 
 
 @METRICS.add(tasks=BINARY, maximize=True)
@@ -79,7 +79,7 @@ def average_precision(output: "Tensor", target: "Tensor") -> "Tensor":
     rows = torch.arange(1, len(order) + 1, device=score.device)[last_of_tie]
     found = hits[last_of_tie]
     gain = torch.diff(found, prepend=found.new_zeros(1))
-    return (_wide(found / rows) * gain).sum() / hits[-1]
+    return (wide(found / rows) * gain).sum() / hits[-1]
 
 
 @METRICS.add(tasks=CLASSES, maximize=False, usual=True)
@@ -105,7 +105,7 @@ def mae(output: "Tensor", target: "Tensor") -> "Tensor":
 @METRICS.add(tasks=REGRESSION, maximize=True, usual=True)
 def r2(output: "Tensor", target: "Tensor") -> "Tensor":
     """Share of the target's variance that is explained; below 0 worse than the mean."""
-    target = _wide(target)
+    target = wide(target)
     return 1 - (target - output).square().sum() / (target - target.mean()).square().sum()
 
 
@@ -155,6 +155,6 @@ def _margin(output: "Tensor") -> "Tensor":
     return output[:, 1] - output[:, 0]  # orders the rows as the probability of the second class does
 
 
-def _wide(values: "Tensor") -> "Tensor":
+def wide(values: "Tensor") -> "Tensor":
     """Double precision where the device has it: sums of ranks and squares outgrow float32."""
     return values if values.device.type == "mps" else values.double()

@@ -34,7 +34,7 @@ class Within:
         return self.low <= value <= self.high  # False for nan
 
     def __str__(self) -> str:
-        return " to ".join(str(int(n)) if abs(n) < 1e9 and n == int(n) else f"{n:g}" for n in (self.low, self.high))
+        return " to ".join(str(int(n)) if abs(n) < 1e12 and n == int(n) else f"{n:g}" for n in (self.low, self.high))
 
     @property
     def offered(self) -> "Within":
@@ -66,14 +66,17 @@ class Param:
 
     def read(self, raw: Any) -> Any:
         """The value of raw, text or typed; SpecError if it is not allowed."""
-        if raw is None or (isinstance(raw, str) and raw.lower() in UNSET_WORDS and raw not in self.choices):
+        if raw is None or (isinstance(raw, str) and raw.lower() in UNSET_WORDS and not self._lists(raw)):
             if self.optional:
                 return None
             if raw is None or not (self.many or self._free):  # a column may be called none
                 raise self._error(raw)
         if not self.many:
             return self._one(raw)
-        return tuple(self._one(item) for item in split_list(raw))
+        return tuple(self._one(item) for item in split_list(raw, numbers=isinstance(self.domain, Within)))
+
+    def _lists(self, word: str) -> bool:
+        return any(word.lower() == choice.lower() for choice in self.choices)
 
     def _one(self, raw: Any) -> Any:
         if isinstance(self.domain, Within):
@@ -92,7 +95,7 @@ class Param:
             return None
         try:
             value = float(raw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if not math.isfinite(value):
             return None
@@ -156,7 +159,7 @@ class Param:
     @property
     def shown_default(self) -> str:
         """The default as a person would type it."""
-        return self.show(self.default)
+        return "required" if self.default is None and not self.optional else self.show(self.default)
 
 
 def show_value(value: Any) -> str:
@@ -172,13 +175,15 @@ def show_value(value: Any) -> str:
     return str(getattr(value, "name", value))
 
 
-def split_list(raw: Any) -> list[Any]:
-    """The items of a list as users write it: [128, 64], 128,64 and 128-64, a Python sequence, or one value."""
+def split_list(raw: Any, numbers: bool = True) -> list[Any]:
+    """The items of a list as users write it: [128, 64], 128,64 and for numbers 128-64; a Python sequence; one value."""
     if isinstance(raw, str):
-        text = raw.strip().strip("[]()")
+        text = raw.strip()
+        if re.fullmatch(r"\[.*\]|\((.*,.*)?\)", text, re.DOTALL):  # "size (cm)" is a name
+            text = text[1:-1].strip()
         if text.lower() in ("", "none"):
             return []
-        if re.fullmatch(r"\d+(-\d+)+", text):
+        if numbers and re.fullmatch(r"\d+(-\d+)+", text):
             return text.split("-")
         try:
             cells = next(csv.reader([text], skipinitialspace=True))  # "a, b",c: quotes keep a comma

@@ -13,13 +13,18 @@ CHUNK = 8192  # rows at a time: bounds the memory, and fixes how sums are groupe
 
 
 def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.device, chunk: int = CHUNK) -> Tensor:
-    """Outputs (n, n_out) on the device for x (n, features), in eval and inference mode; training flags come back."""
+    """Outputs (n, n_out) on the device for x (n, features), in eval mode without gradients; training flags come back.
+
+    A network may change its input in place, so it gets copies; and keep what it computes (a mask, a table of
+    positions) for training, so these are no inference tensors.
+    """
     rows = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.inference_mode():
-            outputs = [as_columns(model(rows[at : at + chunk].to(device))) for at in range(0, max(len(rows), 1), chunk)]
+        with torch.no_grad():
+            parts = (rows[at : at + chunk].to(device, copy=True) for at in range(0, max(len(rows), 1), chunk))
+            outputs = [as_columns(model(part)) for part in parts]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     finally:
         for module in training:

@@ -17,7 +17,11 @@ class PrivateRandom:
         outside = self._take()
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the user's other devices too
+        if device == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif device == "mps":
+            torch.mps.manual_seed(seed)
         self._inside = self._take()
         self._outside: Any = None
         self._put(outside)
@@ -54,4 +58,4 @@ class PrivateRandom:
 def row_order(seed: int, epoch: int, rows: int) -> Tensor:
     """The order of training rows in an epoch, a permutation that depends on (seed, epoch) alone."""
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(int(mixed >> 1)))
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(int(mixed >> 1)), device="cpu")

@@ -21,6 +21,7 @@ def l1(
     strength: Annotated[float, Within(0.0, 100.0, search=(0.0, 0.01)), "weight of the sum of |w| (lasso)"] = 1e-4,
 ) -> None:
     """Proximal step of the L1 penalty, w = sign(w) max(|w| - lr strength, 0): exact zeros (Parikh & Boyd 2014)."""
-    import torch
+    from torch.nn.functional import softshrink
 
-    torch._foreach_copy_(weights, [torch.nn.functional.softshrink(weight, lr * strength) for weight in weights])
+    for weight in weights:
+        weight.copy_(softshrink(weight, lr * strength))

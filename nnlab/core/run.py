@@ -285,9 +285,7 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the first weights are drawn and thrown away; the user's draws go on as before
+    with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
             network = make(MODELS, part, n_in, n_out) if model is None else custom.build(model, n_in, n_out)
         except (SpecError, TypeError) as error:

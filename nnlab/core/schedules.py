@@ -57,7 +57,7 @@ def one_cycle(
 ) -> float:
     """Rises to the peak and falls far below the start, both along cosines (OneCycleLR; Smith & Topin 2018)."""
     top, last = rise * clock.steps - 1.0, clock.steps - 1.0
-    if clock.step <= top:
+    if clock.step < top:
         return _between(start, 1.0, clock.step / top)
     return _between(1.0, end, (clock.step - top) / (last - top) if last > top else 1.0)
 

@@ -16,9 +16,8 @@ from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 
-CUSTOM = (
-    "custom"  # the model part of a run whose network the user wrote; its code is kept as text, never executed again
-)
+# The model part of a run whose network the user wrote; its code is kept as text, never executed again.
+CUSTOM = "custom"
 
 Share = Within(0.0, 0.9)
 Seed = Within(0, 2**31 - 1)
@@ -164,6 +163,7 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     Values may be text. `optimizer="sgd", momentum=0.9`, `{"optimizer.momentum": "0.9"}` and Part values all work.
     """
     own = params_of(spec)
+    base = from_json(spec, to_json(base)) if base else None  # one that was made by hand is checked like any text
     given = {_word(name): value for name, value in options.items()}
     start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
     values = dict(start)

@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def batch_for(rows: int) -> int:
     return min(256, max(16, 2 ** round(math.log2(max(rows, 1) / 64))))
 
 
-def train(job: Job, controls: Controls) -> Iterator[Event]:
+def train(job: Job, controls: Controls) -> Generator[Event, None, None]:
     """Run the job. However it ends, the model then holds the best epoch's weights and the last event is Finished."""
     loop, best = _Loop(job, controls), _Best(job)
     began = time.perf_counter()
@@ -62,8 +62,8 @@ def train(job: Job, controls: Controls) -> Iterator[Event]:
         with thread_limit(loop.threads):
             for number in range(1, job.spec.epochs + 1):
                 yield from loop.steps_of(number)
-                if controls.stop_reason and best.epoch is not None:
-                    break  # the cut epoch is given up, the best one is there
+                if controls.stop_reason and epoch:
+                    break  # the cut epoch is given up, a whole one is there
                 done = loop.validated(number, best)
                 epoch = number
                 yield done
@@ -77,13 +77,15 @@ def train(job: Job, controls: Controls) -> Iterator[Event]:
                     break
         reason = controls.stop_reason or reason
         best.restore()
-        message = loop.divergence if reason == "diverged" else ""
+        message = loop.divergence if reason == "diverged" else best.doubt
         yield Finished(reason, epoch, best.epoch, time.perf_counter() - began, message)
     except (Exception, KeyboardInterrupt) as error:
         best.restore()
         wrapped = _explained(error, epoch + 1)
         ended: Reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         yield Finished(ended, epoch, best.epoch, time.perf_counter() - began, str(wrapped))
+        if wrapped is error:
+            raise
         raise wrapped from error
 
 
@@ -115,9 +117,7 @@ class _Loop:
         order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
         batches = order.tensor_split(self._steps)
         done = 0
-        at_least = (
-            1 if epoch == 1 else 0
-        )  # stopped before it began, a run still gives a model that has learned something
+        at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while done < self._steps and (done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, done)
             began = time.perf_counter()
@@ -126,7 +126,7 @@ class _Loop:
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, done, self._steps, self._pace(done))
-            while self._controls.paused:
+            while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
                 yield Progress(epoch, done, self._steps, 0.0, paused=True)
 
@@ -199,6 +199,13 @@ class _Best:
         weights = self._learner.snapshot()
         self._kept = (epoch, value, weights)
         return weights
+
+    @property
+    def doubt(self) -> str:
+        """What to say where no epoch is the best, and the model is as it began."""
+        if self.epoch is not None:
+            return ""
+        return f"{self._monitor} was a finite number in no epoch, so the model is untrained; choose another --monitor"
 
     def waited(self, epoch: int) -> int:
         """Epochs since the last true improvement."""

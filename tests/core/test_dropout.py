@@ -32,7 +32,7 @@ def test_the_gradient_is_the_mask() -> None:
     torch.testing.assert_close(x.grad * x.detach(), output.detach())
 
 
-@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize("p", [0.0, 1e-9, 1 - 1e-9, 1.0])
 def test_the_ends_and_evaluation_are_torchs(p: float) -> None:
     x = torch.randn(9, 5)
     assert torch.equal(Dropout(p)(x), nn.Dropout(p)(x))

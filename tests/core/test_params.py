@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnlab.core.errors import SpecError
-from nnlab.core.params import Within, params_of, show_value
+from nnlab.core.params import Column, Within, params_of, show_value
 
 
 def declared(
@@ -18,6 +18,8 @@ def declared(
     mode: Annotated[Literal["a", "bee"], "mode"] = "a",
     limit: Annotated[float | None, Within(0, 10), "limit"] = None,
     label: Annotated[str | None, "label"] = None,
+    columns: Annotated[tuple[str, ...], Column(), "columns"] = (),
+    kind: Annotated[Literal["none", "all"], "kind"] = "all",
 ) -> None: ...
 
 
@@ -25,7 +27,7 @@ PARAMS = params_of(declared)
 
 
 def test_only_annotated_arguments_are_parameters() -> None:
-    assert list(PARAMS) == ["lr", "width", "hidden", "fast", "mode", "limit", "label"]
+    assert list(PARAMS) == ["lr", "width", "hidden", "fast", "mode", "limit", "label", "columns", "kind"]
     assert PARAMS["lr"].help == "step size"
     assert PARAMS["lr"].domain.offered == Within(1e-3, 1e-1, log=True)
 
@@ -41,11 +43,18 @@ def test_only_annotated_arguments_are_parameters() -> None:
         ("hidden", "128,64", (128, 64)),
         ("hidden", "128-64", (128, 64)),
         ("hidden", [128, 64], (128, 64)),
+        ("hidden", "(128, 64)", (128, 64)),
+        ("hidden", "()", ()),
         ("hidden", 32, (32,)),
+        ("columns", "size (cm)", ("size (cm)",)),
+        ("columns", "[size (cm), (b)]", ("size (cm)", "(b)")),
+        ("columns", "2019-2020", ("2019-2020",)),
         ("hidden", "none", ()),
         ("fast", "on", True),
         ("fast", "False", False),
         ("fast", True, True),
+        ("fast", "OFF", False),
+        ("kind", "None", "none"),
         ("mode", "BEE", "bee"),
         ("limit", "none", None),
         ("limit", "auto", None),
@@ -59,7 +68,7 @@ def test_text_and_typed_values_are_read(name: str, raw: object, value: object) -
     assert type(read) is type(value)
 
 
-@pytest.mark.parametrize("raw", ["nan", "inf", "-inf", "1e999", "2", "0", "-1", "abc", "", None, True, [], {}])
+@pytest.mark.parametrize("raw", ["nan", "inf", "-inf", "1e999", 10**999, "2", "0", "-1", "abc", "", None, True, [], {}])
 def test_a_number_out_of_range_is_refused_with_the_range(raw: object) -> None:
     with pytest.raises(SpecError, match=r"lr=.*expected number, 0\.0001 to 1"):
         PARAMS["lr"].read(raw)

@@ -51,3 +51,7 @@ def test_warmup_rises_in_a_straight_line_and_the_rest_is_the_schedule() -> None:
 def test_the_shortest_runs_have_a_finite_factor(name: str, steps: int) -> None:
     for s in range(steps):
         assert 0.0 <= factor(Part(name), 0.05, Clock(s, steps, s, steps)) <= 1.0
+
+
+def test_one_cycle_may_begin_at_its_peak() -> None:
+    assert [factor(Part("one_cycle", {"rise": 0.5, "end": 0.0}), 0.0, Clock(s, 2, 0, 1)) for s in (0, 1)] == [1.0, 0.0]

@@ -97,3 +97,17 @@ def test_an_option_that_two_chosen_parts_share_must_be_qualified() -> None:
         assert spec.model.values == {"dropout": 0.2}
     finally:
         del OPTIMIZERS["clashing"]
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (TrainSpec(epochs=0), "epochs=0: expected whole number"),
+        (TrainSpec(device="gpu"), "device=gpu: expected auto"),  # type: ignore[arg-type]
+        (TrainSpec(optimizer=Part("adamw", {"lr": -1})), "lr=-1: expected number"),
+        (TrainSpec(schedule=Part("cosin")), "did you mean 'cosine'"),
+    ],
+)
+def test_a_spec_made_by_hand_is_checked_where_it_is_used(base: TrainSpec, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        resolve(TrainSpec, {}, base)

@@ -3,6 +3,8 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,17 @@ import torch
 from torch import nn
 
 from nnlab.core.controls import Controls, interruptible
-from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError, SpecError
+from nnlab.core.data.prepare import Prepared, Rows, prepare
+from nnlab.core.errors import SpecError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started
+from nnlab.core.fit import fit
 from nnlab.core.losses import LOSSES
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.randomness import row_order
 from nnlab.core.schedules import SCHEDULES
 from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.store.runs import Store
 from nnlab.core.train import batch_for, set_up, train
 
 SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 3, "batch_size": 64, "device": "cpu"}
@@ -203,6 +207,13 @@ def test_a_change_while_the_run_lives_holds_from_the_next_step(classes: Prepared
         controls.set("epochs", 3)
 
 
+def test_a_network_without_dropout_has_none_to_change(classes: Prepared) -> None:
+    controls = Controls()
+    controls.set("dropout", 0.4)
+    events, _ = run(classes, controls, maker=nn.Linear)
+    assert not any(isinstance(event, Changed) for event in events)
+
+
 def test_stop_ends_within_a_step_and_keeps_the_best(classes: Prepared) -> None:
     controls = Controls()
     job = set_up(resolve(TrainSpec, SMALL | {"epochs": 1000, "patience": None}), classes)
@@ -261,48 +272,78 @@ def test_a_diverging_run_keeps_the_last_finite_best(classes: Prepared) -> None:
     assert all(torch.isfinite(weight).all() for weight in job.learner.model.parameters())
 
 
-class Broken(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.calls = nn.Linear(5, 3), 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        if self.calls > 12:
-            raise ValueError("planted")
-        return self.layer(x)
-
-
-def test_an_error_of_the_users_network_names_its_line(classes: Prepared) -> None:
-    seen: list[Event] = []
-    job = set_up(resolve(TrainSpec, SMALL), classes, Broken())
-    with pytest.raises(RunError, match=r"ValueError: planted \(forward, line \d+: raise ValueError"):
-        for event in train(job, Controls()):
-            seen.append(event)
-    assert isinstance(seen[-1], Finished) and seen[-1].reason == "failed"
-    with pytest.raises(RunError, match=r"gave shape \(2, 4\) for 2 rows; needed is \(2, 3\)"):
-        set_up(resolve(TrainSpec, SMALL), classes, nn.Linear(5, 4))
-    with pytest.raises(SpecError, match="a function that makes one"):
-        set_up(resolve(TrainSpec, SMALL), classes, 42)
-
-
-@pytest.mark.parametrize(
-    "maker",
-    [
-        nn.Linear(5, 3),
-        nn.Linear,
-        lambda: nn.Linear(5, 3),
-        lambda n_in: nn.Linear(n_in, 3),
-        lambda n_out: nn.Linear(5, n_out),
-        lambda n_in, n_out: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, n_out)),
-    ],
-)
-def test_networks_can_be_given_in_every_form(maker: Any, classes: Prepared) -> None:
-    before = {k: v.clone() for k, v in maker.state_dict().items()} if isinstance(maker, nn.Module) else {}
-    events, _ = run(classes, maker=maker)
-    assert events[-1].reason == "completed"
-    assert all(torch.equal(before[k], v) for k, v in (maker.state_dict() if before else {}).items())
-
-
 def test_batches_grow_with_the_table() -> None:
     assert [batch_for(n) for n in (1, 300, 2_000, 10_000, 1_000_000)] == [16, 16, 32, 128, 256]
+
+
+def test_a_stop_is_not_held_by_a_pause(classes: Prepared) -> None:
+    controls = Controls()
+    controls.stop()
+    controls.pause()
+    events, _ = run(classes, controls)
+    assert not any(isinstance(event, Progress) and event.paused for event in events)
+    assert events[-1].reason == "stopped"
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", math.nan), ("lr", math.inf), ("weight_decay", -1), ("dropout", 1)])
+def test_a_change_to_what_cannot_be_is_refused(name: str, value: float) -> None:
+    controls = Controls()
+    with pytest.raises(SpecError, match=f"{name}=.*expected a number from 0 to below"):
+        controls.set(name, value)
+    assert not controls.waiting
+
+
+@pytest.fixture(scope="module")
+def one_class_in_valid() -> Prepared:
+    """Two classes, of which the validation rows hold only one: the area under their curve is not a number."""
+    data = prepare((np.arange(200.0)[:, None], np.arange(200) % 2), scale="standard", drop=())
+    keep = data.valid.y == 0
+    return replace(data, valid=Rows(data.valid.x[keep], data.valid.y[keep], data.valid.index[keep]))
+
+
+@pytest.mark.parametrize("stop_after", [None, 2])
+def test_a_monitor_that_is_never_a_number_is_told(one_class_in_valid: Prepared, stop_after: int | None) -> None:
+    controls, seen = Controls(), []
+    spec = resolve(TrainSpec, SMALL | {"monitor": "roc_auc"})
+    for event in train(set_up(spec, one_class_in_valid), controls):
+        seen.append(event)
+        if isinstance(event, EpochDone) and event.epoch == stop_after:
+            controls.stop()
+    finished = seen[-1]
+    assert (finished.best_epoch, finished.epoch) == (None, stop_after or 3)
+    assert "roc_auc was a finite number in no epoch" in finished.message
+    assert all(math.isfinite(event.train["loss"]) for event in epochs(seen))
+
+
+def test_metrics_of_a_far_away_target_keep_their_digits() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 3))
+    near = prepare((x, x[:, 0] + draw.normal(size=300)))
+    far = replace(near, target=replace(near.target, mean=1.7e9))
+    results = [epochs(run(data, epochs=2)[0])[-1].valid for data in (near, far)]
+    assert results[1] == pytest.approx(results[0], rel=1e-4)
+
+
+def test_a_run_on_the_cpu_seeds_no_other_device(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    torch.manual_seed(1)
+    assert seeded == [1], "this is how torch reaches them"
+    run(classes, epochs=1)
+    assert seeded == [1]
+
+
+def test_threads_are_given_back_when_a_watcher_is_interrupted(classes: Prepared, own_store: Path) -> None:
+    def view(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt) as kept:  # its traceback holds the frames of the loop
+            fit(classes, view=view, threads=1, **SMALL)
+        assert torch.get_num_threads() == 2, kept
+    finally:
+        torch.set_num_threads(before)
+    assert Store(own_store).find("last").state == "interrupted"

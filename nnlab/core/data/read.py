@@ -1,5 +1,6 @@
 """What the user has, as named pandas Series: frames, tables, dicts, arrays and files. Nothing is copied or changed."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def read(frame: Any) -> Table:
     if isinstance(frame, Table):
         return frame
     if isinstance(frame, str | Path):
-        content, warnings = read_file(Path(frame))
+        content, warnings = read_file(Path(os.path.expanduser(frame)))
         return _table(str(frame), _to_pandas(content), warnings=warnings)
     if isinstance(frame, tuple) and len(frame) == 2:
         return _read_pair(*frame)

@@ -5,7 +5,7 @@ by name, which is all that is stored; its `apply` fact is the function (column, 
 written once for all scalers that share it. An encoder gives an `Encoding`. All see training rows only, without NaN.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,7 +20,6 @@ ENCODERS = Registry("encoder")
 
 Array = np.ndarray
 State = dict[str, float | Array]
-Apply = Callable[[Array, State], Array]
 
 BOUND = 1e-7  # how near to the ends of the quantiles a value is taken as an end; the same as scikit-learn's
 

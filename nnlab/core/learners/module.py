@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import RunError
 from nnlab.core.losses import LOSSES, loss_for
-from nnlab.core.metrics import measure, metrics_for
+from nnlab.core.metrics import measure, metrics_for, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class ModuleLearner:
@@ -86,7 +88,7 @@ class ModuleLearner:
         output = forward(self._model, x, self.device)
         loss = self._loss(output, y).item()
         if not self._target.classes:
-            output, y = (values * self._target.scale + self._target.mean for values in (output, y))
+            output, y = (wide(values) * self._target.scale + self._target.mean for values in (output, y))
         return {"loss": loss, **measure(self.metrics, output, y)}
 
     def change(self, name: str, value: float) -> float:
@@ -97,8 +99,8 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = [layer for layer in self._model.modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
-        old = layers[0].p if layers else 0.0
+        layers = [layer for layer in self._model.modules() if isinstance(layer, DROPOUTS)]
+        old = layers[0].p if layers else value  # nothing changes where there is no such layer
         for layer in layers:
             layer.p = value
         return float(old)
@@ -119,7 +121,7 @@ def outputs_of(data: Prepared) -> int:
 
 def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Weights that may shrink, and those that must not: biases, norms and embeddings."""
-    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase)
+    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # weights of other norms are vectors
     fixed = {
         id(weight)
         for layer in model.modules()

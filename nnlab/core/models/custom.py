@@ -16,35 +16,37 @@ Maker = Any  # nn.Module | type[nn.Module] | Callable[..., nn.Module]; torch is 
 def build(maker: Maker, n_in: int, n_out: int) -> "nn.Module":
     """The user's network for n_in features and n_out outputs; a module itself is copied, never trained in place.
 
-    A maker may take nothing, n_in, or n_in and n_out, by position or under these names.
+    A maker may take nothing, n_in, or n_in and n_out, by position or under these names. The network is given on the
+    CPU, wherever the user has put it.
     """
     from torch import nn
 
     if isinstance(maker, nn.Module):
-        return _initialized(copy.deepcopy(maker), n_in)
+        return _initialized(copy.deepcopy(maker).cpu(), n_in)
     if not callable(maker):
         raise SpecError(
             f"model is {maker!r}, a {type(maker).__name__}; "
             "give a registered name, an nn.Module or a function that makes one"
         )
-    module = maker(*_arguments(maker, n_in, n_out))
+    places, names = _arguments(maker, n_in, n_out)
+    module = maker(*places, **names)
     if not isinstance(module, nn.Module):
         raise SpecError(f"{_name(maker)} made a {type(module).__name__}; an nn.Module is needed")
-    return _initialized(module, n_in)
+    return _initialized(module.cpu(), n_in)
 
 
-def _arguments(maker: Callable[..., Any], n_in: int, n_out: int) -> list[int]:
-    parameters = [
-        p
-        for p in inspect.signature(maker).parameters.values()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    needed = [p for p in parameters if p.default is p.empty or p.name in ("n_in", "n_out")]
-    if [p.name for p in needed] == ["n_out"]:
-        return [n_out]
+def _arguments(maker: Callable[..., Any], n_in: int, n_out: int) -> tuple[list[int], dict[str, int]]:
+    """Sizes by position and by name: to those who ask by the name, then in order to what else has no default."""
+    sizes = {"n_in": n_in, "n_out": n_out}
+    taken = [p for p in inspect.signature(maker).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    asked = {p.name for p in taken} & sizes.keys()
+    needed = [p for p in taken if p.name in asked or p.default is p.empty]
     if len(needed) > 2:
         raise SpecError(f"{_name(maker)} needs {len(needed)} arguments; it is given n_in and n_out at the most")
-    return [n_in, n_out][: len(needed)]
+    rest = iter([size for name, size in sizes.items() if name not in asked])
+    given = [(p, sizes[p.name] if p.name in asked else next(rest)) for p in needed]
+    places = [size for p, size in given if p.kind is p.POSITIONAL_ONLY]
+    return places, {p.name: size for p, size in given if p.kind is not p.POSITIONAL_ONLY}
 
 
 def _name(maker: Any) -> str:

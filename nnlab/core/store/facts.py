@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """id: UTC time and 8 hex digits. name, line, code: the user's words. summary: the preparation in plain values;
-    pipeline: its JSON and arrays."""
+    """What the store writes down when a run begins.
+
+    id: UTC time and 8 hex digits. name, line, code: the user's words. summary: the preparation in plain values;
+    pipeline: its JSON and arrays.
+    """
 
     id: str
     began: datetime

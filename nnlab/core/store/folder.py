@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Reason, Started, Warned
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.facts import Facts
@@ -77,10 +77,10 @@ class RunFolder:
         if self.warnings:
             self.warnings = [f"{self.warnings[0]}; {RECOVERED if self.kept else LOST}"]
 
-    def close(self, message: str = "") -> None:
+    def close(self, message: str = "", reason: Reason = "failed") -> None:
         """End the folder of a run that told no Finished, because something else than training broke."""
         if not self._ended:
-            self(Finished("failed", self._epoch, self._best_epoch, 0.0, message))
+            self(Finished(reason, self._epoch, self._best_epoch, 0.0, message))
 
     def degrade(self, error: Exception) -> None:
         """Note that the disk fails; the first time only."""
@@ -131,9 +131,8 @@ class RunFolder:
     def _write(self, now: float, urgent: bool) -> bool:
         """Write what is due; whether that worked."""
         worked = self._guarded(lambda: self._write_due(now, urgent))
-        worked = (
-            self._guarded(lambda: self._write_files(self._last)) and worked
-        )  # how a run ended, even without weights
+        # How a run ended is written even where its weights could not be.
+        worked = self._guarded(lambda: self._write_files(self._last)) and worked
         if not worked:
             self._lines_due = self._best_due = now + BEST_PAUSE
         return worked

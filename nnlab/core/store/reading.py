@@ -136,7 +136,7 @@ def _describe(path: Path, about: Mapping[str, Any], sums: Mapping[str, str] | No
         id=str(about["id"]),
         name=about["name"],
         state=state,
-        started=datetime.fromisoformat(about["began"]),
+        started=datetime.fromisoformat(about["began"]).astimezone(UTC),
         task=str(about["task"]),
         target=str(about["target"]),
         epochs=finished.epoch,

@@ -15,12 +15,12 @@ from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, NNLabError, RunError, SpecError, StoreError, did_you_mean
 from nnlab.core.events import EpochDone, Event, Progress, Sink, Started, StudyFinished, StudyStarted, TrialDone, Warned
-from nnlab.core.fit import Where, as_store, fit
+from nnlab.core.fit import Where, as_store, fit, own_part
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
-from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec, options_of, resolve
 from nnlab.core.store.files import make_folder
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.space import Space, Value, chosen_parts, default_space, option_for, parse, spec_with
@@ -60,8 +60,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         options["model"], model = model, None
     spec, base, fixed = _specs(spec or TuneSpec(), base if base or model is None else OWN_NETWORK, options)
     if model is not None:
-        label = str(getattr(model, "__name__", type(model).__name__))
-        base = replace(base, model=Part(CUSTOM, {"name": label, "code": code or ""}))
+        base = replace(base, model=own_part(model, code))
     space = parse(spec.space, base) if spec.space else default_space(base, fixed, len(data.train.y))
     header = _header(spec, base, space, data)
     folder = None if store is False else _folder_for(as_store(store), header)

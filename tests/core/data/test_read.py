@@ -216,3 +216,9 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r'reading Parquet needs pyarrow: pip install "nnlab\[data\]"'):
         prepare(tmp_path / "t.parquet", "y")
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    frame().to_csv(tmp_path / "table.csv", index=False)
+    assert read("~/table.csv").rows == 60

@@ -256,6 +256,12 @@ def test_sealed_files_that_lie_are_refused(
         read_run(info.path)
 
 
+def test_a_time_without_its_zone_does_not_hide_the_other_runs(store: Store, training: Training) -> None:
+    first, second = add(store, training), add(store, training)
+    reseal(first.path / "run.json", began="2020-01-01T00:00:00")
+    assert [info.id for info in store.runs()] == [second.id, first.id]
+
+
 def test_a_pickle_under_our_names_is_not_opened(store: Store, training: Training, tmp_path: Path) -> None:
     import pickle
 
