@@ -1,6 +1,7 @@
 """The command `nnlab`: the quick-start notebook in one go, and the report of any executed notebook."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nnlab.core.errors import NNLabError, RunError
+from nnlab.report.html import visible
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         return code
-    except NNLabError as error:
+    except (NNLabError, OSError) as error:  # an OSError names its path: a folder that cannot be written, a full disk
         print(f"nnlab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -97,7 +99,10 @@ def open_lab(notebook: Path, out: Path) -> int:
     print(f"opening {path}")
     # The kernel of this Python comes first, whatever kernel of the same name the user has elsewhere.
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}
-    return subprocess.call([sys.executable, "-m", "jupyterlab", path.name], cwd=out, env=environment)
+    with subprocess.Popen([sys.executable, "-m", "jupyterlab", path.name], cwd=out, env=environment) as lab:
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # it reached JupyterLab too, which asks whether to shut down
+                return lab.wait()
 
 
 def demo(notebook: Path, out: Path) -> int:
@@ -145,7 +150,7 @@ def execute(notebook: "NotebookNode", folder: Path, stream: TextIO) -> str:
         client.execute()
         show(len(code), "done")
     except CellExecutionError as error:
-        return f"cell {_failed(notebook)} failed: {error.ename}: {error.evalue}"
+        return f"cell {_failed(notebook)} failed: {error.ename}: {visible(error.evalue).partition(chr(10))[0]}"
     except Exception as error:
         if hasattr(client, AFTER_SIGNAL):
             raise KeyboardInterrupt from error

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import nnlab
 from nnlab import cli
 from nnlab.core.errors import RunError
 
@@ -28,7 +29,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("nnlab 0.")
+    assert capsys.readouterr().out == f"nnlab {nnlab.__version__}\n"  # what pip installed and what the package says
 
 
 def test_no_command_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,11 +53,11 @@ def test_a_demo_leaves_notebook_and_report_and_prints_both(tmp_path: Path, capsy
 def test_a_failing_cell_ends_with_one_line_and_keeps_what_ran(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write(tmp_path, "print('before')", "1 / 0", "print('after')")
+    source = write(tmp_path, "print('before')", "raise ValueError('no\\x1b[31m\\nmore')", "print('after')")
     monkeypatch.setattr(cli, "example", lambda name: source)
     assert cli.main(["demo", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error == "nnlab: cell 3 failed: ZeroDivisionError: division by zero"
+    assert error == "nnlab: cell 3 failed: ValueError: no\\x1b[31m"
     cells = nbformat.read(tmp_path / "out" / "small.ipynb", as_version=4).cells
     assert cells[1].outputs[0].text == "before\n" and not cells[3].outputs
     assert (tmp_path / "out" / "small.html").is_file()
@@ -117,17 +118,47 @@ def test_missing_packages_are_named_with_the_remedy(
     assert not list(tmp_path.iterdir())
 
 
+class Lab:
+    """Stands in for a JupyterLab that the interrupt key reaches once before it is closed."""
+
+    started: list[tuple[list[str], Path]] = []  # noqa: RUF012
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+        self.started.append((command, cwd))
+        self.pressed = False
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert error == (None, None, None)
+
+    def wait(self) -> int:
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        return 0
+
+
 def test_open_copies_once_and_starts_this_pythons_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
-    monkeypatch.setattr("subprocess.call", lambda command, **options: started.append((command, options)) or 0)
+    monkeypatch.setattr("subprocess.Popen", Lab)
+    monkeypatch.setattr(Lab, "started", [])
     source = write(tmp_path, "1")
     out = tmp_path / "out"
     assert cli.open_lab(source, out) == 0
     (out / "small.ipynb").write_text("changed by the user")
     assert cli.open_lab(source, out) == 0
     assert (out / "small.ipynb").read_text() == "changed by the user"
-    command, options = started[0]
-    assert command == [sys.executable, "-m", "jupyterlab", "small.ipynb"] and options["cwd"] == out
+    assert Lab.started == 2 * [([sys.executable, "-m", "jupyterlab", "small.ipynb"], out)]
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    source = write(tmp_path, "1")
+    for command in (["demo", "--out", str(tmp_path / "file")], ["report", str(source), "--out", str(tmp_path)]):
+        assert cli.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("nnlab: ") and str(tmp_path) in line
 
 
 def test_report_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

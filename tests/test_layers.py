@@ -89,3 +89,13 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 
     for module in graph:
         visit(module, ())
+
+
+def test_html_widgets_are_made_in_one_place_and_no_other_html_is_trusted() -> None:
+    """Text reaches HTML through one helper only; what is built past it would not be escaped."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func).rpartition(".")[2]
+                assert called not in ("HTMLMath", "Styler", "to_html", "Javascript"), f"{_name(path)}:{node.lineno}"
+                assert called != "HTML" or _name(path) == "widgets/look.py", f"{_name(path)}:{node.lineno}"

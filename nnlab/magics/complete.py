@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from nnlab.core.metrics import METRICS
 from nnlab.core.params import Column, Param, Within, show_value
-from nnlab.core.spec import Option
+from nnlab.core.spec import Option, TrainSpec, options_of
+from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.scan import OPENERS, Word, quote, scan
 from nnlab.magics.subjects import (
     SUFFIXES,
@@ -167,7 +168,7 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
     elif param.name == "monitor":
         found += [Candidate(name, "value") for name in ("loss", *METRICS)]
     if param.optional and param.choices:
-        found.append(Candidate("auto", "value"))
+        found.append(Candidate(param.unset, "value"))
     return found
 
 
@@ -201,11 +202,10 @@ def _matching(typed: str, found: Iterable[Candidate], many: bool = False) -> Fou
 
 def _ranges(current: str, place: Place) -> Found:
     """name=low..high for each number, name={a,b} for each choice, as %nn_tune searches them by default."""
-    found = []
-    for name, option in options_for(place.verb, place.options).items():
-        template = _range(option.param)
-        if template and "." not in name and option.field not in ("trials", "minutes", "seed", "threads", ""):
-            found.append(Candidate(f"{name}={template}", "range"))
+    known = {name: option for name, option in _searchable(place).items() if "." not in name}
+    found = [
+        Candidate(f"{name}={template}", "range") for name, option in known.items() if (template := _range(option.param))
+    ]
     opened = current[:1] if current[:1] in ("'", '"') else ""
     typed = current[len(opened) :]
     kept = [Candidate(f'{opened or chr(34)}{text}{opened or chr(34)}' if " " in text or opened else text, kind)
@@ -213,7 +213,14 @@ def _ranges(current: str, place: Place) -> Found:
     return Found(current, tuple(kept))
 
 
+def _searchable(place: Place) -> dict[str, Option]:
+    """What a search can vary, given the chosen parts."""
+    known = options_of(TrainSpec, place.options)
+    return {name: option for name, option in known.items() if name not in (*NOT_SEARCHED, "seed")}
+
+
 def _range(param: Param) -> str:
+    """The offered range, or the choices, as a space is written; '' where there is none."""
     if isinstance(param.domain, Within) and not param.many:
         offered = param.domain.offered
         return f"{show_value(offered.low)}..{show_value(offered.high)}{' log' if offered.log else ''}"
@@ -282,7 +289,8 @@ def _in_body(
 
 def _body_value(option: Option | None, typed: str, place: Place) -> Found:
     found = _value(option, typed, place)
-    template = _range(option.param) if option and "space" in options_for(place.verb) else ""
+    searched = option is not None and place.verb.name == "nn_tune" and option in _searchable(place).values()
+    template = _range(option.param) if option and searched else ""
     if template and template.startswith(typed):
         return Found(typed, (*found.candidates, Candidate(template, "range")))
     return found

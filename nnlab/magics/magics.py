@@ -1,9 +1,9 @@
 """What each magic does: parse, call, show. `call` is the one door; heavy libraries are imported by what is called."""
 
+import contextlib
 import os
-import warnings
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
 from nnlab.magics.scan import Word, plain, value_of
 from nnlab.magics.text import Call, layered, parse, to_line
+from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import Kind, View, make_view, show
-from nnlab.report.bundle import Bundle
+from nnlab.report.bundle import Bundle, page
+from nnlab.report.html import visible
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
@@ -78,8 +80,8 @@ def _layers(lab: "Lab") -> list[dict[str, Any]]:
     return list(config.layers(_store().root, lab.settings).values())
 
 
-def _publish(bundles: Sequence[Bundle], muted: bool) -> None:
-    for bundle in () if muted else bundles:
+def _publish(bundles_of: Callable[[Any], list[Bundle]], result: Any, muted: bool) -> None:
+    for bundle in () if muted else _drawn(bundles_of, result):
         show(bundle)
 
 
@@ -96,8 +98,7 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import prepared_bundles
 
     data = prepare(frame, spec=resolve(PrepareSpec, options))
-    if not said.muted:
-        _publish(prepared_bundles(data), said.muted)
+    _publish(prepared_bundles, data, said.muted)
     return data
 
 
@@ -143,8 +144,9 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
         return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=code, **fixed)
 
     def bundles_of(study: Any) -> list[Bundle]:
-        best = None if model is not None or study.best_score is None else _line(said, names, (study.best,), {}, set())
-        return study_bundles(study, line, best and best.replace("%nn_tune", "%nn_train", 1))
+        alone = model is None and study.best_score is not None
+        best = _line(replace(said, verb=VERBS["nn_train"]), names, (study.best,), {}, configured) if alone else None
+        return study_bundles(study, line, best)
 
     return _shown(lab, own["view"], said.muted, "tune", work, bundles_of)
 
@@ -157,29 +159,37 @@ def _shown(
     work: Callable[[View, Controls], Any],
     bundles_of: Callable[[Any], list[Bundle]],
 ) -> Any:
-    """Work under a view, which is closed however the work ends."""
+    """Work under a view, which is closed however the work ends. A late interrupt does not lose the result."""
     controls = Controls()
     live = lab.live_view
     view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
-    bundles: list[Bundle] = []
     try:
         result = work(view, controls)
-        bundles = [] if muted else _drawn(bundles_of, result)
-        lab.bundles[result] = bundles
-    finally:
+    except BaseException:
+        view.close([])
+        raise
+
+    def remembered(result: Any) -> list[Bundle]:
+        lab.bundles[result] = drawn = bundles_of(result)
+        return drawn
+
+    bundles: list[Bundle] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        bundles = [] if muted else _drawn(remembered, result)
+    with contextlib.suppress(KeyboardInterrupt):
         view.close(bundles)
     return result
 
 
 def _drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle]:
-    """The bundles of a result. What cannot be drawn is no reason to lose the work behind it: the value comes back."""
+    """The bundles of a result; of one that cannot be drawn, or whose drawing is interrupted, a line that says so."""
     try:
         return bundles_of(result)
+    except KeyboardInterrupt:
+        reason = "interrupted; show the value again to draw it"
     except Exception as error:
-        warnings.warn(
-            f"nnlab: the result cannot be shown: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2
-        )
-        return []
+        reason = f"{type(error).__name__}: {error}"
+    return [Bundle({"text/plain": visible(f"{result!r}\nnot drawn: {reason}")})]
 
 
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
@@ -254,9 +264,9 @@ def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
 
     _, own = _settle(lab, said)
     store = _store()
-    found = [_run_or_info(word, names, store) for word in said.words] if said.words else store.runs()[: own["limit"]]
-    if not said.muted:
-        _publish(runs_bundles(found), said.muted)
+    there = [] if said.words else store.runs()
+    found = [_run_or_info(word, names, store) for word in said.words] or there[: own["limit"]]
+    _publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
     return Listed(found)
 
 
@@ -299,9 +309,7 @@ def _config(lab: "Lab", said: Call, names: Names) -> None:
         kept = {} if reset else dict(lab.settings.defaults)
         lab.settings.defaults = kept | config.checked(given, "%nn_config")
     rows = config.shown(said.verb, config.layers(store.root, lab.settings))
-    table = Table(("option", "default", "from"), rows, align="lll")
-    data = {"text/html": table.html(), "text/markdown": table.markdown(), "text/plain": table.text()}
-    _publish([Bundle(data)], said.muted)
+    _publish(lambda table: [page([table])], Table(("option", "default", "from"), rows, align="lll"), said.muted)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {

@@ -25,7 +25,7 @@ def help_text(verb: Verb, chosen: Mapping[str, Any] | None = None, topic: str = 
 
 
 def _head(verb: Verb) -> str:
-    usage = f"%{verb.name}{' [--option value ...]' if not verb.words else ' subject [--option value ...]'}"
+    usage = f"%{verb.name}{('', ' subject', ' [subject ...]')[min(verb.words, 2)]} [--option value ...]"
     examples = "\n".join(textwrap.indent(example, "  ") for example in verb.examples)
     parts = [f"{usage}\n{verb.summary}", f"Examples\n{examples}"]
     if verb.subject:

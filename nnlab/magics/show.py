@@ -4,11 +4,12 @@ from typing import Any
 
 from nnlab.magics.views import show
 from nnlab.report.bundle import Bundle
+from nnlab.report.html import visible
 
 
 def one_line(value: Any) -> None:
     """The value's repr; what it holds stands above it."""
-    show(Bundle({"text/plain": repr(value)}))
+    show(Bundle({"text/plain": visible(repr(value))}))
 
 
 def static(value: Any) -> list[Bundle]:

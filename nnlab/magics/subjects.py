@@ -1,8 +1,10 @@
 """The user's variables by what they are, told from their type's name, so that no heavy library is imported to ask."""
 
+import contextlib
 import difflib
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nnlab.core.errors import SpecError
@@ -125,19 +127,13 @@ def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
     if pair := None if word.quoted else PAIR.fullmatch(value):
         wanted = "an array or a table"
         return tuple(variable(name, names, is_array, wanted, "X, y = ...") for name in pair.groups())
-    if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and _exists(value)):
+    if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and os.path.exists(value)):
         return value
     return variable(value, names, _is_table, "a table", hint)
 
 
 def _is_table(value: Any) -> bool:
     return is_frame(value) or hasattr(value, "__fspath__") or isinstance(value, (str, dict))
-
-
-def _exists(path: str) -> bool:
-    import os
-
-    return os.path.exists(path)
 
 
 def columns(word: Word | None, names: Mapping[str, Any]) -> list[str]:
@@ -152,16 +148,28 @@ def columns(word: Word | None, names: Mapping[str, Any]) -> list[str]:
         value = value[0]
     if isinstance(value, str) or hasattr(value, "__fspath__"):
         return _header(str(value))
-    found = getattr(value, "column_names", None) or getattr(value, "columns", None)
-    found = list(value) if isinstance(value, dict) else ([] if found is None else list(found))
-    return [str(name) for name in found]
+    return [str(name) for name in _names_of(value)]
+
+
+def _names_of(table: Any) -> Iterable[Any]:
+    if isinstance(table, dict):
+        return table
+    if is_a(table, ("polars", "LazyFrame")):  # it warns if it is asked for its columns, and its file may be gone
+        with contextlib.suppress(Exception):
+            return list(table.collect_schema())
+        return ()
+    found = getattr(table, "column_names", None) or getattr(table, "columns", None)
+    return () if found is None else found
 
 
 def _header(path: str) -> list[str]:
     import csv
     import gzip
 
+    path = os.path.expanduser(path)
     try:
+        if path.endswith(".zst"):
+            return []  # unpacking it takes a library that Tab shall not wait for
         if path.endswith(".parquet"):
             from pyarrow.parquet import read_schema
 

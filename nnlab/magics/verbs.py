@@ -88,7 +88,8 @@ _ALL = (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
             "run = %nn_train data --from study --epochs 200",
-            "%%nn_train data --epochs 20\nnn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
+            "%%nn_train data --epochs 20\nfrom torch import nn\n"
+            "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
         "body of the cell: Python whose last line is an nn.Module or a function(n_in, n_out) that makes one,\n"
         "or options, one a line, such as  lr: 1e-3",

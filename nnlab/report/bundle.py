@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.report.blocks import Block, render
 from nnlab.report.drawing import SHARPNESS
+from nnlab.report.html import visible
+from nnlab.report.tables import counted
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -26,6 +28,7 @@ class Bundle:
 
 def picture(png: bytes, text: str) -> Bundle:
     """A picture that is shown at the size it was drawn for; text stands in where there are no pictures."""
+    text = visible(text)
     width, height = struct.unpack(">II", png[16:24])
     size = {"width": width // SHARPNESS, "height": height // SHARPNESS, "needs_background": "light", "alt": text}
     return Bundle({"image/png": base64.b64encode(png).decode("ascii"), "text/plain": text}, {"image/png": size})
@@ -69,10 +72,10 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
     return [*pictures, page(study_blocks(study, line, best_line))]
 
 
-def runs_bundles(runs: "Sequence[RunInfo | Run]") -> list[Bundle]:
-    """A list of runs; of loaded runs their curves over one another too."""
+def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0) -> list[Bundle]:
+    """A list of runs, the newest of total; of loaded runs their curves over one another too."""
     from nnlab.report.runs import overlay, runs_blocks
 
     loaded: list[Any] = [run for run in runs if len(getattr(run, "history", ()))]
-    pictures = [picture(overlay(loaded), f"curves of {len(loaded)} runs")] if loaded else []
-    return [*pictures, page(runs_blocks(runs))]
+    pictures = [picture(overlay(loaded), f"curves of {counted(len(loaded), 'run')}")] if loaded else []
+    return [*pictures, page(runs_blocks(runs, total))]

@@ -8,7 +8,7 @@ from nnlab.report import charts
 from nnlab.report.blocks import Block, Sentence
 from nnlab.report.runs import warning_blocks
 from nnlab.report.specs import differs_table
-from nnlab.report.tables import Table
+from nnlab.report.tables import Table, counted
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -23,7 +23,7 @@ def prepared_blocks(data: "Prepared") -> Iterator[Block]:
     rows = [len(part.y) for part in (data.train, data.valid, data.test)]
     sizes = f"{rows[0]:,} training, {rows[1]:,} validation and {rows[2]:,} test rows"
     used = sum(1 for column in data.columns if column.features)
-    features = f"{len(data.feature_names):,} features from {used:,} columns"
+    features = f"{counted(len(data.feature_names), 'feature')} from {counted(used, 'column')}"
     yield Sentence(sizes, f"of {data.name}: {features}; target {data.target.name}, {_task(data)}")
     yield from warning_blocks(data.warnings)
     yield from _columns(data.columns)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from nnlab.core.params import Param, params_of
+from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part, Registry
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
@@ -31,7 +31,9 @@ def reference() -> str:
 
 
 def _option(param: Param) -> tuple[str, ...]:
-    return f"`--{param.name}`", f"`{param.shown_default}`", param.allowed, param.help
+    brought = ", ".join(f"`{name}` {show_value(value)}" for name, value in getattr(param.default, "values", {}).items())
+    default = f"`{param.shown_default}`" + (f" with {brought}" if brought else "")
+    return f"`--{param.name}`", default, param.allowed, param.help
 
 
 def _entry_row(registry: Registry, name: str) -> tuple[str, ...]:
@@ -41,8 +43,13 @@ def _entry_row(registry: Registry, name: str) -> tuple[str, ...]:
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    lines = [head, tuple("---" for _ in head), *(tuple(map(_cell, line)) for line in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Backticks of the declarations stay marks; what would end the cell or begin a tag does not."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def inserted(text: str) -> str:

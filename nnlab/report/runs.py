@@ -9,7 +9,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.specs import differs_table, python_call
-from nnlab.report.tables import Table, number
+from nnlab.report.tables import Table, counted, number
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -41,14 +41,14 @@ def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | No
 
 def verdict(run: "Run") -> Sentence:
     """The main number, where it was measured, and how the run ended."""
-    end = ENDED.get(run.finished.reason, run.finished.reason).format(epochs=_count(run.finished.epoch, "epoch"))
+    end = ENDED.get(run.finished.reason, run.finished.reason).format(epochs=counted(run.finished.epoch, "epoch"))
     name = main_metric(run.metrics, run.spec.monitor)
     if name is None:
         loss = f"training loss {number(run.history['train_loss'].iloc[-1])}" if len(run.history) else "no result"
         return Sentence(loss, f"no validation rows; {end}")
     evaluation = run.evaluation
-    rows = f"{_count(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
-    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best of epoch {run.best_epoch}; {end}")
+    rows = f"{counted(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
+    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best epoch {run.best_epoch}; {end}")
 
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
@@ -123,12 +123,13 @@ def confusion_blocks(evaluation: Any) -> Iterator[Block]:
     yield Table(["true class", "predicted", "rows", "of the true class found"], rows, title, "llrr")
 
 
-def runs_blocks(runs: "Sequence[RunInfo | Run]") -> Iterator[Block]:
-    """How many runs there are, and the list, in the order given."""
+def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0) -> Iterator[Block]:
+    """How many runs there are, and the list, in the order given. total: how many there would be without the limit."""
     if not runs:
         yield Sentence("no runs yet")
         return
-    yield Sentence(_count(len(runs), "run"))
+    more = f"of {total:,}, the newest; --limit {total} lists all" if total > len(runs) else ""
+    yield Sentence(counted(len(runs), "run"), more)
     rows = [_run_row(run) for run in runs]
     yield Table(
         ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"], rows, align="lllllrrr"
@@ -158,12 +159,8 @@ def overlay(runs: "Sequence[Run]") -> bytes:
     unique = [
         name if names.count(name) == 1 else f"{name} · {run.id[-8:]}" for name, run in zip(names, runs, strict=True)
     ]
-    return charts.overlay({f"{name}": run.history for name, run in zip(unique, runs, strict=True)}, metric)
+    return charts.overlay({name: run.history for name, run in zip(unique, runs, strict=True)}, metric)
 
 
 def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

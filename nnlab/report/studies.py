@@ -9,7 +9,7 @@ from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.runs import warning_blocks
 from nnlab.report.specs import python_call
-from nnlab.report.tables import Table, number
+from nnlab.report.tables import Table, counted, number
 
 if TYPE_CHECKING:
     from nnlab.core.tune.study import Study
@@ -21,7 +21,7 @@ def study_verdict(study: "Study") -> Sentence:
     """The best score, its trial, and how many there were."""
     states = study.trials["state"].value_counts()
     counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none yet"
-    total = f"study {study.name}, {len(study.trials)} trials ({counts})"
+    total = f"study {study.name}, {counted(len(study.trials), 'trial')} ({counts})"
     if study.best_trial is None or study.best_score is None:
         return Sentence("no complete trial", f"in {total}")
     return Sentence(

@@ -82,6 +82,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """1 run, 1,200 runs."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def shorten(text: object, longest: int = LONGEST_CELL) -> str:
     """Text cut in the middle, so that its beginning and end can still be read."""
     text = str(text)

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 
 from nnlab.core.controls import LIVE, Controls
-from nnlab.core.params import Param, Within, show_value
+from nnlab.core.params import Param, Within
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, options_of
 
@@ -27,7 +27,7 @@ def control(param: Param, value: Any = None) -> Any:
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
     if param.many or not (param.choices or isinstance(param.domain, Within)):
-        return ipywidgets.Text(value=show_value(value), **texts)
+        return ipywidgets.Text(value=param.show(value), **texts)
     if param.choices:
         held = value.name if isinstance(value, Part) else value  # a part is offered by its name
         return ipywidgets.Dropdown(options=_choices(param), value=held, **texts)
@@ -50,7 +50,7 @@ def control(param: Param, value: Any = None) -> Any:
 
 def _choices(param: Param) -> list[tuple[str, Any]]:
     words = [(word, word if param.kind is Part else param.read(word)) for word in param.choices]
-    return [("auto", None), *words] if param.optional else words
+    return [(param.unset, None), *words] if param.optional else words
 
 
 def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:

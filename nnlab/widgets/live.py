@@ -9,6 +9,7 @@ from ipywidgets import Widget
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Event, Finished, Started, StudyFinished, StudyStarted
+from nnlab.widgets.controls import NO_PUMP
 from nnlab.widgets.pump import Pump
 from nnlab.widgets.slot import Slot, StaticOutput
 from nnlab.widgets.study import StudyPanel
@@ -43,7 +44,7 @@ class LiveView:
         self._failed = False
         self._next_pump = self._next_draw = self._took = 0.0
         self._shown: tuple[Any, ...] = ()
-        self._outcome = "nothing was trained"
+        self._outcome = "training ended without a result"
 
     def __call__(self, event: Event) -> None:
         try:
@@ -53,16 +54,23 @@ class LiveView:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, (Finished, StudyFinished)):
-            self._outcome = f"training ended: {event.reason}"
+            self._outcome = f"training ended: {event.reason.replace('_', ' ')}"
         if self._panel is None and not self._failed:
             self._open(event)
         now = time.perf_counter()
         if now >= self._next_pump:
             self._next_pump = now + PUMP_EVERY
-            self._pump()
+            self._listen()
         if self._panel is not None and not self._failed:
             self._panel.take(event)
             self._draw(now, event)
+
+    def _listen(self) -> None:
+        """Handle the presses that wait; say so once if that works no longer."""
+        worked = self._pump.ok
+        self._pump()
+        if worked and not self._pump.ok and self._panel is not None:
+            self._panel.tell(NO_PUMP)
 
     def _open(self, event: Event) -> None:
         if self._kind == "train" and isinstance(event, Started):

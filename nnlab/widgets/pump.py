@@ -62,9 +62,9 @@ class Pump:
                 if not self._waiting():
                     return
                 self._take(self._socket.recv_multipart(copy=False))
-        except Exception:
+        except Exception:  # what is held is given back all the same when the pump is closed
             self.ok = False
-            LOG.warning("widget messages cannot be read while the cell runs", exc_info=True)
+            LOG.debug("widget messages cannot be read while the cell runs", exc_info=True)
 
     def _waiting(self) -> bool:
         """Whether a message is there; cheaper than poll(0)."""
@@ -106,15 +106,15 @@ class Pump:
 
     def close(self) -> None:
         """Give back, in order, what was held; before an error leaves the cell, or queued cells would run after it."""
-        if not self.ok:
-            return
         self.ok = False
         if not self._held:
             return
         if self._channel is None:  # ipykernel 6: the callback only puts the message on the kernel's own queue
-            self._drain()
-            for frames in self._held:
-                self._stream._recv_callback(frames)
+            try:
+                self._drain()
+            finally:
+                for frames in self._held:
+                    self._stream._recv_callback(frames)
         else:
             self._give_back_in_thread()
         self._held = []

@@ -69,7 +69,7 @@ class StudyPanel:
         self._buttons.follow()
         self._draw_head()
         table = look.table(*self._top()) if self._trials else ""
-        self._below.value = table + look.notes(self._notes)
+        self._below.value = table + look.notes(tuple(self._notes))
         if len(self._trials) > self._drawn:
             self._drawn = len(self._trials)
             self._draw_chart()

@@ -93,7 +93,7 @@ class TrainPanel:
         self._buttons.follow()
         self._draw_head()
         table = look.table(*self._figures()) if self._last else ""
-        self._below.value = table + look.notes(self._notes)
+        self._below.value = table + look.notes(tuple(self._notes))
         if self._last is None or self._last is self._drawn:
             return
         if self._charts:

@@ -9,15 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.browser import harness
-
-SETUP = """
-%load_ext nnlab
-import numpy as np, pandas as pd
-rng = np.random.default_rng(0)
-frame = pd.DataFrame(rng.normal(size=(600, 6)), columns=list("abcdef"))
-frame["y"] = np.where(frame.a + frame.b * frame.c + rng.normal(size=600) > 0, "yes", "no")
-data = %nn_preprocess frame --target y;
-"""
+from tests.widgets.live_kernel import PREPARED
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +51,7 @@ def notebook(page: Any, server: harness.Server) -> Iterator[Callable[..., harnes
     opened: list[harness.Notebook] = []
 
     def make(*cells: str, run_setup: bool = True) -> harness.Notebook:
-        path = harness.write_notebook(server.root / f"test-{uuid4().hex[:8]}.ipynb", [SETUP, *cells])
+        path = harness.write_notebook(server.root / f"test-{uuid4().hex[:8]}.ipynb", [PREPARED, *cells])
         made = harness.Notebook(page, path)
         opened.append(made)
         if run_setup:

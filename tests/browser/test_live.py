@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.browser.harness import Notebook, set_theme, wait_for
+from tests.widgets.live_kernel import ENDLESS
 
 pytestmark = pytest.mark.browser
 
-ENDLESS = "run = %nn_train data --epochs 1000000 --patience none --lr 0.001 --schedule constant --warmup 0"
 Open = Callable[..., Notebook]
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.params import Within
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.complete import complete
 from nnlab.magics.options import help_text
 from nnlab.magics.text import parse
@@ -99,6 +100,17 @@ def test_elsewhere_it_is_silent(text: str) -> None:
     assert found(text)[1] == []
 
 
+def test_every_range_that_is_offered_can_be_searched() -> None:
+    for chosen in ("", "--optimizer momentum --schedule one_cycle --sampler grid --pruner hyperband "):
+        _, offered = found(f"%nn_tune data {chosen}--space ")
+        base = resolve(TrainSpec, {"optimizer": "momentum", "schedule": "one_cycle"} if chosen else {})
+        assert len(offered) > 10
+        for words in offered:
+            parse_space((words.strip('"'),), base)
+    for name in ("trials", "sampler", "startup", "device", "fresh", "name"):
+        assert not [word for word in found(f"%%nn_tune data\n{name}: ")[1] if word.startswith("{") or ".." in word]
+
+
 def test_python_body_leaves_room_for_other_completers() -> None:
     alone = complete("%%nn_train data\nli", "", NAMES, stored)
     assert alone is None or not alone.alone
@@ -117,6 +129,12 @@ def test_files_and_their_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for path in ("'table one.csv'", "b.csv.gz", "'sub dir/c.parquet'"):
         assert "'my col'" in found(f"%nn_preprocess {path} --target ")[1]
     assert found("%nn_preprocess missing.csv --target ")[1] == []
+    (tmp_path / "d.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd a,b")
+    assert found("%nn_preprocess d.csv.zst --target ")[1] == []
+    for path, columns in (("b.csv.gz", ["age", "'my col'", '"it\'s"', "7"]), ("missing.csv", [])):
+        lazy = {"lazy": pl.scan_csv(tmp_path / path, separator=";")}
+        result = complete("%nn_preprocess lazy --target ", "", lazy, stored)
+        assert result is not None and [candidate.text for candidate in result.candidates] == columns
 
 
 def test_a_new_optimizer_is_everywhere() -> None:

@@ -249,6 +249,10 @@ def test_tune(prepared: Session) -> None:
     run = prepared.value("%nn_train data --from study")
     assert run.spec == study.best
     assert prepared.value("%nn_train data --from small").spec == study.best
+    prepared.run("%nn_config --patience 5")  # the line of the best spec must hold here, where 20 is not the default
+    shown = prepared.run(f"%nn_tune data --trials 1 {QUICK} --patience 20 --space dropout=0..0.5")
+    text = plain(shown)[1]
+    assert "--patience 20" in text.partition("%nn_train data")[2].splitlines()[0]
     body = prepared.value(f"%%nn_tune data {QUICK} --trials 1\nlr: 1e-3..1e-2 log\noptimizer: {{adam, sgd}}")
     assert set(body.space) == {"lr", "optimizer"}
     assert [output.data for output in prepared.run("study").outputs if "image/png" in output.data]
@@ -262,14 +266,44 @@ def test_runs_and_load(prepared: Session) -> None:
     assert len(prepared.names["found"]) == 2
     assert run.id in plain(listed)[-1]
     assert plain(prepared.run("found")) == plain(listed)
+    newest = plain(prepared.run("%nn_runs --limit 1"))[0]
+    assert newest.startswith("1 run of 2, the newest; --limit 2 lists all")
     overlaid = prepared.run("%nn_runs one last")
     assert "image/png" in overlaid.outputs[0].data
     assert plain(overlaid)[-1] == "2 runs"
     for word in ("one", run.id, str(run.path), f"'{run.path}'"):
         loaded = prepared.value(f"%nn_load {word}")
         assert np.array_equal(loaded.predict(prepared.names["df"]), run.predict(prepared.names["df"]))
-    shown = prepared.run("%nn_load one")
-    assert "image/png" not in shown.outputs[0].data or len(shown.outputs) == 2
+    assert plain(prepared.run("%nn_load one")) == [repr(run)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("no <font>\x1b[31m")])
+def test_a_result_that_cannot_be_drawn_is_not_lost(
+    prepared: Session, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    for name in ("run_bundles", "prepared_bundles"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"nnlab.report.bundle.{name}", broken)
+            line = f"%nn_train data {QUICK}" if name == "run_bundles" else "%nn_preprocess df --target label"
+            shown = prepared.run(f"got = {line}")
+        (said,) = plain(shown)
+        assert said.startswith(repr(prepared.names["got"])) and "\x1b" not in said
+        assert ("interrupted" if isinstance(error, KeyboardInterrupt) else "ValueError: no <font>") in said
+        assert "image/png" in prepared.run("got").outputs[0].data
+
+
+def test_an_interrupt_while_the_view_closes_does_not_lose_the_run(
+    prepared: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nnlab.magics.plain.TextView.close", interrupted)
+    prepared.run(f"run = %nn_train data {QUICK}")
+    assert prepared.names["run"].best_epoch is not None
 
 
 def test_view_is_closed_however_the_work_ends(prepared: Session) -> None:

@@ -34,6 +34,14 @@ def test_examples_can_be_typed(verb) -> None:  # type: ignore[no-untyped-def]
         assert call.words or verb.name in ("nn_runs", "nn_config")
 
 
+def test_usage_says_how_many_words_are_taken() -> None:
+    assert [help_text(VERBS[name]).partition("\n")[0] for name in ("nn_load", "nn_runs", "nn_config")] == [
+        "%nn_load subject [--option value ...]",
+        "%nn_runs [subject ...] [--option value ...]",
+        "%nn_config [--option value ...]",
+    ]
+
+
 def test_the_chosen_parts_are_shown() -> None:
     text = help_text(TRAIN, {"optimizer": "momentum"})
     assert "optimizer momentum\n" in text

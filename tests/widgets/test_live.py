@@ -88,7 +88,7 @@ def test_a_run_without_validation_is_drawn(clock: SimpleNamespace) -> None:
 def test_a_diverging_run_is_drawn(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     view = LiveView(Controls())
     draw(view, clock, STARTED, epoch(1), epoch(2, math.inf), epoch(3, math.nan))
-    assert "failed" not in capsys.readouterr().out and "<td>nan</td>" in texts()
+    assert "live view stopped" not in capsys.readouterr().out and "<td>nan</td>" in texts()
     view.close()
 
 
@@ -154,7 +154,7 @@ def test_closing_leaves_no_widget(
     view.close(outputs)
     assert set(widget._instances) == before
     shown = capsys.readouterr().out
-    assert ("final" in shown and "table" in shown) if outputs else "ended" in shown or "nothing" in shown
+    assert ("final" in shown and "table" in shown) if outputs else "training ended without a result" in shown
 
 
 def test_closing_before_anything_was_shown_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,6 +169,30 @@ def test_without_a_kernel_the_panel_points_to_the_interrupt_key() -> None:
     buttons = [m for m in models() if type(m).__name__ == "Button"]
     assert [button.disabled for button in buttons] == [True, True]
     view.close()
+
+
+class Deaf(Pump):
+    """A pump in a kernel whose queue can be read no longer, with a cell held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ok, self._held, self._channel, self.given = True, [["a queued cell"]], None, []
+        self._stream = SimpleNamespace(_recv_callback=self.given.append)
+
+    def _waiting(self) -> bool:
+        raise OSError("the socket is gone")
+
+
+def test_a_pump_that_fails_says_so_and_gives_back_what_it_held(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "Pump", Deaf)
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, epoch(1), epoch(2))
+    pump = view._pump
+    assert not pump.ok and texts().count("the buttons do not work") == 1
+    view.close()
+    assert isinstance(pump, Deaf) and pump.given == [["a queued cell"]]
 
 
 def test_a_study_is_drawn_with_its_best_trials_first(clock: SimpleNamespace) -> None:
