@@ -99,11 +99,11 @@ class StudyStarted:
 
 @dataclass(frozen=True)
 class TrialDone:
-    """One trial has ended. score: its best validation value, None if it has none; state: complete, pruned or failed."""
+    """One trial has ended. score: its best validation value, None if it has none. stopped: cut by hand or by time."""
 
     number: int
     values: Mapping[str, Any]
-    state: Literal["complete", "pruned", "failed"]
+    state: Literal["complete", "pruned", "failed", "stopped"]
     score: float | None
     epochs: int
     seconds: float

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import DataError
+from nnlab.core.errors import DataError, SpecError
 from nnlab.core.events import Event, Sink
 from nnlab.core.models.custom import Maker
 from nnlab.core.record import Record
@@ -44,6 +44,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
+    if view is not None and not callable(view):
+        raise SpecError(f"view={view!r}: expected a function of events; live views are the notebook's: %nn_train")
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
     spec = resolve(TrainSpec, options, spec if spec or model is None else OWN_NETWORK)

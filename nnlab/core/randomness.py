@@ -1,6 +1,7 @@
 """Random numbers of a run that nobody else shares, and the order of rows."""
 
 import random
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -8,25 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_ONE_AT_A_TIME = threading.RLock()  # the generators are global: runs in several threads take turns with them
+
 
 class PrivateRandom:
     """The global generators of Python, NumPy and torch: the run's own inside `with`, the user's outside of it."""
 
     def __init__(self, seed: int, device: str) -> None:
         self._device = device
-        outside = self._take()
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the user's other devices too
-        if device == "cuda":
-            torch.cuda.manual_seed(seed)
-        elif device == "mps":
-            torch.mps.manual_seed(seed)
-        self._inside = self._take()
         self._outside: Any = None
-        self._put(outside)
+        with _ONE_AT_A_TIME:
+            outside = self._take()
+            self._seed(seed)
+            self._inside = self._take()
+            self._put(outside)
 
     def __enter__(self) -> None:
+        _ONE_AT_A_TIME.acquire()
         self._outside = self._take()
         self._put(self._inside)
 
@@ -35,6 +34,16 @@ class PrivateRandom:
     ) -> None:
         self._inside = self._take()
         self._put(self._outside)
+        _ONE_AT_A_TIME.release()
+
+    def _seed(self, seed: int) -> None:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the user's other devices too
+        if self._device == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self._device == "mps":
+            torch.mps.manual_seed(seed)
 
     def _take(self) -> tuple[Any, ...]:
         device_state = None

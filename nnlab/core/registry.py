@@ -1,5 +1,6 @@
 """Entries of one kind by name: the only place where an optimizer, loss, metric or step is listed."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -61,8 +62,24 @@ class Registry(dict[str, Entry]):
             return lambda later: self.add(later, **facts)
         name = make.__name__.rstrip("_")
         summary = (make.__doc__ or "").strip().partition("\n")[0]
-        self[name] = Entry(name, make, params_of(make), summary, facts)
+        self[name] = Entry(name, make, self._declared(name, make, summary), summary, facts)
         return make
+
+    def _declared(self, name: str, make: Callable[..., Any], summary: str) -> dict[str, Param]:
+        """The parameters of a new entry; SpecError for what the faces could not show, check or search."""
+        if not summary:
+            raise SpecError(f"{self.kind} {name} has no docstring; its first line is the help")
+        params = params_of(make)
+        for argument in inspect.signature(make).parameters.values():
+            if argument.default is not argument.empty and argument.name not in params:
+                raise SpecError(
+                    f"{self.kind} {name}: {argument.name} has a default but no declaration; "
+                    f"write {argument.name}: Annotated[float, Within(low, high), 'what it is'] = {argument.default!r}"
+                )
+        for param in params.values():
+            if not param.optional or param.default is not None:
+                param.read(param.default)
+        return params
 
     def __missing__(self, name: object) -> Entry:
         raise SpecError(f"no {self.kind} {name!r}; known: {', '.join(sorted(self))}{did_you_mean(name, self)}")

@@ -88,7 +88,8 @@ def test_a_new_entry_is_an_option_at_once(registered: Registry) -> None:
 
 def test_an_option_that_two_chosen_parts_share_must_be_qualified() -> None:
     @OPTIMIZERS.add
-    def clashing(groups: Any, dropout: Annotated[float, Within(0, 1), "x"] = 0.5) -> None: ...
+    def clashing(groups: Any, dropout: Annotated[float, Within(0, 1), "x"] = 0.5) -> None:
+        """Has a parameter of the network's name."""
 
     try:
         with pytest.raises(SpecError, match=r"write model\.dropout or optimizer\.dropout"):
@@ -111,3 +112,23 @@ def test_an_option_that_two_chosen_parts_share_must_be_qualified() -> None:
 def test_a_spec_made_by_hand_is_checked_where_it_is_used(base: TrainSpec, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         resolve(TrainSpec, {}, base)
+
+
+def test_what_is_declared_badly_is_refused_where_it_is_written() -> None:
+    registry = Registry("optimizer")
+
+    def bare(groups: Any, lr=0.1) -> None:  # type: ignore[no-untyped-def]
+        """Says nothing of lr."""
+
+    def outside(groups: Any, lr: Annotated[float, Within(0, 1), "step size"] = 5.0) -> None:
+        """Its default is not allowed."""
+
+    def silent(groups: Any) -> None: ...
+
+    with pytest.raises(SpecError, match="optimizer bare: lr has a default but no declaration; write lr: Annotated"):
+        registry.add(bare)
+    with pytest.raises(SpecError, match=r"lr=5\.0: expected number, 0 to 1"):
+        registry.add(outside)
+    with pytest.raises(SpecError, match="optimizer silent has no docstring"):
+        registry.add(silent)
+    assert not registry

@@ -347,3 +347,20 @@ def test_threads_are_given_back_when_a_watcher_is_interrupted(classes: Prepared,
     finally:
         torch.set_num_threads(before)
     assert Store(own_store).find("last").state == "interrupted"
+
+
+def test_runs_in_several_threads_keep_their_own_random_numbers(classes: Prepared) -> None:
+    found: dict[int, list[float]] = {}
+
+    def work(number: int, seed: int) -> None:
+        events, _ = run(classes, epochs=25, seed=seed, dropout=0.5)
+        found[number] = [event.train["loss"] for event in epochs(events)]
+
+    threads = [threading.Thread(target=work, args=(number, seed)) for number, seed in enumerate((1, 1, 2))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    events, _ = run(classes, epochs=25, seed=1, dropout=0.5)
+    alone = [event.train["loss"] for event in epochs(events)]
+    assert found[0] == found[1] == alone != found[2]

@@ -180,8 +180,11 @@ def parse_numbers(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.isnan(numbers) & ~text.str.lower().isin(MISSING_NUMBER).to_numpy(bool)
 
 
-def as_number(column: Column) -> Column:
-    """The column as numbers; DataError for cells that are none, for dates, and for infinite or too large numbers."""
+def as_number(column: Column, advice: str | None = None) -> Column:
+    """The column as numbers; DataError for cells that are none, for dates, and for infinite or too large numbers.
+
+    advice: what the error tells to do, where the column is no feature that options could treat otherwise.
+    """
     if column.kind == "date":
         raise DataError(
             f"column {column.name!r} holds dates, not numbers; {option('date', column.name)} reads it as dates"
@@ -190,25 +193,26 @@ def as_number(column: Column) -> Column:
         numbers = np.array([0.0, 1.0, np.nan])[column.data]
         return Column(column.name, "number", numbers, NO_LEVELS)
     if column.kind == "text":
-        column = _parsed(column)
+        column = _parsed(column, advice)
     low, high = np.fmin.reduce(column.data, initial=0), np.fmax.reduce(column.data, initial=0)
     if low < -LARGEST or high > LARGEST:
         bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
         raise DataError(
             f"column {column.name!r} holds {len(bad)} infinite or too large numbers (row {shown(bad)}); "
-            f"replace them, e.g. by NaN, or {option('drop', column.name)}"
+            f"{advice or 'replace them, e.g. by NaN, or ' + option('drop', column.name)}"
         )
     return column
 
 
-def _parsed(column: Column) -> Column:
+def _parsed(column: Column, advice: str | None) -> Column:
     numbers, junk = parse_numbers(column.levels)
     bad = np.flatnonzero(np.append(junk, False)[column.data])
     if len(bad):
         first = shown(dict.fromkeys(column.levels[column.data[bad]]))
+        usual = f"mend them, or {option('categorical', column.name)} or {option('drop', column.name)}"
         raise DataError(
             f"column {column.name!r} has {len(bad)} cells of {len(column.data)} that are no numbers: {first}; "
-            f"mend them, or {option('categorical', column.name)} or {option('drop', column.name)}"
+            f"{advice or usual}"
         )
     return Column(column.name, "number", np.append(numbers, np.nan)[column.data], NO_LEVELS)
 

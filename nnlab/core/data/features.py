@@ -60,7 +60,7 @@ class Number:
         return (self.name, f"{self.name} <missing>") if self.indicator else (self.name,)
 
     def values(self, column: Column) -> tuple[np.ndarray, int]:
-        return as_number(column).data, 0
+        return as_number(column, "mend them: in training the column held numbers").data, 0
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         numbers = values.astype(np.float64)

@@ -1,6 +1,7 @@
 """CSV, TSV and Parquet files, packed or not, as frames."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -39,6 +40,9 @@ def read_file(path: Path) -> tuple[Any, tuple[str, ...]]:
         raise
     except Exception as error:  # each reader has errors of its own; a broken file must not show their tracebacks
         reason = (str(error).strip() or repr(error)).splitlines()[0]
+        if type(error).__name__.startswith("Parser"):  # of pandas, in words about its own options
+            found = re.search(r"line (\d+)", reason)
+            reason = f"{f'line {found[1]}' if found else 'a line'} has more cells than the line of column names"
         raise DataError(f"{str(path)!r} cannot be read: {reason}") from None
 
 
@@ -93,14 +97,16 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _read_text(path: Path, separator: str | None) -> tuple["pd.DataFrame", tuple[str, ...]]:
-    for encoding in ("utf-8-sig", "cp1252"):
+    with _open(path) as opened:
+        wide = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:
             with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
                 head = opened.read(HEAD)
             frame = _parse(path, encoding, head, separator or sniff(head))
         except UnicodeDecodeError:
             continue
-        odd = encoding != "utf-8-sig"
+        odd = encoding == "cp1252"
         return frame, (f"{path.name} is not UTF-8 and was read as Windows-1252",) if odd else ()
     raise DataError(f"{str(path)!r} is neither UTF-8 nor Windows-1252 text; save it as UTF-8")
 
@@ -135,7 +141,8 @@ def _check_header(path: Path, head: str, separator: str) -> None:
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:
         raise DataError(
-            f"{path.name} has several columns of the same name: {', '.join(map(repr, twice[:5]))}; rename them"
+            f"{path.name} has several columns of the same name: {', '.join(map(repr, twice[:5]))}; "
+            "rename them, or write a first line of column names if there is none"
         )
 
 

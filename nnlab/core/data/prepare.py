@@ -89,12 +89,15 @@ class Prepared:
         return f"Prepared({self.name}, target {self.target.name!r}, {self.task}; {parts}; {what})"
 
 
-def prepare(frame: Any, target: str | None = None, *, spec: PrepareSpec | None = None, **options: Any) -> Prepared:
+def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, **options: Any) -> Prepared:
     """The frame split, cleaned and turned into numbers. options: the fields of PrepareSpec and of its parts.
 
     frame: a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a path of a CSV or Parquet file, or a pair
-    (X, y). Raises DataError for what cannot be trained on and SpecError for a wrong option.
+    (X, y). target: the name of a column, or y where frame is X. Raises DataError for what cannot be trained on and
+    SpecError for a wrong option.
     """
+    if target is not None and not isinstance(target, str):  # prepare(X, y), as scikit-learn's users write it
+        frame, target = (frame, target), None
     table = _named(read(frame), spec.target if spec and target is None else target)
     spec = _spec(table, target, spec, options)
     _check(table, spec)

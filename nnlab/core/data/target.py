@@ -10,6 +10,7 @@ from nnlab.core.data.columns import Column, as_number, as_text, column_of, numbe
 from nnlab.core.errors import DataError, did_you_mean
 
 Task = Literal["binary", "multiclass", "regression"]
+ADVICE = "mend them, or leave these rows out"
 FEW = 20  # at most so many different whole numbers are taken as classes
 
 
@@ -33,7 +34,7 @@ class Target:
         """The same for a column."""
         check_complete(column)
         if self.task == "regression":
-            return ((as_number(column).data - self.mean) / self.scale).astype(np.float32)
+            return ((as_number(column, ADVICE).data - self.mean) / self.scale).astype(np.float32)
         codes, levels = as_text(column)
         known = {text: code for code, text in enumerate(self.labels)}
         table = match(levels, known)
@@ -126,8 +127,8 @@ def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, 
 
 def _digits_as_number(column: Column, task: Task | None) -> Column:
     if column.kind == "text" and (task == "regression" or not parse_numbers(column.levels)[1].any()):
-        return as_number(column)
-    return as_number(column) if column.kind == "number" else column
+        return as_number(column, ADVICE)
+    return as_number(column, ADVICE) if column.kind == "number" else column
 
 
 def _is_regression(column: Column) -> bool:
@@ -140,7 +141,7 @@ def _is_regression(column: Column) -> bool:
 
 
 def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
-    numbers = as_number(column).data.astype(np.float64)
+    numbers = as_number(column, ADVICE).data.astype(np.float64)
     if numbers.min() == numbers.max():
         raise DataError(f"target {column.name!r} is {numbers[0]:g} in every row; there is nothing to learn")
     note = None

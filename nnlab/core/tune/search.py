@@ -212,7 +212,7 @@ class _Search:
             self.warn(self._held.pop(0))
 
     def _trial(self, trial: "optuna.Trial", values: dict[str, Value]) -> None:
-        result, run = Result("failed", message="interrupted", cut=True), None
+        result, run = Result("stopped", message="interrupted", cut=True), None
         try:
             result, run = self._outcome(trial, values)
         finally:
@@ -261,7 +261,7 @@ class _Search:
             if not self.late:
                 self.controls.stop(reason)
             message = "the time was over" if self.late and not self.controls.stop_reason else reason
-            return Result("failed", None, *numbers, message, cut=True)
+            return Result("stopped", None, *numbers, message, cut=True)
         if reason == "pruned":
             return Result("pruned", score, *numbers)
         if reason in ("diverged", "failed") or score is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-State = Literal["complete", "pruned", "failed"]
+State = Literal["complete", "pruned", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,7 @@ class Trials:
             if best and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
-            state = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL" if result.cut else "PRUNED"}[
-                result.state
-            ]
+            state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
             score = result.score if result.state == "complete" else None
             self._tell(trial.number, result.to_json(), state, score)
             if result.cut:
@@ -194,7 +192,7 @@ class Trials:
             else:
                 message = "orphaned: its process ended before it did"
                 self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
-                self._tell(trial.number, Result("failed", message=message, cut=True).to_json(), "FAIL", None)
+                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL", None)
                 self._again(trial)
 
     def _again(self, trial: "FrozenTrial") -> None:

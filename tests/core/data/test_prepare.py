@@ -374,3 +374,28 @@ def test_an_array_keeps_every_column_in_its_place() -> None:
     assert data.feature_names == ("x0", "x1", "x2", "x3")
     assert (data.train.x[:, 1] == 0).all()
     assert {column.role for column in data.columns if column.name != "target"} == {"numeric"}
+
+
+def test_x_and_y_can_be_given_as_two_arguments() -> None:
+    frame = pd.DataFrame({"a": np.arange(60.0) % 7, "b": np.arange(60.0) ** 0.5})
+    kind = pd.Series(["low", "high"] * 30, name="kind")
+    data = prepare(frame, kind)
+    assert data.target.name == "kind" and data.fingerprint == prepare((frame, kind)).fingerprint
+    assert prepare(frame.to_numpy(), kind.to_numpy()).target.classes == ("high", "low")
+
+
+@pytest.mark.parametrize("task", ["regression", None])
+def test_advice_about_the_target_can_be_followed(task: str | None) -> None:
+    frame = pd.DataFrame({"a": np.arange(60.0), "y": np.arange(60.0) ** 1.5})
+    frame.loc[3, "y"] = np.inf
+    with pytest.raises(DataError, match=r"'y' holds 1 infinite .*leave these rows out") as caught:
+        prepare(frame, "y", task=task)
+    assert "--drop" not in str(caught.value)
+
+
+def test_advice_at_prediction_names_no_option() -> None:
+    frame = pd.DataFrame({"a": np.arange(60.0), "y": np.arange(60.0) ** 1.5})
+    pipeline = prepare(frame, "y").pipeline
+    with pytest.raises(DataError, match="in training the column held numbers") as caught:
+        pipeline.transform(pd.DataFrame({"a": ["x", "1"]}))
+    assert "--" not in str(caught.value)

@@ -222,3 +222,18 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", str(tmp_path))
     frame().to_csv(tmp_path / "table.csv", index=False)
     assert read("~/table.csv").rows == 60
+
+
+def test_a_utf16_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("a,b\n1,é\n2,x\n", encoding="utf-16")
+    table = read(path)
+    assert list(table.columns) == ["a", "b"] and table.columns["b"].tolist() == ["é", "x"]
+
+
+def test_a_ragged_file_names_what_is_wrong_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "ragged.csv"
+    path.write_text("a,b\n" + "1,2\n" * 30 + "1,2,3,4\n" + "1,2\n" * 30)
+    with pytest.raises(DataError, match="has more cells than the line of column names") as caught:
+        read(path)
+    assert "index_col" not in str(caught.value) and "tokeniz" not in str(caught.value)

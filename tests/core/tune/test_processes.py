@@ -69,7 +69,7 @@ def test_a_killed_study_goes_on_and_loses_no_finished_trial(cancer, tmp_path):
     study = go_on(cancer, tmp_path, 5, 4, view=events.append)
     assert events[0].done == 3
     assert any("trial 3 was cut off" in event.message for event in events if isinstance(event, Warned))
-    assert study.trials["state"].tolist() == ["complete", "complete", "complete", "failed", "complete", "complete"]
+    assert study.trials["state"].tolist() == ["complete", "complete", "complete", "stopped", "complete", "complete"]
     assert "orphaned" in study.messages[3]
     again = study.trials.drop(index=3)  # trial 4 tries the values of trial 3
     undisturbed = go_on(cancer, tmp_path / "other", 4, 4)

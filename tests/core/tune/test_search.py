@@ -164,10 +164,10 @@ def test_stop_ends_the_running_trial_and_keeps_all_then_the_study_goes_on(classe
     view = Stopper(controls.stop)
     study = tune(classes, trials=4, view=view, controls=controls, store=tmp_path, **SMALL)
     assert view.events[-1].reason == "stopped"
-    assert [(t.state, t.message) for t in of_kind(view.events, TrialDone)] == [("complete", ""), ("failed", "stopped")]
+    assert [(t.state, t.message) for t in of_kind(view.events, TrialDone)] == [("complete", ""), ("stopped", "stopped")]
     assert study.best_trial == 0
     again = tune(classes, trials=4, store=tmp_path, **SMALL)
-    assert again.trials["state"].tolist() == ["complete", "failed", *["complete"] * 3]  # four that count
+    assert again.trials["state"].tolist() == ["complete", "stopped", *["complete"] * 3]  # four that count
     cut, retried = again.trials.iloc[1], again.trials.iloc[2]
     assert cut[["lr", "dropout", "hidden"]].tolist() == retried[["lr", "dropout", "hidden"]].tolist()
     assert again.messages == {1: "stopped"}
@@ -178,7 +178,7 @@ def test_interrupt_gives_the_study_and_the_old_handler_back(classes, tmp_path):
     view = Stopper(lambda: signal.raise_signal(signal.SIGINT))
     study = tune(classes, trials=4, view=view, store=tmp_path, **SMALL)
     assert view.events[-1].reason == "interrupted"
-    assert study.trials["state"].tolist() == ["complete", "failed"]
+    assert study.trials["state"].tolist() == ["complete", "stopped"]
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -205,7 +205,7 @@ def test_a_second_interrupt_raises_and_leaves_a_sound_study(classes, tmp_path):
     pressing.clear()
     del options["controls"]
     study = tune(classes, trials=2, **options)
-    assert study.trials["state"].tolist() == ["complete", "failed", "complete"]
+    assert study.trials["state"].tolist() == ["complete", "stopped", "complete"]
     assert study.messages == {1: "interrupted"}
 
 
