@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.quality import adult, california
+from tests.benchmarks.quality import adult, california, house_prices, titanic
 
 
 @pytest.mark.slow
@@ -15,3 +15,8 @@ def test_adult_with_defaults(shared_data: Path) -> None:
 @pytest.mark.slow
 def test_california_with_defaults(shared_data: Path) -> None:
     assert california(shared_data, seed=0) <= 0.52
+
+
+def test_raw_files_with_no_hint_but_the_target(shared_data: Path) -> None:
+    assert house_prices(shared_data, seed=0) >= 0.7
+    assert titanic(shared_data, seed=0) >= 0.75

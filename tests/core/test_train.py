@@ -272,8 +272,12 @@ def test_a_diverging_run_keeps_the_last_finite_best(classes: Prepared) -> None:
     assert all(torch.isfinite(weight).all() for weight in job.learner.model.parameters())
 
 
-def test_batches_grow_with_the_table() -> None:
-    assert [batch_for(n) for n in (1, 300, 2_000, 10_000, 1_000_000)] == [16, 16, 32, 128, 256]
+def test_a_small_table_gets_smaller_batches_and_the_tiniest_one_step(classes: Prepared) -> None:
+    assert (batch_for(300), batch_for(15_999), batch_for(16_000)) == (128, 128, 256)
+    events, _ = run(classes, batch_size=None, epochs=1)
+    assert events[0].steps == 3  # of 384 rows
+    events, _ = run(classes, batch_size=100_000, epochs=1)
+    assert events[0].steps == 1
 
 
 def test_a_stop_is_not_held_by_a_pause(classes: Prepared) -> None:
