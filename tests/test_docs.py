@@ -1,6 +1,7 @@
 """What the documents say must be so."""
 
 import json
+import re
 from pathlib import Path
 
 from nnlab.report.reference import inserted
@@ -19,3 +20,19 @@ def test_examples_keep_no_outputs() -> None:
     for path in notebooks:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             assert not cell.get("outputs") and not cell.get("execution_count"), path.name
+
+
+def test_the_readmes_optimizer_trains() -> None:
+    from sklearn.datasets import load_iris
+
+    from nnlab import fit, prepare
+    from nnlab.core.optimizers import OPTIMIZERS
+
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "@OPTIMIZERS.add" in block)
+    exec(code, {})
+    try:
+        run = fit(prepare(load_iris(return_X_y=True)), optimizer="asgd", lr=0.1, epochs=20, store=False)
+        assert run.metrics["accuracy"] > 0.6
+    finally:
+        del OPTIMIZERS["asgd"]

@@ -20,9 +20,8 @@ def reference() -> str:
     blocks = []
     for verb, spec in VERBS.items():
         params = params_of(spec)
-        blocks.append(
-            f"### `{verb}`\n\n{_table(('option', 'default', 'allowed', 'what'), map(_option, params.values()))}"
-        )
+        rows = [row for param in params.values() for row in _options(param)]
+        blocks.append(f"### `{verb}`\n\n{_table(('option', 'default', 'allowed', 'what'), rows)}")
         for name, param in params.items():
             if param.kind is Part:
                 rows = [_entry_row(param.domain, entry) for entry in param.domain]
@@ -30,10 +29,14 @@ def reference() -> str:
     return "\n\n".join(blocks)
 
 
-def _option(param: Param) -> tuple[str, ...]:
+def _options(param: Param) -> list[tuple[str, ...]]:
+    """One row, but for a list of parts (regularizers): a row for each, since each is an option of its own."""
+    if param.kind is Part and param.many:
+        firsts = [(name, next(iter(entry.params.values()))) for name, entry in param.domain.items()]
+        return [(f"`--{name}`", "`0`", first.allowed, first.help) for name, first in firsts]
     brought = ", ".join(f"`{name}` {show_value(value)}" for name, value in getattr(param.default, "values", {}).items())
     default = f"`{param.shown_default}`" + (f" with {brought}" if brought else "")
-    return f"`--{param.name}`", default, param.allowed, param.help
+    return [(f"`--{param.name}`", default, param.allowed, param.help)]
 
 
 def _entry_row(registry: Registry, name: str) -> tuple[str, ...]:
