@@ -273,7 +273,7 @@ def test_a_diverging_run_keeps_the_last_finite_best(classes: Prepared) -> None:
 
 
 def test_a_small_table_gets_smaller_batches_and_the_tiniest_one_step(classes: Prepared) -> None:
-    assert (batch_for(300), batch_for(15_999), batch_for(16_000)) == (128, 128, 256)
+    assert (batch_for(300), batch_for(7_999), batch_for(8_000)) == (128, 128, 256)
     events, _ = run(classes, batch_size=None, epochs=1)
     assert events[0].steps == 3  # of 384 rows
     events, _ = run(classes, batch_size=100_000, epochs=1)
