@@ -24,33 +24,47 @@ LISTED = ("nnlab.magics.magics", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
-    bundles: what the results that are still held showed, to be shown again.
+    bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
     def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
         self.ip, self.live_view, self.settings = ip, live_view, settings
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
-        self._kept: dict[int, tuple[weakref.ref[Any], bool]] = {}
+        self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
+        self._shown: dict[int, weakref.ref[Any]] = {}
+        self._own: weakref.ref[Any] | None = None
+        self._cell = ""
 
-    def keep(self, value: Any, muted: bool) -> None:
-        """Note a value whose result this cell has shown already, or shall not show."""
-        self._kept[id(value)] = (weakref.ref(value), muted)
+    def keep(self, value: Any, text: str, shown: bool, muted: bool) -> None:
+        """Note a new value. text: the magic that gave it; shown: this cell shows all of it already."""
+        from nnlab.magics.show import ends_with
 
-    def forget(self, *_: Any) -> None:
+        if shown:
+            self._shown[id(value)] = weakref.ref(value)
+        if (shown or muted) and ends_with(self.ip, self._cell, text):
+            self._own = weakref.ref(value)
+
+    def forget(self, info: Any = None) -> None:
         """A new cell begins: from here on a value shows all of itself again."""
-        self._kept.clear()
+        self._shown.clear()
+        self._own, self._cell = None, str(getattr(info, "raw_cell", ""))
 
     def display(self, value: Any) -> None:
-        """Show a result as the value of a cell: one line if the cell has shown it already, nothing if it is muted."""
+        """Show a result: all of it, or one line if its magic, in this cell, has shown it.
+
+        Nothing if it is the value of a magic that ends the cell, which has shown it or was muted.
+        """
         from nnlab.magics.show import one_line, static
         from nnlab.magics.views import show
 
-        ref, muted = self._kept.get(id(value), (None, False))
-        if ref is None or ref() is not value:
-            for bundle in self.bundles.get(value) or static(value):
-                show(bundle)
-        elif not muted:
+        ref = self._shown.get(id(value))
+        if self._own is not None and self._own() is value:
+            self._own = None
+        elif ref is not None and ref() is value:
             one_line(value)
+        else:
+            for bundle in self.bundles.get(value) or self.later.get(value, static)(value):
+                show(bundle)
 
 
 def register(ip: Any, live_view: "LiveView | None" = None) -> None:
@@ -108,6 +122,13 @@ def _magic(lab: Lab, name: str) -> Callable[..., Any]:
     return magic
 
 
+class _Nothing(list[Any]):
+    """No completions, and none wanted from others: IPython lets only a matcher that is not empty suppress the rest."""
+
+    def __len__(self) -> int:
+        return 1
+
+
 def _matcher(ip: Any) -> Any:
     from IPython.core.completer import SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -122,6 +143,8 @@ def _matcher(ip: Any) -> Any:
         found = complete("\n".join(lines), after, ip.user_ns, stored_names)
         if found is None:
             return SimpleMatcherResult(completions=[])
+        if found.alone and not found.candidates:
+            return SimpleMatcherResult(completions=_Nothing(), suppress=True)
         listed = [SimpleCompletion(text, type=kind) for text, kind in found.candidates]
         return SimpleMatcherResult(completions=listed, matched_fragment=found.fragment, suppress=found.alone)
 

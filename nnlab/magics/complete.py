@@ -10,6 +10,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.core.params import Column, Param, Within, show_value
 from nnlab.core.spec import Option, TrainSpec, options_of
 from nnlab.core.tune.space import NOT_SEARCHED
+from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
 from nnlab.magics.subjects import (
     SUFFIXES,
@@ -17,7 +18,7 @@ from nnlab.magics.subjects import (
     is_a,
     is_array,
     is_frame,
-    is_network,
+    is_network_or_maker,
     is_prepared,
     is_start,
     visible,
@@ -92,7 +93,10 @@ def _in_line(verb: Verb, text: str, after: str, names: Mapping[str, Any], stored
         name, equals, value = current.partition("=")
         if equals:
             return _value(known.get(_underscored(name.lstrip("-"))), value, place)
-        return Found(current, _options(known, current, place))
+        asks = (Candidate("--help", "option"),) if "--help".startswith(current) else ()
+        return Found(current, (*_options(known, current, place), *asks))
+    if pending in ("help", "h"):
+        return _matching(current, [Candidate(word, "topic") for word in topics(verb, place.options)])
     if pending:
         found = _value(known.get(pending) or any_option(verb).get(pending), current, place)
         if found.candidates or not _is_flag(known.get(pending)):
@@ -150,6 +154,9 @@ def _value(option: Option | None, current: str, place: Place) -> Found:
     param = option.param
     if param.name == "space":
         return _ranges(current, place)
+    if isinstance(param.domain, Within) and param.many:
+        default = param.show(param.default)
+        return Found(current, (Candidate(default, "default"),) if default.startswith(current) else ())
     start = _item_start(current) if param.many else 0
     return _matching(current[start:], _words_for(param, place), many=param.many)
 
@@ -160,8 +167,10 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         subject = place.words[0] if place.words else None
         return [Candidate(name, "column") for name in columns(subject, place.names)]
     found = [Candidate(word, "value") for word in param.choices]
+    if isinstance(param.domain, Within) and param.default is not None:
+        found.insert(0, Candidate(param.show(param.default), "default"))
     if param.name == "model":
-        found += [Candidate(name, "network") for name in visible(place.names, is_network)]
+        found += [Candidate(name, "network") for name in visible(place.names, is_network_or_maker)]
     elif param.name == "from":
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]

@@ -58,6 +58,8 @@ def checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     found = {}
     for given, value in values.items():
         name = str(given).replace("-", "_")
+        if name == "name":
+            raise SpecError(f"{source}: name is no default; each run and study has its own: give --name to its magic")
         if name not in known:
             raise SpecError(f"{source}: no option {name!r}{did_you_mean(name, known)}")
         errors = []
@@ -98,7 +100,7 @@ def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[
     chosen = layered(verb, sources.values(), {})
     rows = []
     for name, option in options_for(verb, chosen).items():
-        if "." in name or name in ("reset", "target"):
+        if "." in name or name in ("reset", "target", "name"):
             continue
         key = canonical(verb, name, chosen)
         value, source = default_of(option), "nnlab"

@@ -9,17 +9,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
-from nnlab.core.errors import SpecError, StoreError
+from nnlab.core.errors import NNLabError, SpecError, StoreError
 from nnlab.core.models import MODELS
+from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec, options_of, resolve
 from nnlab.magics import config, subjects
-from nnlab.magics.body import run_body
+from nnlab.magics.body import begin_at_user, run_body
 from nnlab.magics.options import help_text
-from nnlab.magics.scan import Word, plain, value_of
+from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.verbs import VERBS
-from nnlab.magics.views import Kind, View, make_view, show
+from nnlab.magics.views import Kind, View, make_view, second_press, show
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.html import visible
 
@@ -49,7 +50,8 @@ def call(lab: "Lab", verb: str, line: str, cell: str | None, local_ns: Names | N
         return None
     value = DEEDS[verb](lab, said, names)
     if value is not None:
-        lab.keep(value, said.muted)
+        shown = not said.muted and verb != "nn_load"
+        lab.keep(value, f"{verb} {line} {cell or ''}", shown, said.muted)
     return value
 
 
@@ -90,8 +92,11 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     options, _ = _settle(lab, said)
     if isinstance(frame, tuple):
         options.setdefault("target", "target")
-    elif "target" not in options:
-        known = subjects.columns(said.subject, names)
+    known = subjects.columns(said.subject, names)
+    for name, param in params_of(PrepareSpec).items():
+        if isinstance(param.domain, Column) and param.many and isinstance(options.get(name), list):
+            options[name] = subjects.split_columns(options[name], known)
+    if "target" not in options:
         there = f"; the columns are {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""
         raise SpecError(f"%nn_preprocess needs --target, the column to predict{there}")
     from nnlab.core.data.prepare import prepare
@@ -108,13 +113,15 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import run_bundles
 
     base = _start(said.options.get("from"), names)
-    model, code, variable = _network(lab, said, names, base)
+    model, variable = _network(said, names, base)
+    code, custom = said.body, model is not None or said.body is not None
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
-    options, own = _settle(lab, said, based=base is not None, own_network=model is not None)
-    spec = _train_spec(options, base, model is not None)
+    options, own = _settle(lab, said, based=base is not None, own_network=custom)
+    spec = _train_spec(options, base, custom)
     configured = {name for layer in _layers(lab) for name in layer}
     line = _line(said, names, (spec,), {"name": own["name"], "model": variable}, configured)
-    line = line if code is None else f"%{line}\n{code.rstrip()}"
+    if code is not None:
+        line, model = f"%{line}\n{code.rstrip()}", run_body(lab.ip, code)
 
     def work(view: View, controls: Controls) -> "Run":
         return fit(data, spec=spec, model=model, view=view, controls=controls, name=own["name"], line=line, code=code)
@@ -128,17 +135,19 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import study_bundles
 
     base = _start(said.options.get("from"), names)
-    model, code, variable = _network(lab, said, names, base)
+    model, variable = _network(said, names, base)
+    code, custom = said.body, model is not None or said.body is not None
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
-    options, own = _settle(lab, said, based=base is not None, own_network=model is not None)
+    options, own = _settle(lab, said, based=base is not None, own_network=custom)
     searching = options_of(TuneSpec, options)
     fixed = {name: value for name, value in options.items() if name not in searching}
     spec = resolve(TuneSpec, {name: value for name, value in options.items() if name in searching})
-    start = _train_spec(fixed, base, model is not None)
+    start = _train_spec(fixed, base, custom)
     configured = {name for layer in _layers(lab) for name in layer}
     line = _line(said, names, (spec, start), {"model": variable}, configured | set(fixed))
-    line = line if code is None else f"%{line}\n{code.rstrip()}"
-    given = start if model is not None else base  # the name of an own network is no option that could be kept fixed
+    if code is not None:
+        line, model = f"%{line}\n{code.rstrip()}", run_body(lab.ip, code)
+    given = start if custom else base  # the name of an own network is no option that could be kept fixed
 
     def work(view: View, controls: Controls) -> Any:
         return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=code, **fixed)
@@ -165,19 +174,24 @@ def _shown(
     view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
     try:
         result = work(view, controls)
-    except BaseException:
+    except BaseException as error:
         view.close([])
+        begin_at_user(lab.ip, error)
         raise
+
+    if muted and kind == "train":
+        lab.later[result] = bundles_of
 
     def remembered(result: Any) -> list[Bundle]:
         lab.bundles[result] = drawn = bundles_of(result)
         return drawn
 
     bundles: list[Bundle] = []
-    with contextlib.suppress(KeyboardInterrupt):
-        bundles = [] if muted else _drawn(remembered, result)
-    with contextlib.suppress(KeyboardInterrupt):
-        view.close(bundles)
+    with second_press(controls.stop_reason == "interrupted"):
+        with contextlib.suppress(KeyboardInterrupt):
+            bundles = [] if muted else _drawn(remembered, result)
+        with contextlib.suppress(KeyboardInterrupt):
+            view.close(bundles)
     return result
 
 
@@ -198,26 +212,28 @@ def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network:
     return resolve(TrainSpec, options, replace(base, model=Part(CUSTOM)) if base else OWN_NETWORK)
 
 
-def _network(lab: "Lab", said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None, str | None]:
-    """The user's own network with its code if the body made it, or its name if --model names a variable; else None."""
+def _network(said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None]:
+    """The user's own network and its name if --model names a variable; else None. A body is not run yet."""
     word = said.options.get("model")
     if said.body is not None:
         if word is not None:
             raise SpecError(f"the body defines the network; take --model {word} away")
-        return run_body(lab.ip, said.body), said.body, None
+        return None, None
     if word is None:
         if base is not None and base.model.name == CUSTOM:
             raise SpecError(f"--from: its network is your own code; give it again as the body of %%{said.verb.name}")
-        return None, None, None
+        return None, None
     if isinstance(word, str) and word in MODELS:
-        return None, None, None
+        return None, None
     if isinstance(word, str) and word not in names:
         known = ", ".join(MODELS)
         raise SpecError(f"--model {word}: neither a network of nnlab ({known}) nor a variable that holds one")
     value = names[word] if isinstance(word, str) else word
     if not (subjects.is_network(value) or callable(value)):
-        raise SpecError(f"--model {word} is a {subjects.described(value)}; needed is an nn.Module or what makes one")
-    return value, None, str(word)
+        raise SpecError(
+            f"--model {word} is {with_article(subjects.described(value))}; needed is an nn.Module or what makes one"
+        )
+    return value, str(word)
 
 
 def _line(said: Call, names: Names, specs: tuple[Any, ...], extra: Mapping[str, Any], keep: set[str]) -> str:
@@ -239,9 +255,13 @@ def _start(word: Any, names: Names) -> TrainSpec | None:
         return value.best  # type: ignore[no-any-return]
     if subjects.is_a(value, ("nnlab", "Run")):
         return value.spec  # type: ignore[no-any-return]
-    if value is not None:
-        raise SpecError(f"--from {word} is a {subjects.described(value)}; needed is a study, a run or a TrainSpec")
-    return _stored_start(str(word))
+    try:
+        return _stored_start(str(plain(word, "--from")))
+    except NNLabError as error:
+        if value is None:
+            raise
+        what = with_article(subjects.described(value))
+        raise SpecError(f"--from {word} is {what}; needed is a study, a run or a TrainSpec") from error
 
 
 def _stored_start(word: str) -> TrainSpec:
@@ -265,7 +285,8 @@ def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
     _, own = _settle(lab, said)
     store = _store()
     there = [] if said.words else store.runs()
-    found = [_run_or_info(word, names, store) for word in said.words] or there[: own["limit"]]
+    asked = {run.id: run for run in (_run_or_info(word, names, store) for word in said.words)}
+    found = list(asked.values()) or there[: own["limit"]]
     _publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
     return Listed(found)
 

@@ -115,6 +115,13 @@ def _topic(verb: Verb, chosen: Mapping[str, Any], topic: str) -> str:
     raise SpecError(f"no help on {topic!r}{near}; %{verb.name} --help lists the options")
 
 
+def topics(verb: Verb, chosen: Mapping[str, Any]) -> list[str]:
+    """What --help can be asked about: what there is to choose, the options, and the choices."""
+    registries = _registries(verb)
+    options = [name for name in options_for(verb, chosen) if "." not in name]
+    return [_dashed(name) for name in (*registries, *options, *(entry for one in registries.values() for entry in one))]
+
+
 def _listing(verb: Verb, field: str, registry: Registry) -> str:
     width = max((len(name) for name in registry), default=0)
     rows = [f"  {name:<{width}}  {entry.summary}" for name, entry in registry.items()]

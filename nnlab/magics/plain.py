@@ -1,11 +1,13 @@
 """Views without widgets: one updating line for terminals, and none at all."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from nnlab.core.events import EpochDone, Event, Finished, Progress, Started, StudyStarted, TrialDone, Warned
+from nnlab.magics.verbs import shown_value
 from nnlab.report.bundle import Bundle
 
 EVERY = 0.25  # seconds between two updates of the line
@@ -43,13 +45,14 @@ class TextView:
         self._started: Started | None = None
         self._study: StudyStarted | None = None
         self._best = ""
+        self._trials = 0
         self._began = clock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
             self._started, self._began = event, self._clock()
         elif isinstance(event, StudyStarted):
-            self._study = event
+            self._study, self._trials = event, event.done
         elif isinstance(event, EpochDone) and self._study is None:
             self._write(self._epoch(event))
         elif isinstance(event, Progress) and event.paused:
@@ -81,14 +84,17 @@ class TextView:
         return f"epoch {event.epoch}/{epochs}  {losses}  {shown}{self._best}  {speed}"
 
     def _trial(self, event: TrialDone) -> str:
-        total = self._study.spec.trials if self._study else event.number + 1
-        score = "failed" if event.score is None else _number(event.score)
+        self._trials += 1
+        total = self._study.spec.trials if self._study else self._trials
+        score = "" if event.score is None else f"  {_number(event.score)}"
         if event.best:
-            self._best = f"  best {score} {_values(event.values)}"
-        return f"trial {event.number + 1}/{total}  {event.state}  {score}{self._best}"
+            self._best = f"  best {_number(event.score)} in trial {event.number} {_values(event.values)}"
+        return f"{self._trials}/{total} trials  trial {event.number} {event.state}{score}{self._best}"
 
     def _write(self, line: str, now: bool = False) -> None:
         self._line = _printable(line)
+        if (self._out or sys.stdout).isatty():  # a line that wraps could not be written over
+            self._line = self._line[: max(shutil.get_terminal_size().columns - 1, 1)]
         if not now and self._clock() < self._next:
             return
         self._next = self._clock() + EVERY
@@ -111,9 +117,7 @@ def _number(value: float | None) -> str:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
-    )
+    return " ".join(f"{name}={shown_value(name, value)}" for name, value in values.items())
 
 
 def _printable(text: str) -> str:

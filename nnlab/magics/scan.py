@@ -7,6 +7,7 @@ opens at the start of a word, after = , or a bracket, and right after another qu
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
@@ -15,6 +16,7 @@ from nnlab.core.params import show_value
 REFERENCE = re.compile(r"\{([^\W\d]\w*)\}|\$([^\W\d]\w*)")
 DOLLAR = re.compile(r"()\$([^\W\d]\w*)")
 OPENERS, CLOSERS = "[({", "])}"
+SHOWN = 60  # characters of an expression in a message
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -140,6 +142,12 @@ def caret(line: str, problem: tuple[str, int], prefix: str) -> SpecError:
     return SpecError(f"{message}\n  {prefix}{shown}\n  {' ' * (len(prefix) + place - start)}^")
 
 
+def not_a_variable(text: str, verb: str) -> SpecError:
+    """The error for Python where a variable is needed."""
+    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return SpecError(f"{shown} is Python; a variable is needed:\n  sub = {shown}\n  %{verb} sub ...")
+
+
 def value_of(word: Word, names: Mapping[str, Any] | None, braces: bool = True) -> Any:
     """The word's text, variables put in; a word that is nothing but one variable gives its value."""
     if names is None:
@@ -157,9 +165,19 @@ def value_of(word: Word, names: Mapping[str, Any] | None, braces: bool = True) -
 def _look_up(match: re.Match[str], names: Mapping[str, Any]) -> Any:
     name = match[1] or match[2]
     if name not in names:
-        near = did_you_mean(name, [known for known in names if not known.startswith("_")])
+        near = did_you_mean(name, [known for known, value in names.items() if is_users(known, value)])
         raise SpecError(f"no variable {name!r} to put in for {match[0]}{near}; single quotes keep it as text")
     return names[name]
+
+
+def is_users(name: str, value: Any) -> bool:
+    """Whether a variable holds something of the user's: no function or module, and nothing that IPython puts there."""
+    return not (name.startswith("_") or name in ("In", "Out") or callable(value) or isinstance(value, ModuleType))
+
+
+def with_article(words: str) -> str:
+    """a DataFrame, an int, an ndarray."""
+    return f"{'an' if words[:1].lower() in 'aeio' or words.startswith('nd') else 'a'} {words}"
 
 
 def _as_text(match: re.Match[str], names: Mapping[str, Any]) -> str:
@@ -175,7 +193,7 @@ def plain(value: Any, where: str) -> Any:
     items = value if isinstance(value, (list, tuple)) else [value]
     if all(isinstance(item, PLAIN) for item in items):
         return value
-    raise SpecError(f"{where} is a {type(value).__name__}; an option takes text, numbers and lists of them")
+    raise SpecError(f"{where} is {with_article(type(value).__name__)}; an option takes text, numbers and lists of them")
 
 
 def items_of(word: Word) -> list[str] | None:

@@ -1,5 +1,6 @@
 """Results as the value of a cell."""
 
+import ast
 from typing import Any
 
 from nnlab.magics.views import show
@@ -23,3 +24,18 @@ def static(value: Any) -> list[Bundle]:
         "Listed": lambda: bundle.runs_bundles(list(value)),
     }
     return make[type(value).__name__]()
+
+
+def ends_with(ip: Any, cell: str, text: str) -> bool:
+    """Whether the value of the cell is that of the magic text, called by itself or under another one such as %%time."""
+    try:
+        body = ast.parse(ip.transform_cell(cell)).body
+    except (SyntaxError, ValueError):
+        return False
+    last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
+    if not isinstance(last, ast.Call) or not getattr(last.func, "attr", "").endswith("_magic"):
+        return False
+    said = " ".join(str(word.value) for word in last.args if isinstance(word, ast.Constant)).split()
+    wanted = text.split()
+    found = said[-len(wanted) :]
+    return [found[0].lstrip("%"), *found[1:]] == wanted if found else False

@@ -4,11 +4,12 @@ import contextlib
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 from nnlab.core.errors import SpecError
-from nnlab.magics.scan import Word, value_of
+from nnlab.magics.scan import Word, is_users, not_a_variable, value_of, with_article
 
 FRAMES = {
     ("pandas", "DataFrame"),
@@ -18,6 +19,8 @@ FRAMES = {
 }
 SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
+NEAR = 0.7  # similarity of two names that may be one misspelt; 0.8 is df and dff
+EXPRESSION = re.compile(r"([^\W\d]\w*)\s*[.(\[].*|[(\[].*", re.DOTALL)
 PAIR = re.compile(r"([^\W\d]\w*)\s*,\s*([^\W\d]\w*)")
 
 
@@ -49,6 +52,11 @@ def is_start(value: Any) -> bool:
 def is_network(value: Any) -> bool:
     """Whether it is, or makes, a network of the user's own."""
     return is_a(value, ("torch", "Module")) or (isinstance(value, type) and is_a_class_of_module(value))
+
+
+def is_network_or_maker(value: Any) -> bool:
+    """Whether --model can be given it: a network or a function."""
+    return is_network(value) or (isinstance(value, FunctionType) and value.__name__ not in ("open", "get_ipython"))
 
 
 def is_a_class_of_module(kind: type) -> bool:
@@ -85,14 +93,17 @@ def variable(name: str, names: Mapping[str, Any], test: Callable[[Any], bool], w
         raise SpecError(f"no variable {name!r}{_near(name, names, test) or _there(names, test, wanted, hint)}")
     value = names[name]
     if not test(value):
-        raise SpecError(f"{name!r} is a {described(value)}; needed is {wanted}{_there(names, test, wanted, hint)}")
+        raise SpecError(
+            f"{name!r} is {with_article(described(value))}; needed is {wanted}{_there(names, test, wanted, hint)}"
+        )
     return value
 
 
 def _near(name: str, names: Mapping[str, Any], test: Callable[[Any], bool]) -> str:
-    near = difflib.get_close_matches(name, visible(names, test), n=1) or difflib.get_close_matches(
-        name, visible(names, lambda value: not callable(value)), n=1
-    )
+    users = [known for known, value in list(names.items()) if is_users(known, value)]
+    near = [
+        match for known in (visible(names, test), users) for match in difflib.get_close_matches(name, known, 1, NEAR)
+    ]
     return f"; did you mean {near[0]!r} ({described(names[near[0]])})?" if near else ""
 
 
@@ -111,6 +122,7 @@ def prepared(word: Word | None, names: Mapping[str, Any], verb: str) -> Any:
     value = value_of(word, names)
     if not isinstance(value, str):
         return variable(word.text, {word.text: value}, is_prepared, "prepared data", hint)
+    _refuse_expression(word, names, verb)
     return variable(value, names, is_prepared, "prepared data", hint)
 
 
@@ -127,13 +139,35 @@ def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
     if pair := None if word.quoted else PAIR.fullmatch(value):
         wanted = "an array or a table"
         return tuple(variable(name, names, is_array, wanted, "X, y = ...") for name in pair.groups())
+    if not value.lower().endswith(SUFFIXES) and not os.path.exists(value):
+        _refuse_expression(word, names, "nn_preprocess")
     if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and os.path.exists(value)):
         return value
     return variable(value, names, _is_table, "a table", hint)
 
 
+def _refuse_expression(word: Word, names: Mapping[str, Any], verb: str) -> None:
+    """SpecError for a piece of Python where a variable is needed."""
+    text = "".join(f"{quote}{chunk}{quote}" for chunk, quote in word.chunks)
+    match = None if word.chunks[0][1] else EXPRESSION.fullmatch(text)
+    if match is None or (match[1] and match[1] not in names):
+        return
+    if pair := PAIR.fullmatch(text[1:-1].strip()) if not match[1] else None:
+        raise SpecError(f"{text} is Python; write it without brackets:  %{verb} {pair[1]},{pair[2]}")
+    raise not_a_variable(text, verb)
+
+
 def _is_table(value: Any) -> bool:
     return is_frame(value) or hasattr(value, "__fspath__") or isinstance(value, (str, dict))
+
+
+def split_columns(items: list[str], known: Collection[str]) -> list[str]:
+    """'Name,Ticket' in quotes is two columns where it is not one."""
+    found = []
+    for item in items:
+        pieces = [piece.strip() for piece in item.split(",")]
+        found += pieces if item not in known and set(pieces) <= set(known) else [item]
+    return found
 
 
 def columns(word: Word | None, names: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import UNSET_WORDS, Column, Param, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, Option, defaults_for, options_of, unknown_option
-from nnlab.magics.scan import Word, caret, items_of, plain, quote, scan, value_of
+from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quote, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
@@ -92,9 +92,18 @@ class _Line:
             raise SpecError(f"option {name!r} is given twice")
         option = self.known.get(name)
         given = [value] if value else self._values(option.param if option else None)
+        while self._goes_on(option, given):
+            given = [_joined((given[0], self.rest.pop(0)))]
         if not given and option and option.param.kind is not bool:
             raise SpecError(f"--{name} needs a value: {option.param.allowed}")
         self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
+
+    def _goes_on(self, option: Option | None, given: list[Word]) -> bool:
+        """Whether a list ends in a comma, as in --drop Name, Ticket."""
+        if option is None or not option.param.many or _takes_many_words(option.param) or len(given) != 1:
+            return False
+        text, quoted = given[0].chunks[-1]
+        return not quoted and text.endswith(",") and bool(self.rest) and not self.rest[0].is_option
 
     def _values(self, param: Param | None) -> list[Word]:
         """The words that belong to the option just read: one, none for a bare flag, all up to the next for ranges."""
@@ -132,6 +141,8 @@ def _check_words(reader: _Line, line: str, prefix: str) -> None:
         joined = Word((*words[0].chunks, *words[1].chunks), words[0].start, words[1].end)  # X, y
         reader.words = words = [joined]
     if len(words) > verb.words:
+        if verb.words == 1 and re.match(r"[^\W\d][\w.]*[\[(]", words[0].text) and not words[0].chunks[0][1]:
+            raise not_a_variable(line[words[0].start : words[-1].end], verb.name)
         extra = words[verb.words]
         taken = f"one {verb.subject.partition(':')[0]}" if verb.words else "options only"
         raise caret(line, (f"{extra.text!r} is one word too many; %{verb.name} takes {taken}", extra.start), prefix)

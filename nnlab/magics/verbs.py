@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from nnlab.core.params import Param, Within, params_of
+from nnlab.core.params import Param, Within, params_of, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import Option, PrepareSpec, TrainSpec, TuneSpec, options_of
 
@@ -92,7 +92,8 @@ _ALL = (
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
         "body of the cell: Python whose last line is an nn.Module or a function(n_in, n_out) that makes one,\n"
-        "or options, one a line, such as  lr: 1e-3",
+        "or options, one a line, such as  lr: 1e-3;\n"
+        "IPython has no  run = %%nn_train:  write  run = _  in the next cell",
     ),
     Verb(
         "nn_tune",
@@ -166,3 +167,11 @@ def canonical(verb: Verb, name: str, chosen: Mapping[str, Any]) -> str:
     """The one name of an option: lr and optimizer.lr are both optimizer.lr."""
     option = options_for(verb, chosen).get(name)
     return f"{option.field}.{option.name}" if option and option.part else name
+
+
+def shown_value(name: str, value: Any) -> str:
+    """A value of a searched name as it is typed; numbers to three digits."""
+    option = any_option(VERBS["nn_train"]).get(name)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return option.param.show(value) if option else show_value(value)

@@ -1,6 +1,9 @@
 """What shows a run while it lives, chosen by what the front end can do."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 from nnlab.core.controls import Controls
@@ -46,3 +49,19 @@ def make_view(word: str, muted: bool, ip: Any, live: Callable[[], View] | None) 
     if word == "live":
         return live() if live and can == "live" else SilentView(show)
     return TextView(show) if word == "text" else SilentView(show)
+
+
+@contextlib.contextmanager
+def second_press(interrupted: bool) -> Iterator[None]:
+    """Around the showing of a result: if an interrupt ended the run, a second one ends the cell, once all is shown."""
+    if not interrupted or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

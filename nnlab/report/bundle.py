@@ -59,7 +59,7 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
     from nnlab.report.prepared import prepared_blocks, target_picture
 
     png = target_picture(data)
-    pictures = [picture(png, f"distribution of the target {data.target.name}")] if png else []
+    pictures = [picture(png, f"distribution of {data.target.name}")] if png else []
     return [*pictures, page(prepared_blocks(data))]
 
 

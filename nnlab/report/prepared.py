@@ -24,11 +24,16 @@ def prepared_blocks(data: "Prepared") -> Iterator[Block]:
     sizes = f"{rows[0]:,} training, {rows[1]:,} validation and {rows[2]:,} test rows"
     used = sum(1 for column in data.columns if column.features)
     features = f"{counted(len(data.feature_names), 'feature')} from {counted(used, 'column')}"
-    yield Sentence(sizes, f"of {data.name}: {features}; target {data.target.name}, {_task(data)}")
+    yield Sentence(sizes, f"of {data.name}: {features}; {_target(data)}, {_task(data)}")
     yield from warning_blocks(data.warnings)
     yield from _columns(data.columns)
     if (table := differs_table(data.spec)) is not None:
         yield table
+
+
+def _target(data: "Prepared") -> str:
+    name = str(data.target.name)
+    return name if name == "target" else f"target {name}"
 
 
 def _task(data: "Prepared") -> str:

@@ -29,6 +29,7 @@ ENDED = {
     "pruned": "pruned after {epochs}",
     "failed": "failed after {epochs}",
 }
+MEASURED = ("completed", "stopped_early", "stopped")  # an epoch that ended otherwise may have met no validation row
 
 
 def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | None:
@@ -45,7 +46,8 @@ def verdict(run: "Run") -> Sentence:
     name = main_metric(run.metrics, run.spec.monitor)
     if name is None:
         loss = f"training loss {number(run.history['train_loss'].iloc[-1])}" if len(run.history) else "no result"
-        return Sentence(loss, f"no validation rows; {end}")
+        unmeasured = run.finished.reason in MEASURED and not any(str(name).startswith("valid_") for name in run.history)
+        return Sentence(loss, f", no validation rows; {end}" if unmeasured and len(run.history) else f"; {end}")
     evaluation = run.evaluation
     rows = f"{counted(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
     return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best epoch {run.best_epoch}; {end}")
@@ -75,8 +77,8 @@ def repeat(run: "Run", line: str | None) -> str:
     typed = line or run.line
     if typed is None:
         return python_call("fit", run.spec)
-    body = run.code if run.code and typed.lstrip().startswith("%%") and run.code not in typed else ""
-    return f"{typed}\n{body}" if body else typed
+    code = (run.code or "").strip("\n").rstrip()
+    return f"{typed}\n{code}" if typed.lstrip().startswith("%%") and code not in typed else typed
 
 
 def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
@@ -96,10 +98,10 @@ def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     first = main_metric(valid, run.spec.monitor)
     names = sorted(valid, key=lambda name: (name != first, name == "loss"))
     title = f"Metrics (epoch {epoch})" if epoch is not None else "Metrics"
-    if data is None or run.best_epoch is None or not valid:
-        loss = [("loss while training", row["train_loss"])] if "train_loss" in row else []
-        return Table(["metric", "validation"], [*((name, valid[name]) for name in names), *loss], title)
-    train = run.score(data.train) | {"loss": row.get("train_loss")}
+    if not valid:
+        return Table(["metric", "training"], [("loss", row.get("train_loss"))], title)
+    measured = run.score(data.train) if data is not None and run.best_epoch is not None else {}
+    train = measured | {"loss": row.get("train_loss")}
     return Table(["metric", "training", "validation"], [(name, train.get(name), valid[name]) for name in names], title)
 
 

@@ -1,5 +1,6 @@
 """What a spec changes from the defaults, as a table and as the Python that repeats it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,17 @@ def _rounded(value: Any) -> str:
     if value is None:  # what is auto is so by default, and no difference
         return "none"
     return number(value) if isinstance(value, float) else show_value(value)
+
+
+def magic_options(spec: Any) -> str:
+    """The options of a magic's line that give this spec: --epochs 7 --optimizer.lr 0.05."""
+    words = []
+    for name, value, _ in differences(spec):
+        if name != "model" or spec.model.name != CUSTOM:
+            text = "none" if value is None else show_value(value)
+            text = repr(value) if isinstance(value, float) else text
+            words += [f"--{name}", json.dumps(text, ensure_ascii=False) if set(text) & set(" \"'#;") else text]
+    return " ".join(words)
 
 
 def python_call(verb: str, spec: Any, subject: str = "data") -> str:

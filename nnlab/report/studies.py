@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nnlab.core.spec import CUSTOM
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.runs import warning_blocks
-from nnlab.report.specs import python_call
+from nnlab.report.specs import magic_options, python_call
 from nnlab.report.tables import Table, counted, number
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
     """Verdict, the best spec as a line to run, the top trials, what was searched."""
     yield study_verdict(study)
     if study.best_trial is not None:
-        yield Code("The best spec, to train again", best_line or python_call("fit", study.best))
+        yield Code("The best spec, to train again", best_line or _again(study, line))
         yield _top(study)
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
     importance = study.importance
@@ -46,6 +47,18 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
         yield Table(["searched", "range"], [row[:2] for row in rows], "Space", "ll")
     if line:
         yield Code("This study again", line)
+
+
+def _again(study: "Study", line: str | None) -> str:
+    """The cell that trains the best spec, with the code of an own network; the call of Python where there is none."""
+    code = (
+        str(study.best.model.values.get("code") or "").strip("\n").rstrip() if study.best.model.name == CUSTOM else ""
+    )
+    words = (line or "").partition("\n")[0].split()[1:2]
+    subject = words[0] if words and words[0].isidentifier() else "data"
+    if not code:
+        return python_call("fit", study.best, subject)
+    return f"%%nn_train {subject} {magic_options(study.best)}".rstrip() + f"\n{code}"
 
 
 def _top(study: "Study") -> Table:

@@ -72,14 +72,19 @@ def show(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits that count; whole above 1000.
+    """Four digits that count; whole above 1000; more digits where four would make a 1 of what is less.
 
-    >>> number(0.95804), number(31234.5), number(1.0), number(0.00001234)
-    ('0.958', '31,234', '1', '1.234e-05')
+    >>> number(0.95804), number(31234.5), number(1.0), number(0.00001234), number(0.99996)
+    ('0.958', '31,234', '1', '1.234e-05', '0.99996')
     """
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+    if 1000 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    digits = 4
+    while abs(value) < 1 and float(f"{value:.{digits}g}") in (-1, 1):
+        digits += 1
+    return f"{value:.{digits}g}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Event, Started, StudyFinished, StudyStarted, TrialDone, Warned
-from nnlab.core.params import show_value
+from nnlab.magics.verbs import shown_value
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart
@@ -118,7 +118,7 @@ class StudyPanel:
         names = list(self._started.space)
         rows = [
             [f"{t.number}", look.number(t.score), f"{t.epochs}", f"{t.seconds:.1f}"]
-            + [_short(t.values.get(name)) for name in names]
+            + [shown_value(name, t.values.get(name)) for name in names]
             for t in self._ranked()[:TOP]
         ]
         return ["trial", self._started.metric, "epochs", "seconds", *names], rows
@@ -140,8 +140,3 @@ class StudyPanel:
             self._chart = chart
             legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.TRAIN, True)]
             self._chart_box.children = [self._text(look.title(self._started.metric, legend)), chart.widget]
-
-
-def _short(value: object) -> str:
-    """A searched value as a person would type it, numbers to three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else show_value(value)

@@ -29,6 +29,7 @@ NAMES: dict[str, Any] = {
     "spec": TrainSpec(),
     "number": 3,
     "_df": FRAME,
+    "make": lambda n_in: None,
 }
 
 
@@ -57,6 +58,10 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_train data --lr 3 --l", "--l", ["--loss"], ["--lr"]),
         ("run = %nn_train data --optimizer ", "", ["adamw", "sgd"], ["--lr"]),
         ("  a.b['c'] = %nn_train data --optimizer=ad", "ad", ["adam", "adamw"], ["sgd"]),
+        ("%nn_train data --h", "--h", ["--help", "--hidden"], []),
+        ("%nn_train data --lr ", "", ["0.01"], []),
+        ("%nn_train --help opt", "opt", ["optimizer"], ["--lr"]),
+        ("%nn_load last --model ", "", ["make"], ["df"]),
         ("%%nn_train data --norm ", "", ["none", "batch", "layer"], []),
         ("%nn_train data --loss ", "", ["huber", "auto"], []),
         ("%nn_train data --metrics accuracy,ro", "ro", ["roc_auc"], ["accuracy"]),

@@ -63,6 +63,21 @@ def test_ipython_completes_through_the_matcher(session) -> None:  # type: ignore
         assert [text[: item.start] + item.text for item in found if item.text == word] != []
 
 
+def test_nothing_of_ours_is_nothing_at_all(session) -> None:  # type: ignore[no-untyped-def]
+    for text in (
+        "%nn_train d --name ",
+        "%nn_load last --model ",
+        "%nn_train --help nothing_",
+        "%nn_train d --threads ",
+    ):
+        with provisionalcompleter():
+            found = list(session.shell.Completer.completions(text, len(text)))
+        assert len(found) <= 1, text
+    with provisionalcompleter():
+        text = "%nn_train d --hidden "
+        assert [item.text for item in session.shell.Completer.completions(text, len(text))] == ["256,256,256"]
+
+
 def test_settings_appear_in_config(session) -> None:  # type: ignore[no-untyped-def]
     assert "NNLab" in session.run("%config").stdout
     assert "defaults" in session.run("%config NNLab").stdout

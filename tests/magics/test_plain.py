@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from nnlab.core.events import EpochDone, Finished, Started, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.magics.plain import TextView
@@ -60,10 +62,27 @@ def test_trials() -> None:
     for number, score in enumerate((0.5, None, 0.25)):
         now[0] += 1
         state = "failed" if score is None else "complete"
-        view(TrialDone(number, {"lr": 0.1}, state, score, 3, 0.1, score == 0.25))  # type: ignore[arg-type]
+        view(TrialDone(number, {"lr": 0.1}, state, score, 3, 0.1, score is not None))  # type: ignore[arg-type]
     view(StudyFinished("completed", 3, 1.0))
     view.close([])
     text = out.getvalue()
     assert "epoch" not in text
-    assert "trial 2/3  failed" in text
-    assert "best 0.25 lr=0.1" in text.split("\r")[-1]
+    assert "2/3 trials  trial 1 failed  best 0.5 in trial 0" in text
+    assert "best 0.25 in trial 2 lr=0.1" in text.split("\r")[-1]
+
+
+def test_a_line_fits_the_terminal_and_speaks_as_the_options_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    texts = []
+    for columns in (40, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        view = TextView(lambda bundle: None, out := Terminal(), clock=lambda: 0.0)
+        view(StudyStarted("s", TuneSpec(trials=9), 4, {"batch_size": "{auto,32}"}, "loss", False))
+        view(TrialDone(7, {"batch_size": None, "hidden": (8, 4)}, "complete", 0.5, 3, 0.1, True))
+        view.close([])
+        texts.append(out.getvalue())
+        assert max(len(line) for line in texts[-1].strip().split("\r")) < columns
+    assert texts[1].strip() == "5/9 trials  trial 7 complete  0.5  best 0.5 in trial 7 batch_size=auto hidden=8,4"

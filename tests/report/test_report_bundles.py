@@ -1,6 +1,6 @@
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,11 @@ from PIL import Image
 from nnlab.core.events import Changed
 from nnlab.core.models import MODELS
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, resolve
+from nnlab.magics.text import parse
 from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
-from nnlab.report.runs import confusion_blocks, main_metric, verdict
+from nnlab.report.runs import confusion_blocks, main_metric, repeat, verdict
 from nnlab.report.specs import differences, python_call
 from tests.report.reader import check_bare, size_of
 from tests.report.standins import HOSTILE, RunStandIn, history
@@ -60,7 +61,7 @@ def test_every_end_of_a_run_has_words(reason: str, words: str) -> None:
 def test_a_run_without_an_epoch_or_without_validation_is_reported() -> None:
     nothing = RunStandIn(history=history(3).iloc[:0], best_epoch=None, reason="interrupted")
     (text,) = run_bundles(nothing)
-    assert text.data["text/plain"].startswith("no result ")
+    assert text.data["text/plain"].startswith("no result; interrupted after 0 epochs")
     unvalidated = RunStandIn(history=history(5)[["train_loss", "lr", "seconds"]], best_epoch=5, classes=())
     chart, text = run_bundles(unvalidated)
     assert "image/png" in chart.data
@@ -112,6 +113,42 @@ def test_a_network_of_the_users_own_is_named_and_its_cell_repeated() -> None:
     text = run_bundles(run)[1].data["text/plain"]
     assert "    %%nn_train data\n    class Net(nn.Module):" in text
     assert "model=Net" in python_call("fit", spec)
+
+
+def test_a_cell_that_is_in_the_line_already_is_not_printed_twice() -> None:
+    code = "class Net(nn.Module):\n    ...\nNet\n"
+    line = f"%%nn_train data\n{code.rstrip()}"
+    assert repeat(RunStandIn(line=line, code=code), None) == line
+    assert repeat(RunStandIn(line="%%nn_train data", code=code), None) == line
+
+
+def test_the_best_spec_of_an_own_network_is_a_cell_to_run_or_a_call() -> None:
+    study = StudyStandIn()
+    own = replace(OWN_NETWORK, model=Part(CUSTOM, {"name": "Net", "code": "Net = nn.Linear\n"}))
+    study.best = resolve(TrainSpec, {"optimizer": "sgd", "lr": 0.0123456789, "patience": None, "l1": 0.01}, own)
+    plain = study_bundles(study, "%%nn_tune table --trials 3")[1].data["text/plain"]
+    line, code = plain.partition("    %%nn_train ")[2].splitlines()[:2]
+    assert line.startswith("table --") and code == "    Net = nn.Linear"
+    assert resolve(TrainSpec, parse(line, "Net = nn.Linear", "nn_train").options, own) == study.best
+    study.best = replace(study.best, model=Part(CUSTOM, {"name": "Net", "code": ""}))
+    assert "nnlab.fit(data, model=Net, " in study_bundles(study)[1].data["text/plain"]
+
+
+def test_a_run_without_a_metric_is_not_said_to_lack_rows_when_it_diverged() -> None:
+    bare = history(1)[["train_loss", "lr", "seconds"]] * np.nan
+    diverged = RunStandIn(history=bare, best_epoch=None, classes=(), reason="diverged")
+    assert verdict(diverged).text() == "training loss nan; diverged after 1 epoch"
+    unvalidated = RunStandIn(history=history(1)[["train_loss", "lr"]], best_epoch=None, classes=(), reason="completed")
+    assert verdict(unvalidated).text().endswith(", no validation rows; completed 1 epoch")
+    run = RunStandIn()
+    (line,) = [line for line in run_bundles(run)[1].data["text/plain"].splitlines() if line.startswith("loss  ")]
+    assert line.split()[1:] == [f"{run.history[name][23]:.4g}" for name in ("train_loss", "valid_loss")]
+
+
+def test_a_target_named_target_is_said_once() -> None:
+    chart, text = prepared_bundles(prepared(3, "target"))
+    assert chart.data["text/plain"] == "distribution of target"
+    assert "target target" not in text.data["text/plain"] and "; target, 2 classes" in text.data["text/plain"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
