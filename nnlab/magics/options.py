@@ -134,5 +134,7 @@ def _listing(verb: Verb, field: str, registry: Registry) -> str:
 
 
 def _entry(verb: Verb, field: str, entry: Entry) -> str:
-    table = _table((_dashed(name), Option(name, param, field, entry.name)) for name, param in entry.params.items())
+    known = options_for(verb, {field: entry.name})  # with the values that the default run brings along
+    own = [o for name, o in known.items() if o.part == entry.name and name == f"{field}.{o.name}"]
+    table = _table((_dashed(option.name), option) for option in own)
     return f"{field} {entry.name}: {entry.summary}\n{table}\n\nTo choose:  --{_dashed(field)} {entry.name}"

@@ -1,5 +1,7 @@
 """Help is read from the declarations."""
 
+import re
+
 import pytest
 
 from nnlab.core.errors import SpecError
@@ -62,3 +64,10 @@ def test_line_asks_for_help() -> None:
     assert parse("-h", None, "nn_train").help == ""
     assert parse("data --optimizer sgd --help", None, "nn_train").help == ""
     assert parse("--help optimizer", None, "nn_train").help == "optimizer"
+
+
+def test_help_of_an_entry_shows_the_defaults_of_the_run() -> None:
+    default = help_text(VERBS["nn_train"], {}, "adamw")
+    assert re.search(r"--lr +0\.01 ", default) and re.search(r"--weight-decay +0\.1 ", default)
+    assert re.search(r"--lr +0\.001 ", help_text(VERBS["nn_train"], {}, "adam"))
+    assert "--l1" in help_text(VERBS["nn_train"], {}, "l1")
