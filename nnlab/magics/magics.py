@@ -103,6 +103,8 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import prepared_bundles
 
     data = prepare(frame, spec=resolve(PrepareSpec, options))
+    if said.subject is not None and said.subject.text.isidentifier():
+        data = replace(data, name=said.subject.text)  # reports speak of df, not of a DataFrame
     _publish(prepared_bundles, data, said.muted)
     return data
 

@@ -35,7 +35,7 @@ def test_preprocess_shows_and_returns(session: Session) -> None:
     data = session.names["data"]
     assert isinstance(data, nnlab.Prepared)
     assert data.feature_names == ("height",)
-    assert data.spec.seed == 3
+    assert (data.spec.seed, data.name) == (3, "df")
     assert any("text/html" in output.data for output in shown.outputs)
     again = session.run("data")
     assert [output.data for output in again.outputs] == [output.data for output in shown.outputs]
