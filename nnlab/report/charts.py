@@ -249,10 +249,20 @@ def _trials_panel(axes: "Axes", course: Course) -> None:
         axes.plot(x[at], y[at], "o", color=BEST, markersize=6, markeredgecolor="white", zorder=5)
         words, right = [*words, ("best so far", VALID)], f"{number(y[at])} by trial {x[at]}"
         axes.set_ylim(*_fence(y))
+        _mark_outside(axes, course)
     title(axes, course.metric, words, right)
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=ROUND))
     _number_axis(axes)
+
+
+def _mark_outside(axes: "Axes", course: Course) -> None:
+    """Triangles at the edge for trials beyond the limits, so that the best so far never comes from nowhere."""
+    low, high = axes.get_ylim()
+    for outside, place, mark in ((course.scores > high, 0.985, "^"), (course.scores < low, 0.015, "v")):
+        at = course.numbers[outside]
+        where = axes.get_xaxis_transform()
+        axes.plot(at, np.full(len(at), place), mark, color=TRAIN, markersize=5, transform=where, clip_on=False)
 
 
 def _fence(scores: np.ndarray) -> tuple[float, float]:

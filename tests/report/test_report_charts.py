@@ -113,3 +113,14 @@ def test_a_study_is_drawn_with_and_without_results() -> None:
     assert opened(charts.study_history(course, {"lr": 0.7, "dropout": 0.3})).size[0] == charts.WIDE * SHARPNESS
     empty = charts.Course("accuracy", True, np.arange(2), np.array([np.nan, 0.5]), np.array([False, False]))
     assert opened(charts.study_history(empty)).format == "PNG"
+
+
+def test_trials_off_the_scale_are_marked_at_the_edge() -> None:
+    from matplotlib.figure import Figure
+
+    scores = np.array([9.0, 0.30, 0.31, 0.28, 0.29, 0.33, 7.0, 0.27, 0.26, 0.30, 0.25, 0.26])
+    axes = Figure().subplots()
+    charts._trials_panel(axes, charts.Course("loss", False, np.arange(12), scores, np.ones(12, bool)))
+    marked = {line.get_marker(): list(line.get_xdata()) for line in axes.lines if line.get_marker() in ("^", "v")}
+    assert marked == {"^": [0, 6], "v": []}
+    assert axes.get_ylim()[1] < 1
