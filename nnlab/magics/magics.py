@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -109,26 +109,54 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     return data
 
 
+@dataclass(frozen=True)
+class _Ordered:
+    """A training or a search as it was ordered. model: the user's own network, known by the name `variable` or by code.
+
+    base: the spec that --from named. options: of the specs; own: of the magic. configured: options set elsewhere.
+    """
+
+    said: Call
+    base: TrainSpec | None
+    model: Any
+    variable: str | None
+    options: dict[str, Any]
+    own: dict[str, Any]
+    configured: set[str]
+
+    @property
+    def own_network(self) -> bool:
+        return self.model is not None or self.said.body is not None
+
+    def with_body(self, lab: "Lab", line: str) -> tuple[str, Any]:
+        """The text that repeats the cell, and the network that its body makes; run when all options are checked."""
+        code = self.said.body
+        return (line, self.model) if code is None else (f"%{line}\n{code.rstrip()}", run_body(lab.ip, code))
+
+
+def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
+    base = _start(said.options.get("from"), names)
+    model, variable = _network(said, names, base)
+    said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
+    own_network = model is not None or said.body is not None
+    options, own = _settle(lab, said, based=base is not None, own_network=own_network)
+    return _Ordered(said, base, model, variable, options, own, {name for layer in _layers(lab) for name in layer})
+
+
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.report.bundle import run_bundles
 
-    base = _start(said.options.get("from"), names)
-    model, variable = _network(said, names, base)
-    code, custom = said.body, model is not None or said.body is not None
-    said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
-    options, own = _settle(lab, said, based=base is not None, own_network=custom)
-    spec = _train_spec(options, base, custom)
-    configured = {name for layer in _layers(lab) for name in layer}
-    line = _line(said, names, (spec,), {"name": own["name"], "model": variable}, configured)
-    if code is not None:
-        line, model = f"%{line}\n{code.rstrip()}", run_body(lab.ip, code)
+    order = _ordered(lab, said, names)
+    spec, name = _train_spec(order.options, order.base, order.own_network), order.own["name"]
+    line = _line(order.said, names, (spec,), {"name": name, "model": order.variable}, order.configured)
+    line, model = order.with_body(lab, line)
 
     def work(view: View, controls: Controls) -> "Run":
-        return fit(data, spec=spec, model=model, view=view, controls=controls, name=own["name"], line=line, code=code)
+        return fit(data, spec=spec, model=model, view=view, controls=controls, name=name, line=line, code=said.body)
 
-    return _shown(lab, own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+    return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -136,30 +164,25 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.tune.search import tune
     from nnlab.report.bundle import study_bundles
 
-    base = _start(said.options.get("from"), names)
-    model, variable = _network(said, names, base)
-    code, custom = said.body, model is not None or said.body is not None
-    said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
-    options, own = _settle(lab, said, based=base is not None, own_network=custom)
-    searching = options_of(TuneSpec, options)
-    fixed = {name: value for name, value in options.items() if name not in searching}
-    spec = resolve(TuneSpec, {name: value for name, value in options.items() if name in searching})
-    start = _train_spec(fixed, base, custom)
-    configured = {name for layer in _layers(lab) for name in layer}
-    line = _line(said, names, (spec, start), {"model": variable}, configured | set(fixed))
-    if code is not None:
-        line, model = f"%{line}\n{code.rstrip()}", run_body(lab.ip, code)
-    given = start if custom else base  # the name of an own network is no option that could be kept fixed
+    order = _ordered(lab, said, names)
+    searching = options_of(TuneSpec, order.options)
+    fixed = {name: value for name, value in order.options.items() if name not in searching}
+    spec = resolve(TuneSpec, {name: value for name, value in order.options.items() if name in searching})
+    start = _train_spec(fixed, order.base, order.own_network)
+    line = _line(order.said, names, (spec, start), {"model": order.variable}, order.configured | set(fixed))
+    line, model = order.with_body(lab, line)
+    given = start if order.own_network else order.base  # an own network's name is no option that could be kept fixed
 
     def work(view: View, controls: Controls) -> Any:
-        return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=code, **fixed)
+        return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=said.body, **fixed)
 
     def bundles_of(study: Any) -> list[Bundle]:
         alone = model is None and study.best_score is not None
-        best = _line(replace(said, verb=VERBS["nn_train"]), names, (study.best,), {}, configured) if alone else None
+        again = replace(order.said, verb=VERBS["nn_train"])
+        best = _line(again, names, (study.best,), {}, order.configured) if alone else None
         return study_bundles(study, line, best)
 
-    return _shown(lab, own["view"], said.muted, "tune", work, bundles_of)
+    return _shown(lab, order.own["view"], said.muted, "tune", work, bundles_of)
 
 
 def _shown(
