@@ -285,9 +285,10 @@ def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
                 yield option, next(iter(part.values.values()), option.param.default)
             continue
         word = getattr(value, "name", value) if param.kind is Part else value
-        if word != CUSTOM and (word != (getattr(default, "name", default)) or name in keep):
+        own_network = isinstance(value, Part) and word == CUSTOM
+        if not own_network and (word != (getattr(default, "name", default)) or name in keep):
             yield known[name], word
-        if isinstance(value, Part) and word != CUSTOM:
+        if isinstance(value, Part) and not own_network:
             base = default.values if isinstance(default, Part) and default.name == word else {}
             yield from _written_values(name, value, base, known, keep)
 
