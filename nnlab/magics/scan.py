@@ -134,17 +134,22 @@ class _Reader:
         self.bare = ""
 
 
+def on_one_line(text: str) -> str:
+    """The text with blanks for characters that would break or hide a line of an error."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def caret(line: str, problem: tuple[str, int], prefix: str) -> SpecError:
     """The error for a problem of a line, with the line and a ^ under the place."""
     message, place = problem
     start = max(0, place - 60)
-    shown = "".join(char if char.isprintable() else " " for char in line[start : start + 100])
+    shown = on_one_line(line[start : start + 100])
     return SpecError(f"{message}\n  {prefix}{shown}\n  {' ' * (len(prefix) + place - start)}^")
 
 
 def not_a_variable(text: str, verb: str) -> SpecError:
     """The error for Python where a variable is needed."""
-    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    shown = on_one_line(text if len(text) <= SHOWN else text[:SHOWN] + "...")
     return SpecError(f"{shown} is Python; a variable is needed:\n  sub = {shown}\n  %{verb} sub ...")
 
 

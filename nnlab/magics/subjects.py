@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from nnlab.core.errors import SpecError
-from nnlab.magics.scan import Word, is_users, not_a_variable, value_of, with_article
+from nnlab.magics.scan import Word, is_users, not_a_variable, on_one_line, value_of, with_article
 
 FRAMES = {
     ("pandas", "DataFrame"),
@@ -153,7 +153,7 @@ def _refuse_expression(word: Word, names: Mapping[str, Any], verb: str) -> None:
     if match is None or (match[1] and match[1] not in names):
         return
     if pair := PAIR.fullmatch(text[1:-1].strip()) if not match[1] else None:
-        raise SpecError(f"{text} is Python; write it without brackets:  %{verb} {pair[1]},{pair[2]}")
+        raise SpecError(f"{on_one_line(text)} is Python; write it without brackets:  %{verb} {pair[1]},{pair[2]}")
     raise not_a_variable(text, verb)
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import nnlab
+from nnlab.core.errors import SpecError
+from nnlab.magics import subjects
+from nnlab.magics.text import parse
 
 if TYPE_CHECKING:
     from tests.magics.conftest import Session
@@ -128,3 +131,10 @@ def test_error_with_prepared_data(prepared: Session, line: str, message: str) ->
     assert isinstance(error, nnlab.NNLabError)
     assert message in str(error)
     assert len(shown.strip().splitlines()) <= 3
+
+
+def test_control_characters_of_a_line_do_not_break_its_error() -> None:
+    for line in ("A(\r0", "(a,\x0bb)", "x[\x1b[31m]"):
+        with pytest.raises(SpecError) as caught:
+            subjects.frame(parse(line, None, "nn_preprocess", {"x": 1}).subject, {"x": 1})
+        assert len(str(caught.value).splitlines()) <= 3
