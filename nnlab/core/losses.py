@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOSSES = Registry("loss")
-Loss = Callable[["Tensor", "Tensor"], "Tensor"]
+Loss = Callable[..., "Tensor"]  # (output, target, weight=None)
 CLASSES = ("binary", "multiclass")
+
+
+def weighted_mean(compute: Callable[..., "Tensor"]) -> Loss:
+    """A loss of compute(output, target, reduction=...): its mean, or with row weights sum(w * loss) / sum(w)."""
+
+    def loss(output: "Tensor", target: "Tensor", weight: "Tensor | None" = None) -> "Tensor":
+        if weight is None:
+            return compute(output, target)
+        return (compute(output, target, reduction="none") * weight).sum() / weight.sum().clamp(min=1e-12)
+
+    return loss
 
 
 @LOSSES.add(tasks=CLASSES)
@@ -28,7 +39,7 @@ def cross_entropy(
     """Cross-entropy of the softmax; label smoothing lowers the confidence (torch; Szegedy et al. 2016)."""
     from torch.nn.functional import cross_entropy as compute
 
-    return lambda output, target: compute(output, target, label_smoothing=label_smoothing)
+    return weighted_mean(lambda out, y, **how: compute(out, y, label_smoothing=label_smoothing, **how))
 
 
 @LOSSES.add(tasks=("regression",))
@@ -36,7 +47,7 @@ def mse() -> Loss:
     """Mean squared error."""
     from torch.nn.functional import mse_loss
 
-    return lambda output, target: mse_loss(output.squeeze(1), target)
+    return weighted_mean(lambda out, y, **how: mse_loss(out.squeeze(1), y, **how))
 
 
 @LOSSES.add(tasks=("regression",))
@@ -44,7 +55,7 @@ def mae() -> Loss:
     """Mean absolute error."""
     from torch.nn.functional import l1_loss
 
-    return lambda output, target: l1_loss(output.squeeze(1), target)
+    return weighted_mean(lambda out, y, **how: l1_loss(out.squeeze(1), y, **how))
 
 
 @LOSSES.add(tasks=("regression",))
@@ -56,7 +67,7 @@ def huber(
     """Squared for small errors, absolute for large ones (Huber 1964)."""
     from torch.nn.functional import huber_loss
 
-    return lambda output, target: huber_loss(output.squeeze(1), target, delta=delta)
+    return weighted_mean(lambda out, y, **how: huber_loss(out.squeeze(1), y, delta=delta, **how))
 
 
 def loss_for(task: str, part: Part | None) -> Part:

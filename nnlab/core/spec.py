@@ -2,9 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
-from nnlab.core.data.steps import ENCODERS, IMPUTERS, SCALERS
+from nnlab.core.data.steps import (
+    BALANCES,
+    CROSSES,
+    ENCODERS,
+    EXPANDERS,
+    FLAGS,
+    IMPUTERS,
+    OUTLIERS,
+    REDUCERS,
+    SCALERS,
+    SELECTORS,
+    TEXTS,
+)
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.losses import LOSSES
 from nnlab.core.metrics import METRICS
@@ -33,17 +46,52 @@ class PrepareSpec:
     ] = None
     test: Annotated[float, Share, "share of rows put away for the final score"] = 0.2
     valid: Annotated[float, Share, "share of rows that choose the best epoch"] = 0.16
-    split: Annotated[Literal["random", "stratified"] | None, "how rows are parted; auto stratifies classes"] = None
+    split: Annotated[
+        Literal["random", "stratified", "group", "time", "column"] | None,
+        "how rows are parted; auto: by the group, time or part column where one is named, else stratified classes",
+    ] = None
+    group: Annotated[str | None, Column(), "column of groups that stay together in one part; no feature"] = None
+    time: Annotated[str | None, Column(), "column of times: train on the past, validate and test on the future"] = None
+    gap: Annotated[float, Within(0.0, 1e9), "days (or units of the time column) left out between the parts"] = 0.0
+    part: Annotated[str | None, Column(), "column that says train, valid or test for each row; no feature"] = None
+    folds: Annotated[int | None, Within(2, 100), "number of folds; data.folds then holds one preparation for each"] = (
+        None
+    )
+    weight: Annotated[str | None, Column(), "column of sample weights; no feature"] = None
+    drop_rows: Annotated[
+        float | None, Within(0.0, 1.0), "leave out rows with a larger share of missing cells; or with a missing target"
+    ] = None
+    drop_columns: Annotated[
+        float | None, Within(0.0, 1.0), "leave out columns with a larger share of missing training cells"
+    ] = None
+    outliers: Annotated[Part, OUTLIERS, "what happens to extreme numbers"] = Part("none")
     impute: Annotated[Part, IMPUTERS, "what stands in for missing numbers"] = Part("median")
     indicators: Annotated[bool, "add a 0/1 column for each column with missing numbers"] = True
     scale: Annotated[Part, SCALERS, "how numbers are scaled"] = Part("quantile")
+    expand: Annotated[Part, EXPANDERS, "several features out of one number"] = Part("none")
     encode: Annotated[Part, ENCODERS, "how categories become numbers"] = Part("one_hot")
-    scale_target: Annotated[bool, "standardize the target of a regression; undone at prediction"] = True
+    text: Annotated[Part, TEXTS, "how free text becomes numbers"] = Part("drop")
+    cross: Annotated[Part, CROSSES, "new numbers out of several columns"] = Part("none")
+    flag: Annotated[Part, FLAGS, "a feature that marks unusual rows"] = Part("none")
+    select: Annotated[Part, SELECTORS, "which features are kept"] = Part("none")
+    reduce: Annotated[Part, REDUCERS, "fewer features in place of many"] = Part("none")
+    balance: Annotated[Part, BALANCES, "what is done for rare classes, to training rows only"] = Part("none")
+    scale_target: Annotated[Part, SCALERS, "how the target of a regression is scaled; undone at prediction"] = Part(
+        "standard"
+    )
     numeric: Annotated[tuple[str, ...], Column(), "columns to read as numbers"] = ()
     categorical: Annotated[tuple[str, ...], Column(), "columns to read as categories"] = ()
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()
+    strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
+    overrides: Mapping[str, Mapping[str, Part]] = data_field(default_factory=dict)  # field -> column or role -> part
+
+    def part_of(self, step: str, column: str, role: str) -> Part:
+        """The part that a field names for a column: its own, its role's, or that of all."""
+        own = self.overrides.get(step, {})
+        found: Part = own.get(column) or own.get(role) or getattr(self, step)
+        return found
 
 
 @dataclass(frozen=True)
@@ -73,6 +121,10 @@ class TrainSpec:
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
+
+
+# The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
+PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.
@@ -164,7 +216,8 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     """
     own = params_of(spec)
     base = from_json(spec, to_json(base)) if base else None  # one that was made by hand is checked like any text
-    given = {_word(name): value for name, value in options.items()}
+    given = {option_word(name): value for name, value in options.items()}
+    special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name)}
     start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
     values = dict(start)
     for name, param in own.items():
@@ -177,11 +230,57 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
             if option is None:
                 raise unknown_option(spec, name, values)
             values[option.field] = _with_value(values[option.field], option, option.param.read(raw))
+    if spec is PrepareSpec:
+        values["overrides"] = _overrides(special, values, getattr(base, "overrides", {}))
     return spec(**values)
 
 
-def _word(name: str) -> str:
-    return name.replace("-", "_")
+def is_override(name: str) -> bool:
+    """Whether an option speaks of one column or role: impute.age, but not scale.noise, a parameter of a scaler."""
+    step, point, rest = name.partition(".")
+    if not point or step not in PER_COLUMN:
+        return False
+    return not any(rest in entry.params for entry in params_of(PrepareSpec)[step].domain.values())
+
+
+def override_values(spec: PrepareSpec) -> dict[str, Any]:
+    """The options that give the overrides of a spec: impute.age -> knn, impute.age.neighbors -> 3."""
+    found: dict[str, Any] = {}
+    for step, parts in spec.overrides.items():
+        for column, part in parts.items():
+            found[f"{step}.{column}"] = part.name
+            found |= {f"{step}.{column}.{name}": value for name, value in part.values.items()}
+    return found
+
+
+def _overrides(
+    given: Mapping[str, Any], values: Mapping[str, Any], base: Mapping[str, Mapping[str, Part]]
+) -> dict[str, dict[str, Part]]:
+    """Parts by field and column: first the names of parts, then the values of their parameters."""
+    found = {step: dict(parts) for step, parts in base.items()}
+    later = {}
+    for name, raw in given.items():
+        step, _, column = name.partition(".")
+        param = params_of(PrepareSpec)[step]
+        column, _, value = column.rpartition(".") if not isinstance(raw, Part) else (column, "", "")
+        if column and any(value in entry.params for entry in param.domain.values()):
+            later[step, column, value] = raw
+        else:
+            found.setdefault(step, {})[name.partition(".")[2]] = replace(param, name=name).read(raw)
+    for (step, column, value), raw in later.items():
+        part = found.get(step, {}).get(column) or values[step]
+        entry = params_of(PrepareSpec)[step].domain[part.name]
+        found.setdefault(step, {})[column] = Part(part.name, {**part.values, **entry.read({value: raw})})
+    return found
+
+
+def option_word(name: str) -> str:
+    """Dashes are underscores in the names of options, but not in those of columns."""
+    step, point, column = name.partition(".")
+    plain = column.replace("-", "_")
+    if step not in PER_COLUMN or any(plain in entry.params for entry in params_of(PrepareSpec)[step].domain.values()):
+        return name.replace("-", "_")
+    return f"{step}{point}{column}"
 
 
 def _keep_values(new: Any, old: Any) -> Any:
@@ -228,6 +327,8 @@ def to_json(spec: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         return {"name": value.name, "values": {k: _plain(v) for k, v in value.values.items()}}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -236,8 +337,14 @@ def _plain(value: Any) -> Any:
 def from_json(spec: type[S], plain: Mapping[str, Any]) -> S:
     """The spec that `to_json` wrote, every value checked again."""
     own = params_of(spec)
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in plain.items():
+        if name == "overrides":
+            values[name] = {
+                step: {column: _part_from(own[step].domain, part) for column, part in parts.items()}
+                for step, parts in value.items()
+            }
+            continue
         if name not in own:
             raise SpecError(f"{spec.__name__} has no field {name!r}")
         values[name] = _from_plain(own[name], value)

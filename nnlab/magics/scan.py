@@ -12,6 +12,7 @@ from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import show_value
+from nnlab.core.spec import option_word
 
 REFERENCE = re.compile(r"\{([^\W\d]\w*)\}|\$([^\W\d]\w*)")
 DOLLAR = re.compile(r"()\$([^\W\d]\w*)")
@@ -46,9 +47,14 @@ class Word:
 
     def after_equals(self) -> tuple[str, "Word | None"]:
         """--name=value as name and the word of the value; None if there is no =."""
-        name, equals, rest = self.chunks[0][0].partition("=")
-        tail = ((rest, ""), *self.chunks[1:]) if rest else self.chunks[1:]
-        return name.lstrip("-").replace("-", "_"), Word(tail, self.start, self.end) if equals else None
+        name = ""
+        for i, (text, quoted) in enumerate(self.chunks):
+            head, equals, rest = (text, "", "") if quoted else text.partition("=")
+            name += head
+            if equals:
+                tail = ((rest, ""), *self.chunks[i + 1 :]) if rest else self.chunks[i + 1 :]
+                return option_word(name.lstrip("-")), Word(tail, self.start, self.end)
+        return option_word(name.lstrip("-")), None
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,8 @@ class _Reader:
     def _may_open(self) -> bool:
         """At the start, after = , or a bracket, after another quote, and after a blank inside brackets."""
         if not self.bare:
+            return True
+        if self.bare[-1] == "." and self.bare.startswith("--"):  # --impute."my column"
             return True
         return self.bare[-1] in "=," or (bool(self.open) and (self.bare[-1] in OPENERS or self.bare[-1].isspace()))
 

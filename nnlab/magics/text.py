@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
-from nnlab.core.params import UNSET_WORDS, Column, Param, params_of
+from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, Option, defaults_for, options_of, unknown_option
+from nnlab.core.spec import (
+    CUSTOM,
+    Option,
+    PrepareSpec,
+    defaults_for,
+    is_override,
+    option_word,
+    options_of,
+    override_values,
+    unknown_option,
+)
 from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quote, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
@@ -151,7 +161,7 @@ def _check_words(reader: _Line, line: str, prefix: str) -> None:
 def _check_options(verb: Verb, options: Mapping[str, Any]) -> None:
     known = any_option(verb)
     for name in options:
-        if name not in known:
+        if name not in known and not (PrepareSpec in verb.specs and is_override(name)):
             raise no_option(verb, name, options)
 
 
@@ -251,7 +261,7 @@ def _option_lines(cell: str) -> list[tuple[str, str]] | None:
         word = match[1] if match else "lambda"
         if match is None or (keyword.iskeyword(word) and word != "from"):
             return None
-        found.append((word.replace("-", "_"), match[2] or ""))
+        found.append((option_word(word), match[2] or ""))
     return found
 
 
@@ -268,6 +278,10 @@ def to_line(
     for spec in specs:
         for option, value in _written(spec, {canonical(VERBS[verb], name, chosen) for name in keep}):
             words += [f"--{_option_word(option, known)}", _shown(option.param, value)]
+        if isinstance(spec, PrepareSpec):
+            for name, value in override_values(spec).items():
+                step, _, column = name.partition(".")
+                words += [f"--{_dashed(step)}.{quote(column, '=')}", quote(show_value(value))]
     for name, value in (extra or {}).items():
         if value is not None:
             words += [f"--{_dashed(name)}", _shown(known[name].param, value) if name in known else quote(str(value))]

@@ -6,7 +6,7 @@ from typing import Any
 
 from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, defaults_for
+from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for, override_values
 from nnlab.report.tables import Table, number
 
 NO_DEFAULT = "–"
@@ -27,6 +27,8 @@ def differences(spec: Any) -> list[tuple[str, Any, str]]:
             continue
         elif value != default and not (param.many and tuple(value) == tuple(default or ())):
             found.append((name, value, param.show(default)))
+    if isinstance(spec, PrepareSpec):
+        found += [(name, value, NO_DEFAULT) for name, value in override_values(spec).items()]
     return found
 
 

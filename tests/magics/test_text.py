@@ -223,6 +223,8 @@ def filled(spec: Any) -> dict[str, Any]:
     own = params_of(type(spec))
 
     def full(name: str, value: Any) -> Any:
+        if name == "overrides":
+            return value
         if isinstance(value, Part):
             return value.name, part_values(own[name].domain, value)
         return [full(name, item) for item in value] if own[name].kind is Part and own[name].many else value

@@ -1,52 +1,67 @@
-"""CSV, TSV and Parquet files, packed or not, as frames."""
+"""CSV, TSV, JSON lines, Parquet, Arrow, Feather and Excel files, packed or not, as frames.
+
+Rows of a text file that have more cells than its first line are refused, never cut: the DataError counts them and
+names the lines of the first three. A first line of nothing but numbers and missing cells is taken for a row where a
+later row is made of the same; the columns are then column_1, column_2, ..., and a warning says so.
+"""
 
 import bz2
 import codecs
 import csv
 import gzip
 import io
+import json
 import lzma
 import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from nnlab.core.data.columns import MISSING
 from nnlab.core.errors import DataError, did_you_mean
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
+LINES = (".jsonl", ".ndjson")
+EXCEL = (".xlsx",)
 TEXT = {".csv": None, ".txt": None, ".tsv": "\t", ".tab": "\t"}
-HEAD = 1 << 16  # characters that decide separator and decimal point
+EXPECTED = ".csv, .tsv, .txt, .jsonl, .parquet, .arrow, .feather or .xlsx, also packed as .gz or .zst"
+HEAD = 1 << 16  # characters that decide separator, decimal point and whether there are names
+LONGEST = 1 << 24  # characters of a line that is read to decide this
 NEEDS_ARROW = 'reading {} needs pyarrow: pip install "nnlab[data]"'
+NEEDS_EXCEL = 'reading .xlsx needs openpyxl: pip install "nnlab[excel]"'
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+SHOWN = 3  # lines and sheets that a message names
+Found = tuple[Any, tuple[str, ...]]  # a frame or Arrow table, and what had to be assumed
 
 
-def read_file(path: Path) -> tuple[Any, tuple[str, ...]]:
+def read_file(path: Path) -> Found:
     """The frame or Arrow table in a file, and what had to be assumed; DataError where it cannot be read."""
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in UNPACK]
     kind = suffixes[-1] if suffixes else ""
     if not path.exists():
-        raise DataError(f"no file {str(path)!r}{_sibling(path)}")
-    if path.is_dir() or kind not in (*PARQUET, *TEXT):
-        raise DataError(f"{str(path)!r} cannot be read as a table; expected .csv, .tsv, .txt or .parquet, also .gz")
+        raise DataError(f"no file {str(path)!r}{sibling(path)}")
+    if path.is_dir() or kind not in READERS:
+        raise DataError(f"{str(path)!r} cannot be read as a table; expected {EXPECTED}")
     try:
-        return (_read_parquet(path), ()) if kind in PARQUET else _read_text(path, TEXT[kind])
+        return READERS[kind](path)
     except DataError:
         raise
     except Exception as error:  # each reader has errors of its own; a broken file must not show their tracebacks
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        if type(error).__name__.startswith("Parser"):  # of pandas, in words about its own options
-            found = re.search(r"line (\d+)", reason)
-            reason = f"{f'line {found[1]}' if found else 'a line'} has more cells than the line of column names"
-        raise DataError(f"{str(path)!r} cannot be read: {reason}") from None
+        raise DataError(f"{str(path)!r} cannot be read: {first_line(error)}") from None
 
 
-def _sibling(path: Path) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def sibling(path: Path) -> str:
+    """What to say about a file that is not there: the nearest name beside it, or that its folder is missing."""
     if not path.parent.is_dir():
         return f"; the folder {str(path.parent)!r} is not there"
     return did_you_mean(path.name, [p.name for p in path.parent.iterdir() if p.is_file()])
@@ -85,57 +100,188 @@ def _open(path: Path) -> Any:
     return UNPACK.get(path.suffix.lower(), _open_plain)(path)
 
 
-def _read_parquet(path: Path) -> Any:
+def _read_parquet(path: Path) -> Found:
     try:
         from pyarrow.parquet import read_table
     except ImportError:
         raise DataError(NEEDS_ARROW.format("Parquet")) from None
     if path.suffix.lower() not in UNPACK:
-        return read_table(path)
+        return read_table(path), ()
     with _open(path) as opened:
-        return read_table(io.BytesIO(opened.read()))
+        return read_table(io.BytesIO(opened.read())), ()
 
 
-def _read_text(path: Path, separator: str | None) -> tuple["pd.DataFrame", tuple[str, ...]]:
+def _read_arrow(path: Path) -> Found:
+    """Arrow's file format, which Feather 2 is, and Arrow's stream format, told by their first bytes."""
+    try:
+        from pyarrow import ipc
+    except ImportError:
+        raise DataError(NEEDS_ARROW.format("Arrow")) from None
+    with _open(path) as opened:
+        content = opened.read()
+    if content.startswith(b"FEA1"):
+        raise DataError(f"{str(path)!r} is a Feather file of version 1; write it anew with version 2")
+    reader = ipc.open_file(content) if content.startswith(b"ARROW1") else ipc.open_stream(content)
+    return reader.read_all(), ()
+
+
+def _read_lines(path: Path) -> Found:
+    """JSON lines: an object of single values in each line; a key that a line lacks is missing there."""
+    import pandas as pd
+
+    with io.TextIOWrapper(_open(path), encoding="utf-8-sig") as opened:
+        rows = [_row(path, line, text) for line, text in enumerate(opened, 1) if text.strip()]
+    if not rows:
+        raise DataError(f"{str(path)!r} is empty; expected a JSON object in each line")
+    frame = pd.DataFrame(rows)
+    frame.columns = frame.columns.astype(str).str.strip()
+    return frame, ()
+
+
+def _row(path: Path, line: int, text: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text, object_pairs_hook=_without_twins)
+        if not isinstance(row, dict):
+            raise DataError(f'it holds a {type(row).__name__}; expected an object such as {{"age": 31}}')
+        for key, value in row.items():
+            if isinstance(value, dict | list):
+                raise DataError(
+                    f"{key!r} is {'an object' if isinstance(value, dict) else 'a list'}; expected one value"
+                )
+    except (ValueError, RecursionError) as error:  # of json, and the DataErrors above
+        raise DataError(f"line {line} of {str(path)!r} cannot be read: {first_line(error)}") from None
+    return row
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """json would keep the last of two equal keys in silence."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise DataError(f"it has the key {twice!r} twice")
+    return row
+
+
+def _read_excel(path: Path) -> Found:
+    """The first sheet of a workbook; a formula gives the value that it had when the workbook was saved."""
+    import pandas as pd
+
+    try:
+        import openpyxl  # noqa: F401  pandas would name the package, but not the extra that brings it
+    except ImportError:
+        raise DataError(NEEDS_EXCEL) from None
+    with _open(path) as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # openpyxl's, about styles and forms that hold no data
+        book = pd.ExcelFile(io.BytesIO(opened.read()), engine="openpyxl")
+        first = pd.read_excel(book, header=None, nrows=1, dtype=object)
+        _check_names(path, [] if first.empty else [str(name).strip() for name in first.iloc[0].dropna()])
+        frame = pd.read_excel(book, na_values=_missing_words(), keep_default_na=False)
+    frame.columns = frame.columns.astype(str).str.strip()
+    used, *others = map(str, book.sheet_names)
+    shown = ", ".join(map(repr, others[:SHOWN])) + (", ..." if len(others) > SHOWN else "")
+    return frame, (f"{path.name}: sheet {used!r} was read, and not {shown}",) if others else ()
+
+
+def _missing_words() -> list[str]:
+    return sorted({spelled for word in MISSING for spelled in (word, word.upper(), word.title())} | {"NaN", "NaT"})
+
+
+def _read_text(path: Path, separator: str | None = None) -> Found:
     with _open(path) as opened:
         wide = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:
             with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
-                head = opened.read(HEAD)
-            frame = _parse(path, encoding, head, separator or sniff(head))
+                head = opened.read(HEAD) + "".join(opened.readline(LONGEST) for _ in range(3))  # wide rows, whole
+            frame, notes = _parse(path, encoding, head, separator or sniff(head))
         except UnicodeDecodeError:
             continue
-        odd = encoding == "cp1252"
-        return frame, (f"{path.name} is not UTF-8 and was read as Windows-1252",) if odd else ()
+        odd = (f"{path.name} is not UTF-8 and was read as Windows-1252",) if encoding == "cp1252" else ()
+        return frame, (*odd, *notes)
     raise DataError(f"{str(path)!r} is neither UTF-8 nor Windows-1252 text; save it as UTF-8")
 
 
-def _parse(path: Path, encoding: str, head: str, separator: str) -> "pd.DataFrame":
+def _parse(path: Path, encoding: str, head: str, separator: str) -> Found:
     import pandas as pd
 
-    _check_header(path, head, separator)
-    words = {spelled for word in MISSING for spelled in (word, word.upper(), word.title())} | {"NaN", "NaT"}
-    with _open(path) as opened, warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the cells that are too many
-        frame = pd.read_csv(
-            opened,
-            sep=separator,
-            decimal=_decimal(head, separator),
-            encoding=encoding,
-            index_col=False,
-            skipinitialspace=True,
-            na_values=sorted(words),
-            keep_default_na=False,
-            low_memory=False,
-        )
+    decimal = _decimal(head, separator)
+    width = _width_without_names(head, separator, decimal)
+    if not width:
+        _check_names(path, [name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=separator), [])])
+    try:
+        with _open(path) as opened, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the cells that are too many
+            frame = pd.read_csv(
+                opened,
+                sep=separator,
+                decimal=decimal,
+                encoding=encoding,
+                header=None if width else "infer",
+                names=[f"column_{place}" for place in range(1, width + 1)] if width else None,
+                index_col=False,
+                skipinitialspace=True,
+                na_values=_missing_words(),
+                keep_default_na=False,
+                low_memory=False,
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        reason = _too_wide(path, encoding, separator) or _unclosed(str(error))
+        raise DataError(f"{str(path)!r} cannot be read: {reason}") from None
     frame.columns = frame.columns.astype(str).str.strip()
-    return frame
+    note = f"{path.name} has no line of column names; they are column_1 to column_{width}"
+    return frame, (note,) if width else ()
 
 
-def _check_header(path: Path, head: str, separator: str) -> None:
+def _width_without_names(head: str, separator: str, decimal: str) -> int:
+    """The number of cells of the first line where it is a row, 0 where it names the columns.
+
+    pandas writes 0,1,2,... (after an empty name for the index) over columns that have no names.
+    """
+
+    def is_row(cells: list[str]) -> bool:
+        plain = [cell.strip().replace(decimal, ".") for cell in cells]
+        numbers = [bool(NUMBER.fullmatch(cell)) for cell in plain]
+        return any(numbers) and all(n or c.lower() in MISSING for n, c in zip(numbers, plain, strict=True))
+
+    lines = [line for line in head.splitlines()[:21] if line.strip()]
+    first, *later = [*csv.reader(lines, delimiter=separator, skipinitialspace=True)] or [[]]
+    names = first[1:] if first[:1] == [""] else first if len(first) > 2 else []
+    if names and names == [str(place) for place in range(len(names))]:
+        return 0
+    return len(first) if is_row(first) and any(len(row) == len(first) and is_row(row) for row in later) else 0
+
+
+def _too_wide(path: Path, encoding: str, separator: str) -> str:
+    """How many rows have more cells than the first line, and where; '' where there is none."""
+    with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
+        rows = _numbered(csv.reader(opened, delimiter=separator, skipinitialspace=True))
+        width = next((len(row) for _, row in rows), 0)
+        wide = [line for line, row in rows if len(row) > width]
+    if not wide:
+        return ""
+    named = ", ".join(map(str, wide[:SHOWN])) + (", ..." if len(wide) > SHOWN else "")
+    shown = {"\t": "a tab"}.get(separator, repr(separator))
+    return (
+        f"{f'{len(wide):,} rows have' if len(wide) > 1 else '1 row has'} more cells than the first line "
+        f"(line{'s' * (len(wide) > 1)} {named}); quote the cells that hold {shown}, or remove what is too much"
+    )
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank with the line it begins in: a quoted cell may go over several."""
+    begin = 1
+    for row in reader:
+        if row:
+            yield begin, row
+        begin = reader.line_num + 1
+
+
+def _unclosed(reason: str) -> str:
+    return "a quoted cell is never closed" if "EOF inside string" in reason else reason.strip().splitlines()[0]
+
+
+def _check_names(path: Path, names: list[str]) -> None:
     """pandas would rename equal names in silence."""
-    names = [name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=separator), [])]
     if not names:
         raise DataError(f"{str(path)!r} is empty; expected a line of column names and rows below it")
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
@@ -166,3 +312,12 @@ def sniff(head: str) -> str:
         if len(widths) == 1 and max(widths) > most:
             best, most = separator, max(widths)
     return best
+
+
+READERS: dict[str, Callable[[Path], Found]] = {
+    **dict.fromkeys(PARQUET, _read_parquet),
+    **dict.fromkeys(ARROW, _read_arrow),
+    **dict.fromkeys(LINES, _read_lines),
+    **dict.fromkeys(EXCEL, _read_excel),
+    **{suffix: partial(_read_text, separator=separator) for suffix, separator in TEXT.items()},
+}

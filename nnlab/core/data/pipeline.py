@@ -1,26 +1,64 @@
 """The fitted preparation: any frame with the same columns becomes the matrix that the network was trained on."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.data.category import Category
 from nnlab.core.data.columns import Column, column_of
 from nnlab.core.data.features import Feature, feature_from
+from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.read import Table, read
+from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
 from nnlab.core.errors import DataError, did_you_mean
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+FINISH = {"flag": FLAGS, "select": SELECTORS, "reduce": REDUCERS}  # in this order
 BLOCK = 16_384  # rows worked on at a time, so that a column's numbers stay in the cache
 VERSION = 1
 
 
-class Pipeline:
-    """Fitted columns and the target. last_notes: what the last transform had to say, e.g. of levels never seen."""
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """A fitted imputer of the whole table: the number columns that it reads and fills, in its order."""
 
-    def __init__(self, features: Sequence[Feature], target: Target) -> None:
+    names: tuple[str, ...]
+    step: Step
+
+
+@dataclass(frozen=True, eq=False)
+class Cross:
+    """New numbers out of the filled numbers of several columns, each scaled like a column."""
+
+    names: tuple[str, ...]
+    step: Step
+    numbers: tuple[Number, ...]
+
+
+class Pipeline:
+    """Fitted columns and the target. last_notes: what the last transform had to say, e.g. of levels never seen.
+
+    fills: imputers of the whole table. cross: new numbers out of several columns. finish: (registry, step) of what is
+    done to the whole matrix, in order.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        target: Target,
+        fills: Sequence[Fill] = (),
+        cross: Cross | None = None,
+        finish: Sequence[tuple[str, Step]] = (),
+    ) -> None:
         self.features = tuple(features)
         self.target = target
+        self.fills, self.cross, self.finish = tuple(fills), cross, tuple(finish)
         self.last_notes: tuple[str, ...] = ()
 
     @property
@@ -29,9 +67,34 @@ class Pipeline:
         return tuple(feature.name for feature in self.features)
 
     @property
+    def raw_names(self) -> tuple[str, ...]:
+        """The features before the steps on the whole matrix."""
+        own = tuple(label for feature in self.features for label in feature.labels)
+        crossed = self.cross.numbers if self.cross else ()
+        return own + tuple(label for number in crossed for label in number.labels)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The columns of the matrix."""
-        return tuple(label for feature in self.features for label in feature.labels)
+        names = self.raw_names
+        for kind, step in self.finish:
+            names = tuple(FINISH[kind][step.name].facts["labels"](names, step.state))
+        return names
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done, in order, in words: each column, then imputers of the table, crosses, steps on the matrix."""
+        found = [f"{feature.name}: {feature.done}; {feature.detail}".rstrip("; ") for feature in self.features]
+        found += [f"impute {fill.step.name}: {len(fill.names)} columns" for fill in self.fills]
+        if self.cross:
+            found.append(f"cross {self.cross.step.name}: {len(self.cross.numbers)} new numbers")
+        return (*found, *(f"{kind} {step.name}" for kind, step in self.finish))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the steps had to say when they were fitted."""
+        steps = [self.cross.step] if self.cross else []
+        return tuple(str(step.state["note"]) for step in steps if "note" in step.state)
 
     def __repr__(self) -> str:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
@@ -51,13 +114,82 @@ class Pipeline:
 
     def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
         """The features of the given rows of each column's values."""
-        out = np.zeros((len(rows), len(self.feature_names)), np.float32)
-        cuts = np.cumsum([0, *(len(feature.labels) for feature in self.features)])
+        return self.finished(self.raw_matrix(values, rows))
+
+    def training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """The features of the training rows; a target encoder gives them values that their own targets are not in."""
+        return self.finished(self.raw_training_matrix(values, rows))
+
+    def raw_training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """The same before the steps on the whole matrix."""
+        x, low = self.raw_matrix(values, rows), 0
+        for feature in self.features:
+            high = low + len(feature.labels)
+            if isinstance(feature, Category) and feature.encoding.training is not None:
+                x[:, low:high] = feature.encoding.training
+            low = high
+        return x
+
+    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """The same before the steps on the whole matrix."""
+        out = np.zeros((len(rows), len(self.raw_names)), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
-            for feature, column, low, high in zip(self.features, values, cuts[:-1], cuts[1:], strict=True):
-                feature.write(column[block], out[start : start + BLOCK, low:high])
+            self._write([column[block] for column in values], out[start : start + BLOCK])
         return out
+
+    def _write(self, values: list[np.ndarray], out: np.ndarray) -> None:
+        """One block of rows, column by column."""
+        filled = self.filled(values) if self.fills or self.cross else {}
+        low = 0
+        for feature, column in zip(self.features, values, strict=True):
+            high = low + len(feature.labels)
+            feature.write(column, out[:, low:high])
+            if self.fills and isinstance(feature, Number):
+                feature.write_filled(filled[feature.name], out[:, low:high])
+            low = high
+        if self.cross:
+            numbers = {name: filled[name] for name in self.cross.names}
+            found = CROSSES[self.cross.step.name].facts["apply"](numbers, self.cross.step.state)
+            for i, number in enumerate(self.cross.numbers):
+                number.write(found[:, i], out[:, low + i : low + i + 1])
+
+    def filled(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """The number columns without gaps by name, float64."""
+        found, gaps = {}, {}
+        for feature, column in zip(self.features, values, strict=True):
+            if isinstance(feature, Number):
+                found[feature.name], gaps[feature.name] = feature.filled(column)
+        for fill in self.fills:
+            table = np.stack([np.where(gaps[name], np.nan, found[name]) for name in fill.names], axis=1)
+            table = IMPUTERS[fill.step.name].facts["apply"](table, fill.step.state)
+            found |= {name: table[:, i] for i, name in enumerate(fill.names)}
+        return found
+
+    def finished(self, x: np.ndarray) -> np.ndarray:
+        """The matrix after the steps on all of it."""
+        for kind, step in self.finish:
+            x = np.asarray(FINISH[kind][step.name].facts["apply"](x, step.state), np.float32)
+        return x
+
+    def inverse(self, x: np.ndarray) -> "pd.DataFrame":
+        """The raw columns again from features (n, features): numbers in their units, levels, dates; gaps stay filled.
+
+        DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
+        """
+        import pandas as pd
+
+        if any(kind != "flag" for kind, _ in self.finish):
+            raise DataError("inverse: features were selected or reduced, which cannot be undone; prepare without")
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != len(self.feature_names):
+            raise DataError(f"inverse: x has the shape {x.shape}; expected (rows, {len(self.feature_names)})")
+        columns, low = {}, 0
+        for feature in self.features:
+            high = low + len(feature.labels)
+            columns[feature.name] = feature.inverse(x[:, low:high])
+            low = high
+        return pd.DataFrame(columns)
 
     def transform_target(self, frame: Any) -> np.ndarray:
         """The target of a frame that has it: int64 codes, or scaled float32."""
@@ -83,16 +215,44 @@ class Pipeline:
             own, found = feature.state()
             plain.append(own)
             arrays |= {f"{i}.{key}": np.ascontiguousarray(value) for key, value in found.items()}
-        return {"version": VERSION, "target": self.target.state(), "features": plain}, arrays
+        whole: dict[str, Any] = {"version": VERSION, "target": self.target.state(), "features": plain}
+        for i, fill in enumerate(self.fills):
+            own, more = fill.step.split()
+            whole.setdefault("fills", []).append({"names": list(fill.names), "step": own})
+            arrays |= {f"fill{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+        if self.cross:
+            own, more = self.cross.step.split()
+            states = [number.state() for number in self.cross.numbers]
+            whole["cross"] = {"names": list(self.cross.names), "step": own, "numbers": [plain for plain, _ in states]}
+            arrays |= {f"cross.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+            for i, (_, more) in enumerate(states):
+                arrays |= {f"cross{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+        for i, (kind, step) in enumerate(self.finish):
+            own, more = step.split()
+            whole.setdefault("finish", []).append({"kind": kind, "step": own})
+            arrays |= {f"finish{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+        return whole, arrays
 
     @classmethod
     def from_state(cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Pipeline":
         """The pipeline that `state` wrote."""
         if plain.get("version") != VERSION:
             raise DataError(f"the pipeline has version {plain.get('version')}; this nnlab reads version {VERSION}")
-        own: list[dict[str, np.ndarray]] = [{} for _ in plain["features"]]
+        own: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
         for name, value in arrays.items():
-            i, _, key = name.partition(".")
-            own[int(i)][key] = value
-        features = [feature_from(state, found) for state, found in zip(plain["features"], own, strict=True)]
-        return cls(features, target_from(plain["target"]))
+            place, _, key = name.partition(".")
+            own[place][key] = value
+        features = [feature_from(state, own[str(i)]) for i, state in enumerate(plain["features"])]
+        fills = [
+            Fill(tuple(fill["names"]), Step.joined(fill["step"], own[f"fill{i}"]))
+            for i, fill in enumerate(plain.get("fills", ()))
+        ]
+        cross = None
+        if state := plain.get("cross"):
+            numbers = tuple(Number.from_state(number, own[f"cross{i}"]) for i, number in enumerate(state["numbers"]))
+            cross = Cross(tuple(state["names"]), Step.joined(state["step"], own["cross"]), numbers)
+        finish = [
+            (step["kind"], Step.joined(step["step"], own[f"finish{i}"]))
+            for i, step in enumerate(plain.get("finish", ()))
+        ]
+        return cls(features, target_from(plain["target"]), fills, cross, finish)

@@ -2,21 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, shown
-from nnlab.core.data.features import Category, Date, Feature, Number, fit_feature
+from nnlab.core.data.fitting import fit_pipeline
+from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.read import Table, read
+from nnlab.core.data.reports import ColumnReport, column_reports
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
-from nnlab.core.data.split import Split, split_rows
+from nnlab.core.data.split import Split
+from nnlab.core.data.steps import BALANCES
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.errors import DataError, SpecError, did_you_mean
-from nnlab.core.spec import PrepareSpec, resolve, to_json
+from nnlab.core.spec import PrepareSpec, make, resolve, to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BINS = 20
 
@@ -25,27 +31,17 @@ BINS = 20
 class Rows:
     """One part of the data.
 
-    x: float32 (n, features). y: int64 codes or scaled float32 (n,). index: int64 rows of the user's frame.
+    x: float32 (n, features). y: int64 codes or scaled float32 (n,). index: int64 rows of the user's frame, -1
+    for made ones. weight: float32 (n,), how much each row counts; None: all alike.
     """
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.index)
-
-
-@dataclass(frozen=True)
-class ColumnReport:
-    """What became of a column. missing: cells of the whole frame; done: in words; features: how many it gave."""
-
-    name: str
-    role: Role
-    missing: int
-    done: str
-    features: int
-    detail: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +49,8 @@ class Prepared:
     """Everything that training needs; no part of the user's frame is kept.
 
     target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (counts, edges) of a
-    regression target in its own units, None for classes. fingerprint: sha256 of content and spec.
+    regression target in its own units, None for classes. fingerprint: sha256 of content and spec. audit: what was found
+    that may make scores too good or predictions worse. folds: one preparation for each fold; this one is the first.
     """
 
     spec: PrepareSpec
@@ -68,6 +65,8 @@ class Prepared:
     name: str
     target_counts: dict[Any, int]
     target_histogram: tuple[tuple[int, ...], tuple[float, ...]] | None
+    audit: tuple[Finding, ...] = ()
+    folds: tuple["Prepared", ...] = ()
 
     @property
     def task(self) -> str:
@@ -82,6 +81,15 @@ class Prepared:
     def transform(self, frame: Any) -> np.ndarray:
         """Another frame as the network sees it: float32 (rows, features)."""
         return self.pipeline.transform(frame)
+
+    def inverse(self, x: Any) -> "pd.DataFrame":
+        """Features (rows, features) as columns in their own units again; gaps come back filled."""
+        return self.pipeline.inverse(x)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What is done, in order, in words."""
+        return self.pipeline.steps
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test rows"
@@ -102,37 +110,77 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
     spec = _spec(table, target, spec, options)
     _check(table, spec)
     columns = [column_of(name, series) for name, series in table.columns.items()]
+    columns, kept, notes = drop_rows(columns, spec)
     wanted = next(column for column in columns if column.name == spec.target)
-    raw_target, numbers, note = read_target(wanted, spec.task)
-    split, notes = _split(raw_target, numbers, spec)
-    typed = [type_column(column, split.train, spec, table.positional) for column in columns if column is not wanted]
-    features = _fit(typed, split.train, spec)
-    _check_copies(typed, wanted)
-    fitted = raw_target.fitted(numbers[split.train], spec.scale_target)
-    pipeline = Pipeline(features, fitted)
-    train, valid, test = _parts(pipeline, typed, numbers, split)
-    counts, histogram = _picture(raw_target, numbers)
-    return Prepared(
-        spec=spec,
-        target=fitted,
-        columns=_reports(columns, typed, features, fitted),
-        warnings=(
-            *table.warnings,
-            *([note] if note else []),
-            *notes,
-            *_dates(typed),
-            *_leaks(typed, raw_target, numbers),
-            *_aside(typed),
-        ),
-        train=train,
-        valid=valid,
-        test=test,
-        pipeline=pipeline,
-        fingerprint=_fingerprint(columns, spec),
-        name=table.name,
-        target_counts=counts,
-        target_histogram=histogram,
-    )
+    read_as, numbers, note = read_target(wanted, spec.task)
+    splits, said = make_splits(columns, read_as, numbers, spec)
+    notes = [*table.warnings, *([note] if note else []), *notes, *said]
+    content = _Content(table, spec, columns, kept, wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
+    found = [content.prepared(split) for split in splits]
+    return replace(found[0], folds=tuple(found)) if spec.folds else found[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """A table as read, before it is parted. kept: rows of the user's frame; numbers: the target of each row."""
+
+    table: Table
+    spec: PrepareSpec
+    columns: list[Column]
+    kept: np.ndarray
+    wanted: Column
+    target: Target
+    numbers: np.ndarray
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    def prepared(self, split: Split) -> Prepared:
+        """The parts of one split, everything fitted on its training rows."""
+        spec, numbers = self.spec, self.numbers
+        typed = self._typed(split)
+        _check_copies(typed, self.wanted)
+        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec)
+        findings = self._audit(typed, split)
+        train, valid, test = _parts(pipeline, typed, numbers, split, sample_weights(self.columns, spec))
+        train, more = _balanced(train, self.target, spec)
+        train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
+        counts, histogram = _picture(self.target, numbers)
+        fitted = (pipeline.features, pipeline.target)
+        more = [*_dates(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
+        return Prepared(
+            spec=spec,
+            target=pipeline.target,
+            columns=column_reports(self.columns, typed, *fitted, split.train, numbers),
+            warnings=(*self.notes, *more),
+            train=train,
+            valid=valid,
+            test=test,
+            pipeline=pipeline,
+            fingerprint=self.fingerprint,
+            name=self.table.name,
+            target_counts=counts,
+            target_histogram=histogram,
+            audit=findings,
+        )
+
+    def _typed(self, split: Split) -> list[Typed]:
+        aside = (*set_aside(self.spec), self.wanted.name)
+        others = [column for column in self.columns if column.name not in aside]
+        typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
+        return _too_empty(typed, split.train, self.spec)
+
+    def _audit(self, typed: list[Typed], split: Split) -> tuple[Finding, ...]:
+        groups, times = keys_of(self.columns, self.spec)
+        findings = audit(typed, self.target, self.numbers, split, groups, times)
+        if findings and self.spec.strict:
+            more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
+            raise DataError(f"strict: {findings[0]}{more}")
+        return findings
+
+
+def _in_frame(index: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Rows of the user's frame; -1 for rows that were made."""
+    return np.where(index >= 0, kept[index], -1)
 
 
 def _named(table: Table, target: str | None) -> Table:
@@ -163,33 +211,6 @@ def _check(table: Table, spec: PrepareSpec) -> None:
     check_overrides(spec, list(table.columns))
 
 
-def _split(target: Target, numbers: np.ndarray, spec: PrepareSpec) -> tuple[Split, list[str]]:
-    if spec.split == "stratified" and target.task == "regression":
-        raise SpecError("split=stratified needs classes; a regression is split at random")
-    stratify = target.task != "regression" and spec.split != "random"
-    rng = np.random.default_rng(spec.seed)
-    split = split_rows(len(numbers), numbers if stratify else None, spec.valid, spec.test, rng)
-    notes = []
-    if split.rare:
-        rare = shown(target.labels[code] for code in split.rare)
-        notes.append(f"too few rows to be in every part, all kept in training: class {rare}")
-    if target.task != "regression":
-        seen = np.bincount(numbers[split.train], minlength=len(target.classes))
-        if np.count_nonzero(seen) < 2:
-            raise DataError(f"the training rows hold one class only of target {target.name!r}; give more rows of each")
-        if unseen := [label for label, rows in zip(target.labels, seen, strict=True) if not rows]:
-            notes.append(f"no training row has the class {shown(unseen)}")
-    return split, notes
-
-
-def _fit(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list[Feature]:
-    features = [fit_feature(column, train, spec, i) for i, column in enumerate(typed) if column.column is not None]
-    if not features:
-        why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
-        raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
-    return features
-
-
 def _check_copies(typed: list[Typed], target: Column) -> None:
     """A feature that is the target itself would make every score worthless."""
     for column in typed:
@@ -210,12 +231,49 @@ def _same(column: Column, target: Column) -> bool:
     return np.array_equal(column.levels[column.data], target.levels[target.data]) and not (column.data < 0).any()
 
 
-def _parts(pipeline: Pipeline, typed: list[Typed], numbers: np.ndarray, split: Split) -> list[Rows]:
+def _too_empty(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list[Typed]:
+    """Columns with too many gaps in training rows, if there is a limit, are left out."""
+    if spec.drop_columns is None:
+        return typed
+    found = []
+    for column in typed:
+        share = float(column.column.missing()[train].mean()) if column.column is not None else 0.0
+        if share > spec.drop_columns:
+            column = replace(column, role="dropped", why=f"{share:.0%} of the training rows are missing", column=None)
+        found.append(column)
+    return found
+
+
+def _parts(
+    pipeline: Pipeline, typed: list[Typed], numbers: np.ndarray, split: Split, weights: np.ndarray | None
+) -> list[Rows]:
     by_name = {column.name: column.column for column in typed if column.column is not None}
     values = [feature.values(by_name[feature.name])[0] for feature in pipeline.features]
-    target = pipeline.target
-    y = numbers if target.classes else ((numbers - target.mean) / target.scale).astype(np.float32)
-    return [Rows(pipeline.matrix(values, rows), y[rows], rows) for rows in (split.train, split.valid, split.test)]
+    y = numbers if pipeline.target.classes else pipeline.target.scaled(numbers)
+    found = []
+    for rows in (split.train, split.valid, split.test):
+        make_x = pipeline.training_matrix if rows is split.train else pipeline.matrix
+        found.append(Rows(make_x(values, rows), y[rows], rows, None if weights is None else weights[rows]))
+    return found
+
+
+def _balanced(train: Rows, target: Target, spec: PrepareSpec) -> tuple[Rows, list[str]]:
+    """Training rows repeated, left out, made or weighted, so that rare classes count."""
+    if spec.balance.name == "none":
+        return train, []
+    if not target.classes:
+        raise SpecError(f"balance={spec.balance} is for classes; the target {target.name!r} is a number")
+    rng = np.random.default_rng([spec.seed, 2])
+    found = make(BALANCES, spec.balance, train.x, train.y, len(target.classes), rng)
+    new = np.full(len(found.new_y), -1)
+    weight = found.weights
+    if train.weight is not None:
+        own = np.append(train.weight[found.rows], np.ones(len(new), np.float32))
+        weight = own if weight is None else own * weight
+    x = np.concatenate([train.x[found.rows], found.new_x]) if len(new) else train.x[found.rows]
+    y = np.append(train.y[found.rows], found.new_y)
+    index = np.append(train.index[found.rows], new)
+    return Rows(x, y, index, weight), [found.note] if found.note else []
 
 
 def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
@@ -225,66 +283,8 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
     return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
 
 
-def _reports(
-    columns: Iterable[Column], typed: list[Typed], features: list[Feature], target: Target
-) -> tuple[ColumnReport, ...]:
-    types = {column.name: column for column in typed}
-    fitted = {feature.name: feature for feature in features}
-    reports = []
-    for column in columns:
-        if column.name == target.name:
-            done = "standardized" if target.scale != 1.0 else "as it is"
-            done = f"{len(target.classes)} classes" if target.classes else done
-            reports.append(ColumnReport(column.name, "target", 0, done, 0, shown(target.labels)))
-        elif feature := fitted.get(column.name):
-            found = types[column.name]
-            reports.append(
-                ColumnReport(
-                    found.name, found.role, found.missing, _done(feature), len(feature.labels), _detail(feature)
-                )
-            )
-        else:
-            found = types[column.name]
-            reports.append(ColumnReport(found.name, found.role, found.missing, f"set aside: {found.why}", 0))
-    return tuple(reports)
-
-
-def _done(feature: Feature) -> str:
-    if isinstance(feature, Number):
-        flag = ", missing flagged" if feature.indicator else ""
-        return f"{feature.scaler} scaled{flag}"
-    if isinstance(feature, Category):
-        found = f"{len(feature.levels)} levels"
-        return f"{found} as -1 and 1" if len(feature.labels) == 1 else f"{found}, one-hot"
-    assert isinstance(feature, Date)
-    return "parts: " + ", ".join(part for part, _ in feature.parts)
-
-
-def _detail(feature: Feature) -> str:
-    if isinstance(feature, Number):
-        return f"missing becomes {feature.fill:g}"
-    return shown(feature.levels) if isinstance(feature, Category) else ""
-
-
 def _dates(typed: list[Typed]) -> list[str]:
     return [f"column {column.name!r}: {column.why}" for column in typed if column.role == "date" and column.why]
-
-
-def _leaks(typed: list[Typed], target: Target, numbers: np.ndarray) -> list[str]:
-    """Columns whose levels stand for the classes one to one: the target in other words."""
-    notes, n = [], len(target.classes)
-    for column in typed:
-        if column.column is None or column.role not in ("binary", "categorical"):
-            continue
-        if n == (len(column.column.levels) or 2) and _one_to_one(column.column.data, numbers, n):
-            drop = option("drop", column.name)
-            notes.append(f"column {column.name!r} tells the target exactly, a leak? {drop} leaves it out")
-    return notes
-
-
-def _one_to_one(values: np.ndarray, classes: np.ndarray, n: int) -> bool:
-    found, codes = np.unique(values, return_inverse=True)
-    return len(found) == n == len(np.unique(codes * n + classes))
 
 
 def _aside(typed: list[Typed]) -> list[str]:

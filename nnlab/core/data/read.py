@@ -1,4 +1,4 @@
-"""What the user has, as named pandas Series: frames, tables, dicts, arrays and files. Nothing is copied or changed."""
+"""What the user has, as named pandas Series: frames, dicts, arrays, files and databases. Nothing is changed."""
 
 import os
 from collections import Counter
@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.core.data.files import read_file
+from nnlab.core.data.files import first_line, read_file
+from nnlab.core.data.sources import dense, is_source, is_sparse, read_source
 from nnlab.core.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TARGET = "target"  # the name of y in a pair of arrays
-KINDS = "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a CSV or Parquet path, or a pair (X, y)"
+KINDS = (
+    "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a scipy sparse matrix, a file path, "
+    "sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,9 @@ def read(frame: Any) -> Table:
     """The table of anything that can be prepared or predicted; DataError where it cannot be read."""
     if isinstance(frame, Table):
         return frame
+    if isinstance(frame, str) and is_source(frame):
+        source = read_source(frame)
+        return replace(_table(source.name, source.frame, source.target), positional=source.positional)
     if isinstance(frame, str | Path):
         content, warnings = read_file(Path(os.path.expanduser(frame)))
         return _table(str(frame), _to_pandas(content), warnings=warnings)
@@ -63,6 +70,8 @@ def _to_pandas(frame: Any) -> "pd.DataFrame":
         return frame
     if isinstance(frame, pd.Series):
         return frame.to_frame(frame.name if frame.name is not None else "x0")
+    if is_sparse(frame):  # before dicts: scipy's dictionary of keys is one
+        return _from_array(dense(frame, f"the {type(frame).__name__}"))
     if isinstance(frame, dict):
         return _from_dict(frame)
     if isinstance(frame, np.ndarray):
@@ -70,7 +79,7 @@ def _to_pandas(frame: Any) -> "pd.DataFrame":
     kind = f"{type(frame).__module__}.{type(frame).__name__}"
     if kind.startswith("polars."):
         return _from_polars(frame)
-    if kind.startswith("pyarrow."):
+    if kind.startswith("pyarrow.") and hasattr(frame, "column_names"):
         return _from_arrow(frame)
     raise DataError(f"a {type(frame).__name__} cannot be read as a table; give {KINDS}")
 
@@ -100,7 +109,10 @@ def _from_polars(frame: Any) -> "pd.DataFrame":
     import pandas as pd
 
     if hasattr(frame, "collect"):
-        frame = frame.collect()
+        try:
+            frame = frame.collect()
+        except Exception as error:  # of many kinds: a file is gone, a column is not there
+            raise DataError(f"the {type(frame).__name__} cannot be collected: {first_line(error)}") from None
     if not hasattr(frame, "get_columns"):
         frame = frame.to_frame()
     try:
@@ -129,7 +141,7 @@ def _read_pair(x: Any, y: Any) -> Table:
     """A pair (X, y): y becomes the last column, named as the series it is or 'target'."""
     import pandas as pd
 
-    named = hasattr(x, "columns") or isinstance(x, dict)
+    named = hasattr(x, "columns") or (isinstance(x, dict) and not is_sparse(x))
     frame = _to_pandas(x if named else _array(x, "X"))
     name = str(getattr(y, "name", None) or TARGET)
     values = _aligned(frame, y) if isinstance(y, pd.Series | pd.DataFrame) else _array(y, "y")
@@ -146,8 +158,8 @@ def _read_pair(x: Any, y: Any) -> Table:
 
 
 def _array(values: Any, what: str) -> np.ndarray:
-    if hasattr(values, "toarray"):
-        raise DataError(f"{what} is a sparse {type(values).__name__}; give {what}.toarray()")
+    if is_sparse(values):
+        return dense(values, what)
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
     try:

@@ -1,6 +1,6 @@
 """Rows parted into training, validation and test rows, before anything is fitted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,28 +12,37 @@ NO_CLASSES: tuple[int, ...] = ()
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Ascending row positions (int64) of the three parts; rare: codes of the classes that are all in training."""
+    """Ascending row positions (int64) of the three parts; rare: codes of the classes that are all in training.
+
+    left_out: the rows in none of the parts, e.g. those in the gap between two stretches of time.
+    """
 
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
     rare: tuple[int, ...] = ()
+    left_out: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float, rng: np.random.Generator) -> Split:
     """Random parts of the given shares of all rows, stratified where classes (codes) are given."""
-    if valid + test >= 1:
-        raise SpecError(f"valid={valid:g} and test={test:g} leave no rows to train on; together they must be below 1")
-    if rows < FEWEST_ROWS:
-        raise DataError(f"the table has too few rows: {rows}; at least {FEWEST_ROWS} are needed")
+    check_shares(rows, valid, test)
     order, rare = rng.permutation(rows), NO_CLASSES
     if classes is not None:
-        order, rare = _stratified(classes, 1 + (valid > 0) + (test > 0), rng)
+        order, rare = stratified_order(classes, 1 + (valid > 0) + (test > 0), rng)
     cuts = np.cumsum(part_sizes(len(order), valid, test))
     part = [np.sort(order[low:high]) for low, high in zip([0, *cuts[:-1]], cuts, strict=True)]
     train = np.ones(rows, bool)
     train[order[: cuts[-1]]] = False
     return Split(np.flatnonzero(train), part[0], part[1], rare)
+
+
+def check_shares(rows: int, valid: float, test: float) -> None:
+    """SpecError for shares that leave no training rows, DataError for a table with too few rows."""
+    if valid + test >= 1:
+        raise SpecError(f"valid={valid:g} and test={test:g} leave no rows to train on; together they must be below 1")
+    if rows < FEWEST_ROWS:
+        raise DataError(f"the table has too few rows: {rows}; at least {FEWEST_ROWS} are needed")
 
 
 def part_sizes(rows: int, valid: float, test: float) -> np.ndarray:
@@ -44,7 +53,7 @@ def part_sizes(rows: int, valid: float, test: float) -> np.ndarray:
     return np.array(sizes)
 
 
-def _stratified(classes: np.ndarray, parts: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, ...]]:
+def stratified_order(classes: np.ndarray, parts: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, ...]]:
     """An order of rows in which every stretch has all classes in proportion; classes too rare for it are left out.
 
     Row i of the m rows of a class gets the place (i + a random share of a step) / m on a line from 0 to 1, and places

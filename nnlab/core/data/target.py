@@ -1,13 +1,16 @@
 """The target: what is predicted, how it becomes numbers, and how predictions become labels or units again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_number, as_text, column_of, number_text, parse_numbers, shown
+from nnlab.core.data.steps import SCALERS
 from nnlab.core.errors import DataError, did_you_mean
+from nnlab.core.registry import Part
+from nnlab.core.spec import make
 
 Task = Literal["binary", "multiclass", "regression"]
 ADVICE = "mend them, or leave these rows out"
@@ -16,13 +19,27 @@ FEW = 20  # at most so many different whole numbers are taken as classes
 
 @dataclass(frozen=True)
 class Target:
-    """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale."""
+    """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale, or as the scaler
+    and its state say where there is one."""
 
     name: str
     task: Task
     classes: tuple[Any, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    scaler: str = ""
+    scaling: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def done(self) -> str:
+        """How the numbers are scaled, in words."""
+        return f"{self.scaler} scaled" if self.scaler else "standardized" if self.scale != 1.0 else "as it is"
+
+    def scaled(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers in the target's units as float32 that the network learns."""
+        if self.scaler:
+            return np.asarray(SCALERS[self.scaler].facts["apply"](numbers.astype(np.float64), self.scaling), np.float32)
+        return ((numbers - self.mean) / self.scale).astype(np.float32)
 
     def encode(self, values: Any) -> np.ndarray:
         """Labels as int64 codes, or numbers as scaled float32; DataError for a missing value or a label not known."""
@@ -34,7 +51,7 @@ class Target:
         """The same for a column."""
         check_complete(column)
         if self.task == "regression":
-            return ((as_number(column, ADVICE).data - self.mean) / self.scale).astype(np.float32)
+            return self.scaled(as_number(column, ADVICE).data)
         codes, levels = as_text(column)
         known = {text: code for code, text in enumerate(self.labels)}
         table = match(levels, known)
@@ -49,7 +66,10 @@ class Target:
     def decode(self, encoded: Any) -> np.ndarray:
         """Codes as labels, or scaled numbers in the target's units (float64)."""
         if self.task == "regression":
-            return np.asarray(encoded, np.float64) * self.scale + self.mean
+            numbers = np.asarray(encoded, np.float64)
+            if self.scaler:
+                return np.asarray(SCALERS[self.scaler].facts["inverse"](numbers, self.scaling))
+            return numbers * self.scale + self.mean
         labels = np.array(self.classes) if len({type(c) for c in self.classes}) == 1 else _objects(self.classes)
         return labels[np.asarray(encoded, np.int64)]
 
@@ -58,11 +78,14 @@ class Target:
         """The classes as text."""
         return tuple(label_text(label) for label in self.classes)
 
-    def fitted(self, numbers: np.ndarray, scale: bool) -> "Target":
-        """With mean and scale of the training rows' numbers; classes stay as they are."""
-        if self.task != "regression" or not scale:
+    def fitted(self, numbers: np.ndarray, part: Part) -> "Target":
+        """Scaled by the training rows' numbers as the part says; classes stay as they are."""
+        if self.task != "regression" or part.name == "none":
             return self
-        return replace(self, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
+        if part.name == "standard":
+            return replace(self, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
+        state = make(SCALERS, part, numbers.astype(np.float64), np.random.default_rng(0))
+        return replace(self, scaler=part.name, scaling=state)
 
     def state(self) -> dict[str, Any]:
         """As JSON values; `target_from` takes them back."""
@@ -72,12 +95,20 @@ class Target:
             "classes": list(self.classes),
             "mean": self.mean,
             "scale": self.scale,
-        }
+        } | self._scaling_state()
+
+    def _scaling_state(self) -> dict[str, Any]:
+        if not self.scaler:
+            return {}
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in self.scaling.items()}
+        return {"scaler": self.scaler, "scaling": plain}
 
 
 def target_from(state: Mapping[str, Any]) -> Target:
     """The target that `state` wrote."""
-    return Target(state["name"], state["task"], tuple(state["classes"]), float(state["mean"]), float(state["scale"]))
+    scaling = {k: np.asarray(v) if isinstance(v, list) else v for k, v in state.get("scaling", {}).items()}
+    numbers = (float(state["mean"]), float(state["scale"]))
+    return Target(state["name"], state["task"], tuple(state["classes"]), *numbers, state.get("scaler", ""), scaling)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:

@@ -34,6 +34,8 @@ class ModuleLearner:
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)
         self._valid = self._tensors(data.valid)
+        self._weights_of_rows = self._weight(data.train)
+        self._weights_of_valid = self._weight(data.valid)
         self._loss = make(LOSSES, loss_for(data.task, spec.loss))
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
@@ -55,12 +57,16 @@ class ModuleLearner:
     def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(rows.x).to(self.device), torch.from_numpy(rows.y).to(self.device)
 
+    def _weight(self, rows: Rows) -> Tensor | None:
+        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device)
+
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         output = as_columns(self._model(self._x.index_select(0, rows)))
-        loss = self._loss(output, self._y.index_select(0, rows))
+        more = () if self._weights_of_rows is None else (self._weights_of_rows.index_select(0, rows),)
+        loss = self._loss(output, self._y.index_select(0, rows), *more)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self._clip is not None:
@@ -86,8 +92,11 @@ class ModuleLearner:
         if not len(y):
             return {}
         output = forward(self._model, x, self.device)
-        loss = self._loss(output, y).item()
-        if not self._target.classes:
+        more = () if self._weights_of_valid is None else (self._weights_of_valid,)
+        loss = self._loss(output, y, *more).item()
+        if self._target.scaler:
+            output, y = (torch.from_numpy(self._target.decode(values.cpu().numpy())) for values in (output, y))
+        elif not self._target.classes:
             output, y = (wide(values) * self._target.scale + self._target.mean for values in (output, y))
         return {"loss": loss, **measure(self.metrics, output, y)}
 

@@ -122,7 +122,7 @@ def test_cells_of_another_kind_are_named(data: Prepared, change: dict[str, objec
 def test_dates_become_their_parts() -> None:
     when = pd.to_datetime(["2024-02-29 23:59", None, "1969-12-31 01:00", "2000-01-01 00:00"])
     frame = pd.DataFrame({"d": np.resize(when.to_numpy(), 40), "y": np.arange(40) / 7})
-    data = prepare(frame, "y", scale="none", scale_target=False)
+    data = prepare(frame, "y", scale="none", scale_target="none")
     assert data.feature_names == (
         "d year",
         "d year <missing>",
@@ -153,14 +153,14 @@ def test_dates_written_in_many_ways(written: str, warned: bool) -> None:
     y = np.arange(100) / 7
     data = prepare({"d": days.strftime(written), "y": y}, "y", scale="standard")
     assert np.array_equal(data.train.x, prepare({"d": days, "y": y}, "y", scale="standard").train.x)
-    assert data.warnings == ()
+    assert not [said for said in data.warnings if "read as" in said]
     assert np.array_equal(data.transform({"d": days.strftime(written)[:3]}), data.transform({"d": days[:3]}))
 
 
 def test_dates_that_can_be_read_two_ways_are_said() -> None:
     days = [f"{1 + i % 12:02d}/{1 + i // 12:02d}/2020" for i in range(60)]
     data = prepare({"d": days, "y": np.arange(60) / 7}, "y")
-    assert data.warnings == ("column 'd': dates such as '01/01/2020' are read as day first",)
+    assert "column 'd': dates such as '01/01/2020' are read as day first" in data.warnings
 
 
 def test_a_stored_pipeline_of_another_kind_is_refused(data: Prepared) -> None:

@@ -99,7 +99,7 @@ def test_a_regression_target_is_scaled_by_training_rows_and_undone() -> None:
     chosen = y[data.train.index]
     assert (data.target.mean, data.target.scale) == (chosen.mean(), chosen.std())
     np.testing.assert_allclose(data.target.decode(data.test.y), y[data.test.index], rtol=1e-6)
-    plain = prepare((x, y), scale_target=False)
+    plain = prepare((x, y), scale_target="none")
     assert np.array_equal(plain.train.y, y[plain.train.index].astype(np.float32))
     counts, edges = data.target_histogram or ((), ())
     assert (sum(counts), edges[0], edges[-1]) == (300, y.min(), y.max())
@@ -236,7 +236,8 @@ def test_rare_classes_are_said() -> None:
 def test_a_column_that_tells_the_target_is_said() -> None:
     frame = people()
     data = prepare(frame.assign(rich=(frame["income"] == ">50K").map({True: "oui", False: "non"})), "income")
-    assert "column 'rich' tells the target exactly, a leak? --drop rich leaves it out" in data.warnings
+    assert any("column 'rich' is the target 'income' in other words" in said for said in data.warnings)
+    assert data.audit[0].kind == "target_copy" and data.audit[0].option == "--drop rich"
 
 
 BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
@@ -354,7 +355,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
     "share": (people(), {"target": "income", "test": 1.5}, SpecError, "test=1.5: expected number, 0 to 0.9"),
     "nan": (people(), {"target": "income", "test": "nan"}, SpecError, "test=nan"),
     "scaler": (people(), {"target": "income", "scale": "standart"}, SpecError, "did you mean 'standard'"),
-    "option": (people(), {"target": "income", "tets": 0.2}, SpecError, "no option 'tets'; did you mean 'test'"),
+    "option": (people(), {"target": "income", "vaild": 0.2}, SpecError, "no option 'vaild'; did you mean 'valid'"),
 }
 
 

@@ -1,7 +1,9 @@
 """Every source gives the same numbers; what cannot be read is named in a line."""
 
 import bz2
+import datetime
 import gzip
+import json
 import lzma
 import sys
 import zipfile
@@ -11,8 +13,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnlab.core.data.columns import column_of
 from nnlab.core.data.files import sniff
@@ -152,7 +157,7 @@ def test_pairs_of_arrays() -> None:
 def test_pairs_are_paired_by_label() -> None:
     x = pd.DataFrame({"a": np.arange(40.0)})
     y = pd.Series(np.arange(40.0) * 2 + 1, name="y")
-    data = prepare((x, y.sample(frac=1, random_state=0)), scale="none", scale_target=False)
+    data = prepare((x, y.sample(frac=1, random_state=0)), scale="none", scale_target="none")
     np.testing.assert_allclose(data.train.y, 2 * data.train.x[:, 0] + 1)
     with pytest.raises(DataError, match="different row labels"):
         prepare((x, y.set_axis(range(100, 140))))
@@ -172,16 +177,34 @@ def bad_sources(folder: Path) -> dict[str, tuple[object, str]]:
     (folder / "ragged.csv").write_text("a,b\n1,2,3\n4,5,6\n")
     (folder / "broken.csv.gz").write_bytes(b"not gzip at all")
     (folder / "broken.parquet").write_bytes(b"PAR1 nothing")
-    (folder / "book.xlsx").write_bytes(b"PK")
+    (folder / "book.xls").write_bytes(b"PK")
+    (folder / "broken.arrow").write_bytes(b"ARROW1 nothing")
+    (folder / "old.feather").write_bytes(b"FEA1 nothing")
+    (folder / "blank.jsonl").write_text("\n\n")
+    (folder / "broken.jsonl").write_text('{"a": 1}\n\n{"a": \n')
+    (folder / "list.jsonl").write_text("[1, 2]\n")
+    (folder / "nested.ndjson").write_text('{"a": 1}\n{"a": {"b": 2}}\n')
+    (folder / "twice.jsonl").write_text('{"a": 1, "a": 2}\n')
+    (folder / "deep.jsonl").write_text("[" * 200_000)
+    (folder / "open.csv").write_text('a,b\n1,2\n3,"4\n5,6\n')
     x = np.zeros((5, 2))
     return {
         "no file": (folder / "sale.csv", "no file .*; did you mean 'sales.csv'"),
         "no folder": (folder / "none" / "sale.csv", "the folder .* is not there"),
         "folder": (folder, "cannot be read as a table"),
-        "excel": (folder / "book.xlsx", "expected .csv, .tsv, .txt or .parquet"),
+        "old excel": (folder / "book.xls", "expected .csv, .tsv, .txt, .jsonl, .parquet, .arrow, .feather or .xlsx"),
+        "arrow": (folder / "broken.arrow", "cannot be read"),
+        "feather 1": (folder / "old.feather", "Feather file of version 1"),
+        "no lines": (folder / "blank.jsonl", "is empty; expected a JSON object in each line"),
+        "half a line": (folder / "broken.jsonl", "line 3 of .*broken.jsonl' cannot be read"),
+        "list in a line": (folder / "list.jsonl", "line 1 of .* it holds a list; expected an object"),
+        "nested": (folder / "nested.ndjson", "line 2 of .* 'a' is an object; expected one value"),
+        "twice in a line": (folder / "twice.jsonl", "line 1 of .* it has the key 'a' twice"),
+        "deep line": (folder / "deep.jsonl", "line 1 of .* cannot be read"),
+        "open quote": (folder / "open.csv", "a quoted cell is never closed"),
         "empty": (folder / "empty.csv", "is empty"),
         "twice in a file": (folder / "twice.csv", "several columns of the same name: 'a'"),
-        "ragged": (folder / "ragged.csv", "cannot be read"),
+        "ragged": (folder / "ragged.csv", r"2 rows have more cells than the first line \(lines 2, 3\)"),
         "gzip": (folder / "broken.csv.gz", "cannot be read"),
         "parquet": (folder / "broken.parquet", "cannot be read"),
         "number": (3, "a int cannot be read as a table; give a pandas or polars DataFrame"),
@@ -202,13 +225,6 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message) as caught:
             prepare(source, "y" if case == "complex" else None)
         assert len(str(caught.value).splitlines()) == 1, case
-
-
-def test_sparse_arrays_are_named() -> None:
-    from scipy.sparse import csr_matrix
-
-    with pytest.raises(DataError, match=r"X is a sparse csr_matrix; give X\.toarray\(\)"):
-        prepare((csr_matrix(np.eye(5)), np.arange(5)))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +250,215 @@ def test_a_utf16_file_is_read(tmp_path: Path) -> None:
 def test_a_ragged_file_names_what_is_wrong_in_words(tmp_path: Path) -> None:
     path = tmp_path / "ragged.csv"
     path.write_text("a,b\n" + "1,2\n" * 30 + "1,2,3,4\n" + "1,2\n" * 30)
-    with pytest.raises(DataError, match="has more cells than the line of column names") as caught:
+    with pytest.raises(
+        DataError, match=r"1 row has more cells than the first line \(line 32\); quote the cells that hold ','"
+    ) as caught:
         read(path)
     assert "index_col" not in str(caught.value) and "tokeniz" not in str(caught.value)
+
+
+def test_wide_rows_are_counted_and_three_are_named(tmp_path: Path) -> None:
+    """A quoted cell over two lines moves the lines below it; blank lines count as lines, not as rows."""
+    rows = ['"a\nb",1', "", "1,2,3", "4,5", "6,7,8", '"x\ny",1,2', "1,2,3,4", "9,9"]
+    path = packed(tmp_path, "wide.csv.gz", "\n".join(["p,q", *rows]) + "\n")
+    with pytest.raises(DataError, match=r"4 rows have more cells than the first line \(lines 5, 7, 8, \.\.\.\)"):
+        read(path)
+
+
+def test_wide_rows_of_old_text_and_of_tabs(tmp_path: Path) -> None:
+    (tmp_path / "old.tsv").write_bytes("name\ty\nMüller\t1\nMeier\t1\t2\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"\(line 3\); quote the cells that hold a tab"):
+        read(tmp_path / "old.tsv")
+
+
+NAMELESS = {
+    "question marks": ("2,?,38.5\n1,4,?\n?,5,3e2\n", [[2, np.nan, 38.5], [1, 4, np.nan], [np.nan, 5, 300]]),
+    "empty cells": ("1,,-2\n,3,+4\n", [[1, np.nan, -2], [np.nan, 3, 4]]),
+    "commas": ("1,5;2;7\n3,25;4;8\n", [[1.5, 2, 7], [3.25, 4, 8]]),
+    "equal cells": ("0,0\n1,0\n", [[0, 0], [1, 0]]),
+}
+
+
+@pytest.mark.parametrize("case", NAMELESS)
+def test_a_file_without_names_gets_names_and_a_warning(tmp_path: Path, case: str) -> None:
+    text, expected = NAMELESS[case]
+    table = read(packed(tmp_path, "t.csv", text))
+    width = len(expected[0])
+    assert list(table.columns) == [f"column_{i + 1}" for i in range(width)]
+    assert table.warnings == (f"t.csv has no line of column names; they are column_1 to column_{width}",)
+    np.testing.assert_array_equal(pd.DataFrame(table.columns).to_numpy(float), expected)
+
+
+NAMED = {
+    "a word": ("age,2\n1,2\n", ["age", "2"]),
+    "a date": ("2024-01-01,5\n2024-01-02,6\n", ["2024-01-01", "5"]),
+    "only one line": ("1,2,3\n", ["1", "2", "3"]),
+    "words below": ("1,2\nx,y\n", ["1", "2"]),
+    "places": ("0,1,2\n0.5,1.5,2.5\n", ["0", "1", "2"]),
+    "index and places": (",0,1\n0,1.5,2.5\n1,2.5,3.5\n", ["Unnamed: 0", "0", "1"]),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_line_of_names_stays_one(tmp_path: Path, case: str) -> None:
+    text, names = NAMED[case]
+    table = read(packed(tmp_path, "t.csv", text))
+    assert list(table.columns) == names and table.warnings == ()
+    assert table.rows == text.count("\n") - 1
+
+
+def test_the_first_line_may_be_longer_than_what_is_looked_at(tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).normal(size=(3, 5000))
+    path = packed(tmp_path, "genes.csv", "\n".join(",".join(map(repr, row)) for row in wide.tolist()) + "\n")
+    table = read(path)
+    assert len(table.columns) == 5000 and table.rows == 3
+    np.testing.assert_allclose(pd.DataFrame(table.columns).to_numpy(), wide, rtol=1e-12)
+
+
+@given(st.lists(st.lists(st.one_of(st.just("?"), st.integers(-9999, 9999)), min_size=3, max_size=3), min_size=1))
+def test_names_are_told_from_rows(tmp_path_factory: pytest.TempPathFactory, rows: list[list[object]]) -> None:
+    body = "".join(",".join(map(str, row)) + "\n" for row in [[7.5, 1, 2], *rows])
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    path.write_text("a,b,c\n" + body)
+    named = read(path)
+    assert list(named.columns) == ["a", "b", "c"] and named.rows == len(rows) + 1 and not named.warnings
+    path.write_text(body)
+    bare = read(path)
+    numeric = any("?" not in row for row in rows) or any(row != ["?"] * 3 for row in rows)
+    assert bare.rows == len(rows) + numeric
+
+
+@pytest.mark.parametrize("compression", ["lz4", "uncompressed"])
+def test_arrow_and_feather(tmp_path: Path, compression: str) -> None:
+    expected = prepare(frame(), "y").train.x
+    frame().to_feather(tmp_path / "t.feather", compression=compression)
+    table = pa.Table.from_pandas(frame())
+    with pa.ipc.new_file(str(tmp_path / "t.arrow"), table.schema) as file:
+        file.write_table(table)
+    with pa.ipc.new_stream(str(tmp_path / "t.ipc"), table.schema) as stream:
+        stream.write_table(table)
+    (tmp_path / "t.arrow.gz").write_bytes(gzip.compress((tmp_path / "t.arrow").read_bytes()))
+    for name in ("t.feather", "t.arrow", "t.ipc", "t.arrow.gz"):
+        assert np.array_equal(prepare(tmp_path / name, "y").train.x, expected), name
+
+
+def test_arrow_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame().to_feather(tmp_path / "t.feather")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r'reading Arrow needs pyarrow: pip install "nnlab\[data\]"'):
+        read(tmp_path / "t.feather")
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "bom.ndjson", "t.jsonl.gz", "t.ndjson.zst"])
+def test_json_lines_give_the_same_numbers(tmp_path: Path, name: str) -> None:
+    text = frame().to_json(orient="records", lines=True, date_format="iso", double_precision=15)
+    data, expected = prepare(packed(tmp_path, name, text), "y"), prepare(frame(), "y")
+    assert data.feature_names == expected.feature_names
+    np.testing.assert_allclose(data.train.x, expected.train.x, atol=1e-6)
+
+
+def test_a_key_that_a_line_lacks_is_missing(tmp_path: Path) -> None:
+    rows = [{"a": 1, "b": "x"}, {"b": None}, {"a": 2.5, "c": True}]
+    table = read(packed(tmp_path, "t.jsonl", "\n\n".join(map(json.dumps, rows))))
+    columns = {name: column_of(name, series) for name, series in table.columns.items()}
+    np.testing.assert_array_equal(columns["a"].data, [1, np.nan, 2.5])
+    assert columns["b"].missing().tolist() == [False, True, True]
+    assert columns["c"].missing().tolist() == [True, True, False]
+
+
+def test_excel_gives_the_same_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    frame().to_excel(tmp_path / "t.xlsx", index=False)
+    (tmp_path / "t.xlsx.gz").write_bytes(gzip.compress((tmp_path / "t.xlsx").read_bytes()))
+    expected = prepare(frame(), "y")
+    for name in ("t.xlsx", "t.xlsx.gz"):
+        data = prepare(tmp_path / name, "y")
+        assert data.feature_names == expected.feature_names
+        np.testing.assert_allclose(data.train.x, expected.train.x, atol=1e-6)
+        assert read(tmp_path / name).warnings == ()
+
+
+def test_excel_reads_the_first_sheet_and_says_so(tmp_path: Path) -> None:
+    book = pytest.importorskip("openpyxl").Workbook()
+    book.active.title = "2024"
+    for row in (
+        [" when ", "n", "job"],
+        [datetime.date(2024, 1, 2), "?", "N/A"],
+        [datetime.date(2024, 1, 3), 5, "smith"],
+    ):
+        book.active.append(row)
+    book.create_sheet("2023")
+    book.save(tmp_path / "t.xlsx")
+    table = read(tmp_path / "t.xlsx")
+    assert table.warnings == ("t.xlsx: sheet '2024' was read, and not '2023'",)
+    columns = {name: column_of(name, series) for name, series in table.columns.items()}
+    assert [column.kind for column in columns.values()] == ["date", "number", "text"]
+    assert [column.missing().tolist() for column in columns.values()] == [[False] * 2, [True, False], [True, False]]
+
+
+def test_excel_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    (tmp_path / "broken.xlsx").write_bytes(b"PK")
+    book = openpyxl.Workbook()
+    book.save(tmp_path / "empty.xlsx")
+    book.active.append(["a", "b", "a"])
+    book.active.append([1, 2, 3])
+    book.save(tmp_path / "twice.xlsx")
+    for name, message in {"broken": "cannot be read", "empty": "is empty", "twice": "same name: 'a'"}.items():
+        with pytest.raises(DataError, match=message) as caught:
+            read(tmp_path / f"{name}.xlsx")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_excel_without_openpyxl_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DataError, match=r'reading .xlsx needs openpyxl: pip install "nnlab\[excel\]"'):
+        read(tmp_path / "t.xlsx")
+
+
+def test_a_lazy_frame_that_cannot_be_collected_is_named(tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    lazy = pl.scan_csv(tmp_path / "t.csv")
+    assert read(lazy.select("x", "y")).rows == 60
+    with pytest.raises(DataError, match=r"the LazyFrame cannot be collected: .*nope") as caught:
+        read(lazy.select("nope"))
+    assert len(str(caught.value).splitlines()) == 1
+    (tmp_path / "t.csv").unlink()
+    with pytest.raises(DataError, match="the LazyFrame cannot be collected"):
+        read(lazy)
+
+
+def test_an_arrow_array_is_no_table() -> None:
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read(pa.array([1, 2]))
+
+
+FOLDER = Path(__file__).parents[4] / "shared" / "data"
+REAL = {  # rows, columns, by the README beside the tables
+    "titanic/titanic": (891, 12),
+    "adult/adult_train": (32561, 15),
+    "bank_marketing/bank": (45211, 17),
+    "bank_marketing/bank-additional": (4119, 21),
+    "california_housing/housing": (20640, 10),
+    "california_housing/california_benchmark": (20640, 9),
+    "telco_churn/Telco-Customer-Churn": (7043, 21),
+    "wine_quality/wine": (6497, 13),
+    "abalone/abalone": (4177, 9),
+    "pima_diabetes/diabetes": (768, 9),
+    "horse_colic/horse-colic": (300, 28),
+    "house_prices/house": (1460, 81),
+    "vehicle_claim_fraud/claims": (15419, 33),
+    "penguins/penguins": (344, 7),
+}
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the real tables are not in {FOLDER}")
+@pytest.mark.parametrize("name", REAL)
+def test_real_tables_are_read_whole(name: str) -> None:
+    table = read(FOLDER / f"{name}.csv.gz")
+    assert (table.rows, len(table.columns)) == REAL[name]
+    bare = "horse-colic.csv.gz has no line of column names; they are column_1 to column_28"
+    assert table.warnings == ((bare,) if "horse" in name else ())
+    if "horse" in name:  # 60 temperatures are missing, says horse-colic.names
+        assert column_of("column_4", table.columns["column_4"]).missing().sum() == 60

@@ -8,8 +8,10 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from nnlab.core.data.prepare import prepare
-from nnlab.core.data.steps import ENCODERS, IMPUTERS, SCALERS, Array, State, one_hot, to_normal
-from nnlab.core.data.steps import quantile as fit_quantile
+from nnlab.core.data.steps import ENCODERS, IMPUTERS, SCALERS, State
+from nnlab.core.data.steps.registries import Array
+from nnlab.core.data.steps.scalers import quantile as fit_quantile
+from nnlab.core.data.steps.scalers import to_normal
 
 
 def columns() -> dict[str, Array]:
@@ -72,24 +74,6 @@ def test_imputers() -> None:
     x = np.array([1.0, 2.0, 4.0, 100.0])
     assert IMPUTERS["median"].make(x) == 3.0
     assert IMPUTERS["mean"].make(x) == 26.75
-
-
-def test_one_hot_groups_the_rarest_levels() -> None:
-    found = one_hot(("a", "b", "c", "d"), np.array([5, 9, 1, 5, 0]), max_levels=2)
-    assert found.labels == ("a", "b", "<other>")
-    assert found.slots.tolist() == [0, 1, 2, 2, -1, 2]  # missing, never seen, has no feature; unseen levels are other
-
-
-def test_one_hot_least_rows() -> None:
-    found = one_hot(("a", "b", "c"), np.array([50, 3, 2, 4]), min_rows=3)
-    assert found.labels == ("a", "b", "<missing>", "<other>")
-    assert found.slots.tolist() == [0, 1, 3, 2, 3]
-
-
-def test_two_levels_share_a_feature_unless_one_is_missing_or_rare() -> None:
-    assert one_hot(("no", "yes"), np.array([6, 4, 0])).values.tolist() == [-1.0, 1.0, 0.0, 0.0]
-    assert one_hot(("no", "yes"), np.array([6, 4, 1])).labels == ("no", "yes", "<missing>")
-    assert one_hot(("no", "yes"), np.array([6, 4, 0]), min_rows=5).labels == ("no", "<other>")
 
 
 def test_one_more_scaler_is_one_decorated_function() -> None:

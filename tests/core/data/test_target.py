@@ -9,6 +9,7 @@ import pytest
 from nnlab.core.data.columns import column_of
 from nnlab.core.data.target import Target, read_target, target_from
 from nnlab.core.errors import DataError
+from nnlab.core.registry import Part
 
 CASES: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "text": (["b", "a", "c"] * 20, "multiclass", ("a", "b", "c")),
@@ -70,7 +71,7 @@ def test_a_choice_that_could_be_the_other_is_said() -> None:
 
 
 def test_regression_is_scaled_and_undone() -> None:
-    target = Target("y", "regression").fitted(np.array([10.0, 30.0]), scale=True)
+    target = Target("y", "regression").fitted(np.array([10.0, 30.0]), Part("standard"))
     assert (target.mean, target.scale) == (20.0, 10.0)
     assert target.encode([40.0]).tolist() == [2.0]
     assert target.decode(np.array([2.0], np.float32)).tolist() == [40.0]

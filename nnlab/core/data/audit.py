@@ -1,0 +1,297 @@
+"""What is suspicious in a table before anything is learnt from it: leaks, drift, and columns that cannot help."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnlab.core.data.audit_rows import (
+    SCORED_ROWS,
+    TEST,
+    TRAIN,
+    VALID,
+    Answer,
+    Measures,
+    equal_rows,
+    later_rows,
+    measure,
+    ranks,
+    sample_rows,
+    shared_groups,
+)
+from nnlab.core.data.columns import Column, option, shown
+from nnlab.core.data.roles import FEWEST_FOR_ID, ID_NAME, Typed
+from nnlab.core.data.split import Split
+from nnlab.core.data.target import Target
+
+RISK = 1e-4  # of a finding in a table without fault, for each kind that is a test, all columns together
+SHIFT = 0.1  # smaller differences between the parts do not matter, however sure they are
+COPY = 0.999
+SCORE = 0.97
+GAP = 0.1
+NEAR_CONSTANT = 0.995
+ONE_CLASS = 0.97
+UNSEEN = 0.5
+FEWEST_CELLS = 10
+MOST_EACH = 10  # findings of one kind; further columns share the last one
+MOST_LEVELS = 20_000
+JOINTS = re.compile(r"(?<=[^\W\d_])[\s\-_./,'’&]+(?=[^\W\d_])")  # between letters: '-1' and '1', 'A-' and 'A' differ
+EDGES = " \t.,;:!'\"_"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """kind: one word for it. what: in words. evidence: the numbers. option: what resolves it, as typed, or ''."""
+
+    kind: str
+    columns: tuple[str, ...]
+    what: str
+    evidence: str
+    option: str
+
+    def __str__(self) -> str:
+        way = f"; {self.option} resolves it" if self.option else ""
+        return f"{self.what}: {self.evidence}{way}"
+
+
+def audit(
+    typed: list[Typed],
+    target: Target,
+    numbers: np.ndarray,
+    split: Split,
+    groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+) -> tuple[Finding, ...]:
+    """Findings, the gravest kind first. numbers: codes or float values of all rows; groups, times: one for each row.
+
+    At most 50,000 rows are looked at (200,000 for equal rows), drawn by a fixed seed. Free text is only compared.
+    """
+    kept = [item for item in typed if item.column is not None]
+    sample = sample_rows(split, SCORED_ROWS, np.random.default_rng(0))
+    if not kept or not len(sample.rows):
+        return ()
+    columns = [item.column for item in kept if item.column is not None]
+    y = numbers[sample.rows]
+    answer = Answer(y.astype(np.int64), len(target.classes)) if target.classes else Answer(ranks(y), 0)
+    levels = np.array([column.kind in ("text", "bool") for column in columns])
+    found = measure(columns, levels, sample, answer)
+    plain = np.array([item.role != "text" for item in kept])
+    copies = _copied(found, plain, target)
+    return (
+        *_folded(_copies(kept, copies, found, target)),
+        *_folded(_near_copies(kept, plain & ~copies, found, target)),
+        *_folded(_unknown(kept, found)),
+        *_folded(_one_class(kept, plain & ~copies, found, target)),
+        *_folded(_unseen(kept, plain & levels, found)),
+        *_folded(_identifiers(kept, plain, found)),
+        *_duplicates(columns, numbers, split, bool(target.classes), found),
+        *_across(groups, times, split),
+        *_folded(_drifting(kept, plain, levels, found)),
+        *_folded(_near_constant(kept, plain, found)),
+        *_folded(_twins(kept, plain & levels)),
+    )
+
+
+def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The first findings of a kind one by one, all further columns in one more."""
+    every = list(findings)
+    yield from every[:MOST_EACH]
+    if rest := every[MOST_EACH:]:
+        names = tuple(name for finding in rest for name in finding.columns)
+        what = f"{len(names)} more columns have a finding {rest[0].kind!r}"
+        yield Finding(rest[0].kind, names, what, shown(names), rest[0].option)
+
+
+def _dropping(kind: str, item: Typed, what: str, evidence: str) -> Finding:
+    return Finding(kind, (item.name,), f"column {item.name!r} {what}", evidence, option("drop", item.name))
+
+
+def _copied(found: Measures, plain: np.ndarray, target: Target) -> np.ndarray:
+    """Agreement that chance cannot give in so few rows."""
+    rows = found.rows.sum(1)
+    enough = rows >= FEWEST_CELLS + np.log2(len(rows))
+    return plain & enough & (np.abs(found.copy) > (0.5 if target.classes else COPY))
+
+
+def _copies(kept: list[Typed], copies: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
+    for i in np.flatnonzero(copies):
+        if target.classes:
+            evidence = f"its values and the {len(target.classes)} classes go together one to one"
+        else:
+            evidence = f"rank correlation {found.copy[i]:.4f}"
+        evidence += f" in {found.rows[i].sum()} rows"
+        yield _dropping("target_copy", kept[i], f"is the target {target.name!r} in other words", evidence)
+
+
+def _near_copies(kept: list[Typed], looked: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
+    """Columns above a wide gap in the scores, at most one in ten: where many columns score high, the task is easy.
+
+    Few validation rows ask for a wider gap: 1 / sqrt(rows) is at least two standard errors of a share.
+    """
+    order = np.flatnonzero(looked)[np.argsort(-found.score[looked], kind="stable")]
+    scores = found.score[order]
+    most = max(1, len(order) // 10)
+    held = found.rows[0, VALID] + found.missing[0, VALID]
+    gap = GAP + 1 / np.sqrt(max(held, 1))
+    ends = np.flatnonzero((scores[:-1] > SCORE) & (scores[:-1] - scores[1:] > gap))
+    if not len(ends) or ends[0] >= most:
+        return
+    measure_of = {"binary": "AUC", "multiclass": "mean recall", "regression": "R2 of the ranks"}[target.task]
+    for i in order[: ends[0] + 1]:
+        evidence = (
+            f"{measure_of} {found.score[i]:.3f} on validation rows, the next column has {scores[ends[0] + 1]:.3f}"
+        )
+        yield _dropping("near_copy", kept[i], f"alone nearly tells the target {target.name!r}", evidence)
+
+
+def _unknown(kept: list[Typed], found: Measures) -> Iterator[Finding]:
+    """Missing cells in validation or test rows that the training share cannot explain, by a binomial test."""
+    from scipy.special import bdtr, bdtrc
+
+    size = (found.rows + found.missing).astype(float)
+    share = found.missing / np.maximum(size, 1)
+    for part, name in ((TEST, "test"), (VALID, "validation")):
+        both = found.missing[:, TRAIN] + found.missing[:, part]
+        pooled = both / np.maximum(size[:, TRAIN] + size[:, part], 1)
+        n, k = size[:, part], found.missing[:, part].astype(float)
+        upper = np.where(k > 0, bdtrc(np.maximum(k - 1, 0), n.astype(np.int64), pooled), 1.0)
+        p = np.minimum(bdtr(k, n.astype(np.int64), pooled), upper)
+        far = (np.abs(share[:, part] - share[:, TRAIN]) > SHIFT) & (p < RISK / (4 * len(kept)))
+        for i in np.flatnonzero(far):
+            evidence = f"{share[i, part]:.0%} of {name} rows and {share[i, TRAIN]:.0%} of training rows have no value"
+            yield _dropping("unknown_at_prediction", kept[i], "is not equally known in all parts", evidence)
+
+
+def _one_class(kept: list[Typed], looked: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
+    """Columns with a value in nearly one class only, or without: often known only when the outcome is."""
+    if not target.classes:
+        return
+    base = (found.present + found.absent).astype(float)
+    base /= np.maximum(base.sum(1, keepdims=True), 1)
+    for words, counts in (("a value", found.present), ("no value", found.absent)):
+        rows, best = counts.sum(1), counts.argmax(1)
+        share = counts.max(1) / np.maximum(rows, 1)
+        usual = np.take_along_axis(base, best[:, None], 1)[:, 0]
+        chance = np.minimum(len(base[0]) * usual ** np.minimum(rows, 1000), 1.0)
+        mixed = (found.present.sum(1) > 0) & (found.absent.sum(1) > 0) & looked
+        sure = (rows >= FEWEST_CELLS) & (chance < RISK / (2 * len(kept)))
+        for i in np.flatnonzero(mixed & sure & (share > ONE_CLASS) & (1 - share < (1 - usual) / 5)):
+            evidence = (
+                f"{share[i]:.1%} of the {rows[i]} training rows with {words} are {target.labels[best[i]]!r}, "
+                f"of all rows {usual[i]:.1%}"
+            )
+            what = f"has {words} in nearly one class only; is it known when predicting?"
+            yield _dropping("unknown_at_prediction", kept[i], what, evidence)
+
+
+def _unseen(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[Finding]:
+    strange = (found.unseen > UNSEEN) & (found.unseen > found.expected_unseen + 0.3)
+    for i in np.flatnonzero(looked & strange & (found.rows[:, TEST] >= FEWEST_CELLS)):
+        evidence = f"{found.unseen[i]:.0%} of test cells hold a level that no training row has"
+        yield _dropping("unknown_at_prediction", kept[i], "has other levels in the test rows", evidence)
+
+
+def _identifiers(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[Finding]:
+    """Whole numbers that count, rise with the rows or are named as an id, and levels, if all of them differ."""
+    rows = found.rows.sum(1)
+    maybe = looked & (rows >= FEWEST_FOR_ID) & (found.different == rows) & found.whole
+    for i in np.flatnonzero(maybe):
+        column = kept[i].column
+        if column is None or column.kind == "date":
+            continue
+        values = column.data[~column.missing()]
+        if column.kind == "number" and not _counts(values, column.name):
+            continue
+        if len(np.unique(values)) == len(values):
+            evidence = f"all its {len(values)} values differ"
+            yield _dropping("identifier", kept[i], "names rows and does not describe them", evidence)
+
+
+def _counts(values: np.ndarray, name: str) -> bool:
+    """Whether whole numbers look like a row's number or key."""
+    reach = float(values.max()) - float(values.min())
+    steps = values[1:] > values[:-1]
+    large = float(np.abs(values.astype(np.float64)).max()) > 2**53
+    return reach < 1.05 * len(values) or bool(steps.all()) or large or bool(ID_NAME.search(name))
+
+
+def _duplicates(
+    columns: list[Column], numbers: np.ndarray, split: Split, classes: bool, found: Measures
+) -> Iterator[Finding]:
+    """More equal rows than independent columns with the same values would have."""
+    held, twins, rows, unlike = equal_rows(columns, numbers, split)
+    with np.errstate(divide="ignore"):
+        alike = float(np.exp(np.log(found.equal).sum()))
+    counts = np.unique(numbers, return_counts=True)[1] / len(numbers)
+    same = float(counts @ counts)
+    expected = held * _once(alike * same, rows - held)
+    if twins > 3 * (expected + np.sqrt(expected)):
+        what = "rows are in two parts of the split"
+        evidence = f"{twins} of {held} validation and test rows equal a row of an earlier part, target included"
+        yield Finding("duplicates", (), what, evidence, "")
+    expected = rows * _once(alike * (1 - same), rows)
+    if classes and unlike > max(3 * (expected + np.sqrt(expected)), 0.01 * rows):
+        what = "rows with equal features have different targets"
+        yield Finding("duplicates", (), what, f"{unlike} of {rows} rows", "")
+
+
+def _once(chance: float, tries: int) -> float:
+    """The chance that at least one of the tries succeeds."""
+    return float(-np.expm1(tries * np.log1p(-min(chance, 1 - 1e-12))))
+
+
+def _across(groups: np.ndarray | None, times: np.ndarray | None, split: Split) -> Iterator[Finding]:
+    if groups is not None:
+        n, shared = shared_groups(groups, split)
+        if shared:
+            evidence = f"{shared} of {n} groups"
+            yield Finding("groups_across", (), "groups have rows in more than one part", evidence, "--split group")
+    if times is not None and (later := later_rows(times, split)):
+        evidence = f"{later} of {len(split.train)} training rows"
+        what = "training rows are later than the first test row"
+        yield Finding("times_across", (), what, evidence, "--split time")
+
+
+def _drifting(kept: list[Typed], plain: np.ndarray, levels: np.ndarray, found: Measures) -> Iterator[Finding]:
+    """Dates are left out: a split by time parts them, any other split cannot."""
+    dated = np.array([item.role == "date" for item in kept])
+    far = plain & ~dated & (found.drift > SHIFT) & (found.p < RISK / len(kept))
+    for i in np.flatnonzero(far):
+        name = "total variation" if levels[i] else "Kolmogorov-Smirnov distance"
+        what = f"column {kept[i].name!r} is distributed otherwise in test rows than in training rows"
+        evidence = f"{name} {found.drift[i]:.2f}, p {found.p[i]:.0e}"
+        yield Finding("drift", (kept[i].name,), what, evidence, "")
+
+
+def _near_constant(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[Finding]:
+    for i in np.flatnonzero(looked & (found.top > NEAR_CONSTANT)):
+        evidence = f"{found.top[i]:.2%} of training rows have one value, or none"
+        yield _dropping("near_constant", kept[i], "is nearly constant", evidence)
+
+
+def _twins(kept: list[Typed], looked: np.ndarray) -> Iterator[Finding]:
+    for i in np.flatnonzero(looked):
+        column = kept[i].column
+        if column is None or len(column.levels) > MOST_LEVELS:
+            continue
+        groups: dict[str, list[int]] = {}
+        for code, level in enumerate(column.levels):
+            groups.setdefault(plain_level(level), []).append(code)
+        if len(groups) == len(column.levels):
+            continue
+        used = np.bincount(column.data[column.data >= 0], minlength=len(column.levels)) > 0
+        alike = [[column.levels[code] for code in codes if used[code]] for key, codes in groups.items() if key]
+        pairs = [" = ".join(repr(level) for level in group) for group in alike if len(group) > 1]
+        if pairs:
+            what = f"column {column.name!r} has levels that differ only in case, blanks, accents or punctuation"
+            evidence = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+            yield Finding("category_twins", (column.name,), what, evidence, "")
+
+
+def plain_level(level: str) -> str:
+    """A level without case, accents, and without blanks and punctuation at its ends and between letters."""
+    if not level.isascii():
+        level = "".join(mark for mark in unicodedata.normalize("NFKD", level) if not unicodedata.combining(mark))
+    return JOINTS.sub("", level.casefold().strip(EDGES))

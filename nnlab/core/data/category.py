@@ -1,0 +1,184 @@
+"""A column of levels, fitted: codes of levels become features."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnlab.core.data.columns import Column, as_text, shown
+from nnlab.core.data.steps.encoders import MISSING_LEVEL, Encoding, Levels, hashed
+from nnlab.core.data.steps.registries import ENCODERS
+from nnlab.core.data.target import match
+from nnlab.core.registry import Part
+from nnlab.core.spec import make
+
+
+@dataclass(frozen=True, eq=False)
+class Category:
+    """Levels and what each writes into the features. fill: the level that missing cells take, None: they stay so."""
+
+    name: str
+    levels: tuple[str, ...]
+    encoding: Encoding
+    fill: str | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}={label}" if label else self.name for label in self.encoding.labels)
+
+    def values(self, column: Column) -> tuple[np.ndarray, int]:
+        """Codes (of the smallest type) of levels, then missing, then unseen; and the number of unseen cells."""
+        codes, levels = as_text(column)
+        table, missing = self._codes(levels), len(self.encoding.slots) - 2
+        rows = np.bincount(codes[codes >= 0], minlength=len(levels))
+        unseen = int(rows[: len(levels)][table < 0].sum())
+        table = np.append(table, missing if self.fill is None else self._codes(np.array([self.fill], object)))
+        table[table < 0] = missing + 1
+        return table.astype(np.min_scalar_type(missing + 1))[codes], unseen
+
+    def _codes(self, levels: np.ndarray) -> np.ndarray:
+        """The code of each level, -1 unseen."""
+        if self.encoding.buckets:
+            return hashed(levels, self.encoding.buckets)
+        return match(levels, {level: code for code, level in enumerate(self.levels)})[:-1]
+
+    def write(self, values: np.ndarray, out: np.ndarray) -> None:
+        """The features of codes into out (rows, features), float32 zeros."""
+        if self.encoding.table is not None:
+            out[:] = self.encoding.table[values]
+            return
+        slots = self.encoding.slots[values]
+        rows = np.flatnonzero(slots >= 0)
+        out[rows, slots[rows]] = self.encoding.values[values[rows]]
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        own = self.encoding
+        plain: dict[str, Any] = {
+            "kind": "category",
+            "name": self.name,
+            "levels": list(self.levels),
+            "labels": list(own.labels),
+        }
+        plain |= {"done": own.done, "cardinality": own.cardinality, "buckets": own.buckets, "fill": self.fill}
+        arrays = {"slots": own.slots, "values": own.values}
+        return plain, arrays if own.table is None else arrays | {"table": own.table}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Category":
+        """The category that `state` wrote, of this version or of one that knew one-hot only."""
+        labels = tuple(state["labels"])
+        usual = "as -1 and 1" if arrays["values"].min(initial=0) < 0 else "one-hot"
+        encoding = Encoding(
+            labels,
+            arrays["slots"],
+            arrays["values"],
+            state.get("done", usual),
+            arrays.get("table"),
+            cardinality=state.get("cardinality", 0),
+            buckets=state.get("buckets", 0),
+        )
+        return cls(state["name"], tuple(state["levels"]), encoding, state.get("fill"))
+
+    @property
+    def done(self) -> str:
+        """What was done, in words."""
+        word = self.encoding.done
+        if self.encoding.buckets:
+            return word
+        n = len(self.levels)
+        return f"{n} level{'s' * (n != 1)}{' ' if word.startswith('as ') else ', '}{word}"
+
+    @property
+    def detail(self) -> str:
+        """The levels, and which of them missing cells take."""
+        parts = [shown(self.levels)] if self.levels else []
+        return "; ".join(parts + ([] if self.fill is None else [f"missing becomes {self.fill!r}"]))
+
+    def inverse(self, features: np.ndarray) -> np.ndarray:
+        """The levels that gave these features (n, k); None where they were missing, unseen, or several gave the same.
+
+        Hashed levels are all None.
+        """
+        own, n = self.encoding, len(self.levels)
+        if own.buckets or not n or not features.shape[1]:
+            return np.full(len(features), None, object)
+        if own.table is not None:
+            both = np.concatenate([own.table, features.astype(np.float32)])
+            same = np.unique(both, axis=0, return_inverse=True)[1].ravel()
+        else:
+            both = np.concatenate([_keys(own.slots, own.values), _written(features)])
+            same = np.unique(both, return_inverse=True)[1]
+        known, found = same[: n + 2], same[n + 2 :]
+        owner = np.full(same.max() + 1, -1)
+        owner[known[:n]] = np.arange(n)
+        owner[np.bincount(known, minlength=len(owner)) > 1] = -1
+        names = [None if level == self.fill == MISSING_LEVEL else level for level in self.levels]
+        return np.array([*names, None], object)[owner[found]]
+
+
+def _keys(slots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """One integer for a slot and a value."""
+    bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0: -0 is 0
+    return (slots.astype(np.int64) << 32) | bits
+
+
+def _written(features: np.ndarray) -> np.ndarray:
+    """The key of the one feature of each row that is not 0 (of the first where all are), -2 where several are not 0."""
+    slots = np.argmax(features != 0, axis=1)
+    keys = _keys(slots, features[np.arange(len(features)), slots])
+    return np.where(np.count_nonzero(features, axis=1) > 1, -2, keys)
+
+
+def fit_category(  # noqa: PLR0913 (a column, its target and two of its options)
+    column: Column,
+    rows: np.ndarray,
+    encode: Part,
+    y: np.ndarray | None = None,
+    classes: int = 0,
+    rng: np.random.Generator | None = None,
+    impute: Part | None = None,
+) -> Category:
+    """Levels of the training rows in order, numbers by size and text by the alphabet, encoded.
+
+    rows: the training rows' codes. y: their target, as `Levels` tells. impute: most_frequent gives missing cells the
+    most frequent level, constant makes missing a level; any other leaves them to the encoder. DataError where the
+    encoder needs what is not there.
+    """
+    present = np.bincount(rows.astype(np.int64) + 1, minlength=len(column.levels) + 1)
+    used = np.flatnonzero(present[1:])
+    keys = _sort_keys(column.levels[used])
+    order = used[sorted(range(len(used)), key=keys.__getitem__)]
+    names = tuple(column.levels[order])
+    place = np.full(len(column.levels) + 1, -1)
+    place[order] = np.arange(len(order))
+    codes = place[rows]
+    names, codes, fill = _filled(names, codes, impute)
+    counts = np.bincount(np.where(codes < 0, len(names), codes), minlength=len(names) + 1)
+    data = Levels(names, counts, codes, y, classes, rng or np.random.default_rng(0))
+    encoding = make(ENCODERS, encode, data)
+    return Category(column.name, names if encoding.levels is None else encoding.levels, encoding, fill)
+
+
+def _filled(
+    names: tuple[str, ...], codes: np.ndarray, impute: Part | None
+) -> tuple[tuple[str, ...], np.ndarray, str | None]:
+    """Levels, codes and the level of missing cells, after the imputer."""
+    kind, gaps = impute.name if impute else "", codes < 0
+    if kind == "most_frequent" and names:
+        most = int(np.bincount(codes[~gaps]).argmax())  # the first of equals
+        return names, np.where(gaps, most, codes), names[most]
+    if kind == "constant" and gaps.any():
+        names = names if MISSING_LEVEL in names else (*names, MISSING_LEVEL)
+        return names, np.where(gaps, names.index(MISSING_LEVEL), codes), MISSING_LEVEL
+    return names, codes, None
+
+
+def _sort_keys(levels: np.ndarray) -> list[Any]:
+    """By size if all levels are numbers, else by the alphabet; equal numbers (1 and 1.0) by their text."""
+    try:
+        numbers = [float(level) for level in levels]
+    except ValueError:
+        return list(levels)
+    return list(levels) if any(map(math.isnan, numbers)) else list(zip(numbers, levels, strict=True))

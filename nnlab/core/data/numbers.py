@@ -1,0 +1,164 @@
+"""A column of numbers, fitted: extremes clipped, gaps filled, scaled or expanded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnlab.core.data.columns import Column, as_number
+from nnlab.core.data.steps import EXPANDERS, IMPUTERS, OUTLIERS, SCALERS, State
+from nnlab.core.spec import PrepareSpec, make
+
+Arrays = dict[str, np.ndarray]
+LARGEST = float(np.finfo(np.float32).max)
+FALLBACK = "median"  # fills what an imputer of the whole table leaves open
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A fitted step of a registry: the name of its entry and its state."""
+
+    name: str
+    state: State
+
+    def split(self) -> tuple[dict[str, Any], Arrays]:
+        """JSON values, and arrays by name."""
+        arrays = {key: value for key, value in self.state.items() if isinstance(value, np.ndarray)}
+        plain = {key: value for key, value in self.state.items() if key not in arrays}
+        return {"name": self.name, "state": plain}, arrays
+
+    @classmethod
+    def joined(cls, plain: Mapping[str, Any], arrays: Arrays) -> "Step":
+        """The step that `split` parted."""
+        return cls(plain["name"], dict(plain["state"]) | arrays)
+
+
+NOTHING = Step("none", {})
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A number: gaps filled, then scaled; with a 0/1 feature for the gaps where training rows had some.
+
+    imputer: what fills the gaps, one of the whole table or the fill of this column. clip: the fitted rule for extremes.
+    """
+
+    name: str
+    fill: float
+    indicator: bool
+    scaler: str
+    scaling: State
+    imputer: str = FALLBACK
+    clip: Step = NOTHING
+    expand: Step = NOTHING
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """The features of the value itself."""
+        if self.expand.name == "none":
+            return (self.name,)
+        return tuple(EXPANDERS[self.expand.name].facts["labels"](self.name, self.expand.state))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (*self.own_labels, f"{self.name} <missing>") if self.indicator else self.own_labels
+
+    @property
+    def done(self) -> str:
+        """What was done, in words."""
+        flag = ", missing flagged" if self.indicator else ""
+        clip = "" if self.clip.name == "none" else f"{self.clip.name}, "
+        what = f"{self.scaler} scaled" if self.expand.name == "none" else self.expand.name
+        return f"{clip}{what}{flag}"
+
+    @property
+    def detail(self) -> str:
+        """What fills the gaps."""
+        whole = IMPUTERS[self.imputer].facts.get("scope") == "table"
+        return f"missing by {self.imputer}" if whole else f"missing becomes {self.fill:g}"
+
+    def values(self, column: Column) -> tuple[np.ndarray, int]:
+        return as_number(column, "mend them: in training the column held numbers").data, 0
+
+    def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float64 numbers without gaps, clipped, and the flags of the gaps."""
+        numbers = values.astype(np.float64)
+        if self.clip.name != "none":
+            numbers = OUTLIERS[self.clip.name].facts["apply"](numbers, self.clip.state)
+        gaps = np.isnan(numbers)
+        numbers[gaps] = self.fill
+        return numbers, gaps
+
+    def write(self, values: np.ndarray, out: np.ndarray) -> None:
+        numbers, gaps = self.filled(values)
+        if self.indicator:
+            out[:, -1] = gaps
+        self.write_filled(numbers, out)
+
+    def write_filled(self, numbers: np.ndarray, out: np.ndarray) -> None:
+        """Scale or expand numbers without gaps into the first features of out."""
+        if self.expand.name != "none":
+            found = EXPANDERS[self.expand.name].facts["apply"](numbers, self.expand.state)
+            out[:, : found.shape[1]] = found
+            return
+        with np.errstate(over="ignore"):
+            scaled = SCALERS[self.scaler].facts["apply"](numbers, self.scaling)
+        out[:, 0] = np.clip(scaled, -LARGEST, LARGEST)
+
+    def inverse(self, features: np.ndarray) -> np.ndarray:
+        """The numbers that gave these features; gaps come back as what filled them, expanded ones as NaN."""
+        back = SCALERS[self.scaler].facts.get("inverse")
+        if self.expand.name != "none" or back is None:
+            return np.full(len(features), np.nan)
+        return np.asarray(back(features[:, 0].astype(np.float64), self.scaling))
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        plain = {key: value for key, value in self.scaling.items() if not isinstance(value, np.ndarray)}
+        arrays = {key: value for key, value in self.scaling.items() if isinstance(value, np.ndarray)}
+        own: dict[str, Any] = {"fill": self.fill, "indicator": self.indicator, "scaler": self.scaler, "scaling": plain}
+        own["imputer"] = self.imputer
+        for word, step in (("clip", self.clip), ("expand", self.expand)):
+            own[word], found = step.split()
+            arrays |= {f"{word}:{key}": value for key, value in found.items()}
+        return {"kind": "number", "name": self.name} | own, arrays
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "Number":
+        """The number that `state` wrote."""
+        steps = {}
+        for word in ("clip", "expand"):
+            found = {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith(f"{word}:")}
+            steps[word] = Step.joined(state[word], found) if word in state else NOTHING
+        scaling = dict(state["scaling"]) | {key: value for key, value in arrays.items() if ":" not in key}
+        imputer = state.get("imputer", FALLBACK)
+        scaler = SCALERS[state["scaler"]].name
+        return cls(state["name"], state["fill"], state["indicator"], scaler, scaling, imputer, **steps)
+
+
+def fit_number(
+    name: str,
+    rows: np.ndarray,
+    spec: PrepareSpec,
+    rng: np.random.Generator,
+    role: str = "numeric",
+    column: str | None = None,
+) -> Number:
+    """The fitted number of float64 training rows. column: whose options hold, where it is a part of a column."""
+    part = {step: spec.part_of(step, column or name, role) for step in ("outliers", "impute", "scale", "expand")}
+    raw_gaps = np.isnan(rows)
+    clip = Step(part["outliers"].name, make(OUTLIERS, part["outliers"], rows[~raw_gaps]) if len(rows) else {})
+    if clip.name != "none" and not raw_gaps.all():
+        rows = OUTLIERS[clip.name].facts["apply"](rows, clip.state)
+    present = rows[~raw_gaps]
+    own = part["impute"] if IMPUTERS[part["impute"].name].facts.get("scope") != "table" else None
+    fill = 0.0
+    if len(present):
+        fill = float(make(IMPUTERS, own, present) if own else IMPUTERS[FALLBACK].make(present))
+    numbers = np.where(raw_gaps, fill, rows)
+    scaling = make(SCALERS, part["scale"], numbers, rng)
+    expand = NOTHING
+    if part["expand"].name != "none":
+        expand = Step(part["expand"].name, make(EXPANDERS, part["expand"], numbers, rng))
+    flag = bool(spec.indicators and raw_gaps.any())
+    return Number(name, fill, flag, part["scale"].name, scaling, part["impute"].name, clip, expand)

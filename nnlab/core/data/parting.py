@@ -1,0 +1,136 @@
+"""Which rows are used and how they are parted, as a spec says, before anything is fitted."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
+from nnlab.core.data.split import Split, split_rows
+from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
+from nnlab.core.data.target import Target
+from nnlab.core.errors import DataError, SpecError
+from nnlab.core.spec import PrepareSpec
+
+ASIDE = ("group", "part", "weight")  # fields that name a column which is no feature
+
+
+def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
+    """The columns that say something about the rows and are no features."""
+    return tuple(name for name in (getattr(spec, word) for word in ASIDE) if name is not None)
+
+
+def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], np.ndarray, list[str]]:
+    """The columns without the rows that `drop_rows` leaves out, the positions kept, and what there is to say."""
+    rows = len(columns[0].data)
+    if spec.drop_rows is None:
+        return columns, np.arange(rows), []
+    lost = np.zeros(rows, bool)
+    gaps = np.zeros(rows, np.int64)
+    for column in columns:
+        missing = column.missing()
+        if column.name == spec.target:
+            lost = missing
+        else:
+            gaps += missing
+    lost |= gaps > spec.drop_rows * (len(columns) - 1)
+    kept = np.flatnonzero(~lost)
+    if len(kept) == rows:
+        return columns, kept, []
+    if not len(kept):
+        raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
+    note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
+    return [Column(c.name, c.kind, c.data[kept], c.levels) for c in columns], kept, [note]
+
+
+def make_splits(
+    columns: list[Column], target: Target, numbers: np.ndarray, spec: PrepareSpec
+) -> tuple[tuple[Split, ...], list[str]]:
+    """The split, or one for each fold, and what there is to say; SpecError or DataError where it cannot be made."""
+    kind = spec.split or _auto(spec) or ("random" if target.task == "regression" else "stratified")
+    if kind == "stratified" and target.task == "regression":
+        raise SpecError("split=stratified needs classes; a regression is split at random")
+    named = {column.name: column for column in columns}
+    rng = np.random.default_rng(spec.seed)
+    keys = Keys(None if target.task == "regression" or kind == "random" else numbers, gap=spec.gap)
+    if kind == "group":
+        keys = replace(keys, groups=_codes(_needed(named, spec, "group", kind)))
+    elif kind == "time":
+        keys = replace(keys, times=_times(_needed(named, spec, "time", kind)))
+    if spec.folds:
+        if kind == "column":
+            raise SpecError("folds are not made of a given column; choose split random, stratified, group or time")
+        splits = fold_splits(kind, spec.folds, len(numbers), keys, spec.test, rng)
+    elif keys.groups is not None:
+        splits = (group_split(keys.groups, spec.valid, spec.test, rng, keys.classes),)
+    elif keys.times is not None:
+        splits = (time_split(keys.times, spec.valid, spec.test, spec.gap),)
+    elif kind == "column":
+        column = _needed(named, spec, "part", kind)
+        codes, levels = as_text(column)
+        splits = (column_split(list(levels), np.asarray(codes, np.int64), column.name),)
+    else:
+        splits = (split_rows(len(numbers), keys.classes, spec.valid, spec.test, rng),)
+    notes = list(dict.fromkeys(note for split in splits for note in _said(split, target, numbers)))
+    return splits, notes
+
+
+def _auto(spec: PrepareSpec) -> str | None:
+    for word, kind in (("part", "column"), ("time", "time"), ("group", "group")):
+        if getattr(spec, word) is not None:
+            return kind
+    return None
+
+
+def _needed(named: dict[str, Column], spec: PrepareSpec, word: str, kind: str) -> Column:
+    name = getattr(spec, word)
+    if name is None:
+        raise SpecError(f"split={kind} needs the column: --{word} NAME; columns are {shown(named)}")
+    return named[name]
+
+
+def _codes(column: Column) -> np.ndarray:
+    return np.asarray(as_text(column)[0], np.int64)
+
+
+def _times(column: Column) -> np.ndarray:
+    if column.kind == "number":
+        return as_number(column).data
+    return as_date(column).data
+
+
+def _said(split: Split, target: Target, numbers: np.ndarray) -> list[str]:
+    notes = []
+    if len(split.left_out):
+        notes.append(f"{len(split.left_out)} rows are in no part: they lie in the gap between two parts or name none")
+    if split.rare:
+        rare = shown(target.labels[code] for code in split.rare)
+        notes.append(f"too few rows to be in every part, all kept in training: class {rare}")
+    if target.task != "regression":
+        seen = np.bincount(numbers[split.train], minlength=len(target.classes))
+        if np.count_nonzero(seen) < 2:
+            raise DataError(f"the training rows hold one class only of target {target.name!r}; give more rows of each")
+        if unseen := [label for label, rows in zip(target.labels, seen, strict=True) if not rows]:
+            notes.append(f"no training row has the class {shown(unseen)}")
+    return notes
+
+
+def keys_of(columns: list[Column], spec: PrepareSpec) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Codes of the groups and times of all rows, None where no column is named."""
+    named = {column.name: column for column in columns}
+    groups = _codes(named[spec.group]) if spec.group else None
+    return groups, _times(named[spec.time]) if spec.time else None
+
+
+def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | None:
+    """The sample weights (float32) of all rows, mean 1; DataError for missing, negative or all zero ones."""
+    if spec.weight is None:
+        return None
+    weights = as_number(next(column for column in columns if column.name == spec.weight)).data.astype(np.float64)
+    bad = np.flatnonzero(~(weights >= 0))
+    if len(bad):
+        raise DataError(
+            f"weight column {spec.weight!r} has {len(bad)} missing or negative cells (row {shown(bad)}); mend them"
+        )
+    if not weights.any():
+        raise DataError(f"weight column {spec.weight!r} is 0 in every row; at least one must be above")
+    return np.asarray(weights / weights.mean(), np.float32)

@@ -1,0 +1,152 @@
+"""What is done about classes with few rows; on the training rows only."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from nnlab.core.data.steps.registries import BALANCES, Array
+from nnlab.core.errors import DataError
+from nnlab.core.params import Within
+
+MOST_ROWS = 20_000_000
+NEEDS_IMBALANCE = 'balance=smote needs imbalanced-learn; run: pip install "nnlab[imbalance]"'
+
+
+@dataclass(frozen=True, eq=False)
+class Balanced:
+    """Training rows after balancing: rows of x that are kept or repeated, then new ones.
+
+    rows: int64 (n,) positions in x; new_x: float32 (m, f); new_y: int64 (m,); weights: float32 (n + m,) in that order
+    or None; note: what was done, in words, or "".
+    """
+
+    rows: Array
+    new_x: Array
+    new_y: Array
+    weights: Array | None = None
+    note: str = ""
+
+
+def class_weights(y: Array, classes: int) -> Array:
+    """float64 (classes,): n / (K n_k) for the K classes that y has, 1 for the others.
+
+    The balanced weights of scikit-learn, after King and Zeng, "Logistic Regression in Rare Events Data", 2001. A row
+    of y weighs 1 on average; a class without rows gets that average.
+    """
+    counts = _counts(y, classes)
+    present = counts > 0
+    weights = np.ones(classes)
+    weights[present] = len(y) / (present.sum() * counts[present])
+    return weights
+
+
+@BALANCES.add
+def none(x: Array, y: Array, classes: int, rng: np.random.Generator) -> Balanced:
+    """The rows as they are."""
+    return _only(x, np.arange(len(x)))
+
+
+@BALANCES.add
+def weights(x: Array, y: Array, classes: int, rng: np.random.Generator) -> Balanced:
+    """Rows of rare classes weigh more in the loss, so that every class weighs the same (balanced of scikit-learn)."""
+    each = class_weights(y, classes)[y].astype(np.float32)
+    note = f"rows weigh {each.min():.3g} to {each.max():.3g} by class" if len(each) else ""
+    return _only(x, np.arange(len(x)), each, note)
+
+
+@BALANCES.add
+def oversample(
+    x: Array,
+    y: Array,
+    classes: int,
+    rng: np.random.Generator,
+    ratio: Annotated[float, Within(0.01, 1.0), "rows of each class for one of the largest class, at least"] = 1.0,
+) -> Balanced:
+    """Rows of rare classes are repeated at random; each row of a class as often as any other, or once more."""
+    counts = _counts(y, classes)
+    wanted = _raised(counts, ratio)
+    more = [
+        np.resize(rng.permutation(np.flatnonzero(y == code)), wanted[code] - counts[code])
+        for code in np.flatnonzero(wanted > counts)
+    ]
+    rows = np.concatenate([np.arange(len(y)), *more])
+    return _only(x, rows, note=f"{len(rows) - len(y)} rows of rare classes repeated" if more else "")
+
+
+@BALANCES.add
+def undersample(
+    x: Array,
+    y: Array,
+    classes: int,
+    rng: np.random.Generator,
+    ratio: Annotated[float, Within(0.01, 1.0), "rows of the smallest class for one of any other, at least"] = 1.0,
+) -> Balanced:
+    """Rows of frequent classes are dropped at random."""
+    counts = _counts(y, classes)
+    most = round(int(counts[counts > 0].min(initial=len(y))) / ratio)
+    kept = np.ones(len(y), bool)
+    for code in np.flatnonzero(counts > most):
+        kept[rng.permutation(np.flatnonzero(y == code))[most:]] = False
+    rows = np.flatnonzero(kept)
+    dropped = len(y) - len(rows)
+    return _only(x, rows, note=f"{dropped} of {len(y)} rows dropped, of frequent classes" if dropped else "")
+
+
+@BALANCES.add
+def smote(
+    x: Array,
+    y: Array,
+    classes: int,
+    rng: np.random.Generator,
+    ratio: Annotated[float, Within(0.01, 1.0), "rows of each class for one of the largest class, at least"] = 1.0,
+    neighbors: Annotated[int, Within(1, 100), "near rows of the class to mix with; fewer in small classes"] = 5,
+) -> Balanced:
+    """New rows of rare classes, each between a row and one near to it; categories get fractions.
+
+    Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002, by imbalanced-learn. Classes of one row
+    stay as they are. DataError where imbalanced-learn is not installed.
+    """
+    try:
+        from imblearn.over_sampling import SMOTE
+    except ImportError:
+        raise DataError(NEEDS_IMBALANCE) from None
+    counts = _counts(y, classes)
+    wanted = _raised(counts, ratio)
+    single = int(((counts == 1) & (wanted > 1)).sum())
+    raised = np.flatnonzero((wanted > counts) & (counts > 1))
+    alone = ("1 class of one row stays as it is", f"{single} classes of one row stay as they are")[single > 1]
+    alone = alone if single else ""
+    if not len(raised):
+        return _only(x, np.arange(len(x)), note=alone)
+    near = min(neighbors, int(counts[raised].min()) - 1)
+    targets = {int(code): int(wanted[code]) for code in raised}
+    maker = SMOTE(sampling_strategy=targets, k_neighbors=near, random_state=int(rng.integers(2**31)))
+    all_x, all_y = maker.fit_resample(x, y)
+    new_x, new_y = all_x[len(x) :].astype(np.float32), all_y[len(x) :].astype(np.int64)
+    note = f"{len(new_y)} new rows of rare classes from {near} near rows each" + (f"; {alone}" if alone else "")
+    return Balanced(np.arange(len(x)), new_x, new_y, note=note)
+
+
+def _counts(y: Array, classes: int) -> Array:
+    """Rows of each class; DataError where the target has none."""
+    if not classes:
+        raise DataError("balance works on classes, and the target is a number; leave it at none")
+    return np.bincount(y, minlength=classes)
+
+
+def _raised(counts: Array, ratio: float) -> Array:
+    """Rows of each class with the rare ones brought up to ratio of the largest; classes without rows stay so."""
+    wanted = np.where(counts > 0, np.maximum(counts, round(ratio * int(counts.max(initial=0)))), 0)
+    total = int(wanted.sum())
+    if total > max(MOST_ROWS, int(counts.sum())):
+        raise DataError(
+            f"balance would make {total} rows out of {counts.sum()}, more than {MOST_ROWS}; "
+            "take a smaller ratio, or balance=weights"
+        )
+    return wanted
+
+
+def _only(x: Array, rows: Array, row_weights: Array | None = None, note: str = "") -> Balanced:
+    """Rows of x without new ones."""
+    return Balanced(rows, np.empty((0, x.shape[1]), np.float32), np.empty(0, np.int64), row_weights, note)

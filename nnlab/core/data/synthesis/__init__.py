@@ -1,0 +1,12 @@
+"""More training rows for a table: made by a model of the training rows, and how good they are.
+
+Importing this package fills SYNTHESIZERS.
+"""
+
+import nnlab.core.data.synthesis.copula
+import nnlab.core.data.synthesis.ctgan
+import nnlab.core.data.synthesis.tvae  # noqa: F401
+from nnlab.core.data.synthesis.quality import ColumnDistance, Quality, quality
+from nnlab.core.data.synthesis.sample import Sample
+
+__all__ = ["ColumnDistance", "Quality", "Sample", "quality"]

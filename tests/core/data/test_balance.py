@@ -1,0 +1,155 @@
+"""Classes with few rows: weights, repeated, dropped and new rows, against scikit-learn and imbalanced-learn."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+from nnlab.core.data.steps import balance
+from nnlab.core.data.steps.balance import Balanced, class_weights
+from nnlab.core.data.steps.registries import BALANCES
+from nnlab.core.errors import DataError, SpecError
+
+Y = np.repeat([0, 1, 3], [60, 30, 10])  # class 2 has no rows
+X = np.random.default_rng(5).standard_normal((100, 4)).astype(np.float32)
+
+
+def balanced(name: str, x: np.ndarray = X, y: np.ndarray = Y, seed: int = 0, **values: float) -> Balanced:
+    return BALANCES[name].make(x, y, 4, np.random.default_rng(seed), **values)
+
+
+def check_shapes(found: Balanced) -> None:
+    assert (found.rows.dtype, found.new_x.dtype, found.new_y.dtype) == (np.int64, np.float32, np.int64)
+    assert found.new_x.shape == (len(found.new_y), X.shape[1])
+    assert found.weights is None or found.weights.shape == (len(found.rows) + len(found.new_y),)
+
+
+def test_every_entry_is_listed() -> None:
+    assert set(BALANCES) >= {"none", "weights", "oversample", "undersample", "smote"}
+
+
+def test_none_leaves_the_rows() -> None:
+    found = balanced("none")
+    check_shapes(found)
+    assert np.array_equal(found.rows, np.arange(100))
+    assert (found.weights, found.note, len(found.new_y)) == (None, "", 0)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(y=st.lists(st.integers(0, 5), min_size=1, max_size=80))
+def test_class_weights_are_those_of_scikit_learn(y: list[int]) -> None:
+    codes, present = np.array(y), np.unique(y)
+    found = class_weights(codes, 7)
+    np.testing.assert_allclose(found[present], compute_class_weight("balanced", classes=present, y=codes), rtol=1e-12)
+    assert (np.delete(found, present) == 1.0).all()
+    assert found[codes].mean() == pytest.approx(1.0)
+
+
+def test_weights_make_classes_weigh_the_same() -> None:
+    found = balanced("weights")
+    check_shapes(found)
+    assert found.weights is not None
+    assert found.weights.dtype == np.float32
+    np.testing.assert_allclose(np.bincount(Y, found.weights)[[0, 1, 3]], 100 / 3, rtol=1e-6)
+    assert found.note == "rows weigh 0.556 to 3.33 by class"
+
+
+@pytest.mark.parametrize(("ratio", "sizes"), [(1.0, [60, 60, 0, 60]), (0.5, [60, 30, 0, 30]), (0.01, [60, 30, 0, 10])])
+def test_oversampling_repeats_rows_of_rare_classes(ratio: float, sizes: list[int]) -> None:
+    found = balanced("oversample", ratio=ratio)
+    check_shapes(found)
+    assert np.bincount(Y[found.rows], minlength=4).tolist() == sizes
+    times = np.bincount(found.rows, minlength=100)
+    for code in (0, 1, 3):
+        assert times[code == Y].min() >= 1
+        assert np.ptp(times[code == Y]) <= 1
+    assert found.note == (f"{sum(sizes) - 100} rows of rare classes repeated" if sum(sizes) > 100 else "")
+
+
+def test_oversampled_rows_are_drawn_by_the_seed() -> None:
+    first, again, other = (balanced("oversample", seed=seed, ratio=0.6).rows for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(np.sort(first), np.sort(other))
+
+
+@pytest.mark.parametrize(("ratio", "sizes"), [(1.0, [10, 10, 0, 10]), (0.5, [20, 20, 0, 10]), (0.2, [50, 30, 0, 10])])
+def test_undersampling_drops_rows_of_frequent_classes(ratio: float, sizes: list[int]) -> None:
+    found = balanced("undersample", ratio=ratio)
+    check_shapes(found)
+    assert np.bincount(Y[found.rows], minlength=4).tolist() == sizes
+    assert (np.diff(found.rows) > 0).all()
+    assert found.note == f"{100 - sum(sizes)} of 100 rows dropped, of frequent classes"
+    assert not np.array_equal(found.rows, balanced("undersample", seed=1, ratio=ratio).rows)
+
+
+@pytest.mark.parametrize("name", ["weights", "oversample", "undersample", "smote"])
+def test_a_number_as_target_has_no_classes(name: str) -> None:
+    if name == "smote":
+        pytest.importorskip("imblearn")
+    with pytest.raises(DataError, match="the target is a number"):
+        BALANCES[name].make(X, X[:, 0], 0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["none", "weights", "oversample", "undersample", "smote"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_tables_with_next_to_no_rows(name: str, rows: int) -> None:
+    if name == "smote":
+        pytest.importorskip("imblearn")
+    found = balanced(name, X[:rows], Y[:rows])
+    check_shapes(found)
+    assert found.rows.tolist() == list(range(rows))
+
+
+def test_too_many_rows_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balance, "MOST_ROWS", 150)
+    with pytest.raises(DataError, match="would make 180 rows out of 100, more than 150"):
+        balanced("oversample")
+    assert len(balanced("oversample", ratio=0.5).rows) == 120
+
+
+def test_ratio_is_checked() -> None:
+    with pytest.raises(SpecError, match=r"ratio=2: expected number, 0\.01 to 1"):
+        BALANCES["oversample"].read({"ratio": 2})
+
+
+def test_smote_is_that_of_imbalanced_learn() -> None:
+    over = pytest.importorskip("imblearn.over_sampling")
+    found = balanced("smote", seed=7)
+    check_shapes(found)
+    assert np.array_equal(found.rows, np.arange(100))
+    assert np.bincount(found.new_y).tolist() == [0, 30, 0, 50]
+    seed = int(np.random.default_rng(7).integers(2**31))
+    expected, _ = over.SMOTE(sampling_strategy={1: 60, 3: 60}, k_neighbors=5, random_state=seed).fit_resample(X, Y)
+    assert np.array_equal(found.new_x, expected[100:])
+    assert found.note == "80 new rows of rare classes from 5 near rows each"
+
+
+def test_smote_rows_lie_between_two_rows_of_their_class() -> None:
+    pytest.importorskip("imblearn")
+    found = balanced("smote", ratio=0.5)
+    assert (found.new_y == 3).all()
+    own = X[Y == 3].astype(np.float64)
+    for row in found.new_x.astype(np.float64):
+        to_first = np.linalg.norm(own - row, axis=1)
+        detour = to_first[:, None] + to_first[None, :] - np.linalg.norm(own[:, None] - own[None, :], axis=2)
+        np.fill_diagonal(detour, np.inf)
+        assert detour.min() < 1e-5
+
+
+def test_smote_takes_fewer_neighbors_in_small_classes() -> None:
+    pytest.importorskip("imblearn")
+    y = np.repeat([0, 1, 2], [90, 9, 1])
+    found = balanced("smote", y=y, neighbors=50)
+    assert found.note == "81 new rows of rare classes from 8 near rows each; 1 class of one row stays as it is"
+    assert np.bincount(found.new_y, minlength=3).tolist() == [0, 81, 0]
+    only_single = balanced("smote", y=np.repeat([0, 1], [99, 1]))
+    assert (len(only_single.new_y), only_single.note) == (0, "1 class of one row stays as it is")
+
+
+def test_smote_without_imbalanced_learn_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
+    with pytest.raises(DataError, match=r'pip install "nnlab\[imbalance\]"'):
+        balanced("smote")
