@@ -19,16 +19,17 @@ def cross_labels(state: State) -> tuple[str, ...]:
 
 def crossed(columns: Mapping[str, Array], state: State) -> Array:
     """The new numbers (n, m) of columns by name."""
-    n = len(next(iter(columns.values())))
+    n = len(next(iter(columns.values()), ()))
     out = np.empty((n, len(state["recipes"])))
-    for i, (kind, a, b) in enumerate(state["recipes"]):
-        if kind == "^":
-            out[:, i] = columns[a] ** int(b)
-        elif kind == "*":
-            out[:, i] = columns[a] * columns[b]
-        else:
-            bottom = columns[b]
-            out[:, i] = np.divide(columns[a], bottom, out=np.zeros(n), where=bottom != 0)
+    with np.errstate(over="ignore"):  # what is too large is put at the ends of float32 below
+        for i, (kind, a, b) in enumerate(state["recipes"]):
+            if kind == "^":
+                out[:, i] = columns[a] ** int(b)
+            elif kind == "*":
+                out[:, i] = columns[a] * columns[b]
+            else:
+                bottom = columns[b]
+                out[:, i] = np.divide(columns[a], bottom, out=np.zeros(n), where=bottom != 0)
     limit = float(np.finfo(np.float32).max)
     return np.clip(np.nan_to_num(out, posinf=limit, neginf=-limit), -limit, limit)
 
@@ -45,11 +46,12 @@ def polynomial(
     matrix: Array,
     rng: np.random.Generator,
     most: Annotated[int, Most, "most new numbers; beyond, those of the most different columns"] = 100,
+    degree: Annotated[int, Within(2, 3), "largest power; 3 adds cubes"] = 2,
 ) -> State:
-    """Squares and products of two columns (PolynomialFeatures of scikit-learn, degree 2)."""
+    """Powers and products of two columns (those of PolynomialFeatures of scikit-learn)."""
     wide = _by_spread(names, matrix)
     found = [["^", name, "2"] for name in wide] + [["*", a, b] for a, b in combinations(wide, 2)]
-    return _capped(found, most)
+    return _capped(found + [["^", name, str(power)] for power in range(3, degree + 1) for name in wide], most)
 
 
 @CROSSES.add(apply=crossed, labels=cross_labels)

@@ -35,8 +35,10 @@ def splines(
 ) -> State:
     """B-splines of the column, constant beyond the training range (SplineTransformer of scikit-learn)."""
     base = np.unique(np.percentile(column, np.linspace(0.0, 100.0, knots)))
+    # Pieces are divided by their widths, so that knots within rounding, or of almost no number at all, give NaN.
+    base = base[np.append(True, np.diff(base) > max(1e-12 * (base[-1] - base[0]), 1e-250))]
     if len(base) < 2:
-        base = np.array([base[0], base[0] + 1.0])
+        base = np.array([base[0], base[0] + max(1.0, 1e-6 * abs(base[0]))])  # 1 is lost beside large numbers
     before = base[0] - (base[1] - base[0]) * np.arange(degree, 0, -1)
     after = base[-1] + (base[-1] - base[-2]) * np.arange(1, degree + 1)
     return {"knots": np.concatenate([before, base, after]), "degree": degree}

@@ -73,7 +73,7 @@ def isolation_forest(
         feature.append(np.maximum(own.feature, 0))
         threshold.append(own.threshold)
         depth.append(below + average_path(own.n_node_samples))
-    state: State = {"starts": np.array(starts), "usual": float(average_path(np.array(forest.max_samples_)))}
+    state: State = {"starts": np.array(starts), "usual": float(average_path(np.array(forest.max_samples_))) or 1.0}
     state |= {"left": np.concatenate(left), "right": np.concatenate(right), "feature": np.concatenate(feature)}
     state |= {"threshold": np.concatenate(threshold), "depth": np.concatenate(depth)}
     state["limit"] = float(np.quantile(outlier_scores(x, state), share))

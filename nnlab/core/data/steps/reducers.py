@@ -14,8 +14,21 @@ def none(x: Array, y: Array, classes: int, rng: np.random.Generator) -> State:
     return {}
 
 
+def _axes(centred: Array) -> tuple[Array, Array]:
+    """Squared singular values, largest first, and their axes, for those that are more than rounding."""
+    if len(centred) < centred.shape[1]:
+        _, sizes, vectors = np.linalg.svd(centred, full_matrices=False)
+        values = sizes**2
+    else:  # far less memory and time than the above
+        values, vectors = np.linalg.eigh(centred.T @ centred)
+        values, vectors = values[::-1].clip(0.0), vectors[:, ::-1].T
+    rank = int((values > values[0] * max(centred.shape) * np.finfo(np.float64).eps).sum())
+    return values[: max(rank, 1)], vectors[: max(rank, 1)]
+
+
 @REDUCERS.add(
     apply=lambda x, state: (x - state["mean"]) @ state["components"].T,
+    inverse=lambda z, state: z @ state["components"] + state["mean"],
     labels=lambda labels, state: tuple(f"pca {i + 1}" for i in range(len(state["components"]))),
 )
 def pca(
@@ -29,8 +42,7 @@ def pca(
     """Principal components of the training rows (PCA of scikit-learn)."""
     mean = x.mean(0, dtype=np.float64)
     centred = x.astype(np.float64) - mean
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    values, vectors = values[::-1].clip(0.0), vectors[:, ::-1].T
+    values, vectors = _axes(centred)
     signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(1)])
     told = np.cumsum(values) / max(values.sum(), np.finfo(np.float64).tiny)
     count = components or int(np.searchsorted(told, share - 1e-12)) + 1

@@ -9,6 +9,9 @@ from nnlab.core.errors import SpecError
 from nnlab.core.params import Within
 
 EPS = float(np.finfo(np.float64).eps)
+LARGEST = 1e150  # of powers; the sum of the squares of many does not overflow
+LARGEST_LOG = float(np.log(LARGEST))
+FAR = 20.0  # inverses give at most this many times the farthest value of training; a step further is infinity
 BOUND = 1e-7  # how near to the ends of the quantiles a value is taken as an end; the same as scikit-learn's
 
 
@@ -22,12 +25,22 @@ def multiply_and_shift(column: Array, state: State) -> Array:
     return column * state["scale"] + state["shift"]
 
 
+def deviation(values: Array) -> float:
+    """The standard deviation, 0 where it is rounding alone (the rule of scikit-learn)."""
+    average, variance, n = float(values.mean()), float(values.var()), len(values)
+    rounding = n * EPS * variance + (n * average * EPS) ** 2
+    return float(np.sqrt(variance)) if variance > rounding else 0.0
+
+
+def mean_and_deviation(values: Array) -> State:
+    """The shift and the scale to mean 0 and standard deviation 1; constants keep scale 1."""
+    return {"shift": float(values.mean()), "scale": deviation(values) or 1.0}
+
+
 @SCALERS.add(apply=shift_and_divide, inverse=multiply_and_shift)
 def standard(column: Array, rng: np.random.Generator) -> State:
     """Mean 0 and standard deviation 1."""
-    average, variance, n = column.mean(), column.var(), len(column)
-    rounding = n * np.finfo(np.float64).eps * variance + (n * average * np.finfo(np.float64).eps) ** 2
-    return {"shift": float(average), "scale": float(np.sqrt(variance)) if variance > rounding else 1.0}
+    return mean_and_deviation(column)
 
 
 def into_bounds(column: Array, state: State) -> Array:
@@ -59,14 +72,19 @@ def minmax(
 def smooth_clipped(column: Array, state: State) -> Array:
     """(column - shift) / scale, and z / sqrt(1 + (z / 3)^2) of it where the state says so."""
     z = shift_and_divide(column, state)
-    return z / np.sqrt(1 + (z / 3) ** 2) if state["smooth_clip"] else z
+    if not state["smooth_clip"]:
+        return z
+    z = np.clip(z, -LARGEST, LARGEST)
+    return z / np.hypot(1.0, z / 3)
 
 
 def smooth_unclipped(column: Array, state: State) -> Array:
-    """The column before `smooth_clipped`; what is at the ends comes back as very large numbers."""
+    """The column before `smooth_clipped`, at most FAR times as far from the median as training rows were."""
     if state["smooth_clip"]:
-        inside = np.clip(column, -3 + 1e-6, 3 - 1e-6)
-        column = inside / np.sqrt(1 - (inside / 3) ** 2)
+        farthest = FAR * state["reach"]
+        end = farthest / np.hypot(1.0, farthest / 3)
+        inside = np.clip(column, -end, end)
+        column = np.clip(inside / np.sqrt(1 - (inside / 3) ** 2), -farthest, farthest)
     return multiply_and_shift(column, state)
 
 
@@ -78,61 +96,76 @@ def robust(
 ) -> State:
     """Median 0, distance of the quartiles 1, outliers drawn in (RealMLP of pytabkit; Holzmueller et al. 2024)."""
     low, middle, high = np.percentile(column, [25.0, 50.0, 75.0])
-    spread = float(high - low) or float(column.max() - column.min()) / 2  # zero-inflated columns have no quartiles
-    return {"shift": float(middle), "scale": spread or 1.0, "smooth_clip": smooth_clip}
+    extent = float(column.max() - column.min())
+    spread = float(high - low)
+    # Zero-inflated columns have no distance of the quartiles, or one of rounding alone.
+    scale = spread if spread > EPS * extent else extent / 2 or 1.0
+    # Beyond 1e5 the smooth clip leaves too few digits of a float64 to tell one value from the next.
+    reach = float(np.clip(np.abs(column - middle).max() / scale, 1.0, 1e5))
+    return {"shift": float(middle), "scale": scale, "reach": reach, "smooth_clip": smooth_clip}
 
 
-def yeo_johnson(column: Array, power: float) -> Array:
-    """The transform of Yeo and Johnson (2000)."""
+def bent(logs: Array, exponent: float) -> Array:
+    """(exp(exponent * logs) - 1) / exponent, and its limit at 0."""
+    return logs if abs(exponent) < EPS else np.expm1(exponent * logs) / exponent
+
+
+def straight(values: Array, exponent: float) -> Array:
+    """The logs before `bent`; values that it never gives come back as the nearest that it does."""
+    if abs(exponent) < EPS:
+        return values
+    return np.log1p(np.maximum(values * exponent, EPS - 1)) / exponent
+
+
+def yeo_johnson(column: Array, power: float, center: float) -> Array:
+    """The transform f of Yeo and Johnson (2000), as exp(-power * center) f + a constant that makes it 0 at the center.
+
+    Scaled to mean 0 and deviation 1 that is the same as f, but f itself loses all digits of a column like years or
+    time stamps, whose numbers are large and near to each other. center: a typical log(1 + x), or 0 for f itself.
+    """
     out = np.empty_like(column)
     up = column >= 0
     with np.errstate(over="ignore"):
-        out[up] = np.log1p(column[up]) if abs(power) < EPS else np.expm1(power * np.log1p(column[up])) / power
-        other = 2 - power
-        down = np.log1p(-column[~up])
-        out[~up] = -down if abs(other) < EPS else -np.expm1(other * down) / other
-    limit = np.finfo(np.float64).max ** 0.25
-    return np.clip(out, -limit, limit)
+        out[up] = bent(np.log1p(column[up]) - center, power)
+        below = bent(np.log1p(-column[~up]), 2 - power)
+        out[~up] = bent(np.array(-center), power) - np.exp(min(-power * center, LARGEST_LOG)) * below
+    return np.clip(out, -LARGEST, LARGEST)
 
 
 def powered(column: Array, state: State) -> Array:
     """Yeo-Johnson of the column, then (value - shift) / scale."""
-    return shift_and_divide(yeo_johnson(column / state["unit"], state["power"]), state)
+    return shift_and_divide(yeo_johnson(column / state["unit"], state["power"], state["center"]), state)
 
 
 def unpowered(column: Array, state: State) -> Array:
-    """The column before `powered`."""
-    values, power = multiply_and_shift(column, state), state["power"]
+    """The column before `powered`, at most FAR times as large as the largest of training."""
+    values, power, center = multiply_and_shift(column, state), state["power"], state["center"]
+    farthest = np.log1p(FAR * state["largest"])
+    with np.errstate(over="ignore"):
+        zero = bent(np.array(-center), power)
+        up = values >= zero
+        below = (zero - values[~up]) / np.exp(np.clip(-power * center, -LARGEST_LOG, LARGEST_LOG))
     out = np.empty_like(values)
-    up = values >= 0
-    tiny = np.finfo(np.float64).tiny
-    out[up] = np.expm1(values[up] if abs(power) < EPS else np.log(np.maximum(values[up] * power + 1, tiny)) / power)
-    other, down = 2 - power, values[~up]
-    out[~up] = -np.expm1(-down if abs(other) < EPS else np.log(np.maximum(1 - down * other, tiny)) / other)
+    out[up] = np.expm1(np.clip(straight(values[up], power) + center, 0.0, farthest))
+    out[~up] = -np.expm1(np.clip(straight(below, 2 - power), 0.0, farthest))
     return out * state["unit"]
 
 
 @SCALERS.add(apply=powered, inverse=unpowered)
 def power(column: Array, rng: np.random.Generator) -> State:
     """Nearest to normal by a power (Yeo-Johnson, PowerTransformer of scikit-learn), then mean 0 and deviation 1."""
-    from scipy.optimize import brent
+    from scipy.stats import yeojohnson_normmax
 
-    largest = float(np.abs(column).max())
-    unit = largest / 1e6 if largest > 1e6 else 1.0  # powers of huge numbers would overflow
+    unit = max(float(np.abs(column).max()) / 1e100, 1.0)  # powers of larger numbers overflow
+    unit = -unit if column.max() <= 0 else unit  # f of a power is -f(-x) of 2 - power: only one sign needs a center
     values = column / unit
-    if values.min() == values.max():
-        return {"unit": unit, "power": 1.0, "shift": float(values[0]), "scale": 1.0}
-    bend = float((np.sign(values) * np.log1p(np.abs(values))).sum())
-
-    def loss(exponent: float) -> float:
-        spread = yeo_johnson(values, exponent).var()
-        if not np.isfinite(spread) or spread < np.finfo(np.float64).tiny:
-            return np.inf
-        return float(len(values) / 2 * np.log(spread) - (exponent - 1) * bend)
-
-    best = float(brent(loss, brack=(-2, 2)))
-    bent = yeo_johnson(values, best)
-    return {"unit": unit, "power": best, "shift": float(bent.mean()), "scale": float(bent.std()) or 1.0}
+    varies = deviation(values) > 0
+    with np.errstate(all="ignore"):  # for tiny numbers the powers that are tried are huge
+        exponent = float(yeojohnson_normmax(values)) if varies else 1.0
+    center = float(np.log1p(values).mean()) if varies and values.min() >= 0 else 0.0
+    found = mean_and_deviation(yeo_johnson(values, exponent, center))
+    found["scale"] = float(np.copysign(found["scale"], unit))
+    return {"unit": unit, "power": exponent, "center": center, "largest": float(np.abs(values).max())} | found
 
 
 def logged(column: Array, state: State) -> Array:
@@ -149,8 +182,7 @@ def unlogged(column: Array, state: State) -> Array:
 @SCALERS.add(apply=logged, inverse=unlogged)
 def log1p(column: Array, rng: np.random.Generator) -> State:
     """sign(x) log(1 + |x|), then mean 0 and standard deviation 1."""
-    values = np.sign(column) * np.log1p(np.abs(column))
-    return {"shift": float(values.mean()), "scale": float(values.std()) or 1.0}
+    return mean_and_deviation(np.sign(column) * np.log1p(np.abs(column)))
 
 
 def unchanged(column: Array, state: State) -> Array:

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from nnlab.core.data.steps.registries import SELECTORS, Array, State
+from nnlab.core.errors import DataError
 from nnlab.core.params import Within
 
+NEIGHBORS = 3  # of a row, in the estimate of mutual information; the same as scikit-learn's
 ROWS = 20_000  # at most so many are looked at where the cost grows fast
 
 
@@ -51,8 +53,12 @@ def mutual_info(
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
     rows = _sample(len(x), rng)
+    if classes and np.bincount(y[rows]).max() < 2:
+        raise DataError("select=mutual_info needs two training rows of a class, every class has one; use variance")
+    if not classes and len(rows) <= NEIGHBORS:
+        raise DataError(f"select=mutual_info needs {NEIGHBORS + 1} training rows, got {len(rows)}; use variance")
     measure = mutual_info_classif if classes else mutual_info_regression
-    told = measure(x[rows], y[rows], random_state=int(rng.integers(2**31)))
+    told = measure(x[rows], y[rows], n_neighbors=NEIGHBORS, random_state=int(rng.integers(2**31)))
     best = np.zeros(x.shape[1], bool)
     best[np.argsort(-told, kind="stable")[:keep]] = True
     return _positions(told, best)
@@ -70,6 +76,8 @@ def l1(
     from sklearn.linear_model import Lasso, LogisticRegression
 
     rows = _sample(len(x), rng)
+    if classes and len(np.unique(y[rows])) < 2:
+        raise DataError(f"select=l1 needs two classes, the {len(rows)} training rows have one; use variance")
     inputs = x[rows].astype(np.float64)
     spread = inputs.std(0)
     inputs = (inputs - inputs.mean(0)) / np.where(spread > 0, spread, 1.0)
