@@ -20,7 +20,8 @@ FEW = 20  # at most so many different whole numbers are taken as classes
 @dataclass(frozen=True)
 class Target:
     """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale, or as the scaler
-    and its state say where there is one."""
+    and its state say where there is one. ends: where a scaler clips, the least and largest training number; beyond them
+    the scale goes on in a straight line, so that no score is taken against a clipped target."""
 
     name: str
     task: Task
@@ -29,6 +30,7 @@ class Target:
     scale: float = 1.0
     scaler: str = ""
     scaling: Mapping[str, Any] = field(default_factory=dict)
+    ends: tuple[float, float] | None = None
 
     @property
     def done(self) -> str:
@@ -38,7 +40,7 @@ class Target:
     def scaled(self, numbers: np.ndarray) -> np.ndarray:
         """Numbers in the target's units as float32 that the network learns."""
         if self.scaler:
-            return np.asarray(SCALERS[self.scaler].facts["apply"](numbers.astype(np.float64), self.scaling), np.float32)
+            return np.asarray(self._bent(numbers.astype(np.float64)), np.float32)
         return ((numbers - self.mean) / self.scale).astype(np.float32)
 
     def encode(self, values: Any) -> np.ndarray:
@@ -68,10 +70,34 @@ class Target:
         if self.task == "regression":
             numbers = np.asarray(encoded, np.float64)
             if self.scaler:
-                return np.asarray(SCALERS[self.scaler].facts["inverse"](numbers, self.scaling))
+                return self._unbent(numbers)
             return numbers * self.scale + self.mean
         labels = np.array(self.classes) if len({type(c) for c in self.classes}) == 1 else _objects(self.classes)
         return labels[np.asarray(encoded, np.int64)]
+
+    def _bent(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers as the scaler has them, in a straight line beyond the ends."""
+        apply = SCALERS[self.scaler].facts["apply"]
+        if self.ends is None:
+            return np.asarray(apply(numbers, self.scaling))
+        inside = np.clip(numbers, *self.ends)
+        return np.asarray(apply(inside, self.scaling) + (numbers - inside) / self._slope())
+
+    def _unbent(self, scaled: np.ndarray) -> np.ndarray:
+        """The numbers that `_bent` gave."""
+        back = SCALERS[self.scaler].facts["inverse"]
+        if self.ends is None:
+            return np.asarray(back(scaled, self.scaling))
+        inside = np.clip(scaled, *self._scaled_ends())
+        return np.asarray(back(inside, self.scaling) + (scaled - inside) * self._slope())
+
+    def _scaled_ends(self) -> np.ndarray:
+        return np.asarray(SCALERS[self.scaler].facts["apply"](np.asarray(self.ends, np.float64), self.scaling))
+
+    def _slope(self) -> float:
+        """Units of the target for one scaled unit, from end to end."""
+        low, high = self._scaled_ends()
+        return float((self.ends[1] - self.ends[0]) / (high - low)) if self.ends else 1.0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -85,7 +111,12 @@ class Target:
         if part.name == "standard":
             return replace(self, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
         state = make(SCALERS, part, numbers.astype(np.float64), np.random.default_rng(0))
-        return replace(self, scaler=part.name, scaling=state)
+        ends = (float(numbers.min()), float(numbers.max()))
+        facts, beyond = SCALERS[part.name].facts, np.array([2 * ends[1] - ends[0]])
+        clips = ends[0] < ends[1] and not np.allclose(
+            facts["inverse"](facts["apply"](beyond, state), state), beyond, 1e-3
+        )
+        return replace(self, scaler=part.name, scaling=state, ends=ends if clips else None)
 
     def state(self) -> dict[str, Any]:
         """As JSON values; `target_from` takes them back."""
@@ -101,14 +132,16 @@ class Target:
         if not self.scaler:
             return {}
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in self.scaling.items()}
-        return {"scaler": self.scaler, "scaling": plain}
+        return {"scaler": self.scaler, "scaling": plain} | ({"ends": list(self.ends)} if self.ends else {})
 
 
 def target_from(state: Mapping[str, Any]) -> Target:
     """The target that `state` wrote."""
     scaling = {k: np.asarray(v) if isinstance(v, list) else v for k, v in state.get("scaling", {}).items()}
     numbers = (float(state["mean"]), float(state["scale"]))
-    return Target(state["name"], state["task"], tuple(state["classes"]), *numbers, state.get("scaler", ""), scaling)
+    ends = (float(state["ends"][0]), float(state["ends"][1])) if "ends" in state else None
+    classes = tuple(state["classes"])
+    return Target(state["name"], state["task"], classes, *numbers, state.get("scaler", ""), scaling, ends)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:
