@@ -7,11 +7,12 @@ import numpy as np
 from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
-from nnlab.core.data.target import Target
-from nnlab.core.errors import DataError, SpecError
+from nnlab.core.data.target import ADVICE, Target
+from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
 
 ASIDE = ("group", "part", "weight")  # fields that name a column which is no feature
+NAMING = (*ASIDE, "time")  # fields that name a column
 
 
 def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
@@ -46,6 +47,7 @@ def make_splits(
     columns: list[Column], target: Target, numbers: np.ndarray, spec: PrepareSpec
 ) -> tuple[tuple[Split, ...], list[str]]:
     """The split, or one for each fold, and what there is to say; SpecError or DataError where it cannot be made."""
+    _check_named([column.name for column in columns], spec)
     kind = spec.split or _auto(spec) or ("random" if target.task == "regression" else "stratified")
     if kind == "stratified" and target.task == "regression":
         raise SpecError("split=stratified needs classes; a regression is split at random")
@@ -79,6 +81,15 @@ def _auto(spec: PrepareSpec) -> str | None:
         if getattr(spec, word) is not None:
             return kind
     return None
+
+
+def _check_named(names: list[str], spec: PrepareSpec) -> None:
+    """DataError where a field names a column that is not there."""
+    for word in NAMING:
+        name = getattr(spec, word)
+        if name is not None and name not in names:
+            near = did_you_mean(name, names) or f"; columns are {shown(names)}"
+            raise DataError(f"{word}={name}: no such column{near}")
 
 
 def _needed(named: dict[str, Column], spec: PrepareSpec, word: str, kind: str) -> Column:
@@ -125,7 +136,8 @@ def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | Non
     """The sample weights (float32) of all rows, mean 1; DataError for missing, negative or all zero ones."""
     if spec.weight is None:
         return None
-    weights = as_number(next(column for column in columns if column.name == spec.weight)).data.astype(np.float64)
+    column = next(column for column in columns if column.name == spec.weight)
+    weights = as_number(column, ADVICE).data.astype(np.float64)
     bad = np.flatnonzero(~(weights >= 0))
     if len(bad):
         raise DataError(

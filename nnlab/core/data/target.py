@@ -168,19 +168,19 @@ def match(levels: np.ndarray, known: Mapping[str, int]) -> np.ndarray:
     return table
 
 
-def check_complete(column: Column) -> None:
-    """DataError where the target is missing in a row."""
+def check_complete(column: Column, way: str = "") -> None:
+    """DataError where the target is missing in a row. way: what else can be done about it."""
     gaps = np.flatnonzero(column.missing())
     if len(gaps):
         raise DataError(
             f"target {column.name!r} is missing in {len(gaps)} of {len(column.data)} rows (row {shown(gaps)}); "
-            f"leave them out, e.g. df.dropna(subset=[{column.name!r}])"
+            f"leave them out, e.g. df.dropna(subset=[{column.name!r}]){way}"
         )
 
 
 def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
     """The target, its int64 codes or float64 numbers, and what was assumed. task: what the user says, or None."""
-    check_complete(column)
+    check_complete(column, ", or by --drop_rows 1")
     if column.kind == "date":
         raise DataError(f"target {column.name!r} is a date; give a number, e.g. days since a first date")
     column = _digits_as_number(column, task)
