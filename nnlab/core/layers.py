@@ -1,4 +1,6 @@
-"""Layers that torch has, but slower."""
+"""Layers that torch lacks, or has but slower."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,3 +21,42 @@ class Dropout(nn.Dropout):
         words.random_(-(2**63), None)  # four 16-bit draws in each
         kept = words.view(torch.int16)[:size].view(x.shape) >= dropped - 32768
         return x * kept.to(x.dtype).mul_(65536 / (65536 - dropped))
+
+
+class CategoryEmbedding(nn.Module):
+    """Columns of codes become learned vectors behind the other columns (Guo and Berkhahn 2016).
+
+    codes: position -> (cardinality, width). Columns of one width share a table, each with an offset, so that one lookup
+    serves all of them. Codes 0 (unseen) and 1 (missing) begin as zeros: what training never shows adds nothing.
+    """
+
+    def __init__(self, n_in: int, codes: Mapping[int, tuple[int, int]]) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList()
+        self.n_out = n_in - len(codes) + sum(width for _, width in codes.values())
+        others = [i for i in range(n_in) if i not in codes]
+        self.register_buffer("others", torch.tensor(others, dtype=torch.long), persistent=False)
+        self._places: list[str] = []
+        for width in sorted({width for _, width in codes.values()}):
+            self._add_table(width, {place: size for place, (size, own) in codes.items() if own == width})
+
+    def _add_table(self, width: int, sizes: Mapping[int, int]) -> None:
+        counts = torch.tensor(list(sizes.values()))
+        offsets = counts.cumsum(0) - counts
+        table = nn.Embedding(int(counts.sum()), width)
+        with torch.no_grad():
+            for code in (0, 1):
+                table.weight[offsets + code] = 0.0
+        name = f"columns{len(self.tables)}"
+        self.tables.append(table)
+        self.register_buffer(name, torch.tensor(list(sizes)), persistent=False)
+        self.register_buffer(f"{name}_offsets", offsets, persistent=False)
+        self._places.append(name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, n_in) -> (rows, n_out), the columns without codes first."""
+        parts = [x.index_select(1, self.get_buffer("others"))]
+        for name, table in zip(self._places, self.tables, strict=True):
+            codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
+            parts.append(table(codes).flatten(1))
+        return torch.cat(parts, 1)

@@ -15,7 +15,7 @@ from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, Finished, Started, Warned
 from nnlab.core.record import Record
-from nnlab.core.spec import CUSTOM, TrainSpec, make
+from nnlab.core.spec import CUSTOM, TrainSpec
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import Saved, read_run, understood
@@ -278,16 +278,15 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     """The network with the saved weights."""
     import torch
 
-    from nnlab.core.models import MODELS, custom
+    from nnlab.core.network import network_for
 
     part = saved.started.spec.model
-    n_in, n_out = len(pipeline.feature_names), len(pipeline.target.classes) or 1
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
-            network = make(MODELS, part, n_in, n_out) if model is None else custom.build(model, n_in, n_out)
+            network = network_for(part, pipeline, model)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
     _check_fit(network.state_dict(), saved.weights, where)

@@ -62,6 +62,7 @@ class Category:
             "labels": list(own.labels),
         }
         plain |= {"done": own.done, "cardinality": own.cardinality, "buckets": own.buckets, "fill": self.fill}
+        plain["width"] = own.width
         arrays = {"slots": own.slots, "values": own.values}
         return plain, arrays if own.table is None else arrays | {"table": own.table}
 
@@ -78,6 +79,7 @@ class Category:
             arrays.get("table"),
             cardinality=state.get("cardinality", 0),
             buckets=state.get("buckets", 0),
+            width=state.get("width", 0),
         )
         return cls(state["name"], tuple(state["levels"]), encoding, state.get("fill"))
 

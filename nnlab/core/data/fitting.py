@@ -9,7 +9,7 @@ from nnlab.core.data.pipeline import FINISH, Cross, Fill, Pipeline
 from nnlab.core.data.roles import Typed
 from nnlab.core.data.steps import CROSSES, IMPUTERS
 from nnlab.core.data.target import Target
-from nnlab.core.errors import DataError
+from nnlab.core.errors import DataError, SpecError
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, make
 
@@ -96,6 +96,8 @@ def _finish(
         part = getattr(spec, kind)
         if part.name == "none":
             continue
+        if pipeline.codes and kind != "flag":
+            raise SpecError(f"{kind}={part.name} does not work on encode=codes; take another of the two")
         step = Step(part.name, make(registry, part, x, numbers[train], classes, np.random.default_rng([spec.seed, i])))
         pipeline.finish = (*pipeline.finish, (kind, step))
         x = np.asarray(registry[part.name].facts["apply"](x, step.state), np.float32)

@@ -41,6 +41,14 @@ class Cross:
     numbers: tuple[Number, ...]
 
 
+@dataclass(frozen=True)
+class Codes:
+    """A feature of whole numbers from 0 to cardinality - 1, each to be embedded in `width` numbers."""
+
+    cardinality: int
+    width: int
+
+
 class Pipeline:
     """Fitted columns and the target. last_notes: what the last transform had to say, e.g. of levels never seen.
 
@@ -80,6 +88,16 @@ class Pipeline:
         for kind, step in self.finish:
             names = tuple(FINISH[kind][step.name].facts["labels"](names, step.state))
         return names
+
+    @property
+    def codes(self) -> dict[int, Codes]:
+        """The columns of the matrix that hold codes for an embedding, by position."""
+        found, low = {}, 0
+        for feature in self.features:
+            if isinstance(feature, Category) and feature.encoding.cardinality:
+                found[low] = Codes(feature.encoding.cardinality, feature.encoding.width)
+            low += len(feature.labels)
+        return found
 
     @property
     def steps(self) -> tuple[str, ...]:

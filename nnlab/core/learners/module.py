@@ -9,7 +9,8 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import RunError
 from nnlab.core.losses import LOSSES, loss_for
 from nnlab.core.metrics import measure, metrics_for, wide
-from nnlab.core.models import MODELS, custom
+from nnlab.core.models import custom
+from nnlab.core.network import network_for
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.regularizers import REGULARIZERS
@@ -27,9 +28,8 @@ class ModuleLearner:
         self.device = device
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
-        n_in, n_out = len(data.feature_names), outputs_of(data)
-        network = make(MODELS, spec.model, n_in, n_out) if maker is None else custom.build(maker, n_in, n_out)
-        custom.check_output(network, n_in, n_out)
+        network = network_for(spec.model, data.pipeline, maker)
+        custom.check_output(network, len(data.feature_names), outputs_of(data))
         self._model: nn.Module = network.to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)

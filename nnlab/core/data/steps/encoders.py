@@ -45,8 +45,9 @@ class Encoding:
     labels: the name of each feature; "" stands for the column's own name. done: what was done, in words.
     table: float32 with a row for each entry, written instead of slots and values. training: float32 (n, features), what
     the training rows get instead of that; it is not stored. cardinality: number of codes of a feature that holds codes
-    for an embedding. buckets: levels are hashed (see `hashed`) instead of looked up; entries are then those of hashes.
-    levels: those that can be looked up, where they are not those of the training rows.
+    for an embedding; width: numbers that each is embedded in. buckets: levels are hashed (see `hashed`) instead of
+    looked up; entries are then those of hashes. levels: those that can be looked up, where they are not those of the
+    training rows.
     """
 
     labels: tuple[str, ...]
@@ -58,6 +59,7 @@ class Encoding:
     cardinality: int = 0
     buckets: int = 0
     levels: tuple[str, ...] | None = None
+    width: int = 0
 
 
 @ENCODERS.add
@@ -90,8 +92,12 @@ def one_hot(
 def codes(
     data: Levels,
     min_rows: Annotated[int, Within(1, 1_000_000, log=True), "levels with fewer rows share one code"] = 1,
+    embedding_dim: Annotated[int, Within(1, 1024, log=True), "numbers that the network learns for each level"] = 8,
 ) -> Encoding:
-    """One feature with a whole number for an embedding: 0 unseen, 1 missing, levels from 2 on."""
+    """One whole number for a learned embedding: 0 unseen, 1 missing, levels from 2 on (Guo, Berkhahn 2016).
+
+    Registered networks embed the codes; a network of the user's own gets them as they are. Dimension 8 as in RealMLP.
+    """
     often = data.counts[:-1] >= min_rows
     own = int(often.sum())
     cardinality = own + 2 + (not often.all())
@@ -101,7 +107,9 @@ def codes(
     values[:-2][often] = np.arange(2, own + 2)
     values[:-2][~often] = own + 2
     values[-2:] = 1, 0
-    return Encoding(("",), np.zeros(len(values), np.int32), values, "as codes", cardinality=cardinality)
+    return Encoding(
+        ("",), np.zeros(len(values), np.int32), values, "as codes", cardinality=cardinality, width=embedding_dim
+    )
 
 
 @ENCODERS.add
