@@ -19,21 +19,21 @@ class PrivateRandom:
         self._device = device
         self._outside: Any = None
         with _ONE_AT_A_TIME:
-            outside = self._take()
+            outside = take_states(self._device)
             self._seed(seed)
-            self._inside = self._take()
-            self._put(outside)
+            self._inside = take_states(self._device)
+            put_states(self._device, outside)
 
     def __enter__(self) -> None:
         _ONE_AT_A_TIME.acquire()
-        self._outside = self._take()
-        self._put(self._inside)
+        self._outside = take_states(self._device)
+        put_states(self._device, self._inside)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._inside = self._take()
-        self._put(self._outside)
+        self._inside = take_states(self._device)
+        put_states(self._device, self._outside)
         _ONE_AT_A_TIME.release()
 
     def _seed(self, seed: int) -> None:
@@ -45,23 +45,27 @@ class PrivateRandom:
         elif self._device == "mps":
             torch.mps.manual_seed(seed)
 
-    def _take(self) -> tuple[Any, ...]:
-        device_state = None
-        if self._device == "cuda":
-            device_state = torch.cuda.get_rng_state()
-        elif self._device == "mps":
-            device_state = torch.mps.get_rng_state()
-        return random.getstate(), np.random.get_state(), torch.get_rng_state(), device_state
 
-    def _put(self, states: tuple[Any, ...]) -> None:
-        python, numpy, cpu, device_state = states
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if self._device == "cuda":
-            torch.cuda.set_rng_state(device_state)
-        elif self._device == "mps":
-            torch.mps.set_rng_state(device_state)
+def take_states(device: str) -> tuple[Any, ...]:
+    """The states of the global generators of Python, NumPy and torch, on the CPU and on the device."""
+    device_state = None
+    if device == "cuda":
+        device_state = torch.cuda.get_rng_state()
+    elif device == "mps":
+        device_state = torch.mps.get_rng_state()
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), device_state
+
+
+def put_states(device: str, states: tuple[Any, ...]) -> None:
+    """Set all generators to states that were taken."""
+    python, numpy, cpu, device_state = states
+    random.setstate(python)
+    np.random.set_state(numpy)
+    torch.set_rng_state(cpu)
+    if device == "cuda":
+        torch.cuda.set_rng_state(device_state)
+    elif device == "mps":
+        torch.mps.set_rng_state(device_state)
 
 
 def row_order(seed: int, epoch: int, rows: int) -> Tensor:

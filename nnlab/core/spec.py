@@ -21,9 +21,9 @@ from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.losses import LOSSES
 from nnlab.core.metrics import METRICS
 from nnlab.core.models import MODELS
-from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.params import Column, Param, Within, params_of
-from nnlab.core.registry import Part, Registry
+from nnlab.core.registry import Entry, Part, Registry
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
@@ -100,6 +100,7 @@ class TrainSpec:
     optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part(
         "adamw", {"lr": 0.01, "weight_decay": 0.1}
     )
+    wrappers: Annotated[tuple[Part, ...], WRAPPERS, "what is put around the optimizer"] = ()
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
     loss: Annotated[Part | None, LOSSES, "what training makes small; auto: by task"] = None
@@ -154,12 +155,16 @@ S = TypeVar("S", PrepareSpec, TrainSpec, TuneSpec)
 
 @dataclass(frozen=True)
 class Option:
-    """One word that can be typed: a field of the spec, or a parameter of a part chosen in `field`."""
+    """One word that can be typed: a field of the spec, or a parameter of a part chosen in `field`.
+
+    value: the parameter of the part, where the word is not its name (l1 sets strength).
+    """
 
     name: str
     param: Param
     field: str
     part: str | None = None
+    value: str = ""
 
     @property
     def owner(self) -> str:
@@ -193,10 +198,7 @@ def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
     if param.kind is not Part:
         return []
     if _is_list_of_parts(param):
-        return [
-            Option(name, replace(next(iter(entry.params.values())), name=name), field, name)
-            for name, entry in param.domain.items()
-        ]
+        return [option for entry in param.domain.values() for option in _listed_options(field, entry)]
     name = getattr(chosen, "name", chosen)
     names = list(param.domain) if name is None else [name] if name in param.domain else []
     brought = param.default.values if isinstance(chosen, str) and chosen == str(param.default) else {}
@@ -205,6 +207,13 @@ def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
         for part in names
         for p in param.domain[part].params.values()
     ]
+
+
+def _listed_options(field: str, entry: Entry) -> list[Option]:
+    """The words of a part in a list: its name for its first parameter (lookahead), lookahead.share for the others."""
+    words = [entry.name, *(f"{entry.name}.{name}" for name in list(entry.params)[1:])]
+    params = entry.params.values()
+    return [Option(w, replace(p, name=w), field, entry.name, p.name) for w, p in zip(words, params, strict=True)]
 
 
 def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) -> S:
@@ -290,9 +299,10 @@ def _keep_values(new: Any, old: Any) -> Any:
 
 def _with_value(old: Any, option: Option, value: Any) -> Any:
     if isinstance(old, tuple):  # regularizers: one part a name
-        first = next(iter(_registry(option)[option.part].params))  # type: ignore[index]
+        before = next((part for part in old if part.name == option.part), Part(str(option.part)))
         others = tuple(part for part in old if part.name != option.part)
-        return (*others, Part(str(option.part), {first: value})) if value else others
+        first = option.value == next(iter(_registry(option)[before.name].params))
+        return others if first and not value else (*others, Part(before.name, {**before.values, option.value: value}))
     return Part(option.part, {**getattr(old, "values", {}), option.param.name: value})  # type: ignore[arg-type]
 
 

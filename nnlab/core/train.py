@@ -95,7 +95,8 @@ class _Loop:
     def __init__(self, job: Job, controls: Controls) -> None:
         self._job, self._controls = job, controls
         self._rows = len(job.data.train.y)
-        batch = job.spec.batch_size or batch_for(self._rows)
+        whole = OPTIMIZERS[job.spec.optimizer.name].facts.get("full_batch")
+        batch = self._rows if whole else job.spec.batch_size or batch_for(self._rows)
         self._steps = math.ceil(self._rows / batch)  # of nearly equal size: no crumb of a last batch
         self.threads = threads_for(job.spec.threads, batch, job.learner.parameters)
         self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])

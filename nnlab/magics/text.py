@@ -294,9 +294,7 @@ def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
     for name, default in defaults_for(spec).items():
         value, param = getattr(spec, name), params_of(type(spec))[name]
         if param.kind is Part and param.many:
-            for part in value:
-                option = known[f"{name}.{part.name}"]
-                yield option, next(iter(part.values.values()), option.param.default)
+            yield from (found for part in value for found in _written_listed(part, known, name))
             continue
         word = getattr(value, "name", value) if param.kind is Part else value
         own_network = isinstance(value, Part) and word == CUSTOM
@@ -305,6 +303,15 @@ def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
         if isinstance(value, Part) and not own_network:
             base = default.values if isinstance(default, Part) and default.name == word else {}
             yield from _written_values(name, value, base, known, keep)
+
+
+def _written_listed(part: Part, known: Mapping[str, Option], field: str) -> Iterator[tuple[Option, Any]]:
+    """The values of a part in a list: always the one that its name stands for, others where they are no default."""
+    for full, option in known.items():
+        if full == f"{field}.{option.name}" and option.part == part.name:
+            value = part.values.get(option.value, option.param.default)
+            if option.name == part.name or value != option.param.default:
+                yield option, value
 
 
 def _written_values(

@@ -148,8 +148,8 @@ def options_for(verb: Verb, chosen: Mapping[str, Any] | None = None) -> dict[str
 
 
 def default_of(option: Option) -> Any:
-    """What holds where the option is not given: a regularizer is off."""
-    return 0.0 if option.field == "regularizers" else option.param.default
+    """What holds where the option is not given: a part of a list (l1) is off."""
+    return 0 if option.value and option.name == option.part else option.param.default
 
 
 def any_option(verb: Verb) -> dict[str, Option]:

@@ -20,7 +20,7 @@ def differences(spec: Any) -> list[tuple[str, Any, str]]:
     for name, default in defaults_for(spec).items():
         value, param = getattr(spec, name), params[name]
         if param.kind is Part and param.many:
-            found += [(part.name, _first(part), NO_DEFAULT) for part in value]
+            found += [row for part in value for row in _listed(param, part)]
         elif isinstance(value, Part):
             found += _part_differences(name, param, default, value)
         elif name in SAID_ELSEWHERE:
@@ -47,8 +47,15 @@ def _part_differences(field: str, param: Param, default: Part | None, part: Part
             yield f"{field}.{name}", value, show_value(usual)
 
 
-def _first(part: Part) -> Any:
-    return next(iter(part.values.values()), True)
+def _listed(param: Param, part: Part) -> Iterator[tuple[str, Any, str]]:
+    """A part of a list: its name with its first value (l1 0.001), name.parameter with the others that are given."""
+    first, *others = param.domain[part.name].params.values()
+    yield part.name, part.values.get(first.name, first.default), NO_DEFAULT
+    yield from (
+        (f"{part.name}.{p.name}", part.values[p.name], show_value(p.default))
+        for p in others
+        if part.values.get(p.name, p.default) != p.default
+    )
 
 
 def differs_table(spec: Any, title: str = "Differs from the defaults") -> Table | None:

@@ -35,7 +35,7 @@ def test_a_base_keeps_what_is_not_named_again() -> None:
     ("options", "message"),
     [
         ({"lrr": 1}, "no option 'lrr'; did you mean 'lr'"),
-        ({"momentum": 0.9}, "belongs to optimizer momentum, nesterov, rmsprop; this one is adamw"),
+        ({"momentum": 0.9}, "belongs to optimizer .*momentum, nesterov.*; this one is adamw"),
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
         ({"optimizer.lr": 99}, "lr=99: expected number, 1e-08 to 10"),
         ({"epochs": 0}, "epochs=0: expected whole number"),

@@ -1,18 +1,21 @@
 """Trains any nn.Module by autograd, with the data as tensors on the device and no DataLoader."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared, Rows
-from nnlab.core.errors import RunError
+from nnlab.core.errors import RunError, SpecError
 from nnlab.core.losses import LOSSES, loss_for
 from nnlab.core.metrics import measure, metrics_for, wide
 from nnlab.core.models import custom
 from nnlab.core.network import network_for
-from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.predict import as_columns, forward
+from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 
@@ -41,7 +44,8 @@ class ModuleLearner:
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
         groups = [{"params": decaying, "decays": True}, {"params": fixed, "decays": False, "weight_decay": 0.0}]
-        self._optimizer: torch.optim.Optimizer = make(OPTIMIZERS, spec.optimizer, [g for g in groups if g["params"]])
+        self._optimizer = optimizer_for(spec, [g for g in groups if g["params"]])
+        self._searches = needs_closure(spec)
         self._weights = [*decaying, *fixed]
         self._penalties = [(REGULARIZERS[part.name].make, decaying, part.values) for part in spec.regularizers]
         self._clip = spec.clip_norm
@@ -64,20 +68,50 @@ class ModuleLearner:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        output = as_columns(self._model(self._x.index_select(0, rows)))
-        more = () if self._weights_of_rows is None else (self._weights_of_rows.index_select(0, rows),)
-        loss = self._loss(output, self._y.index_select(0, rows), *more)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(self._weights, self._clip)
-        self._optimizer.step()
+        batch = [self._x.index_select(0, rows), self._y.index_select(0, rows)]
+        if self._weights_of_rows is not None:
+            batch.append(self._weights_of_rows.index_select(0, rows))
+        if self._searches:
+            loss = self._search(batch)
+        else:
+            loss = self._gradient(batch)
+            self._optimizer.step()
         if self._penalties:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
                     penalize(weights, lr, **values)
-        self._sum += loss.detach() * len(rows)
+        self._sum += loss * len(rows)
         self._seen += len(rows)
+
+    def _gradient(self, batch: list[Tensor]) -> Tensor:
+        """The loss of x, y and maybe row weights, its gradients in the weights."""
+        output = as_columns(self._model(batch[0]))
+        loss = self._loss(output, *batch[1:])
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self._weights, self._clip)
+        return loss.detach()
+
+    def _search(self, batch: list[Tensor]) -> Tensor:
+        """A step that evaluates the loss several times, each with the same dropout; running means see it once."""
+        state, losses = take_states(self.device), list[Tensor]()
+        norms: list[Any] = [layer for layer in self._model.modules() if getattr(layer, "track_running_stats", False)]
+
+        def closure() -> Tensor:
+            if losses:
+                put_states(self.device, state)
+                for layer in norms:
+                    layer.track_running_stats = False
+            losses.append(self._gradient(batch))
+            return losses[-1]
+
+        try:
+            self._optimizer.step(closure)  # type: ignore[arg-type]
+        finally:
+            for layer in norms:
+                layer.track_running_stats = True
+        return losses[0]
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
@@ -91,7 +125,8 @@ class ModuleLearner:
         x, y = self._valid
         if not len(y):
             return {}
-        output = forward(self._model, x, self.device)
+        with averaged(self._optimizer):
+            output = forward(self._model, x, self.device)
         more = () if self._weights_of_valid is None else (self._weights_of_valid,)
         loss = self._loss(output, y, *more).item()
         if self._target.scaler:
@@ -116,11 +151,40 @@ class ModuleLearner:
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""
-        return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+        with averaged(self._optimizer):
+            return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
         self._model.load_state_dict(weights)
+
+
+def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer of a spec with what is put around it; SpecError for two that do not go together."""
+    if OPTIMIZERS[spec.optimizer.name].facts.get("closure"):
+        for part in spec.wrappers:
+            if WRAPPERS[part.name].facts.get("closure"):
+                raise SpecError(f"{part.name} cannot be put around {spec.optimizer}, which searches by itself")
+    optimizer: torch.optim.Optimizer = make(OPTIMIZERS, spec.optimizer, groups)
+    for part in spec.wrappers:
+        optimizer = make(WRAPPERS, part, optimizer)
+    return optimizer
+
+
+def needs_closure(spec: TrainSpec) -> bool:
+    """Whether a step of the optimizer evaluates the loss several times."""
+    entries = [OPTIMIZERS[spec.optimizer.name], *(WRAPPERS[part.name] for part in spec.wrappers)]
+    return any(entry.facts.get("closure") for entry in entries)
+
+
+@contextlib.contextmanager
+def averaged(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Inside, the weights are those that an averaging optimizer gives; outside, those that it trains."""
+    getattr(optimizer, "eval", lambda: None)()
+    try:
+        yield
+    finally:
+        getattr(optimizer, "train", lambda: None)()
 
 
 def outputs_of(data: Prepared) -> int:

@@ -1,0 +1,1 @@
+"""Updates that torch does not have, as torch.optim.Optimizer classes; nnlab.core.optimizers registers them."""
