@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.registry import Part
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -42,11 +44,11 @@ class Evaluation:
         return cls(int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, *pairs)
 
 
-def evaluate(model: "nn.Module", rows: "Rows", target: "Target", device: str) -> Evaluation:
-    """The confusion matrix of the rows, or for a regression pairs of true and predicted values."""
-    from nnlab.core.predict import forward
+def evaluate(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part) -> Evaluation:
+    """The confusion matrix of the rows, or for a regression pairs of true and predicted values. loss: the run's."""
+    from nnlab.core.predict import forward, points
 
-    output = forward(model, rows.x, device).cpu().numpy()
+    output = points(forward(model, rows.x, device), loss, target.task).cpu().numpy()
     if target.task == "regression":
         return _pairs(target.decode(rows.y), target.decode(output[:, 0]))
     return _counts(rows.y, output.argmax(1), target.labels)

@@ -56,15 +56,7 @@ def recall(output: "Tensor", target: "Tensor") -> "Tensor":
 @METRICS.add(tasks=BINARY, maximize=True, usual=True)
 def roc_auc(output: "Tensor", target: "Tensor") -> "Tensor":
     """Chance that a row of the second class scores above one of the first, ties half; nan if one class is absent."""
-    import torch
-
-    score, positive = _margin(output), target == 1
-    _, place, count = torch.unique(score, return_inverse=True, return_counts=True)
-    below = count.cumsum(0) - count
-    rank = below[place] + (count[place] + 1) / 2  # mean rank of ties, counted from 1
-    n = positive.sum()
-    pairs = n * (len(target) - n)
-    return (wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
+    return _area(_margin(output), target == 1)
 
 
 @METRICS.add(tasks=BINARY, maximize=True)
@@ -90,6 +82,110 @@ def log_loss(output: "Tensor", target: "Tensor") -> "Tensor":
     return cross_entropy(output, target)
 
 
+@METRICS.add(tasks=BINARY, maximize=True)
+def specificity(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of the rows of the first class that are found; 0 if there are none."""
+    hits, support, _ = _counts(output, target)
+    return hits[0] / support[0].clamp(min=1)
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def f1_macro(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean over all classes of the harmonic mean of precision and recall."""
+    scores, there, _ = _f1_scores(output, target)
+    return scores[there].mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def f1_weighted(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean of the classes' F1, each weighing as many as it has rows."""
+    scores, _, support = _f1_scores(output, target)
+    return (scores * support).sum() / support.sum()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def precision_macro(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean over the classes of the share of rows predicted as it that are of it."""
+    hits, support, predicted = _counts(output, target)
+    return (hits / predicted.clamp(min=1))[(support + predicted) > 0].mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def recall_macro(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean over the classes of the share of its rows that are found."""
+    hits, support, predicted = _counts(output, target)
+    return (hits / support.clamp(min=1))[(support + predicted) > 0].mean()
+
+
+@METRICS.add(tasks=("multiclass",), maximize=True)
+def roc_auc_ovr(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean over the classes of the area under the ROC curve of that class against all others."""
+    import torch
+
+    shares = wide(output).softmax(1)
+    areas = [_area(shares[:, k], target == k) for k in range(output.shape[1])]
+    return torch.stack(areas).mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def mcc(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Matthews' correlation of predicted and true class; 0 where one of them has one value only."""
+    hits, support, predicted = (wide(counts) for counts in _counts(output, target))
+    n = support.sum()
+    common = hits.sum() * n - support @ predicted
+    spread = (n**2 - support @ support) * (n**2 - predicted @ predicted)
+    return common / spread.sqrt().clamp(min=1e-300)
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def kappa(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Cohen's agreement of predicted and true class beyond chance."""
+    hits, support, predicted = (wide(counts) for counts in _counts(output, target))
+    n = support.sum()
+    chance = (support @ predicted) / n**2
+    return (hits.sum() / n - chance) / (1 - chance)
+
+
+@METRICS.add(tasks=("multiclass",), maximize=True)
+def top_2(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of rows whose class is among the two likeliest."""
+    return _among(output, target, 2)
+
+
+@METRICS.add(tasks=("multiclass",), maximize=True)
+def top_3(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of rows whose class is among the three likeliest."""
+    return _among(output, target, 3)
+
+
+@METRICS.add(tasks=("multiclass",), maximize=True)
+def top_5(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of rows whose class is among the five likeliest."""
+    return _among(output, target, 5)
+
+
+@METRICS.add(tasks=CLASSES, maximize=False)
+def brier(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean squared error of the probabilities: of the second class if there are two, else summed over all."""
+    shares = wide(output).softmax(1)
+    if shares.shape[1] == 2:
+        return (shares[:, 1] - target).square().mean()
+    truth = shares.new_zeros(shares.shape).scatter_(1, target.unsqueeze(1), 1.0)
+    return (shares - truth).square().sum(1).mean()
+
+
+@METRICS.add(tasks=CLASSES, maximize=False)
+def ece(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Expected calibration error: mean gap of confidence and accuracy in 15 bins of confidence (Guo et al. 2017)."""
+    import torch
+
+    confidence, guess = wide(output).softmax(1).max(1)
+    place = (confidence * 15).ceil().long().clamp(1, 15) - 1
+    gap = torch.zeros(15, dtype=confidence.dtype, device=output.device)
+    gap.index_add_(0, place, (guess == target).to(confidence.dtype) - confidence)
+    return gap.abs().sum() / len(target)
+
+
 @METRICS.add(tasks=REGRESSION, maximize=False, usual=True)
 def rmse(output: "Tensor", target: "Tensor") -> "Tensor":
     """Root of the mean squared error, in the target's units."""
@@ -107,6 +203,25 @@ def r2(output: "Tensor", target: "Tensor") -> "Tensor":
     """Share of the target's variance that is explained; below 0 worse than the mean."""
     target = wide(target)
     return 1 - (target - output).square().sum() / (target - target.mean()).square().sum()
+
+
+@METRICS.add(tasks=REGRESSION, maximize=False)
+def mse(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean squared error, in the square of the target's units."""
+    return wide(output - target).square().mean()
+
+
+@METRICS.add(tasks=REGRESSION, maximize=False)
+def mape(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Mean of |error| / |target|; targets of 0 count as the smallest step of a float64."""
+    target = wide(target)
+    return ((output - target).abs() / target.abs().clamp(min=2.220446049250313e-16)).mean()
+
+
+@METRICS.add(tasks=REGRESSION, maximize=False)
+def pinball(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Pinball loss of the median, half the mean absolute error."""
+    return 0.5 * (output - target).abs().mean()
 
 
 def metrics_for(task: str, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -140,6 +255,29 @@ def measure(names: tuple[str, ...], output: "Tensor", target: "Tensor") -> dict[
         return {}
     numbers = torch.stack([value.to(torch.float32) for value in values]).tolist()  # the one wait for the device
     return dict(zip(names, numbers, strict=True))
+
+
+def _area(score: "Tensor", positive: "Tensor") -> "Tensor":
+    """Chance that a positive row scores above another one, ties half."""
+    import torch
+
+    _, place, count = torch.unique(score, return_inverse=True, return_counts=True)
+    below = count.cumsum(0) - count
+    rank = below[place] + (count[place] + 1) / 2  # mean rank of ties, counted from 1
+    n = positive.sum()
+    pairs = n * (len(positive) - n)
+    return (wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
+
+
+def _f1_scores(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
+    """F1 of each class, whether it is there at all, and its rows."""
+    hits, support, predicted = _counts(output, target)
+    return 2 * hits / (support + predicted).clamp(min=1), (support + predicted) > 0, support
+
+
+def _among(output: "Tensor", target: "Tensor", k: int) -> "Tensor":
+    best = output.topk(min(k, output.shape[1]), 1).indices
+    return (best == target.unsqueeze(1)).any(1).float().mean()
 
 
 def _counts(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":

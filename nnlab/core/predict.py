@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnlab.core.losses import LOSSES
+from nnlab.core.registry import Part
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -34,3 +37,14 @@ def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.devi
 def as_columns(output: Tensor) -> Tensor:
     """A network of one output may leave out its column."""
     return output.unsqueeze(1) if output.ndim == 1 else output
+
+
+def points(output: Tensor, loss: Part, task: str) -> Tensor:
+    """The predictions (n, 1) in outputs of a regression, in units of the scaled target; outputs of classes as they are.
+
+    The first output, or exp of it where the loss learns a log rate.
+    """
+    if task != "regression":
+        return output
+    first = output[:, :1]
+    return first.exp() if LOSSES[loss.name].facts.get("rate") else first

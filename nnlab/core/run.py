@@ -14,8 +14,10 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.losses import LOSSES
+from nnlab.core.network import loss_of, network_for
 from nnlab.core.record import Record
-from nnlab.core.spec import CUSTOM, TrainSpec
+from nnlab.core.spec import CUSTOM, TrainSpec, part_values
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import Saved, read_run, understood
@@ -144,6 +146,24 @@ class Run:
         output = self._output(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
+    def predict_distribution(self, frame: Any) -> "pd.DataFrame":
+        """What a run with --loss quantile (a column for each level) or gaussian_nll (mean and std) says of each row,
+        in the target's units. Quantiles that cross are put in order. RunError for runs with another loss."""
+        import pandas as pd
+
+        part = loss_of(self.spec, self.pipeline.target)
+        if part.name not in ("quantile", "gaussian_nll"):
+            raise RunError(f"this run learned {part.name}, single values; train with --loss quantile or gaussian_nll")
+        output, decode = self._raw_output(self.pipeline.transform(frame)).double().numpy(), self.pipeline.target.decode
+        if part.name == "gaussian_nll":
+            mean, spread = output[:, 0], np.exp(output[:, 1].clip(-15.0, 15.0) / 2)
+            ends = (decode(mean + spread), decode(mean - spread))  # half their distance where scaling bends
+            return pd.DataFrame({"mean": decode(mean), "std": np.abs(ends[0] - ends[1]) / 2})
+        levels = part_values(LOSSES, part)["levels"]
+        order = np.argsort(levels)
+        values = np.sort(decode(output[:, order]), axis=1)
+        return pd.DataFrame(values, columns=[f"q{levels[i]:g}" for i in order])
+
     def score(self, data: Any) -> dict[str, float]:
         """The run's metrics (not its loss); of a regression in original units. data: a frame with its target, Rows,
         or the Prepared that the run was trained on, of which the test rows count; DataError for another one."""
@@ -192,7 +212,13 @@ class Run:
         return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
 
     def _output(self, x: np.ndarray) -> "Tensor":
-        """Outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU."""
+        from nnlab.core.predict import points
+
+        return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+
+    def _raw_output(self, x: np.ndarray) -> "Tensor":
+        """All outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""
         from nnlab.core.device import thread_limit, threads_for
         from nnlab.core.predict import CHUNK, forward
 
@@ -241,7 +267,7 @@ def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder
     model.eval()
     evaluation = None
     if finished.best_epoch is not None and len(data.valid.y):
-        evaluation = evaluate(model, data.valid, data.target, started.device)
+        evaluation = evaluate(model, data.valid, data.target, started.device, loss_of(started.spec, data.target))
     path = None
     if folder is not None:
         folder.complete(evaluation)
@@ -278,15 +304,13 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     """The network with the saved weights."""
     import torch
 
-    from nnlab.core.network import network_for
-
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
-            network = network_for(part, pipeline, model)
+            network = network_for(saved.started.spec, pipeline, model)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
     _check_fit(network.state_dict(), saved.weights, where)

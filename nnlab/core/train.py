@@ -20,7 +20,7 @@ from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.randomness import PrivateRandom, row_order
-from nnlab.core.schedules import Clock, factor
+from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
 
 TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
@@ -101,6 +101,8 @@ class _Loop:
         self.threads = threads_for(job.spec.threads, batch, job.learner.parameters)
         self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])
         self._lr = 0.0
+        self._losses = Losses()
+        self._sign = -1.0 if check_monitor(job.spec.monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
         self._seconds = 0.0
         self._last_tick = time.perf_counter()
         self.divergence = ""
@@ -138,7 +140,7 @@ class _Loop:
         before, total = (epoch - 1) * self._steps, spec.epochs * self._steps
         with self._job.random:
             while done < self._steps:
-                clock = Clock(before + done, total, epoch - 1, spec.epochs)
+                clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
                 learner.step(batches[done], self._lr)
                 done += 1
@@ -170,6 +172,7 @@ class _Loop:
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
             )
         weights = best.offer(epoch, loss, valid)
+        self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
         pace = self._pace(self._steps)
         is_best = weights is not None

@@ -24,7 +24,38 @@ BINARY = {
     "roc_auc": lambda y, g, s, p: sk.roc_auc_score(y, s),
     "average_precision": lambda y, g, s, p: sk.average_precision_score(y, s),
     "log_loss": lambda y, g, s, p: sk.log_loss(y, p),
+    "specificity": lambda y, g, s, p: sk.recall_score(y, g, pos_label=0),
+    "f1_macro": lambda y, g, s, p: sk.f1_score(y, g, average="macro"),
+    "f1_weighted": lambda y, g, s, p: sk.f1_score(y, g, average="weighted"),
+    "precision_macro": lambda y, g, s, p: sk.precision_score(y, g, average="macro"),
+    "recall_macro": lambda y, g, s, p: sk.recall_score(y, g, average="macro"),
+    "mcc": lambda y, g, s, p: sk.matthews_corrcoef(y, g),
+    "kappa": lambda y, g, s, p: sk.cohen_kappa_score(y, g),
+    "brier": lambda y, g, s, p: sk.brier_score_loss(y, p[:, 1]),
+    "ece": lambda y, g, s, p: calibration_error(y, p),
 }
+MULTICLASS = {
+    name: BINARY[name] for name in BINARY if name in ("mcc", "kappa", "f1_weighted", "precision_macro", "ece")
+}
+MULTICLASS |= {
+    "roc_auc_ovr": lambda y, g, s, p: sk.roc_auc_score(y, p, multi_class="ovr"),
+    "top_2": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=2),
+    "top_3": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=3),
+    "top_5": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=5),
+    "brier": lambda y, g, s, p: np.square(p - np.eye(p.shape[1])[y]).sum(1).mean(),
+    "recall_macro": lambda y, g, s, p: sk.recall_score(y, g, average="macro"),
+}
+
+
+def calibration_error(y: np.ndarray, shares: np.ndarray) -> float:
+    """Expected calibration error with 15 bins, as its definition says."""
+    confidence, right = shares.max(1), shares.argmax(1) == y
+    total = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            total += inside.sum() * abs(right[inside].mean() - confidence[inside].mean())
+    return total / len(y)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -51,6 +82,22 @@ def test_multiclass_metrics_are_scikit_learns() -> None:
     assert got["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, guess))
     assert got["f1"] == pytest.approx(sk.f1_score(target, guess, average="macro"))
     assert got["log_loss"] == pytest.approx(sk.log_loss(target, output.softmax(1).numpy()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", MULTICLASS)
+def test_more_multiclass_metrics_are_scikit_learns(name: str) -> None:
+    output, target = classes(6)
+    expected = MULTICLASS[name](target.numpy(), output.argmax(1).numpy(), None, output.double().softmax(1).numpy())
+    assert measure((name,), output, target)[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_regression_metrics_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    target, output = rng.normal(10, 3, 500), rng.normal(10, 3, 500)
+    got = measure(("mse", "mape", "pinball"), torch.tensor(output)[:, None], torch.tensor(target))
+    assert got["mse"] == pytest.approx(sk.mean_squared_error(target, output))
+    assert got["mape"] == pytest.approx(sk.mean_absolute_percentage_error(target, output))
+    assert got["pinball"] == pytest.approx(sk.mean_pinball_loss(target, output))
 
 
 def test_regression_metrics_are_scikit_learns() -> None:

@@ -22,7 +22,7 @@ TORCHS: dict[str, Any] = {
     "adamw": lambda w: torch.optim.AdamW(w, lr=1e-3, weight_decay=0.01),
     "rmsprop": lambda w: torch.optim.RMSprop(w, lr=1e-3),
     "nadam": lambda w: torch.optim.NAdam(w, lr=2e-3),
-    "radam": lambda w: torch.optim.RAdam(w, lr=3e-3),
+    "radam": lambda w: torch.optim.RAdam(w, lr=5e-3),
     "adamax": lambda w: torch.optim.Adamax(w, lr=2e-3),
     "adagrad": lambda w: torch.optim.Adagrad(w, lr=1e-2),
     "adadelta": lambda w: torch.optim.Adadelta(w, lr=1.0),

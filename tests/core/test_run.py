@@ -21,6 +21,7 @@ from nnlab.core.errors import DataError, RunError, StoreError
 from nnlab.core.evaluate import MOST_PAIRS, Evaluation, evaluate
 from nnlab.core.fit import fit
 from nnlab.core.predict import forward
+from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.store.runs import Store
 
@@ -163,7 +164,7 @@ def test_a_long_evaluation_keeps_a_sample_of_true_pairs(numbers: Run) -> None:
     rows = prepare(numbers_frame(), target="price").train
     times = 10
     many = replace(rows, x=np.tile(rows.x, (times, 1)), y=np.tile(rows.y, times))
-    found = evaluate(numbers.model, many, numbers.pipeline.target, "cpu")
+    found = evaluate(numbers.model, many, numbers.pipeline.target, "cpu", Part("mse"))
     assert found.rows == len(rows) * times
     assert len(found.true) == len(found.predicted) == MOST_PAIRS
     truth = {round(value) for value in numbers_frame().price}

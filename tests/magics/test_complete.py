@@ -83,7 +83,7 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ('%nn_preprocess df --drop ["my col", a', "a", ["age"], []),
         ("%nn_preprocess wide --target ", "", ["height"], ["age"]),
         ("%%nn_tune data\nlr: 1..2\nop", "op", ["optimizer: "], []),
-        ("%%nn_tune data\noptimizer: ", "", ["adamw", "{sgd,momentum,nesterov,adam,adamw,rmsprop}"], []),
+        ("%%nn_tune data\noptimizer: ", "", ["adamw", "{" + ",".join(OPTIMIZERS) + "}"], []),
         ("%%nn_tune data\nlr: ", "", ["0.0003..0.03 log"], []),
         ("%%nn_train data --optimizer momentum\nmo", "mo", ["momentum: ", "model: "], []),
         ("for i in range(3):\n    run = %nn_train data --optimizer ", "", ["adamw"], []),

@@ -4,17 +4,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import RunError, SpecError
-from nnlab.core.losses import LOSSES, loss_for
+from nnlab.core.losses import make_loss, outputs_for
 from nnlab.core.metrics import measure, metrics_for, wide
 from nnlab.core.models import custom
-from nnlab.core.network import network_for
+from nnlab.core.network import loss_of, network_for
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.predict import as_columns, forward
+from nnlab.core.predict import as_columns, forward, points
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -31,15 +32,17 @@ class ModuleLearner:
         self.device = device
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
-        network = network_for(spec.model, data.pipeline, maker)
-        custom.check_output(network, len(data.feature_names), outputs_of(data))
+        self._loss_part = loss_of(spec, data.target)
+        network = network_for(spec, data.pipeline, maker)
+        n_out = outputs_for(self._loss_part, len(data.target.classes))
+        custom.check_output(network, len(data.feature_names), n_out)
         self._model: nn.Module = network.to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)
         self._valid = self._tensors(data.valid)
         self._weights_of_rows = self._weight(data.train)
         self._weights_of_valid = self._weight(data.valid)
-        self._loss = make(LOSSES, loss_for(data.task, spec.loss))
+        self._loss = make_loss(self._loss_part, class_counts(data))
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
@@ -88,7 +91,7 @@ class ModuleLearner:
         output = as_columns(self._model(batch[0]))
         loss = self._loss(output, *batch[1:])
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self._clip is not None:
             nn.utils.clip_grad_norm_(self._weights, self._clip)
         return loss.detach()
@@ -129,6 +132,7 @@ class ModuleLearner:
             output = forward(self._model, x, self.device)
         more = () if self._weights_of_valid is None else (self._weights_of_valid,)
         loss = self._loss(output, y, *more).item()
+        output = points(output, self._loss_part, self._target.task)
         if self._target.scaler:
             output, y = (torch.from_numpy(self._target.decode(values.cpu().numpy())) for values in (output, y))
         elif not self._target.classes:
@@ -187,9 +191,11 @@ def averaged(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         getattr(optimizer, "train", lambda: None)()
 
 
-def outputs_of(data: Prepared) -> int:
-    """Outputs that a network needs: one a class, or one."""
-    return len(data.target.classes) or 1
+def class_counts(data: Prepared) -> list[int]:
+    """Training rows of each class, by weight where rows have one; none for a regression."""
+    if not data.target.classes:
+        return []
+    return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()
 
 
 def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -81,7 +81,7 @@ def nadam(
 @OPTIMIZERS.add
 def radam(
     groups: Groups,
-    lr: Annotated[float, AdaptiveLr, "step size at the peak of the schedule"] = 3e-3,
+    lr: Annotated[float, AdaptiveLr, "step size at the peak of the schedule"] = 5e-3,
     beta1: Annotated[float, Beta, "decay of the mean of the gradient"] = 0.9,
     beta2: Annotated[float, Beta, "decay of the mean of its square"] = 0.999,
     eps: Annotated[float, Eps, "added to the divisor"] = 1e-8,
