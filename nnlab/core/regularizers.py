@@ -1,6 +1,7 @@
-"""Penalties on the weights, one decorated function each, applied in place after every step.
+"""Penalties and limits on the weights, one decorated function each, applied in place after every step.
 
-weights: the tensors that may shrink (no biases, no norms). lr: the step size of that step.
+weights: the tensors that may shrink (no biases, no norms), or by the fact scope="input" the matrix of the first layer
+alone. lr: the step size of that step. Penalties are proximal steps, so that what they make zero is exactly 0.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -12,16 +13,82 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REGULARIZERS = Registry("regularizer")
+Strength = Within(0.0, 100.0, search=(0.0, 0.01))
+Limit = Within(0.0, 1e6, search=(0.5, 5.0))
 
 
 @REGULARIZERS.add
 def l1(
     weights: "list[Tensor]",
     lr: float,
-    strength: Annotated[float, Within(0.0, 100.0, search=(0.0, 0.01)), "weight of the sum of |w| (lasso)"] = 1e-4,
+    strength: Annotated[float, Strength, "weight of the sum of |w| (lasso)"] = 1e-4,
 ) -> None:
     """Proximal step of the L1 penalty, w = sign(w) max(|w| - lr strength, 0): exact zeros (Parikh & Boyd 2014)."""
     from torch.nn.functional import softshrink
 
     for weight in weights:
         weight.copy_(softshrink(weight, lr * strength))
+
+
+@REGULARIZERS.add
+def l2(
+    weights: "list[Tensor]",
+    lr: float,
+    strength: Annotated[float, Strength, "weight of the sum of w^2 (ridge)"] = 1e-4,
+) -> None:
+    """Proximal step of the L2 penalty, w / (1 + 2 lr strength): whatever the optimizer, as for plain SGD."""
+    for weight in weights:
+        weight.div_(1.0 + 2.0 * lr * strength)
+
+
+@REGULARIZERS.add
+def elastic_net(
+    weights: "list[Tensor]",
+    lr: float,
+    strength: Annotated[float, Strength, "weight of the sum of both penalties"] = 1e-4,
+    l1_share: Annotated[float, Within(0.0, 1.0), "share of the L1 penalty"] = 0.5,
+) -> None:
+    """Proximal step of strength (share |w| + (1 - share) w^2 / 2), as in scikit-learn (Zou & Hastie 2005)."""
+    from torch.nn.functional import softshrink
+
+    for weight in weights:
+        shrunk = softshrink(weight, lr * strength * l1_share)
+        weight.copy_(shrunk.div_(1.0 + lr * strength * (1.0 - l1_share)))
+
+
+@REGULARIZERS.add(scope="input")
+def group_lasso(
+    weights: "list[Tensor]",
+    lr: float,
+    strength: Annotated[float, Strength, "weight of the sum of the norms of each input's weights"] = 1e-3,
+) -> None:
+    """Proximal step for all weights of an input feature at once: those that do not help get 0 (Yuan & Lin 2006)."""
+    for weight in weights:
+        norms = weight.norm(dim=0, keepdim=True)
+        weight.mul_((1.0 - lr * strength / norms.clamp(min=1e-30)).clamp(min=0.0))
+
+
+@REGULARIZERS.add
+def max_norm(
+    weights: "list[Tensor]",
+    lr: float,
+    limit: Annotated[float, Limit, "largest norm of the weights into a neuron"] = 3.0,
+) -> None:
+    """Rows of weights that are longer than the limit are cut to it (Srivastava et al. 2014)."""
+    for weight in weights:
+        if weight.ndim > 1:
+            weight.copy_(weight.renorm(2, 0, limit))
+
+
+@REGULARIZERS.add
+def spectral_norm(
+    weights: "list[Tensor]",
+    lr: float,
+    limit: Annotated[float, Limit, "largest singular value of a weight matrix"] = 1.0,
+) -> None:
+    """Matrices are scaled down to a largest singular value (Yoshida & Miyato 2017), found exactly."""
+    import torch
+
+    for weight in weights:
+        if weight.ndim == 2:
+            weight.div_((torch.linalg.matrix_norm(weight, 2) / limit).clamp(min=1.0))

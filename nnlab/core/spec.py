@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
+from nnlab.core.augments import AUGMENTS
+from nnlab.core.averages import AVERAGES
 from nnlab.core.data.steps import (
     BALANCES,
     CROSSES,
@@ -18,6 +20,8 @@ from nnlab.core.data.steps import (
     SELECTORS,
 )
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.gradients import GRADIENTS
+from nnlab.core.inits import INITS
 from nnlab.core.losses import LOSSES
 from nnlab.core.metrics import METRICS
 from nnlab.core.models import MODELS
@@ -26,6 +30,7 @@ from nnlab.core.params import Column, Param, Within, params_of
 from nnlab.core.registry import Entry, Part, Registry
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
+from nnlab.core.terms import TERMS
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 
 # The model part of a run whose network the user wrote; its code is kept as text, never executed again.
@@ -104,17 +109,27 @@ class TrainSpec:
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
     loss: Annotated[Part | None, LOSSES, "what training makes small; auto: by task"] = None
-    regularizers: Annotated[tuple[Part, ...], REGULARIZERS, "penalties on the weights"] = ()
-    clip_norm: Annotated[
-        float | None, Within(1e-6, 1e6, log=True, search=(0.1, 10.0)), "largest norm of the gradient"
-    ] = None
+    init: Annotated[Part | None, INITS, "first weights; auto: by the activation"] = None
+    regularizers: Annotated[tuple[Part, ...], REGULARIZERS, "penalties and limits on the weights"] = ()
+    gradients: Annotated[tuple[Part, ...], GRADIENTS, "what happens to gradients before a step"] = ()
+    augments: Annotated[tuple[Part, ...], AUGMENTS, "changes of training rows"] = ()
+    terms: Annotated[tuple[Part, ...], TERMS, "further terms of the loss"] = ()
+    average: Annotated[Part, AVERAGES, "average of the weights that is validated and kept"] = Part("none")
+    dropout_schedule: Annotated[Part, SCHEDULES, "course of the dropout, by epochs"] = Part("constant")
+    decay_schedule: Annotated[Part, SCHEDULES, "course of the weight decay, by epochs"] = Part("constant")
     epochs: Annotated[int, Within(1, 1_000_000, log=True, search=(10, 200)), "passes over the training rows"] = 60
     batch_size: Annotated[
         int | None, Within(1, 1_048_576, log=True, search=(32, 512)), "rows per step; auto: by number of rows"
     ] = None
+    batch_growth: Annotated[
+        float, Within(1.0, 1000.0, log=True, search=(1.0, 16.0)), "rows per step in the last epoch for one in the first"
+    ] = 1.0
     patience: Annotated[
         int | None, Within(1, 1_000_000, search=(5, 50)), "epochs without improvement before the run stops"
     ] = 20
+    min_delta: Annotated[
+        float, Within(0.0, 1e9), "how much the monitored value must improve for patience to begin anew"
+    ] = 0.0
     monitor: Annotated[str, "loss or a metric of the validation rows that chooses the best epoch"] = "loss"
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0

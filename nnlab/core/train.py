@@ -23,6 +23,7 @@ from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
 
+SCHEDULED = {"dropout": "dropout_schedule", "weight_decay": "decay_schedule"}
 TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
 
 
@@ -42,13 +43,21 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     device = pick_device(spec.device)
     random = PrivateRandom(spec.seed, device)
     with random:
-        learner = ModuleLearner(spec, data, device, maker)
+        learner = ModuleLearner(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
     return Job(spec, data, learner, random)
 
 
 def batch_for(rows: int) -> int:
     """Rows per step where the user leaves it open: 256, below 8,000 rows 128; smaller ones did worse on all tables."""
     return 256 if rows >= 8_000 else 128
+
+
+def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
+    """Steps of each epoch, of nearly equal size: no crumb of a last batch."""
+    whole = OPTIMIZERS[spec.optimizer.name].facts.get("full_batch")
+    batch = rows if whole else spec.batch_size or batch_for(rows)
+    growth = (spec.batch_growth - 1.0) / max(1, spec.epochs - 1)
+    return [math.ceil(rows / min(rows, batch * (1.0 + growth * epoch))) for epoch in range(spec.epochs)]
 
 
 def train(job: Job, controls: Controls) -> Generator[Event, None, None]:
@@ -95,13 +104,14 @@ class _Loop:
     def __init__(self, job: Job, controls: Controls) -> None:
         self._job, self._controls = job, controls
         self._rows = len(job.data.train.y)
-        whole = OPTIMIZERS[job.spec.optimizer.name].facts.get("full_batch")
-        batch = self._rows if whole else job.spec.batch_size or batch_for(self._rows)
-        self._steps = math.ceil(self._rows / batch)  # of nearly equal size: no crumb of a last batch
-        self.threads = threads_for(job.spec.threads, batch, job.learner.parameters)
+        self._plan = steps_by_epoch(job.spec, self._rows)
+        self._steps = self._plan[0]
+        self.threads = threads_for(job.spec.threads, math.ceil(self._rows / self._steps), job.learner.parameters)
         self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])
         self._lr = 0.0
+        self._total = sum(self._plan)
         self._losses = Losses()
+        self._base: dict[str, float] = {}  # dropout and weight decay that their schedules are shares of
         self._sign = -1.0 if check_monitor(job.spec.monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
         self._seconds = 0.0
         self._last_tick = time.perf_counter()
@@ -117,6 +127,8 @@ class _Loop:
     def steps_of(self, epoch: int) -> Iterator[Event]:
         """One pass over the training rows; Progress at most 20 a second, Changed where a change begins to hold."""
         self._seconds = 0.0
+        self._steps = self._plan[epoch - 1]
+        self._follow(epoch)
         order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
         batches = order.tensor_split(self._steps)
         done = 0
@@ -137,7 +149,7 @@ class _Loop:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
         deadline = self._last_tick + TICK
-        before, total = (epoch - 1) * self._steps, spec.epochs * self._steps
+        before, total = sum(self._plan[: epoch - 1]), self._total
         with self._job.random:
             while done < self._steps:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
@@ -153,9 +165,27 @@ class _Loop:
             if change.name == "lr":
                 old, self._peak = self._peak, change.value
             else:
-                old = self._job.learner.change(change.name, change.value)
+                old = self._set(epoch, change.name, change.value)
             if old != change.value:
                 yield Changed(epoch, done + 1, change.name, old, change.value)
+
+    def _follow(self, epoch: int) -> None:
+        """Dropout and weight decay as their schedules have them in this epoch."""
+        for name in SCHEDULED:
+            if getattr(self._job.spec, SCHEDULED[name]).name != "constant":
+                if name not in self._base:
+                    self._base[name] = self._job.learner.change(name, 0.0)
+                self._set(epoch, name, self._base[name])
+
+    def _set(self, epoch: int, name: str, value: float) -> float:
+        """A new value of dropout or weight decay, the share of it that its schedule leaves; gives the old value."""
+        course = getattr(self._job.spec, SCHEDULED[name])
+        epochs = self._job.spec.epochs
+        share = factor(course, 0.0, Clock(epoch - 1, epochs, epoch - 1, epochs, self._losses))
+        old = self._base.get(name)
+        self._base[name] = value
+        before = self._job.learner.change(name, value * share)
+        return before if old is None else old
 
     def _pace(self, done: int) -> float:
         return self._rows * done / self._steps / self._seconds if self._seconds else 0.0
@@ -187,7 +217,7 @@ class _Best:
         self._monitor = job.spec.monitor
         self._sign = -1.0 if check_monitor(self._monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
         self._kept: tuple[int | None, float, Mapping[str, Tensor]] = (None, math.inf, job.learner.snapshot())
-        self._improved = 0
+        self._improved, self._reached, self._delta = 0, math.inf, job.spec.min_delta
 
     @property
     def epoch(self) -> int | None:
@@ -198,8 +228,8 @@ class _Best:
         value = self._sign * valid[self._monitor] if valid else -float(epoch)
         if not (math.isfinite(value) and math.isfinite(loss)) or value > self._kept[1]:
             return None
-        if value < self._kept[1]:
-            self._improved = epoch
+        if value < self._reached - self._delta or not math.isfinite(self._reached):
+            self._improved, self._reached = epoch, value
         weights = self._learner.snapshot()
         self._kept = (epoch, value, weights)
         return weights

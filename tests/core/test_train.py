@@ -48,7 +48,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 def test_the_loop_is_the_loop_written_by_hand(classes: Prepared) -> None:
     """Same weights as a plain torch loop over the same rows: no hidden step, decay or order."""
     options = {"dropout": 0, "schedule": "constant", "warmup": 0, "lr": 0.01, "weight_decay": 0.01, "patience": None}
-    events, model = run(classes, **options)
+    events, model = run(classes, init="torch_default", **options)
     torch.manual_seed(0)
     twin = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0), nn.Linear(16, 3))
     decay = [p for p in twin.parameters() if p.ndim == 2]

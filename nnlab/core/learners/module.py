@@ -8,27 +8,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nnlab.core.augments import AUGMENTS
+from nnlab.core.averages import AVERAGES
+from nnlab.core.averaging import Average
+from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import RunError, SpecError
+from nnlab.core.gradients import GRADIENTS
+from nnlab.core.inits import initialize
 from nnlab.core.losses import make_loss, outputs_for
 from nnlab.core.metrics import measure, metrics_for, wide
-from nnlab.core.models import custom
+from nnlab.core.models import MODELS, custom
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.predict import as_columns, forward, points
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
+from nnlab.core.terms import TERMS
 
+INIT_ROWS = 1024  # that data-dependent first weights look at
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class ModuleLearner:
-    """The learner for networks that autograd differentiates. maker: the user's own network instead of the spec's."""
+    """The learner for networks that autograd differentiates.
+
+    maker: the user's own network instead of the spec's. steps: of the whole run.
+    """
 
     name = "module"
 
-    def __init__(self, spec: TrainSpec, data: Prepared, device: str, maker: custom.Maker = None) -> None:
+    def __init__(
+        self, spec: TrainSpec, data: Prepared, device: str, maker: custom.Maker = None, *, steps: int = 1
+    ) -> None:
         self.device = device
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
@@ -36,6 +49,8 @@ class ModuleLearner:
         network = network_for(spec, data.pipeline, maker)
         n_out = outputs_for(self._loss_part, len(data.target.classes))
         custom.check_output(network, len(data.feature_names), n_out)
+        if maker is None or spec.init is not None:
+            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]))
         self._model: nn.Module = network.to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)
@@ -50,11 +65,30 @@ class ModuleLearner:
         self._optimizer = optimizer_for(spec, [g for g in groups if g["params"]])
         self._searches = needs_closure(spec)
         self._weights = [*decaying, *fixed]
-        self._penalties = [(REGULARIZERS[part.name].make, decaying, part.values) for part in spec.regularizers]
-        self._clip = spec.clip_norm
+        self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
         self._sum = torch.zeros((), device=device)
         self._seen = 0
+
+    def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
+        """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
+        self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
+        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        self._penalties = [
+            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            for part in spec.regularizers
+            for entry in [REGULARIZERS[part.name]]
+        ]
+        self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
+        self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._average = None
+        if spec.average.name != "none":
+            self._average = Average(self._model, make(AVERAGES, spec.average), steps)
+        codes = data.pipeline.codes
+        places = torch.zeros(len(data.feature_names), dtype=torch.bool, device=self.device)
+        places[list(codes)] = True
+        self._codes = places if codes else None
+        self._made = 0
 
     @property
     def model(self) -> nn.Module:
@@ -71,9 +105,10 @@ class ModuleLearner:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        batch = [self._x.index_select(0, rows), self._y.index_select(0, rows)]
-        if self._weights_of_rows is not None:
-            batch.append(self._weights_of_rows.index_select(0, rows))
+        weight = None if self._weights_of_rows is None else self._weights_of_rows.index_select(0, rows)
+        batch = Batch(self._x.index_select(0, rows), self._y.index_select(0, rows), weight, self._codes)
+        for augment, values in self._augments:
+            batch = augment(batch, **values)
         if self._searches:
             loss = self._search(batch)
         else:
@@ -83,20 +118,30 @@ class ModuleLearner:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
                     penalize(weights, lr, **values)
+        if self._average is not None:
+            self._average.update()
+        self._made += 1
         self._sum += loss * len(rows)
         self._seen += len(rows)
 
-    def _gradient(self, batch: list[Tensor]) -> Tensor:
-        """The loss of x, y and maybe row weights, its gradients in the weights."""
-        output = as_columns(self._model(batch[0]))
-        loss = self._loss(output, *batch[1:])
+    def _forward(self, x: Tensor) -> Tensor:
+        return as_columns(self._model(x))
+
+    def _gradient(self, batch: Batch) -> Tensor:
+        """The loss of rows, its gradients in the weights."""
+        output = self._forward(batch.x)
+        value = loss = batch.loss(output, self._loss)
+        for term, values in self._terms:
+            loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(self._weights, self._clip)
+        if self._rules:
+            with torch.no_grad():
+                for rule, values in self._rules:
+                    rule(self._weights, self._made, **values)
         return loss.detach()
 
-    def _search(self, batch: list[Tensor]) -> Tensor:
+    def _search(self, batch: Batch) -> Tensor:
         """A step that evaluates the loss several times, each with the same dropout; running means see it once."""
         state, losses = take_states(self.device), list[Tensor]()
         norms: list[Any] = [layer for layer in self._model.modules() if getattr(layer, "track_running_stats", False)]
@@ -116,6 +161,16 @@ class ModuleLearner:
                 layer.track_running_stats = True
         return losses[0]
 
+    @contextlib.contextmanager
+    def _best_weights(self) -> Iterator[None]:
+        """Inside, the network has the weights that the run would give: those of an average, if there is one."""
+        getattr(self._optimizer, "eval", lambda: None)()
+        try:
+            with self._average.inside() if self._average is not None else contextlib.nullcontext():
+                yield
+        finally:
+            getattr(self._optimizer, "train", lambda: None)()
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
         mean = self._sum.item() / self._seen if self._seen else float("nan")
@@ -128,7 +183,7 @@ class ModuleLearner:
         x, y = self._valid
         if not len(y):
             return {}
-        with averaged(self._optimizer):
+        with self._best_weights():
             output = forward(self._model, x, self.device)
         more = () if self._weights_of_valid is None else (self._weights_of_valid,)
         loss = self._loss(output, y, *more).item()
@@ -155,7 +210,7 @@ class ModuleLearner:
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""
-        with averaged(self._optimizer):
+        with self._best_weights():
             return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
@@ -181,14 +236,9 @@ def needs_closure(spec: TrainSpec) -> bool:
     return any(entry.facts.get("closure") for entry in entries)
 
 
-@contextlib.contextmanager
-def averaged(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Inside, the weights are those that an averaging optimizer gives; outside, those that it trains."""
-    getattr(optimizer, "eval", lambda: None)()
-    try:
-        yield
-    finally:
-        getattr(optimizer, "train", lambda: None)()
+def activation_of(spec: TrainSpec) -> str | None:
+    """The activation of a registered network, None where it has none."""
+    return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
 
 
 def class_counts(data: Prepared) -> list[int]:
