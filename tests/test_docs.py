@@ -32,7 +32,7 @@ def test_the_readmes_optimizer_trains() -> None:
     code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "@OPTIMIZERS.add" in block)
     exec(code, {})
     try:
-        run = fit(prepare(load_iris(return_X_y=True)), optimizer="asgd", lr=0.1, epochs=20, store=False)
+        run = fit(prepare(load_iris(return_X_y=True)), optimizer="asgd", lr=0.3, epochs=40, store=False)
         assert run.metrics["accuracy"] > 0.6
     finally:
         del OPTIMIZERS["asgd"]

@@ -36,6 +36,7 @@ from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 # The model part of a run whose network the user wrote; its code is kept as text, never executed again.
 CUSTOM = "custom"
 
+FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are too coarse
 Share = Within(0.0, 0.9)
 Seed = Within(0, 2**31 - 1)
 
@@ -71,7 +72,9 @@ class PrepareSpec:
     outliers: Annotated[Part, OUTLIERS, "what happens to extreme numbers"] = Part("none")
     impute: Annotated[Part, IMPUTERS, "what stands in for missing numbers"] = Part("median")
     indicators: Annotated[bool, "add a 0/1 column for each column with missing numbers"] = True
-    scale: Annotated[Part, SCALERS, "how numbers are scaled"] = Part("quantile")
+    scale: Annotated[
+        Part | None, SCALERS, "how numbers are scaled; auto: robust for fewer than 2000 training rows, else quantile"
+    ] = None
     expand: Annotated[Part, EXPANDERS, "several features out of one number"] = Part("none")
     encode: Annotated[Part, ENCODERS, "how categories become numbers"] = Part("one_hot")
     cross: Annotated[Part, CROSSES, "new numbers out of several columns"] = Part("none")
@@ -95,6 +98,10 @@ class PrepareSpec:
         own = self.overrides.get(step, {})
         found: Part = own.get(column) or own.get(role) or getattr(self, step)
         return found
+
+    def settled(self, rows: int) -> "PrepareSpec":
+        """The spec with what is left to the number of training rows decided, by tests/benchmarks/scaling.py."""
+        return self if self.scale else replace(self, scale=Part("robust" if rows < FEW_ROWS else "quantile"))
 
 
 @dataclass(frozen=True)
@@ -290,7 +297,9 @@ def _overrides(
         else:
             found.setdefault(step, {})[name.partition(".")[2]] = replace(param, name=name).read(raw)
     for (step, column, value), raw in later.items():
-        part = found.get(step, {}).get(column) or values[step]
+        domain = params_of(PrepareSpec)[step].domain
+        owner = next(name for name, entry in domain.items() if value in entry.params)
+        part = found.get(step, {}).get(column) or values[step] or Part(owner)
         entry = params_of(PrepareSpec)[step].domain[part.name]
         found.setdefault(step, {})[column] = Part(part.name, {**part.values, **entry.read({value: raw})})
     return found

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     parser.add_argument("--scalers", nargs="*", default=[name for name in SCALERS if name != "none"])
     asked = parser.parse_args()
-    usual = PrepareSpec("").scale.name
+    usual = str(PrepareSpec("").settled(asked.rows).scale)
     names = [usual, *(name for name in asked.scalers if name != usual)]
     print(f"{'':22s}" + "".join(f"{name:>10s}" for name in names))
     logs: dict[str, list[float]] = {name: [] for name in names}

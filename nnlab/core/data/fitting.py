@@ -18,6 +18,7 @@ def fit_pipeline(
     typed: list[Typed], target: Target, numbers: np.ndarray, train: np.ndarray, spec: PrepareSpec
 ) -> Pipeline:
     """Everything fitted. numbers: the target of all rows; train: positions of the training rows, which alone count."""
+    spec = spec.settled(len(train))
     fitted = target.fitted(numbers[train], spec.scale_target)
     y = numbers[train] if fitted.classes else fitted.scaled(numbers[train])
     features = [
