@@ -8,9 +8,10 @@ import numpy as np
 from nnlab.core.data.columns import Column
 from nnlab.core.data.split import Split
 
-SCORED_ROWS = 50_000
-HASHED_ROWS = 200_000
-HASHED_FIRST = 8  # columns whose hash picks the rows of a larger table: equal rows are picked together
+SCORED_ROWS = 10_000
+HASHED_ROWS = 50_000
+HASHED_FIRST = 3  # columns whose hash picks the rows of a larger table: equal rows are picked together
+HASHED_AT_ONCE = 250_000
 BLOCK_CELLS = 100_000  # small enough to stay in the processor's caches
 BINS = 20
 MOST_CLASSES = 50  # with more, columns are not scored
@@ -318,16 +319,21 @@ def _r_squared(
 def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tuple[int, int, int, int]:
     """(held-out rows, those equal to a row of an earlier part with target, all rows, those with a twin of another one).
 
-    Rows are compared by 64-bit hashes of all features; of more than 200,000 rows a part is, chosen by such a hash.
+    Rows are compared by 64-bit hashes of all features, those with most values first; of more than 50,000 rows a part
+    is compared, chosen by such a hash.
     """
-    part = np.full(len(numbers), -1)
+    part = np.full(len(numbers), -1, np.int8)
     for code, rows in enumerate((split.train, split.valid, split.test)):
         part[rows] = code
-    rows = np.flatnonzero(part >= 0)
-    if len(rows) > HASHED_ROWS:
-        near = _hash(columns[:HASHED_FIRST], rows) + _mixed(numbers[rows].astype(np.float64)[None])
-        kept = near < np.uint64(HASHED_ROWS / len(rows) * 2.0**64)
-        rows = rows[kept][: 2 * HASHED_ROWS]
+    count = int((part >= 0).sum())
+    pieces = []
+    for low in range(0, len(part), HASHED_AT_ONCE):
+        rows = low + np.flatnonzero(part[low : low + HASHED_AT_ONCE] >= 0)
+        if count > HASHED_ROWS:
+            near = _hash(columns[:HASHED_FIRST], rows) + _mixed(numbers[rows].astype(np.float64)[None])
+            rows = rows[near < np.uint64(HASHED_ROWS / count * 2.0**64)]
+        pieces.append(rows)
+    rows = np.concatenate(pieces)[: 2 * HASHED_ROWS if count > HASHED_ROWS else None]
     features = _hash(columns, rows)
     whole = features * MIX + _mixed(numbers[rows].astype(np.float64)[None] + 0.0)
     order = np.lexsort((part[rows], whole))

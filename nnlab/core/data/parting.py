@@ -20,11 +20,11 @@ def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
     return tuple(name for name in (getattr(spec, word) for word in ASIDE) if name is not None)
 
 
-def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], np.ndarray, list[str]]:
-    """The columns without the rows that `drop_rows` leaves out, the positions kept, and what there is to say."""
+def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], np.ndarray | None, list[str]]:
+    """The columns without the rows that `drop_rows` leaves out, the positions kept (None: all), and what to say."""
     rows = len(columns[0].data)
     if spec.drop_rows is None:
-        return columns, np.arange(rows), []
+        return columns, None, []
     lost = np.zeros(rows, bool)
     gaps = np.zeros(rows, np.int64)
     for column in columns:
@@ -36,7 +36,7 @@ def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], n
     lost |= gaps > spec.drop_rows * (len(columns) - 1)
     kept = np.flatnonzero(~lost)
     if len(kept) == rows:
-        return columns, kept, []
+        return columns, None, []
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
     note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"

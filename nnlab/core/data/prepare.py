@@ -122,12 +122,12 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
 
 @dataclass(frozen=True, eq=False)
 class _Content:
-    """A table as read, before it is parted. kept: rows of the user's frame; numbers: the target of each row."""
+    """A table as read, before it is parted. kept: rows of the user's frame (None: all); numbers: the target of each."""
 
     table: Table
     spec: PrepareSpec
     columns: list[Column]
-    kept: np.ndarray
+    kept: np.ndarray | None
     wanted: Column
     target: Target
     numbers: np.ndarray
@@ -178,9 +178,9 @@ class _Content:
         return findings
 
 
-def _in_frame(index: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _in_frame(index: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     """Rows of the user's frame; -1 for rows that were made."""
-    return np.where(index >= 0, kept[index], -1)
+    return index if kept is None else np.where(index >= 0, kept[index], -1)
 
 
 def _named(table: Table, target: str | None) -> Table:

@@ -11,7 +11,7 @@ from nnlab.core.data.roles import Role, Typed
 from nnlab.core.data.target import Target
 
 BARS = 12  # of the small histogram of a column
-SAMPLE = 100_000  # rows that are looked at for it
+SAMPLE = 20_000  # rows that are looked at for it
 
 
 @dataclass(frozen=True)

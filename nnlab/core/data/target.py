@@ -16,6 +16,8 @@ Task = Literal["binary", "multiclass", "regression"]
 ADVICE = "mend them, or leave these rows out"
 FEW = 20  # at most so many different whole numbers are taken as classes
 
+AT_ONCE = 1 << 20  # rows that are scaled at a time
+
 
 @dataclass(frozen=True)
 class Target:
@@ -41,7 +43,11 @@ class Target:
         """Numbers in the target's units as float32 that the network learns."""
         if self.scaler:
             return np.asarray(self._bent(numbers.astype(np.float64)), np.float32)
-        return ((numbers - self.mean) / self.scale).astype(np.float32)
+        out = np.empty(len(numbers), np.float32)
+        for low in range(0, len(numbers), AT_ONCE):
+            rows = numbers[low : low + AT_ONCE].astype(np.float64)
+            out[low : low + AT_ONCE] = (rows - self.mean) / self.scale
+        return out
 
     def encode(self, values: Any) -> np.ndarray:
         """Labels as int64 codes, or numbers as scaled float32; DataError for a missing value or a label not known."""
@@ -108,6 +114,7 @@ class Target:
         """Scaled by the training rows' numbers as the part says; classes stay as they are."""
         if self.task != "regression" or part.name == "none":
             return self
+        numbers = numbers.astype(np.float64, copy=False)
         if part.name == "standard":
             return replace(self, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
         state = make(SCALERS, part, numbers.astype(np.float64), np.random.default_rng(0))
@@ -205,7 +212,9 @@ def _is_regression(column: Column) -> bool:
 
 
 def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
-    numbers = as_number(column, ADVICE).data.astype(np.float64)
+    numbers = as_number(column, ADVICE).data
+    if numbers.dtype != np.float32:  # a copy as float64 would be twice as large, with the same values
+        numbers = numbers.astype(np.float64)
     if numbers.min() == numbers.max():
         raise DataError(f"target {column.name!r} is {numbers[0]:g} in every row; there is nothing to learn")
     note = None

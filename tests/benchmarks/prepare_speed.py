@@ -1,0 +1,196 @@
+"""Preparation against pandas and scikit-learn's ColumnTransformer, as people write it.
+
+    python tests/benchmarks/prepare_speed.py [--rows 200000 1000000] [--pairs 5]
+
+14 numeric columns with 5% missing cells and 6 text columns of 3 to 50 levels with 2% missing: median and most
+frequent impute, standardise, one-hot; split stratified, fitted on the training rows, all parts transformed to
+float32. Runs are paired in one process (A B A B) with one thread; printed are medians of the ratios rival / nnlab of
+CPU and wall time, so that more is better, and the largest difference of the numbers on the same rows. nnlab's side
+includes its audit, report and fingerprint. Peak memory is that of one run in a process of its own, over what the
+process held with its table read; printed as nnlab / rival, so that less is better.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import nnlab
+
+KINDS = ("object", "str", "arrow", "polars")
+NUMBERS, LEVELS = 14, (3, 5, 8, 12, 25, 50)
+TEXTS = [f"c{i}" for i in range(len(LEVELS))]
+
+
+def table(rows: int, kind: str) -> Any:
+    """The table, its text columns of one kind; polars: a polars frame."""
+    draw = np.random.default_rng(0)
+    columns: dict[str, Any] = {}
+    for i in range(NUMBERS):
+        values = draw.normal(3 * i, i + 1, rows)
+        values[draw.random(rows) < 0.05] = np.nan
+        columns[f"n{i}"] = values
+    for i, levels in enumerate(LEVELS):
+        names = np.array([f"level {i}-{j}" for j in range(levels)], object)
+        texts = names[draw.integers(0, levels, rows)]
+        texts[draw.random(rows) < 0.02] = None
+        columns[f"c{i}"] = texts
+    columns["y"] = (np.nan_to_num(columns["n0"]) + draw.normal(size=rows) > 0).astype(int)
+    if kind == "polars":
+        import polars
+
+        return polars.DataFrame({name: list(v) if v.dtype == object else v for name, v in columns.items()})
+    frame = pd.DataFrame(columns)
+    dtype = {"object": object, "str": "str", "arrow": "string[pyarrow]"}[kind]
+    return frame.astype(dict.fromkeys(TEXTS, dtype))
+
+
+def ours(frame: Any) -> tuple[Any, Any]:
+    """nnlab: with its audit, its report and its fingerprint."""
+    options = {"scale": "standard", "indicators": False, "impute.categorical": "most_frequent"}
+    data = nnlab.prepare(frame, target="y", **options)
+    return data, (data.train.x, data.valid.x, data.test.x)
+
+
+def theirs(frame: Any, parts: list[np.ndarray] | None = None) -> tuple[np.ndarray, ...]:
+    """pandas and scikit-learn, split by train_test_split, or into given rows."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    if hasattr(frame, "to_pandas"):
+        frame = frame.to_pandas()
+    if str(frame[TEXTS[0]].dtype) == "string":  # scikit-learn cannot tell pd.NA
+        frame = frame.astype(dict.fromkeys(TEXTS, object)).fillna(dict.fromkeys(TEXTS, np.nan))
+        frame = frame.astype({name: object for name in frame if frame[name].dtype == "str"})
+    features = frame.drop(columns="y")
+    numbers = features.select_dtypes("number").columns
+    texts = features.columns.difference(numbers, sort=False)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    transformer = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+            ("texts", make_pipeline(SimpleImputer(strategy="most_frequent"), encoder), texts),
+        ]
+    )
+    train, *rest = _split(features, frame["y"]) if parts is None else [features.iloc[rows] for rows in parts]
+    first = transformer.fit_transform(train).astype(np.float32)
+    return first, *(transformer.transform(part).astype(np.float32) for part in rest)
+
+
+def _split(features: pd.DataFrame, y: pd.Series) -> list[pd.DataFrame]:
+    from sklearn.model_selection import train_test_split
+
+    rest, test, y, _ = train_test_split(features, y, test_size=0.2, stratify=y, random_state=0)
+    train, valid = train_test_split(rest, test_size=0.2, stratify=y, random_state=0)
+    return [train, valid, test]
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    found = call()
+    return time.process_time() - cpu, time.perf_counter() - wall, found
+
+
+def compare(rows: int, kind: str, pairs: int) -> str:
+    frame = table(rows, kind)
+    data, mine = ours(frame)
+    parts = [part.index for part in (data.train, data.valid, data.test)]
+    rival = theirs(frame, parts)
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(mine, rival, strict=True))
+    del mine, rival, data
+    ratios = []
+    for _ in range(pairs):
+        a, b = timed(lambda: theirs(frame)), timed(lambda: ours(frame))
+        ratios.append((a[0] / b[0], a[1] / b[1]))
+    cpu, wall = (statistics.median(column) for column in zip(*ratios, strict=True))
+    memory = peak(rows, kind, "ours") / peak(rows, kind, "theirs")
+    return (
+        f"{rows:9,d} {kind:7s} CPU x{cpu:5.1f}  wall x{wall:5.1f}  memory x{memory:4.2f}  difference {difference:.1e}"
+    )
+
+
+def peak(rows: int, kind: str, side: str) -> float:
+    """Bytes that one side takes beyond its table, in a process of its own."""
+    words = [sys.executable, "-W", "ignore", __file__, "--measure", side, kind, str(rows)]
+    return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def measure(side: str, kind: str, rows: int) -> None:
+    """Print the bytes; libraries are loaded by a small run before."""
+    run(side, table(500, kind))
+    frame = table(rows, kind)
+    before = resident()
+    run(side, frame)
+    print(memory("VmHWM") - before)
+
+
+def run(side: str, frame: Any) -> Any:
+    return ours(frame) if side == "ours" else theirs(frame)
+
+
+def resident() -> int:
+    """Bytes that the process holds now; from here on its peak counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
+
+
+def memory(line: str) -> int:
+    """Bytes of a line of the process's status. getrusage would count what the parent held when it started this one."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{line}:\s+(\d+)", status)[1])
+
+
+def wide() -> str:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 10_000))).rename(columns=str)
+    frame["y"] = np.random.default_rng(1).integers(0, 2, 200)
+    cpu, _, _ = timed(lambda: nnlab.prepare(frame, target="y"))
+    return f"10,000 columns x 200 rows: {cpu:.1f} s of CPU"
+
+
+def long() -> str:
+    words = [sys.executable, "-W", "ignore", __file__, "--measure", "long", "float32", "10000000"]
+    share = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[-1]
+    return f"10,000,000 rows x 8 float32: peak memory {share} times the frame, the frame included"
+
+
+def measure_long(rows: int) -> None:
+    draw = np.random.default_rng(0)
+    small = pd.DataFrame(draw.normal(size=(500, 8)).astype(np.float32)).rename(columns=str)
+    nnlab.prepare(small, target="0", scale="standard")
+    before = resident()
+    frame = pd.DataFrame({str(i): draw.random(rows, np.float32) for i in range(8)})
+    size = int(frame.memory_usage(index=False).sum())
+    nnlab.prepare(frame, target="0", scale="standard")
+    print(round((memory("VmHWM") - before) / size, 2))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[200_000, 1_000_000])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        side, kind, rows = asked.measure
+        measure_long(int(rows)) if side == "long" else measure(side, kind, int(rows))
+        return
+    for rows in asked.rows:
+        for kind in asked.kinds:
+            print(compare(rows, kind, asked.pairs), flush=True)
+    print(wide())
+    print(long())
+
+
+if __name__ == "__main__":
+    main()
