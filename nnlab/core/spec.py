@@ -16,6 +16,7 @@ from nnlab.core.data.steps import (
     REDUCERS,
     SCALERS,
     SELECTORS,
+    TEXTS,
 )
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.losses import LOSSES
@@ -69,6 +70,7 @@ class PrepareSpec:
     scale: Annotated[Part, SCALERS, "how numbers are scaled"] = Part("quantile")
     expand: Annotated[Part, EXPANDERS, "several features out of one number"] = Part("none")
     encode: Annotated[Part, ENCODERS, "how categories become numbers"] = Part("one_hot")
+    text: Annotated[Part, TEXTS, "how free text becomes numbers"] = Part("drop")
     cross: Annotated[Part, CROSSES, "new numbers out of several columns"] = Part("none")
     flag: Annotated[Part, FLAGS, "a feature that marks unusual rows"] = Part("none")
     select: Annotated[Part, SELECTORS, "which features are kept"] = Part("none")
@@ -122,7 +124,7 @@ class TrainSpec:
 
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
-PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode")
+PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.

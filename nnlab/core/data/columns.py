@@ -264,6 +264,12 @@ def option(word: str, name: str) -> str:
     return f"--{word} {name}" if plain else f'--{word} "{name}"'
 
 
+def part_option(step: str, name: str, part: str) -> str:
+    """The option that chooses a part for one column, as it is typed: --text."my column" tfidf."""
+    plain = re.fullmatch(r"[\w.]+", name)
+    return f"--{step}.{name} {part}" if plain else f'--{step}."{name}" {part}'
+
+
 def shown(items: Any) -> str:
     """The first few items in words, shortened."""
     items = list(items)

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnlab.core.data.columns import Column, ambiguous, as_date, as_number, as_text, date_format, parse_numbers
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
 
 Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
@@ -22,6 +23,7 @@ ONE_VALUE = "one value in all training rows"
 FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
 NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
 FEW_LEVELS = 10
+SET_TEXT_ASIDE = Part("drop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
         return _category(column, missing, train)
     if column.name in spec.date:
         return _date(column, missing, train)
+    if spec.overrides.get("text", {}).get(column.name, SET_TEXT_ASIDE).name != SET_TEXT_ASIDE.name:
+        return _free_text(column, missing, train)
     if column.kind == "number":
         typed = _number(as_number(column), missing, train)
         if positional and (typed.role == "id" or typed.why == ONE_VALUE):
@@ -58,7 +62,10 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
         return typed
     if column.kind == "date":
         return _date(column, missing, train)
-    return _text(column, missing, train)
+    typed = _text(column, missing, train)
+    if typed.role == "text" and spec.part_of("text", column.name, "text").name != SET_TEXT_ASIDE.name:
+        return _free_text(column, missing, train)
+    return typed
 
 
 def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
@@ -110,6 +117,13 @@ def _category(column: Column, missing: int, train: np.ndarray) -> Typed:
 def _counts(column: Column, train: np.ndarray) -> np.ndarray:
     """Training rows of each level."""
     return np.bincount(column.data[train].astype(np.int64) + 1, minlength=len(column.levels) + 1)[1:]
+
+
+def _free_text(column: Column, missing: int, train: np.ndarray) -> Typed:
+    codes, levels = as_text(column)
+    if (codes[train] < 0).all():
+        return Typed(column.name, "constant", "empty in all training rows", None, missing)
+    return Typed(column.name, "text", "", Column(column.name, "text", codes, levels), missing)
 
 
 def _date(column: Column, missing: int, train: np.ndarray) -> Typed:
