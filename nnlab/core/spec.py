@@ -80,6 +80,11 @@ class PrepareSpec:
         "standard"
     )
     numeric: Annotated[tuple[str, ...], Column(), "columns to read as numbers"] = ()
+    coerce: Annotated[
+        tuple[str, ...],
+        Column(),
+        "columns whose text is read as numbers: currency, thousands, %, K/M/B, open ends; other cells are missing",
+    ] = ()
     categorical: Annotated[tuple[str, ...], Column(), "columns to read as categories"] = ()
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()

@@ -125,10 +125,14 @@ class Pipeline:
         self._check(table)
         values, notes = [], []
         for feature in self.features:
-            found, unseen = feature.values(column_of(feature.name, table.columns[feature.name]))
+            column = column_of(feature.name, table.columns[feature.name])
+            if isinstance(feature, Number) and feature.reading:
+                feature.reading.check_numbers(column)
+            found, unseen = feature.values(column)
             values.append(found)
             if unseen:
-                notes.append(f"column {feature.name!r}: {unseen} rows hold a level that training did not see")
+                what = "no number: missing" if isinstance(feature, Number) else "a level that training did not see"
+                notes.append(f"column {feature.name!r}: {unseen} rows hold {what}")
         self.last_notes = tuple(notes)
         return self.matrix(values, np.arange(table.rows))
 

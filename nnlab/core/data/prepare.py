@@ -146,7 +146,7 @@ class _Content:
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         counts, histogram = _picture(self.target, numbers)
         fitted = (pipeline.features, pipeline.target)
-        more = [*_dates(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
+        more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
         return Prepared(
             spec=spec,
             target=pipeline.target,
@@ -283,8 +283,9 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
     return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
 
 
-def _dates(typed: list[Typed]) -> list[str]:
-    return [f"column {column.name!r}: {column.why}" for column in typed if column.role == "date" and column.why]
+def _read_as(typed: list[Typed]) -> list[str]:
+    """One warning for each column whose dates or numbers could have been read otherwise."""
+    return [f"column {column.name!r}: {column.why}" for column in typed if column.column is not None and column.why]
 
 
 def _aside(typed: list[Typed]) -> list[str]:

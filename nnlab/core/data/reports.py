@@ -19,8 +19,8 @@ SAMPLE = 100_000  # rows that are looked at for it
 class ColumnReport:
     """What became of a column. missing: cells of the whole frame; done: in words; features: how many it gave.
 
-    shape: rows of each bar of a small histogram (of numbers, or of the words in a text), or of each level, most frequent
-    first; of training rows.
+    shape: rows of each bar of a small histogram (of numbers, or of the words in a text), or of each level, most
+    frequent first; of training rows.
     relation: how strongly the training rows of the column go with the target, 0 to 1 (|correlation|, or the
     correlation ratio), None where it is not known.
     """
