@@ -18,6 +18,7 @@ from nnlab.core.data.steps import (
     REDUCERS,
     SCALERS,
     SELECTORS,
+    TEXTS,
 )
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.gradients import GRADIENTS
@@ -77,6 +78,7 @@ class PrepareSpec:
     ] = None
     expand: Annotated[Part, EXPANDERS, "several features out of one number"] = Part("none")
     encode: Annotated[Part, ENCODERS, "how categories become numbers"] = Part("one_hot")
+    text: Annotated[Part, TEXTS, "how free text becomes numbers"] = Part("drop")
     cross: Annotated[Part, CROSSES, "new numbers out of several columns"] = Part("none")
     flag: Annotated[Part, FLAGS, "a feature that marks unusual rows"] = Part("none")
     select: Annotated[Part, SELECTORS, "which features are kept"] = Part("none")
@@ -86,6 +88,11 @@ class PrepareSpec:
         "standard"
     )
     numeric: Annotated[tuple[str, ...], Column(), "columns to read as numbers"] = ()
+    coerce: Annotated[
+        tuple[str, ...],
+        Column(),
+        "columns whose text is read as numbers: currency, thousands, %, K/M/B, open ends; other cells are missing",
+    ] = ()
     categorical: Annotated[tuple[str, ...], Column(), "columns to read as categories"] = ()
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()
@@ -145,7 +152,7 @@ class TrainSpec:
 
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
-PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode")
+PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.

@@ -1,6 +1,7 @@
 """One representation for a column of any source: numbers, codes of text levels, or dates; and the ways between them."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +48,7 @@ class Column:
 
 
 NO_LEVELS = np.empty(0, object)
+Parse = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def column_of(name: str, series: "pd.Series") -> Column:
@@ -180,10 +182,11 @@ def parse_numbers(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.isnan(numbers) & ~text.str.lower().isin(MISSING_NUMBER).to_numpy(bool)
 
 
-def as_number(column: Column, advice: str | None = None) -> Column:
+def as_number(column: Column, advice: str | None = None, parse: Parse = parse_numbers) -> Column:
     """The column as numbers; DataError for cells that are none, for dates, and for infinite or too large numbers.
 
-    advice: what the error tells to do, where the column is no feature that options could treat otherwise.
+    advice: what the error tells to do, where the column is no feature that options could treat otherwise. parse: what
+    `parse_numbers` does, for another way to write numbers.
     """
     if column.kind == "date":
         raise DataError(
@@ -193,7 +196,7 @@ def as_number(column: Column, advice: str | None = None) -> Column:
         numbers = np.array([0.0, 1.0, np.nan])[column.data]
         return Column(column.name, "number", numbers, NO_LEVELS)
     if column.kind == "text":
-        column = _parsed(column, advice)
+        column = _parsed(column, advice, parse)
     low, high = np.fmin.reduce(column.data, initial=0), np.fmax.reduce(column.data, initial=0)
     if low < -LARGEST or high > LARGEST:
         bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
@@ -204,12 +207,13 @@ def as_number(column: Column, advice: str | None = None) -> Column:
     return column
 
 
-def _parsed(column: Column, advice: str | None) -> Column:
-    numbers, junk = parse_numbers(column.levels)
+def _parsed(column: Column, advice: str | None, parse: Parse) -> Column:
+    numbers, junk = parse(column.levels)
     bad = np.flatnonzero(np.append(junk, False)[column.data])
     if len(bad):
         first = shown(dict.fromkeys(column.levels[column.data[bad]]))
-        usual = f"mend them, or {option('categorical', column.name)} or {option('drop', column.name)}"
+        usual = f"mend them, or {option('coerce', column.name)} (what is no number is missing), "
+        usual += f"{option('categorical', column.name)} or {option('drop', column.name)}"
         raise DataError(
             f"column {column.name!r} has {len(bad)} cells of {len(column.data)} that are no numbers: {first}; "
             f"{advice or usual}"
@@ -262,6 +266,12 @@ def option(word: str, name: str) -> str:
     """The option that names a column, as it is typed: --drop "my column"."""
     plain = re.fullmatch(r"[\w.]+", name)
     return f"--{word} {name}" if plain else f'--{word} "{name}"'
+
+
+def part_option(step: str, name: str, part: str) -> str:
+    """The option that chooses a part for one column, as it is typed: --text."my column" tfidf."""
+    plain = re.fullmatch(r"[\w.]+", name)
+    return f"--{step}.{name} {part}" if plain else f'--{step}."{name}" {part}'
 
 
 def shown(items: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nnlab.core.data.category import Category, fit_category
 from nnlab.core.data.columns import Column, as_date
+from nnlab.core.data.free_text import FreeText, fit_text
 from nnlab.core.data.numbers import Arrays, Number, fit_number
 from nnlab.core.data.roles import Typed
 from nnlab.core.errors import DataError
@@ -156,7 +157,10 @@ def fit_feature(typed: Typed, train: np.ndarray, spec: PrepareSpec, seed: int, y
         return fit_category(typed.column, rows, part, y, classes, rng, impute)
     if typed.role == "date":
         return _fit_date(typed, rows, spec, rng)
-    return fit_number(typed.name, rows.astype(np.float64), spec, rng, typed.role)
+    if typed.role == "text":
+        return fit_text(typed.column, train, spec.part_of("text", typed.name, typed.role), rng)
+    number = fit_number(typed.name, rows.astype(np.float64), spec, rng, typed.role)
+    return replace(number, reading=typed.reading) if typed.reading else number
 
 
 def _fit_date(typed: Typed, rows: np.ndarray, spec: PrepareSpec, rng: np.random.Generator) -> Date:
@@ -174,7 +178,7 @@ def _fit_date(typed: Typed, rows: np.ndarray, spec: PrepareSpec, rng: np.random.
 
 def feature_from(state: Mapping[str, Any], arrays: Arrays) -> Feature:
     """The feature that `state` wrote; DataError for a kind that this version does not know."""
-    kinds: dict[str, Any] = {"number": Number, "category": Category, "date": Date}
+    kinds: dict[str, Any] = {"number": Number, "category": Category, "date": Date, "text": FreeText}
     if state["kind"] not in kinds:
         raise DataError(
             f"column {state['name']!r} was stored as {state['kind']!r}, which this version of nnlab does not know"

@@ -30,6 +30,8 @@ def fit_pipeline(
         why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
         raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
     pipeline = Pipeline(features, fitted)
+    if not pipeline.raw_names:
+        raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}
     values = [by_name[feature.name].data for feature in features if isinstance(feature, Number)]
     rows = [column[train] for column in values]

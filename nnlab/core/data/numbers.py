@@ -8,6 +8,7 @@ import numpy as np
 
 from nnlab.core.data.columns import Column, as_number
 from nnlab.core.data.steps import EXPANDERS, IMPUTERS, OUTLIERS, SCALERS, State
+from nnlab.core.data.written import Reading
 from nnlab.core.spec import PrepareSpec, make
 
 Arrays = dict[str, np.ndarray]
@@ -42,6 +43,7 @@ class Number:
     """A number: gaps filled, then scaled; with a 0/1 feature for the gaps where training rows had some.
 
     imputer: what fills the gaps, one of the whole table or the fill of this column. clip: the fitted rule for extremes.
+    reading: how text is read, where it is not written as numbers usually are.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Number:
     imputer: str = FALLBACK
     clip: Step = NOTHING
     expand: Step = NOTHING
+    reading: Reading | None = None
 
     @property
     def own_labels(self) -> tuple[str, ...]:
@@ -79,7 +82,11 @@ class Number:
         return f"missing by {self.imputer}" if whole else f"missing becomes {self.fill:g}"
 
     def values(self, column: Column) -> tuple[np.ndarray, int]:
-        return as_number(column, "mend them: in training the column held numbers").data, 0
+        """The numbers, and the cells that count as missing though something is in them."""
+        if self.reading is None:
+            return as_number(column, "mend them: in training the column held numbers").data, 0
+        advice = f"mend them: in training {self.reading.words}"
+        return self.reading.column(column, advice).data, self.reading.lost(column)[0] if self.reading.lenient else 0
 
     def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float64 numbers without gaps, clipped, and the flags of the gaps."""
@@ -118,6 +125,8 @@ class Number:
         arrays = {key: value for key, value in self.scaling.items() if isinstance(value, np.ndarray)}
         own: dict[str, Any] = {"fill": self.fill, "indicator": self.indicator, "scaler": self.scaler, "scaling": plain}
         own["imputer"] = self.imputer
+        if self.reading is not None:
+            own["reading"] = self.reading.state()
         for word, step in (("clip", self.clip), ("expand", self.expand)):
             own[word], found = step.split()
             arrays |= {f"{word}:{key}": value for key, value in found.items()}
@@ -126,14 +135,16 @@ class Number:
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "Number":
         """The number that `state` wrote."""
-        steps = {}
+        steps: dict[str, Any] = {}
         for word in ("clip", "expand"):
             found = {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith(f"{word}:")}
             steps[word] = Step.joined(state[word], found) if word in state else NOTHING
         scaling = dict(state["scaling"]) | {key: value for key, value in arrays.items() if ":" not in key}
         imputer = state.get("imputer", FALLBACK)
         scaler = SCALERS[state["scaler"]].name
-        return cls(state["name"], state["fill"], state["indicator"], scaler, scaling, imputer, **steps)
+        reading = Reading.from_state(state["reading"]) if "reading" in state else None
+        fitted = (state["name"], state["fill"], state["indicator"], scaler, scaling, imputer)
+        return cls(*fitted, **steps, reading=reading)
 
 
 def fit_number(

@@ -10,6 +10,7 @@ import numpy as np
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import Column, column_of
 from nnlab.core.data.features import Feature, feature_from
+from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
@@ -112,7 +113,8 @@ class Pipeline:
     def notes(self) -> tuple[str, ...]:
         """What the steps had to say when they were fitted."""
         steps = [self.cross.step] if self.cross else []
-        return tuple(str(step.state["note"]) for step in steps if "note" in step.state)
+        texts = [feature.note for feature in self.features if isinstance(feature, FreeText) and feature.note]
+        return (*texts, *(str(step.state["note"]) for step in steps if "note" in step.state))
 
     def __repr__(self) -> str:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
@@ -123,10 +125,14 @@ class Pipeline:
         self._check(table)
         values, notes = [], []
         for feature in self.features:
-            found, unseen = feature.values(column_of(feature.name, table.columns[feature.name]))
+            column = column_of(feature.name, table.columns[feature.name])
+            if isinstance(feature, Number) and feature.reading:
+                feature.reading.check_numbers(column)
+            found, unseen = feature.values(column)
             values.append(found)
             if unseen:
-                notes.append(f"column {feature.name!r}: {unseen} rows hold a level that training did not see")
+                what = "no number: missing" if isinstance(feature, Number) else "a level that training did not see"
+                notes.append(f"column {feature.name!r}: {unseen} rows hold {what}")
         self.last_notes = tuple(notes)
         return self.matrix(values, np.arange(table.rows))
 

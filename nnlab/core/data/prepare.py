@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.data.audit import Finding, audit
-from nnlab.core.data.columns import Column, column_of, option, shown
+from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
@@ -146,7 +146,7 @@ class _Content:
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         counts, histogram = _picture(self.target, numbers)
         fitted = (pipeline.features, pipeline.target)
-        more = [*_dates(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
+        more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
         return Prepared(
             spec=spec,
             target=pipeline.target,
@@ -283,19 +283,22 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
     return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
 
 
-def _dates(typed: list[Typed]) -> list[str]:
-    return [f"column {column.name!r}: {column.why}" for column in typed if column.role == "date" and column.why]
+def _read_as(typed: list[Typed]) -> list[str]:
+    """One warning for each column whose dates or numbers could have been read otherwise."""
+    return [f"column {column.name!r}: {column.why}" for column in typed if column.column is not None and column.why]
 
 
 def _aside(typed: list[Typed]) -> list[str]:
     """One warning for each reason to set columns aside, with the option that keeps them."""
     reasons: dict[tuple[Role, str], list[str]] = {}
     for column in typed:
-        if column.role in SET_ASIDE:
+        if column.role in SET_ASIDE and column.column is None:
             reasons.setdefault((column.role, column.why), []).append(column.name)
     notes = []
     for (role, why), names in reasons.items():
         keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
+        if role == "text":
+            keep = part_option("text", names[0], "tfidf")
         notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
     return notes
 

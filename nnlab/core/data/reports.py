@@ -7,6 +7,7 @@ import numpy as np
 
 from nnlab.core.data.columns import Column, shown
 from nnlab.core.data.features import Feature
+from nnlab.core.data.free_text import word_counts
 from nnlab.core.data.roles import Role, Typed
 from nnlab.core.data.target import Target
 
@@ -18,7 +19,8 @@ SAMPLE = 20_000  # rows that are looked at for it
 class ColumnReport:
     """What became of a column. missing: cells of the whole frame; done: in words; features: how many it gave.
 
-    shape: rows of each bar of a small histogram (of numbers), or of each level, most frequent first; of training rows.
+    shape: rows of each bar of a small histogram (of numbers, or of the words in a text), or of each level, most
+    frequent first; of training rows.
     relation: how strongly the training rows of the column go with the target, 0 to 1 (|correlation|, or the
     correlation ratio), None where it is not known.
     """
@@ -56,6 +58,8 @@ def column_reports(
             assert found.column is not None
             data = found.column.data[rows]
             levels = found.column.kind in ("text", "bool")
+            if found.role == "text":
+                data, levels = word_counts(found.column)[rows], False
             shape = _counts(data) if levels else _bars(_as_floats(data))
             relation = _relation(data, numbers[rows], levels, bool(target.classes))
             said = (feature.done, len(feature.labels), feature.detail)

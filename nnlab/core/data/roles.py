@@ -4,13 +4,26 @@ Numeric, binary, categorical and date columns are learnt from; id, constant and 
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, ambiguous, as_date, as_number, as_text, date_format, parse_numbers
+from nnlab.core.data.columns import (
+    Column,
+    ambiguous,
+    as_date,
+    as_number,
+    as_text,
+    date_format,
+    option,
+    parse_numbers,
+    shown,
+)
+from nnlab.core.data.readings import lenient_reading, reading_of
+from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
 
 Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
@@ -22,6 +35,8 @@ ONE_VALUE = "one value in all training rows"
 FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
 NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
 FEW_LEVELS = 10
+WORDS = ("numeric", "coerce", "categorical", "date", "drop")
+SET_TEXT_ASIDE = Part("drop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +50,7 @@ class Typed:
     missing: int
     as_category: bool = False
     date_format: str | None = None
+    reading: Reading | None = None
 
 
 def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional: bool = False) -> Typed:
@@ -43,14 +59,8 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
     positional: columns of an array, which keep their places: numbers are never set aside, not even where all are equal.
     """
     missing = int(column.missing().sum())
-    if column.name in spec.drop:
-        return Typed(column.name, "dropped", "dropped", None, missing)
-    if column.name in spec.numeric:
-        return Typed(column.name, "numeric", "", as_number(column), missing)
-    if column.name in spec.categorical:
-        return _category(column, missing, train)
-    if column.name in spec.date:
-        return _date(column, missing, train)
+    if told := _told(column, train, spec, missing):
+        return told
     if column.kind == "number":
         typed = _number(as_number(column), missing, train)
         if positional and (typed.role == "id" or typed.why == ONE_VALUE):
@@ -58,12 +68,38 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
         return typed
     if column.kind == "date":
         return _date(column, missing, train)
-    return _text(column, missing, train)
+    typed = _text(column, missing, train)
+    if typed.role == "text" and spec.part_of("text", column.name, "text").name != SET_TEXT_ASIDE.name:
+        return _free_text(column, missing, train)
+    return typed
+
+
+def _told(column: Column, train: np.ndarray, spec: PrepareSpec, missing: int) -> Typed | None:
+    """The column as the user says it is to be read; None where nothing is said."""
+    if column.name in spec.drop:
+        return Typed(column.name, "dropped", "dropped", None, missing)
+    if column.name in spec.numeric:
+        return _told_numeric(column, train)
+    if column.name in spec.coerce:
+        return _coerced(column, train)
+    if column.name in spec.categorical:
+        return _category(column, missing, train)
+    if column.name in spec.date:
+        return _date(column, missing, train)
+    if column.name in _told_texts(spec):
+        return _free_text(column, missing, train)
+    return None
+
+
+def _told_texts(spec: PrepareSpec) -> list[str]:
+    """Columns (and roles) that have a text step of their own."""
+    return [name for name, part in spec.overrides.get("text", {}).items() if part.name != SET_TEXT_ASIDE.name]
 
 
 def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
     """SpecError for an override that is no column, is the target, or is given twice."""
-    given = [(word, name) for word in ("numeric", "categorical", "date", "drop") for name in getattr(spec, word)]
+    given = [(word, name) for word in WORDS for name in getattr(spec, word)]
+    given += [("text", name) for name in _told_texts(spec) if name not in get_args(Role) or name in names]
     seen: dict[str, str] = {}
     for word, name in given:
         if name == spec.target:
@@ -112,6 +148,13 @@ def _counts(column: Column, train: np.ndarray) -> np.ndarray:
     return np.bincount(column.data[train].astype(np.int64) + 1, minlength=len(column.levels) + 1)[1:]
 
 
+def _free_text(column: Column, missing: int, train: np.ndarray) -> Typed:
+    codes, levels = as_text(column)
+    if (codes[train] < 0).all():
+        return Typed(column.name, "constant", "empty in all training rows", None, missing)
+    return Typed(column.name, "text", "", Column(column.name, "text", codes, levels), missing)
+
+
 def _date(column: Column, missing: int, train: np.ndarray) -> Typed:
     written, why = None, ""
     if column.kind != "date":
@@ -136,16 +179,86 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
     if not rows:
         return Typed(column.name, "constant", "empty in all training rows", None, missing)
     if column.kind == "text":
-        if _is_numeric(levels, counts[used]):
-            number = as_number(column)
-            return _number(number, int(number.missing().sum()), train)
+        if typed := _text_numbers(column, levels, counts[used], train):
+            return typed
         if date_format(levels):
             return _date(column, missing, train)
         if aside := _aside(levels, rows):
             return Typed(column.name, aside[0], aside[1], None, missing)
     if len(levels) == 1 and rows == len(train):
         return Typed(column.name, "constant", ONE_VALUE, None, missing)
-    return _category(column, missing, train)
+    typed = _category(column, missing, train)
+    return replace(typed, why=_half_numbers(column.name, levels, counts[used])) if column.kind == "text" else typed
+
+
+def _text_numbers(column: Column, levels: np.ndarray, counts: np.ndarray, train: np.ndarray) -> Typed | None:
+    """A text column of numbers; None for other text; DataError for one of numbers and a few cells that are none."""
+    plain = _is_numeric(levels, counts)
+    if plain and not parse_numbers(levels)[1].any():
+        number = as_number(column)
+        return _number(number, int(number.missing().sum()), train)
+    reading, share = reading_of(levels, counts, FEW_LEVELS) or (None, 0.0)
+    if reading is None or share < 1:
+        if plain:
+            as_number(column)  # names the cells
+        if reading is None or share < NUMBERS_SHARE or not _many(levels, counts, reading):
+            return None
+    number = reading.column(column)
+    typed = _number(number, int(number.missing().sum()), train)
+    if typed.as_category:  # one number and gaps
+        return _category(column, typed.missing, train)
+    if typed.column is None:
+        return typed
+    why = f"{reading.words}; {option('categorical', column.name)} reads levels"
+    return replace(typed, why=why, reading=reading)
+
+
+def _half_numbers(name: str, levels: np.ndarray, counts: np.ndarray) -> str:
+    """What to say of levels most of which are different numbers."""
+    numbers = parse_numbers(levels)[0]
+    there = ~np.isnan(numbers)
+    share = counts[there].sum() / counts.sum()
+    if share < 0.5 or len(np.unique(numbers[there])) <= FEW_LEVELS:
+        return ""
+    return f"{share:.0%} of its cells are numbers, but it is read as levels; {option('coerce', name)} reads numbers"
+
+
+def _many(levels: np.ndarray, counts: np.ndarray, reading: Reading) -> bool:
+    """Whether there are many different numbers among those that are read."""
+    numbers = reading.parse(levels)[0]
+    read = ~np.isnan(numbers)
+    different = len(np.unique(numbers[read]))
+    return different > FEW_LEVELS or 2 * different > int(counts[read].sum())
+
+
+def _told_numeric(column: Column, train: np.ndarray) -> Typed:
+    """Numbers, however they are written if all cells are."""
+    reading = None
+    if column.kind == "text" and parse_numbers(column.levels)[1].any():
+        found = reading_of(*_seen(column, train))
+        reading = found[0] if found and found[1] == 1 else None
+    number = reading.column(column) if reading else as_number(column)
+    why = reading.words if reading else ""
+    return Typed(column.name, "numeric", why, number, int(number.missing().sum()), reading=reading)
+
+
+def _coerced(column: Column, train: np.ndarray) -> Typed:
+    """Numbers, and missing what is none."""
+    if column.kind != "text":
+        return _told_numeric(column, train)
+    reading = lenient_reading(column, *_seen(column, train))
+    number, (lost, texts) = reading.column(column), reading.lost(column)
+    parts = [reading.words] if reading.examples else []
+    parts += [f"{lost} cells of {len(column.data)} hold no number and count as missing: {shown(texts)}"] if lost else []
+    why = "; ".join(parts)
+    return Typed(column.name, "numeric", why, number, int(number.missing().sum()), reading=reading)
+
+
+def _seen(column: Column, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The levels of the training rows and how many rows have each."""
+    counts = _counts(column, train)
+    used = np.flatnonzero(counts)
+    return column.levels[used], counts[used]
 
 
 def _is_numeric(levels: np.ndarray, counts: np.ndarray) -> bool:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_number, as_text, column_of, number_text, parse_numbers, shown
+from nnlab.core.data.readings import reading_of
 from nnlab.core.data.steps import SCALERS
+from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, did_you_mean
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
@@ -23,7 +25,8 @@ AT_ONCE = 1 << 20  # rows that are scaled at a time
 class Target:
     """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale, or as the scaler
     and its state say where there is one. ends: where a scaler clips, the least and largest training number; beyond them
-    the scale goes on in a straight line, so that no score is taken against a clipped target."""
+    the scale goes on in a straight line, so that no score is taken against a clipped target. reading: how text is read
+    as numbers, where it is not written as numbers usually are."""
 
     name: str
     task: Task
@@ -33,6 +36,7 @@ class Target:
     scaler: str = ""
     scaling: Mapping[str, Any] = field(default_factory=dict)
     ends: tuple[float, float] | None = None
+    reading: Reading | None = None
 
     @property
     def done(self) -> str:
@@ -59,6 +63,9 @@ class Target:
         """The same for a column."""
         check_complete(column)
         if self.task == "regression":
+            if self.reading:
+                self.reading.check_numbers(column)
+                column = self.reading.column(column, ADVICE)
             return self.scaled(as_number(column, ADVICE).data)
         codes, levels = as_text(column)
         known = {text: code for code, text in enumerate(self.labels)}
@@ -133,7 +140,9 @@ class Target:
             "classes": list(self.classes),
             "mean": self.mean,
             "scale": self.scale,
-        } | self._scaling_state()
+            **self._scaling_state(),
+            **({"reading": self.reading.state()} if self.reading else {}),
+        }
 
     def _scaling_state(self) -> dict[str, Any]:
         if not self.scaler:
@@ -148,7 +157,8 @@ def target_from(state: Mapping[str, Any]) -> Target:
     numbers = (float(state["mean"]), float(state["scale"]))
     ends = (float(state["ends"][0]), float(state["ends"][1])) if "ends" in state else None
     classes = tuple(state["classes"])
-    return Target(state["name"], state["task"], classes, *numbers, state.get("scaler", ""), scaling, ends)
+    reading = Reading.from_state(state["reading"]) if "reading" in state else None
+    return Target(state["name"], state["task"], classes, *numbers, state.get("scaler", ""), scaling, ends, reading)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:
@@ -190,10 +200,24 @@ def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, 
     check_complete(column, ", or by --drop_rows 1")
     if column.kind == "date":
         raise DataError(f"target {column.name!r} is a date; give a number, e.g. days since a first date")
+    if reading := _reading(column, task):
+        target, numbers, _ = _regression(reading.column(column), task)
+        return replace(target, reading=reading), numbers, f"target {column.name!r}: {reading.words}"
     column = _digits_as_number(column, task)
     if task == "regression" or (task is None and _is_regression(column)):
         return _regression(column, task)
     return _classes(column, task)
+
+
+def _reading(column: Column, task: Task | None) -> Reading | None:
+    """How a text column is read that is to be a number, or has too many different ones to be classes."""
+    if column.kind != "text" or not (task == "regression" or (task is None and len(column.levels) > FEW)):
+        return None
+    if not parse_numbers(column.levels)[1].any():
+        return None
+    counts = np.bincount(column.data, minlength=len(column.levels))
+    found = reading_of(column.levels, counts, 0 if task else FEW)
+    return found[0] if found and found[1] == 1 else None
 
 
 def _digits_as_number(column: Column, task: Task | None) -> Column:

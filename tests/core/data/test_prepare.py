@@ -286,7 +286,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
         {"target": "income"},
         DataError,
         "column 'age' has 3 cells of 200 that are no numbers: 'abc', '12 years'; "
-        "mend them, or --categorical age or --drop age",
+        "mend them, or --coerce age (what is no number is missing), --categorical age or --drop age",
     ),
     "numeric job": (people(), {"target": "income", "numeric": "job"}, DataError, "'job' has 200 cells of 200 that are"),
     "date job": (
