@@ -8,6 +8,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core import showing
+
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
@@ -84,3 +86,12 @@ def _live_view(controls: Any, kind: Any) -> Any:
     from nnlab.widgets.live import LiveView
 
     return LiveView(controls, kind)
+
+
+def _report(result: Any, column: str | None) -> Any:
+    from nnlab.report.shown import report
+
+    return report(result, column)
+
+
+showing.hand_in(_report)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.tune.study import Study
 
+LARGEST = 150_000  # bytes of what is shown of prepared data
+MOST_COLUMNS = (200, 48, 24, 8)  # that are named: fewer where their names are so long that the output grows too large
+LONGEST_WORDS = 100  # that stand for a picture
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -24,6 +28,11 @@ class Bundle:
 
     data: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a notebook's file."""
+        return sum(len(str(value).encode()) for value in self.data.values())
 
 
 def picture(png: bytes, text: str) -> Bundle:
@@ -59,8 +68,12 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
     from nnlab.report.prepared import prepared_blocks, target_picture
 
     png = target_picture(data)
-    pictures = [picture(png, f"distribution of {data.target.name}")] if png else []
-    return [*pictures, page(prepared_blocks(data))]
+    pictures = [picture(png, f"distribution of {data.target.name}"[:LONGEST_WORDS])] if png else []
+    for most in MOST_COLUMNS:
+        text = page(prepared_blocks(data, most))
+        if sum(bundle.size for bundle in (*pictures, text)) <= LARGEST:
+            break
+    return [*pictures, text]
 
 
 def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:

@@ -131,20 +131,24 @@ def _number_axis(axes: "Axes") -> None:
 
 def target_counts(name: str, counts: Mapping[Any, int]) -> bytes:
     """How many rows each class has, the largest classes first where there are many."""
-    bars = list(counts.items())
-    colors = [VALID] * min(len(bars), MOST_BARS)
-    if len(bars) > MOST_BARS:
+    return bars(name, list(counts.items()), "rows of each class", "classes")
+
+
+def bars(name: str, rows: Sequence[tuple[Any, int]], words: str, of: str = "") -> bytes:
+    """Lying bars with their counts. words: what is counted; of: what the smallest of many bars are together."""
+    colors = [VALID] * min(len(rows), MOST_BARS)
+    if len(rows) > MOST_BARS:
         colors[-1] = TRAIN
-        bars.sort(key=lambda bar: -bar[1])
-        others = bars[MOST_BARS - 1 :]
-        bars = [*bars[: MOST_BARS - 1], (f"{len(others)} other classes", sum(count for _, count in others))]
-    total = max(sum(counts.values()), 1)
+        rows = sorted(rows, key=lambda bar: -bar[1])
+        others = rows[MOST_BARS - 1 :]
+        rows = [*rows[: MOST_BARS - 1], (f"{len(others)} other {of}", sum(count for _, count in others))]
+    total = max(sum(count for _, count in rows), 1)
 
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
-        places = np.arange(len(bars))
-        axes.barh(places, [count for _, count in bars], height=0.66, color=colors)
-        for place, (_, count) in zip(places, bars, strict=True):
+        places = np.arange(len(rows))
+        axes.barh(places, [count for _, count in rows], height=0.66, color=colors)
+        for place, (_, count) in zip(places, rows, strict=True):
             axes.annotate(
                 f"{count:,}  ({count / total:.1%})",
                 (count, place),
@@ -153,13 +157,13 @@ def target_counts(name: str, counts: Mapping[Any, int]) -> bytes:
                 va="center",
                 color=INK,
             )
-        axes.set_yticks(places, [label(word, 28) for word, _ in bars], color=INK)
-        axes.set_xlim(0, 1.22 * max((count for _, count in bars), default=1))
+        axes.set_yticks(places, [label(word, 28) for word, _ in rows], color=INK)
+        axes.set_xlim(0, 1.22 * max((count for _, count in rows), default=1))
         axes.invert_yaxis()
         _bare(axes)
-        title(axes, name, [("rows of each class", MUTED)])
+        title(axes, name, [(words, MUTED)])
 
-    return draw(NARROW, 62 + 23 * len(bars), paint)
+    return draw(NARROW, 62 + 23 * len(rows), paint)
 
 
 def target_histogram(name: str, counts: Sequence[float], edges: Sequence[float]) -> bytes:

@@ -1,5 +1,6 @@
 """The one place where text becomes HTML."""
 
+import base64
 import html
 import re
 from collections.abc import Sequence
@@ -25,6 +26,12 @@ def esc(text: object) -> str:
 def shown(text: object) -> str:
     """Text for an HTML element; in <code> where a notebook would otherwise typeset it as mathematics."""
     return f"<code>{esc(text)}</code>" if "$" in str(text) or "\\" in str(text) else esc(text)
+
+
+def png_image(png: bytes, words: str, width: int, height: int) -> str:
+    """An <img> that brings its picture along. words: for where there are no pictures; width, height: in the page."""
+    data = base64.b64encode(png).decode("ascii")
+    return f'<p><img src="data:image/png;base64,{data}" alt="{esc(words[:100])}" width="{width}" height="{height}"></p>'
 
 
 def row(tag: str, cells: Sequence[object], align: str) -> str:

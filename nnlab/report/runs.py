@@ -9,7 +9,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.specs import differs_table, python_call
-from nnlab.report.tables import Table, counted, number
+from nnlab.report.tables import Table, counted, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 12  # of a confusion matrix; beyond, the pairs that are mixed up most
 MOST_PAIRS = 12
 MOST_WARNINGS = 10
+LONGEST_WARNING = 1000
 MOST_CHANGES = 20
 ENDED = {
     "completed": "completed {epochs}",
@@ -84,7 +85,7 @@ def repeat(run: "Run", line: str | None) -> str:
 def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
     """The first few warnings, and how many more there are."""
     for text in warnings[:MOST_WARNINGS]:
-        yield Sentence("warning:", text)
+        yield Sentence("warning:", shorten(text, LONGEST_WARNING))
     if len(warnings) > MOST_WARNINGS:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 

@@ -71,8 +71,8 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def number(value: float) -> str:
-    """Four digits that count; whole above 1000; more digits where four would make a 1 of what is less.
+def number(value: float, digits: int = 4) -> str:
+    """As many digits that count; whole above 1000; more digits where these would make a 1 of what is less.
 
     >>> number(0.95804), number(31234.5), number(1.0), number(0.00001234), number(0.99996)
     ('0.958', '31,234', '1', '1.234e-05', '0.99996')
@@ -81,10 +81,9 @@ def number(value: float) -> str:
         return str(value)
     if 1000 <= abs(value) < 1e9:
         return f"{value:,.0f}"
-    digits = 4
     while abs(value) < 1 and float(f"{value:.{digits}g}") in (-1, 1):
         digits += 1
-    return f"{value:.{digits}g}"
+    return f"{value + 0.0:.{digits}g}"  # + 0: -0 is 0
 
 
 def counted(count: int, noun: str) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.read import Table, read
-from nnlab.core.data.reports import ColumnReport, column_reports
+from nnlab.core.data.reports import ColumnReport, column_reports, with_after
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
 from nnlab.core.data.split import Split
 from nnlab.core.data.steps import BALANCES
@@ -91,6 +92,10 @@ class Prepared:
         """What is done, in order, in words."""
         return self.pipeline.steps
 
+    def report(self, column: str | None = None) -> Any:
+        """What is known of the data, or of one column in detail: shows itself in a notebook, prints as text."""
+        return showing.report(self, column)
+
     def __repr__(self) -> str:
         parts = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test rows"
         what = f"{len(self.pipeline.columns)} columns -> {len(self.feature_names)} features"
@@ -145,12 +150,12 @@ class _Content:
         train, more = _balanced(train, self.target, spec)
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         counts, histogram = _picture(self.target, numbers)
-        fitted = (pipeline.features, pipeline.target)
+        reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
         more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
         return Prepared(
             spec=spec,
             target=pipeline.target,
-            columns=column_reports(self.columns, typed, *fitted, split.train, numbers),
+            columns=with_after(reports, pipeline, train.x, train.y),
             warnings=(*self.notes, *more),
             train=train,
             valid=valid,

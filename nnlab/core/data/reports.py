@@ -1,18 +1,19 @@
 """What became of each column, in plain values that a report can draw."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnlab.core.data.columns import Column, shown
 from nnlab.core.data.features import Feature
 from nnlab.core.data.free_text import word_counts
+from nnlab.core.data.numbers import Number
+from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.roles import Role, Typed
+from nnlab.core.data.spreads import BARS, Spread, sampled, spreads
 from nnlab.core.data.target import Target
-
-BARS = 12  # of the small histogram of a column
-SAMPLE = 20_000  # rows that are looked at for it
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class ColumnReport:
     shape: rows of each bar of a small histogram (of numbers, or of the words in a text), or of each level, most
     frequent first; of training rows.
     relation: how strongly the training rows of the column go with the target, 0 to 1 (|correlation|, or the
-    correlation ratio), None where it is not known.
+    correlation ratio), None where it is not known. levels: the names of the levels in shape. before: of the training
+    rows, in the column's own units (None for levels). after: of its features in train.x (of train.y for the target),
+    flags of gaps left out; None where no feature is the column's alone. rows: of the frame, so that missing / rows is
+    the share.
     """
 
     name: str
@@ -33,6 +37,10 @@ class ColumnReport:
     detail: str = ""
     shape: tuple[int, ...] = ()
     relation: float | None = None
+    levels: tuple[str, ...] = ()
+    before: Spread | None = None
+    after: Spread | None = None
+    rows: int = 0
 
 
 def column_reports(
@@ -46,28 +54,83 @@ def column_reports(
     """One report a column, in the order of the frame. train: positions of training rows; numbers: the target's."""
     types = {column.name: column for column in typed}
     fitted = {feature.name: feature for feature in features}
-    rows = train if len(train) <= SAMPLE else train[:: len(train) // SAMPLE + 1]
+    rows = train[sampled(len(train))]
     reports = []
     for column in columns:
+        size = len(column.data)
         if column.name == target.name:
             done = f"{len(target.classes)} classes" if target.classes else target.done
-            shape = _bars(numbers[rows]) if not target.classes else _counts(numbers[rows])
-            reports.append(ColumnReport(column.name, "target", 0, done, 0, shown(target.labels), shape))
+            said = (done, 0, shown(target.labels))
+            shape, levels = _counts(numbers[rows], target.labels) if target.classes else ((), ())
+            reports.append(ColumnReport(column.name, "target", 0, *said, shape, None, levels, rows=size))
         elif feature := fitted.get(column.name):
             found = types[column.name]
             assert found.column is not None
-            data = found.column.data[rows]
-            levels = found.column.kind in ("text", "bool")
+            data, grouped = found.column.data[rows], found.column.kind in ("text", "bool")
             if found.role == "text":
-                data, levels = word_counts(found.column)[rows], False
-            shape = _counts(data) if levels else _bars(_as_floats(data))
-            relation = _relation(data, numbers[rows], levels, bool(target.classes))
+                data, grouped = word_counts(found.column)[rows], False
+            shape, levels = _counts(data, found.column.levels) if grouped else ((), ())
+            relation = _relation(data, numbers[rows], grouped, bool(target.classes))
             said = (feature.done, len(feature.labels), feature.detail)
-            reports.append(ColumnReport(found.name, found.role, found.missing, *said, shape, relation))
+            report = ColumnReport(found.name, found.role, found.missing, *said, shape, relation, levels, rows=size)
+            reports.append(report)
         elif column.name in types:
             aside = types[column.name]
-            reports.append(ColumnReport(aside.name, aside.role, aside.missing, f"set aside: {aside.why}", 0))
-    return tuple(reports)
+            done = f"set aside: {aside.why}"
+            reports.append(ColumnReport(aside.name, aside.role, aside.missing, done, 0, rows=size))
+    raw = {item.name: item.column.data for item in typed if item.column is not None and not len(item.column.levels)}
+    raw |= {} if target.classes else {target.name: numbers}
+    raw |= {item.name: word_counts(item.column) for item in typed if item.role == "text" and item.column is not None}
+    return tuple(_with_before(reports, raw, rows))
+
+
+def _with_before(reports: list[ColumnReport], raw: dict[str, np.ndarray], rows: np.ndarray) -> Iterator[ColumnReport]:
+    """The reports with what numbers and dates were."""
+    wanted = [report.name for report in reports if report.name in raw]
+    floats = (_as_floats(raw[name][rows]) for name in wanted)
+    found = dict(zip(wanted, spreads(floats, len(rows)), strict=True))
+    for report in reports:
+        spread = found.get(report.name)
+        before = None if report.role == "text" else spread  # words of a text are no units of its own
+        yield report if spread is None else replace(report, before=before, shape=spread.bars)
+
+
+def with_after(
+    reports: Sequence[ColumnReport], pipeline: Pipeline, x: np.ndarray, y: np.ndarray
+) -> tuple[ColumnReport, ...]:
+    """The reports with what the features are. x: float32 (rows, features) and y: target of the training rows."""
+    rows = sampled(len(x))
+    places = _places(pipeline)
+    single = {name: at[0] for name, at in places.items() if len(at) == 1}
+    sample = x[rows]
+    columns = (sample[:, at].astype(np.float64) for at in single.values())
+    found = dict(zip(single, spreads(columns, len(sample)), strict=True))
+    for name, at in places.items():
+        if len(at) > 1:
+            own = sample[:, at].astype(np.float64).ravel()
+            found[name] = replace(whole, bars=()) if (whole := next(spreads([own], len(own)))) else None
+    if not pipeline.target.classes:
+        found[pipeline.target.name] = next(spreads([y[rows].astype(np.float64)], len(sample)))
+    return tuple(replace(report, after=found.get(report.name)) for report in reports)
+
+
+def _places(pipeline: Pipeline) -> dict[str, list[int]]:
+    """The columns of the matrix that each column gave, by its name; without the flags of gaps.
+
+    Behind steps on the whole matrix a feature is known by its name, where only one has it.
+    """
+    names = pipeline.feature_names
+    times = Counter(names)
+    known = {name: at for at, name in enumerate(names) if times[name] == 1}
+    found: dict[str, list[int]] = {}
+    low = 0
+    for feature in pipeline.features:
+        labels = feature.labels
+        own = feature.own_labels if isinstance(feature, Number) else labels
+        at = [known[label] for label in own if label in known] if pipeline.finish else range(low, low + len(own))
+        found |= {feature.name: list(at)} if at else {}
+        low += len(labels)
+    return found
 
 
 def _as_floats(data: np.ndarray) -> np.ndarray:
@@ -76,21 +139,12 @@ def _as_floats(data: np.ndarray) -> np.ndarray:
     return data.astype(np.float64)
 
 
-def _bars(data: np.ndarray) -> tuple[int, ...]:
-    present = data[np.isfinite(data)]
-    if not len(present) or present.min() == present.max():
-        return (len(present),) if len(present) else ()
-    low, high = present.min(), present.max()
-    width = (high / 2 - low / 2) / BARS  # halves: the range itself may be more than a float holds
-    if not width:
-        return (len(present),)
-    place = ((present / 2 - low / 2) / width).clip(0, BARS - 1).astype(np.int64)
-    return tuple(np.bincount(place, minlength=BARS).tolist())
-
-
-def _counts(codes: np.ndarray) -> tuple[int, ...]:
+def _counts(codes: np.ndarray, levels: Sequence[str] | np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Rows and names of the most frequent levels; of equals the first."""
     codes = codes.astype(np.int64)
-    return tuple(sorted(np.bincount(codes[codes >= 0]).tolist(), reverse=True)[:BARS])
+    counts = np.bincount(codes[codes >= 0])
+    order = [at for at in np.argsort(-counts, kind="stable")[:BARS].tolist() if counts[at]]
+    return tuple(counts[order].tolist()) if order else (), tuple(str(levels[at]) for at in order)
 
 
 def _relation(data: np.ndarray, target: np.ndarray, levels: bool, classes: bool) -> float | None:
