@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
     from nnlab.core.errors import DataError as DataError
+    from nnlab.core.errors import DataWarning as DataWarning
     from nnlab.core.errors import NNLabError as NNLabError
     from nnlab.core.errors import RunError as RunError
     from nnlab.core.errors import SpecError as SpecError
@@ -45,6 +46,7 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "NNLabError": "nnlab.core.errors",
     "SpecError": "nnlab.core.errors",
     "DataError": "nnlab.core.errors",
+    "DataWarning": "nnlab.core.errors",
     "RunError": "nnlab.core.errors",
     "StoreError": "nnlab.core.errors",
 }

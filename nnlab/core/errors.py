@@ -38,6 +38,10 @@ class StoreError(NNLabError, RuntimeError):
     """A file of the store cannot be read or written."""
 
 
+class DataWarning(UserWarning):
+    """New rows hold what the training rows did not."""
+
+
 def did_you_mean(word: object, known: Iterable[object]) -> str:
     """'; did you mean 'x'?' for the nearest known word, or '' where none is near."""
     by_lower = {str(k).lower(): str(k) for k in known}
