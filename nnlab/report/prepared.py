@@ -8,6 +8,7 @@ from nnlab.report import charts
 from nnlab.report.blocks import Block, Sentence
 from nnlab.report.runs import warning_blocks
 from nnlab.report.specs import differs_table
+from nnlab.report.synthetic import synthetic_blocks
 from nnlab.report.tables import Table, counted
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def prepared_blocks(data: "Prepared") -> Iterator[Block]:
     features = f"{counted(len(data.feature_names), 'feature')} from {counted(used, 'column')}"
     yield Sentence(sizes, f"of {data.name}: {features}; {_target(data)}, {_task(data)}")
     yield from warning_blocks(data.warnings)
+    yield from synthetic_blocks(data)
     yield from _columns(data.columns)
     if (table := differs_table(data.spec)) is not None:
         yield table
