@@ -20,6 +20,7 @@ from nnlab.core.data.steps import (
     SELECTORS,
     TEXTS,
 )
+from nnlab.core.data.synthesis import SYNTHESIZERS
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
@@ -83,6 +84,7 @@ class PrepareSpec:
     flag: Annotated[Part, FLAGS, "a feature that marks unusual rows"] = Part("none")
     select: Annotated[Part, SELECTORS, "which features are kept"] = Part("none")
     reduce: Annotated[Part, REDUCERS, "fewer features in place of many"] = Part("none")
+    synthesis: Annotated[Part, SYNTHESIZERS, "more training rows, made by a model of the training rows"] = Part("none")
     balance: Annotated[Part, BALANCES, "what is done for rare classes, to training rows only"] = Part("none")
     scale_target: Annotated[Part, SCALERS, "how the target of a regression is scaled; undone at prediction"] = Part(
         "standard"

@@ -12,6 +12,7 @@ from nnlab.report.columns import MOST_COLUMNS, columns_blocks
 from nnlab.report.runs import warning_blocks
 from nnlab.report.sparks import share
 from nnlab.report.specs import differs_table
+from nnlab.report.synthetic import synthetic_blocks
 from nnlab.report.tables import Table, counted, shorten
 
 if TYPE_CHECKING:
@@ -136,7 +137,13 @@ def _differences(data: "Prepared") -> Iterator[Block]:
 
 
 # What stands above the columns, in this order; one more thing to say of a preparation is one more function here.
-SECTIONS: tuple[Callable[["Prepared"], Iterator[Block]], ...] = (_sizes, _parts, _audit, _warnings)
+SECTIONS: tuple[Callable[["Prepared"], Iterator[Block]], ...] = (
+    _sizes,
+    _parts,
+    _audit,
+    _warnings,
+    synthetic_blocks,
+)
 
 
 def target_picture(data: "Prepared") -> bytes | None:

@@ -18,6 +18,8 @@ from nnlab.core.data.reports import ColumnReport, column_reports, with_after
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
 from nnlab.core.data.split import Split
 from nnlab.core.data.steps import BALANCES
+from nnlab.core.data.synthesis import Quality
+from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec, make, resolve, to_json
@@ -52,6 +54,7 @@ class Prepared:
     target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (counts, edges) of a
     regression target in its own units, None for classes. fingerprint: sha256 of content and spec. audit: what was found
     that may make scores too good or predictions worse. folds: one preparation for each fold; this one is the first.
+    synthesis: how good the synthetic rows among the training rows are (their index is -1), None where there are none.
     """
 
     spec: PrepareSpec
@@ -68,6 +71,7 @@ class Prepared:
     target_histogram: tuple[tuple[int, ...], tuple[float, ...]] | None
     audit: tuple[Finding, ...] = ()
     folds: tuple["Prepared", ...] = ()
+    synthesis: Quality | None = None
 
     @property
     def task(self) -> str:
@@ -147,7 +151,10 @@ class _Content:
         pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec)
         findings = self._audit(typed, split)
         train, valid, test = _parts(pipeline, typed, numbers, split, sample_weights(self.columns, spec))
+        made = made_rows(pipeline, typed, numbers, split, spec)
+        train = _appended(train, made.x, made.y) if made else train
         train, more = _balanced(train, self.target, spec)
+        more = [made.note, *more] if made else more
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         counts, histogram = _picture(self.target, numbers)
         reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
@@ -166,6 +173,7 @@ class _Content:
             target_counts=counts,
             target_histogram=histogram,
             audit=findings,
+            synthesis=made.quality if made else None,
         )
 
     def _typed(self, split: Split) -> list[Typed]:
@@ -270,15 +278,21 @@ def _balanced(train: Rows, target: Target, spec: PrepareSpec) -> tuple[Rows, lis
         raise SpecError(f"balance={spec.balance} is for classes; the target {target.name!r} is a number")
     rng = np.random.default_rng([spec.seed, 2])
     found = make(BALANCES, spec.balance, train.x, train.y, len(target.classes), rng)
-    new = np.full(len(found.new_y), -1)
-    weight = found.weights
-    if train.weight is not None:
-        own = np.append(train.weight[found.rows], np.ones(len(new), np.float32))
-        weight = own if weight is None else own * weight
-    x = np.concatenate([train.x[found.rows], found.new_x]) if len(new) else train.x[found.rows]
-    y = np.append(train.y[found.rows], found.new_y)
-    index = np.append(train.index[found.rows], new)
-    return Rows(x, y, index, weight), [found.note] if found.note else []
+    own = None if train.weight is None else train.weight[found.rows]
+    rows = Rows(train.x[found.rows], train.y[found.rows], train.index[found.rows], own)
+    rows = _appended(rows, found.new_x, found.new_y)
+    if found.weights is not None:
+        rows = replace(rows, weight=found.weights if rows.weight is None else rows.weight * found.weights)
+    return rows, [found.note] if found.note else []
+
+
+def _appended(rows: Rows, x: np.ndarray, y: np.ndarray) -> Rows:
+    """The rows and then made ones, which weigh 1 where rows have weights."""
+    if not len(y):
+        return rows
+    weight = None if rows.weight is None else np.append(rows.weight, np.ones(len(y), np.float32))
+    index = np.append(rows.index, np.full(len(y), -1))
+    return Rows(np.concatenate([rows.x, x]), np.append(rows.y, y), index, weight)
 
 
 def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:

@@ -13,8 +13,8 @@ MOST_LEVELS_AS_FEATURES = 50  # columns with more levels have too few rows in ea
 
 
 @SYNTHESIZERS.add
-def gaussian_copula(sample: Sample, rng: np.random.Generator, rows: Times = 1.0) -> Sample:
-    """Normal ranks with the correlations of the training rows; fast and steady, sees no interactions.
+def copula(sample: Sample, rng: np.random.Generator, rows: Times = 1.0) -> Sample:
+    """A Gaussian copula: normal ranks with the correlations of the rows; fast and steady, sees no interactions.
 
     Patki, Wedge and Veeramachaneni, "The Synthetic Data Vault", 2016. Levels, and whether a number is missing, are
     intervals of a latent normal; the levels of a column are ordered by what goes with them in the other columns.

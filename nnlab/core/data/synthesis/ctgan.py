@@ -54,7 +54,7 @@ def ctgan(
             parts = [_draw(gan, batch, conditions, rng) for _ in range(0, count, batch)]
     places, picks = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
     if not np.isfinite(places).all():
-        raise RunError("ctgan ran off to infinity; try fewer epochs, or synthesis=gaussian_copula")
+        raise RunError("ctgan ran off to infinity; try fewer epochs, or synthesis=copula")
     return like_training(sample, *coding.decode(Coded(places, picks)))
 
 

@@ -33,10 +33,10 @@ class Quality:
     """Synthetic rows beside the training rows.
 
     columns: one distance each. score: "accuracy", "R2", or "" without a target; synthetic_score, real_score: on the
-    test rows by a model of the synthetic and of the training rows, None where one cannot be had. synthetic_to_train,
-    test_to_train: median distance to the closest training row, 1 for a standard deviation or another level; copies,
-    test_copies: the shares of rows that are in the training rows; synthetic rows that are nearer or more often copies
-    than test rows are remembered rather than made. None without rows.
+    validation rows by a model of the synthetic and of the training rows, None where one cannot be had (the test rows
+    stay put away). synthetic_to_train, valid_to_train: median distance to the closest training row, 1 for a standard
+    deviation or another level; copies, valid_copies: the shares of rows that are in the training rows; synthetic rows
+    that are nearer or more often copies than validation rows are remembered rather than made. None without rows.
     """
 
     columns: tuple[ColumnDistance, ...]
@@ -44,35 +44,35 @@ class Quality:
     synthetic_score: float | None
     real_score: float | None
     synthetic_to_train: float | None
-    test_to_train: float | None
+    valid_to_train: float | None
     copies: float | None
-    test_copies: float | None
+    valid_copies: float | None
 
 
 def quality(
     real_train: Sample,
     synthetic: Sample,
-    real_test: Sample,
-    target_codes: int | None,
-    target_number: int | None,
+    real_valid: Sample,
+    target: tuple[int | None, int | None],
     rng: np.random.Generator,
 ) -> Quality:
     """The quality of synthetic rows; large tables by rows drawn from them.
 
-    target_codes, target_number: the position of the target among the code or number columns, None for not there.
-    Train on synthetic, test on real: Esteban, Hyland and Raetsch, 2017.
+    target: its position among the code columns and that among the number columns, None for not there.
+    Train on synthetic, test on real (here on validation rows): Esteban, Hyland and Raetsch, 2017.
     """
+    target_codes, target_number = target
     score, position = ("R2", target_number) if target_codes is None else ("accuracy", target_codes)
     seed = int(rng.integers(2**31))
     return Quality(
         tuple(column_distances(real_train, synthetic)),
         "" if position is None else score,
-        None if position is None else learned_score(synthetic, real_test, (score, position), seed),
-        None if position is None else learned_score(real_train, real_test, (score, position), seed),
+        None if position is None else learned_score(synthetic, real_valid, (score, position), seed),
+        None if position is None else learned_score(real_train, real_valid, (score, position), seed),
         median_to_closest(synthetic, real_train, rng),
-        median_to_closest(real_test, real_train, rng),
+        median_to_closest(real_valid, real_train, rng),
         share_of_copies(synthetic, real_train),
-        share_of_copies(real_test, real_train),
+        share_of_copies(real_valid, real_train),
     )
 
 

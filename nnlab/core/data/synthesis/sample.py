@@ -47,7 +47,9 @@ def new_rows(sample: Sample, times: float) -> int:
         raise DataError("synthesis got no training rows; it needs some to learn from, or synthesis=none")
     cells = count * (len(sample.number_names) + len(sample.levels))
     if cells > MOST_CELLS:
-        raise DataError(f"synthesis would make {count} rows, {cells} cells; {MOST_CELLS} are allowed: take fewer rows")
+        raise DataError(
+            f"synthesis would make {count} rows, {cells} cells; {MOST_CELLS} are allowed: take a smaller rows"
+        )
     return count
 
 

@@ -51,7 +51,7 @@ def tvae(
             parts = [_draw(model, min(ROWS_AT_ONCE, count - at)) for at in range(0, count, ROWS_AT_ONCE)]
     places, picks = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not np.isfinite(places).all():
-        raise RunError("tvae ran off to infinity; try fewer epochs, or synthesis=gaussian_copula")
+        raise RunError("tvae ran off to infinity; try fewer epochs, or synthesis=copula")
     return like_training(sample, *coding.decode(Coded(places, picks)))
 
 
