@@ -11,12 +11,14 @@ import numpy as np
 
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, Finished, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.record import Record
+from nnlab.core.scores import Scores, note_test_score
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import RunFolder
@@ -164,9 +166,15 @@ class Run:
         values = np.sort(decode(output[:, order]), axis=1)
         return pd.DataFrame(values, columns=[f"q{levels[i]:g}" for i in order])
 
-    def score(self, data: Any) -> dict[str, float]:
+    def check(self, frame: Any) -> Unfamiliar:
+        """What a frame holds that the training rows did not: levels, numbers out of range, gaps, by column."""
+        return self.pipeline.examine(frame)
+
+    def score(self, data: Any) -> "Scores":
         """The run's metrics (not its loss); of a regression in original units. data: a frame with its target, Rows,
-        or the Prepared that the run was trained on, of which the test rows count; DataError for another one."""
+        or the Prepared that the run was trained on, of which the test rows count; DataError for another one.
+
+        Scores of the test part say each time how often they were looked at, and are noted in the run's folder."""
         import torch
 
         from nnlab.core.metrics import measure
@@ -179,7 +187,10 @@ class Run:
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
             truth = torch.from_numpy(np.asarray(decode(y), np.float64))
-        return measure(self.started.metrics, output, truth)
+        found = measure(self.started.metrics, output, truth)
+        rows = data.test if isinstance(data, Prepared) else data
+        put_away = isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint
+        return Scores(found, note_test_score(self.path, self.id, found) if put_away else "")
 
     def save(self, folder: str | Path) -> Path:
         """Write everything into a folder, in the form of the store; `Run.load` reads it. A run there is replaced."""

@@ -74,6 +74,11 @@ class Date:
     def values(self, column: Column) -> tuple[np.ndarray, int]:
         return as_date(column, self.written).data, 0
 
+    def outside(self, values: np.ndarray) -> int:
+        """How many dates lie before the first or after the last one of the training rows."""
+        elapsed = dict(self.parts).get("elapsed")
+        return elapsed.outside(date_part(values, "elapsed", self.first)) if elapsed else 0
+
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         start = 0
         for part, number in self.parts:

@@ -29,7 +29,7 @@ def fit_pipeline(
     if not features:
         why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
         raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
-    pipeline = Pipeline(features, fitted)
+    pipeline = Pipeline(features, fitted, rows=len(train))
     if not pipeline.raw_names:
         raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}

@@ -43,7 +43,8 @@ class Number:
     """A number: gaps filled, then scaled; with a 0/1 feature for the gaps where training rows had some.
 
     imputer: what fills the gaps, one of the whole table or the fill of this column. clip: the fitted rule for extremes.
-    reading: how text is read, where it is not written as numbers usually are.
+    reading: how text is read, where it is not written as numbers usually are. low, high: ends of the training rows;
+    complete: they had no gaps; None for a pipeline of an older version.
     """
 
     name: str
@@ -55,6 +56,9 @@ class Number:
     clip: Step = NOTHING
     expand: Step = NOTHING
     reading: Reading | None = None
+    low: float | None = None
+    high: float | None = None
+    complete: bool | None = None
 
     @property
     def own_labels(self) -> tuple[str, ...]:
@@ -87,6 +91,12 @@ class Number:
             return as_number(column, "mend them: in training the column held numbers").data, 0
         advice = f"mend them: in training {self.reading.words}"
         return self.reading.column(column, advice).data, self.reading.lost(column)[0] if self.reading.lenient else 0
+
+    def outside(self, values: np.ndarray) -> int:
+        """How many values lie beyond those of the training rows."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(np.count_nonzero((values < self.low) | (values > self.high)))
 
     def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float64 numbers without gaps, clipped, and the flags of the gaps."""
@@ -127,6 +137,8 @@ class Number:
         own["imputer"] = self.imputer
         if self.reading is not None:
             own["reading"] = self.reading.state()
+        if self.low is not None:
+            own |= {"low": self.low, "high": self.high, "complete": self.complete}
         for word, step in (("clip", self.clip), ("expand", self.expand)):
             own[word], found = step.split()
             arrays |= {f"{word}:{key}": value for key, value in found.items()}
@@ -135,7 +147,7 @@ class Number:
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "Number":
         """The number that `state` wrote."""
-        steps: dict[str, Any] = {}
+        steps = {}
         for word in ("clip", "expand"):
             found = {key.partition(":")[2]: value for key, value in arrays.items() if key.startswith(f"{word}:")}
             steps[word] = Step.joined(state[word], found) if word in state else NOTHING
@@ -144,7 +156,8 @@ class Number:
         scaler = SCALERS[state["scaler"]].name
         reading = Reading.from_state(state["reading"]) if "reading" in state else None
         fitted = (state["name"], state["fill"], state["indicator"], scaler, scaling, imputer)
-        return cls(*fitted, **steps, reading=reading)
+        seen = (state.get("low"), state.get("high"), state.get("complete"))
+        return cls(*fitted, steps["clip"], steps["expand"], reading, *seen)
 
 
 def fit_number(
@@ -158,6 +171,7 @@ def fit_number(
     """The fitted number of float64 training rows. column: whose options hold, where it is a part of a column."""
     part = {step: spec.part_of(step, column or name, role) for step in ("outliers", "impute", "scale", "expand")}
     raw_gaps = np.isnan(rows)
+    ends = _ends(rows[~raw_gaps])
     clip = Step(part["outliers"].name, make(OUTLIERS, part["outliers"], rows[~raw_gaps]) if len(rows) else {})
     if clip.name != "none" and not raw_gaps.all():
         rows = OUTLIERS[clip.name].facts["apply"](rows, clip.state)
@@ -172,4 +186,20 @@ def fit_number(
     if part["expand"].name != "none":
         expand = Step(part["expand"].name, make(EXPANDERS, part["expand"], numbers, rng))
     flag = bool(spec.indicators and raw_gaps.any())
-    return Number(name, fill, flag, part["scale"].name, scaling, part["impute"].name, clip, expand)
+    return Number(
+        name,
+        fill,
+        flag,
+        part["scale"].name,
+        scaling,
+        part["impute"].name,
+        clip,
+        expand,
+        None,
+        *ends,
+        not raw_gaps.any(),
+    )
+
+
+def _ends(present: np.ndarray) -> tuple[float | None, float | None]:
+    return (float(present.min()), float(present.max())) if len(present) else (None, None)

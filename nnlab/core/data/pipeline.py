@@ -9,12 +9,13 @@ import numpy as np
 
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import Column, column_of
-from nnlab.core.data.features import Feature, feature_from
+from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
+from nnlab.core.data.unfamiliar import Count, Unfamiliar
 from nnlab.core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Codes:
 
 
 class Pipeline:
-    """Fitted columns and the target. last_notes: what the last transform had to say, e.g. of levels never seen.
+    """Fitted columns and the target. rows: how many it was fitted on, 0 for not known.
 
     fills: imputers of the whole table. cross: new numbers out of several columns. finish: (registry, step) of what is
     done to the whole matrix, in order.
@@ -64,11 +65,12 @@ class Pipeline:
         fills: Sequence[Fill] = (),
         cross: Cross | None = None,
         finish: Sequence[tuple[str, Step]] = (),
+        rows: int = 0,
     ) -> None:
         self.features = tuple(features)
         self.target = target
         self.fills, self.cross, self.finish = tuple(fills), cross, tuple(finish)
-        self.last_notes: tuple[str, ...] = ()
+        self.rows = rows
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,21 +122,32 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one."""
+        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one.
+
+        A DataWarning tells of levels and numbers that training did not see.
+        """
         table = read(frame)
+        values, found = self._values(table)
+        found.warn()
+        return self.matrix(values, np.arange(table.rows))
+
+    def examine(self, frame: Any) -> Unfamiliar:
+        """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps."""
+        return self._values(read(frame))[1]
+
+    def _values(self, table: Table) -> tuple[list[np.ndarray], Unfamiliar]:
+        """The values of each column of the features, and what is unfamiliar in them."""
         self._check(table)
-        values, notes = [], []
+        values, counts = [], {}
         for feature in self.features:
             column = column_of(feature.name, table.columns[feature.name])
             if isinstance(feature, Number) and feature.reading:
                 feature.reading.check_numbers(column)
             found, unseen = feature.values(column)
             values.append(found)
-            if unseen:
-                what = "no number: missing" if isinstance(feature, Number) else "a level that training did not see"
-                notes.append(f"column {feature.name!r}: {unseen} rows hold {what}")
-        self.last_notes = tuple(notes)
-        return self.matrix(values, np.arange(table.rows))
+            if count := _count(feature, found, unseen):
+                counts[feature.name] = count
+        return values, Unfamiliar(table.rows, self.rows, counts)
 
     def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
         """The features of the given rows of each column's values."""
@@ -240,6 +253,7 @@ class Pipeline:
             plain.append(own)
             arrays |= {f"{i}.{key}": np.ascontiguousarray(value) for key, value in found.items()}
         whole: dict[str, Any] = {"version": VERSION, "target": self.target.state(), "features": plain}
+        whole["rows"] = self.rows
         for i, fill in enumerate(self.fills):
             own, more = fill.step.split()
             whole.setdefault("fills", []).append({"names": list(fill.names), "step": own})
@@ -279,4 +293,13 @@ class Pipeline:
             (step["kind"], Step.joined(step["step"], own[f"finish{i}"]))
             for i, step in enumerate(plain.get("finish", ()))
         ]
-        return cls(features, target_from(plain["target"]), fills, cross, finish)
+        return cls(features, target_from(plain["target"]), fills, cross, finish, plain.get("rows", 0))
+
+
+def _count(feature: Feature, values: np.ndarray, strange: int) -> Count:
+    """What is unfamiliar in the values of one column. strange: cells that the feature itself does not know."""
+    if isinstance(feature, Number):
+        gaps = int(np.isnan(values).sum()) - strange if feature.complete and values.dtype.kind == "f" else 0
+        return Count(0, strange, feature.outside(values), gaps, feature.low, feature.high)
+    outside = feature.outside(values) if isinstance(feature, Date) else 0
+    return Count(strange, 0, outside)

@@ -21,6 +21,7 @@ from nnlab.core.data.steps import BALANCES
 from nnlab.core.data.synthesis import Quality
 from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
+from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec, make, resolve, to_json
 
@@ -35,13 +36,16 @@ class Rows:
     """One part of the data.
 
     x: float32 (n, features). y: int64 codes or scaled float32 (n,). index: int64 rows of the user's frame, -1
-    for made ones. weight: float32 (n,), how much each row counts; None: all alike.
+    for made ones. weight: float32 (n,), how much each row counts; None: all alike. part: train, valid or test, and
+    source: the fingerprint of the data that they are a part of.
     """
 
     x: np.ndarray
     y: np.ndarray
     index: np.ndarray
     weight: np.ndarray | None = None
+    part: str = ""
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -86,6 +90,10 @@ class Prepared:
     def transform(self, frame: Any) -> np.ndarray:
         """Another frame as the network sees it: float32 (rows, features)."""
         return self.pipeline.transform(frame)
+
+    def check(self, frame: Any) -> Unfamiliar:
+        """What another frame holds that the training rows did not: levels, numbers out of range, gaps, by column."""
+        return self.pipeline.examine(frame)
 
     def inverse(self, x: Any) -> "pd.DataFrame":
         """Features (rows, features) as columns in their own units again; gaps come back filled."""
@@ -156,6 +164,10 @@ class _Content:
         train, more = _balanced(train, self.target, spec)
         more = [made.note, *more] if made else more
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
+        train, valid, test = (
+            replace(part, part=name, source=self.fingerprint)
+            for part, name in zip((train, valid, test), ("train", "valid", "test"), strict=True)
+        )
         counts, histogram = _picture(self.target, numbers)
         reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
         more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]

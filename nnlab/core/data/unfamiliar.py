@@ -1,19 +1,24 @@
 """What new rows hold that the training rows did not: levels never seen, numbers out of range, new gaps."""
 
+import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from nnlab.core.errors import DataWarning
 
+PACKAGE = str(Path(__file__).parents[2])
 NAMED = 4  # columns that a warning names
 
 
 @dataclass(frozen=True)
 class Count:
-    """What is unfamiliar in one column. unseen: cells with a level that training never saw; unread: with no number where
-    numbers are; outside: with a number or date beyond those of training, from low to high; gaps: missing ones where
-    training had none."""
+    """What is unfamiliar in one column.
+
+    unseen: cells with a level that training never saw; unread: with no number where numbers are; outside: with a number
+    or date beyond those of training, which were low to high; gaps: missing ones where training had none.
+    """
 
     unseen: int = 0
     unread: int = 0
@@ -32,8 +37,8 @@ class Count:
         if self.unread:
             words.append(f"{self.unread} that are no numbers, taken as missing")
         if self.outside:
-            ends = "" if self.low is None else f" {self.low:g} to {self.high:g}"
-            words.append(f"{self.outside} outside of training's{ends}")
+            ends = "dates" if self.low is None else f"{self.low:g} to {self.high:g}"
+            words.append(f"{self.outside} outside of training's {ends}")
         if self.gaps:
             words.append(f"{self.gaps} missing where training had none")
         return ", ".join(words)
@@ -60,16 +65,22 @@ class Unfamiliar:
 
     @property
     def notable(self) -> "Unfamiliar":
-        """Without what chance gives: of m new rows about 2 m / n are beyond the ends of n training rows."""
+        """Without what chance gives (of m new rows about 2 m / n are beyond the ends of n training rows, or a gap in a
+        column that had none) and without dates, of which new ones are later as a rule."""
         chance = 2.0 * self.rows / max(self.trained, 1)
+        most = 3 + chance + 3 * chance**0.5
         kept = {}
         for name, count in self.columns.items():
-            often = count.outside > 3 + chance + 3 * chance**0.5
-            if found := (count if often else Count(count.unseen, count.unread, 0, count.gaps)):
+            often = count.low is not None and count.outside > most
+            outside, gaps = count.outside if often else 0, count.gaps if count.gaps > most else 0
+            if found := replace(count, outside=outside, gaps=gaps):
                 kept[name] = found
         return Unfamiliar(self.rows, self.trained, kept)
 
-    def warn(self, stacklevel: int = 2) -> None:
-        """A DataWarning where something is notable."""
+    def warn(self) -> None:
+        """A DataWarning, at the line outside of nnlab that asked, where something is notable."""
         if found := self.notable:
-            warnings.warn(str(found), DataWarning, stacklevel=stacklevel + 1)
+            level, frame = 1, sys._getframe()
+            while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+                level, frame = level + 1, frame.f_back
+            warnings.warn(str(found), DataWarning, stacklevel=level)

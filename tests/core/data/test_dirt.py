@@ -18,7 +18,7 @@ from scipy import sparse
 
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
-from nnlab.core.errors import DataError, NNLabError
+from nnlab.core.errors import DataError, DataWarning, NNLabError
 from nnlab.core.fit import fit
 
 ROWS = 200
@@ -120,8 +120,10 @@ def test_e6_columns_and_levels_at_prediction() -> None:
     with pytest.raises(DataError, match="'b'"):
         run.predict(frame.drop(columns="b"))
     strange = frame.assign(b=np.where(frame.index < 3, "new", frame["b"]))
-    found = run.predict_proba(strange)
-    assert run.pipeline.last_notes == ("column 'b': 3 rows hold a level that training did not see",)
+    with pytest.warns(DataWarning, match="'b' has 3 with a level that training did not see") as told:
+        found = run.predict_proba(strange)
+    assert told[0].filename == __file__, "the warning names the line that asked"
+    assert run.check(strange).columns["b"].unseen == 3
     assert np.isfinite(found).all() and np.array_equal(found[3:], expected[3:])
 
 
@@ -403,6 +405,7 @@ def dirty_frames(draw: st.DrawFn) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.filterwarnings("ignore::nnlab.core.errors.DataWarning")
 @settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     frame=dirty_frames(), target=st.sampled_from(["y", "a", "1"]), options=st.fixed_dictionaries({}, optional=OPTIONS)

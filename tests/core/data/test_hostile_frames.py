@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+@pytest.mark.filterwarnings("ignore::nnlab.core.errors.DataWarning")
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(frame=frames(), numbers=st.booleans(), scale=st.sampled_from(["quantile", "standard", "minmax", "none"]))
 def test_any_frame_is_prepared_or_refused(frame: pd.DataFrame, numbers: bool, scale: str) -> None:

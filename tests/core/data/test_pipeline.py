@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
-from nnlab.core.errors import DataError, SpecError
+from nnlab.core.errors import DataError, DataWarning, SpecError
 
 
 def trips(rows: int = 120) -> pd.DataFrame:
@@ -81,16 +81,16 @@ def test_levels_in_other_types_are_the_same_levels(data: Prepared) -> None:
     as_text["start"] = as_text["start"].dt.strftime("%Y-%m-%dT%H:%M:%S")
     as_text["distance"] = as_text["distance"].map(str)
     assert np.array_equal(data.transform(as_text), expected)
-    assert data.pipeline.last_notes == ()
+    assert not data.check(as_text).notable
 
 
 def test_unseen_levels_are_counted_and_become_zeros(data: Prepared) -> None:
     frame = trips(4).assign(kind=["bus", "rocket", None, "rocket"])
-    found = data.transform(frame)[:, [name.startswith("kind=") for name in data.feature_names]]
+    with pytest.warns(DataWarning, match="'kind' has 2 with a level that training did not see"):
+        found = data.transform(frame)[:, [name.startswith("kind=") for name in data.feature_names]]
     assert found.sum(1).tolist() == [1, 0, 0, 0]
-    assert data.pipeline.last_notes == ("column 'kind': 2 rows hold a level that training did not see",)
+    assert data.check(frame).columns["kind"].unseen == 2
     data.transform(trips())
-    assert data.pipeline.last_notes == ()
 
 
 def test_unseen_levels_go_to_the_slot_of_rare_ones_where_there_is_one() -> None:

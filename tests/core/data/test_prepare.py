@@ -204,7 +204,7 @@ def test_what_is_set_aside_is_said_with_the_way_to_keep_it() -> None:
     assert data.warnings == (
         "set aside as id: 'member_id' (every row has its own number); --numeric member_id keeps 'member_id'",
         "set aside as id: 'key' (every row has its own value); --categorical key keeps 'key'",
-        "set aside as text: 'remark', 'note' (most rows have their own text); --categorical remark keeps 'remark'",
+        "set aside as text: 'remark', 'note' (most rows have their own text); --text.remark tfidf keeps 'remark'",
         "set aside as constant: 'same' (one value in all training rows); --categorical same keeps 'same'",
         "set aside as constant: 'void' (empty in all training rows); --categorical void keeps 'void'",
     )
@@ -286,7 +286,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
         {"target": "income"},
         DataError,
         "column 'age' has 3 cells of 200 that are no numbers: 'abc', '12 years'; "
-        "mend them, or --coerce age (what is no number is missing), --categorical age or --drop age",
+        r"mend them, or --coerce age \(what is no number is missing\), --categorical age or --drop age",
     ),
     "numeric job": (people(), {"target": "income", "numeric": "job"}, DataError, "'job' has 200 cells of 200 that are"),
     "date job": (

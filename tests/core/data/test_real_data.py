@@ -77,7 +77,7 @@ def test_adult_test_file_is_read_like_the_training_file() -> None:
     test["income"] = test["income"].str.strip(" .")
     assert np.bincount(data.pipeline.transform_target(test)).tolist() == [12435, 3846]
     assert np.array_equal(data.transform(test), data.transform(FOLDER / "adult/adult_test.csv.gz"))
-    assert data.pipeline.last_notes == ()
+    assert not data.check(test).notable
 
 
 def test_blanks_among_numbers_of_telco() -> None:
