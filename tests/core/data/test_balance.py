@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from nnlab.core.data.steps import balance
-from nnlab.core.data.steps.balance import Balanced, class_weights
+from nnlab.core.data.steps.balance import Balanced, Classed, class_weights
 from nnlab.core.data.steps.registries import BALANCES
 from nnlab.core.errors import DataError, SpecError
 
@@ -18,7 +18,7 @@ X = np.random.default_rng(5).standard_normal((100, 4)).astype(np.float32)
 
 
 def balanced(name: str, x: np.ndarray = X, y: np.ndarray = Y, seed: int = 0, **values: float) -> Balanced:
-    return BALANCES[name].make(x, y, 4, np.random.default_rng(seed), **values)
+    return BALANCES[name].make(Classed(x, y, 4), np.random.default_rng(seed), **values)
 
 
 def check_shapes(found: Balanced) -> None:
@@ -90,7 +90,7 @@ def test_a_number_as_target_has_no_classes(name: str) -> None:
     if name == "smote":
         pytest.importorskip("imblearn")
     with pytest.raises(DataError, match="the target is a number"):
-        BALANCES[name].make(X, X[:, 0], 0, np.random.default_rng(0))
+        BALANCES[name].make(Classed(X, X[:, 0], 0), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", ["none", "weights", "oversample", "undersample", "smote"])
