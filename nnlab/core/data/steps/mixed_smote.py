@@ -83,7 +83,7 @@ def more_rows(
         return all_x[len(x) :].astype(np.float32), all_y[len(x) :].astype(np.int64)
     _check_size(x, y, mixed, sizes, near)
     if len(mixed.numbers):
-        places = np.arange(len(mixed.numbers), mixed.table.shape[1])
+        places = list(range(len(mixed.numbers), mixed.table.shape[1]))
         all_x, all_y = SMOTENC(places, **how).fit_resample(mixed.table, y)
     else:
         all_x, all_y = SMOTEN(**how).fit_resample(mixed.table, y)
