@@ -11,6 +11,7 @@ from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.fitting import fit_pipeline
+from nnlab.core.data.groups import category_groups
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.read import Table, read
@@ -18,6 +19,7 @@ from nnlab.core.data.reports import ColumnReport, column_reports, with_after
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
 from nnlab.core.data.split import Split
 from nnlab.core.data.steps import BALANCES
+from nnlab.core.data.steps.balance import Classed
 from nnlab.core.data.synthesis import Quality
 from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
@@ -161,7 +163,7 @@ class _Content:
         train, valid, test = _parts(pipeline, typed, numbers, split, sample_weights(self.columns, spec))
         made = made_rows(pipeline, typed, numbers, split, spec)
         train = _appended(train, made.x, made.y) if made else train
-        train, more = _balanced(train, self.target, spec)
+        train, more = _balanced(train, pipeline, spec)
         more = [made.note, *more] if made else more
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         train, valid, test = (
@@ -282,14 +284,16 @@ def _parts(
     return found
 
 
-def _balanced(train: Rows, target: Target, spec: PrepareSpec) -> tuple[Rows, list[str]]:
+def _balanced(train: Rows, pipeline: Pipeline, spec: PrepareSpec) -> tuple[Rows, list[str]]:
     """Training rows repeated, left out, made or weighted, so that rare classes count."""
     if spec.balance.name == "none":
         return train, []
+    target = pipeline.target
     if not target.classes:
         raise SpecError(f"balance={spec.balance} is for classes; the target {target.name!r} is a number")
     rng = np.random.default_rng([spec.seed, 2])
-    found = make(BALANCES, spec.balance, train.x, train.y, len(target.classes), rng)
+    classed = Classed(train.x, train.y, len(target.classes), category_groups(pipeline))
+    found = make(BALANCES, spec.balance, classed, rng)
     own = None if train.weight is None else train.weight[found.rows]
     rows = Rows(train.x[found.rows], train.y[found.rows], train.index[found.rows], own)
     rows = _appended(rows, found.new_x, found.new_y)

@@ -1,24 +1,31 @@
 """Classes with few rows: weights, repeated, dropped and new rows, against scikit-learn and imbalanced-learn."""
 
 import sys
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from nnlab.core.data.steps import balance
-from nnlab.core.data.steps.balance import Balanced, class_weights
+from nnlab.core.data.groups import category_groups
+from nnlab.core.data.prepare import Prepared, prepare
+from nnlab.core.data.steps import balance, mixed_smote
+from nnlab.core.data.steps.balance import Balanced, Classed, class_weights
+from nnlab.core.data.steps.mixed_smote import collapse
 from nnlab.core.data.steps.registries import BALANCES
 from nnlab.core.errors import DataError, SpecError
+from nnlab.core.losses import weighted_mean
 
 Y = np.repeat([0, 1, 3], [60, 30, 10])  # class 2 has no rows
 X = np.random.default_rng(5).standard_normal((100, 4)).astype(np.float32)
 
 
 def balanced(name: str, x: np.ndarray = X, y: np.ndarray = Y, seed: int = 0, **values: float) -> Balanced:
-    return BALANCES[name].make(x, y, 4, np.random.default_rng(seed), **values)
+    return BALANCES[name].make(Classed(x, y, 4), np.random.default_rng(seed), **values)
 
 
 def check_shapes(found: Balanced) -> None:
@@ -90,7 +97,7 @@ def test_a_number_as_target_has_no_classes(name: str) -> None:
     if name == "smote":
         pytest.importorskip("imblearn")
     with pytest.raises(DataError, match="the target is a number"):
-        BALANCES[name].make(X, X[:, 0], 0, np.random.default_rng(0))
+        BALANCES[name].make(Classed(X, X[:, 0], 0), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", ["none", "weights", "oversample", "undersample", "smote"])
@@ -153,3 +160,143 @@ def test_smote_without_imbalanced_learn_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
     with pytest.raises(DataError, match=r'pip install "nnlab\[imbalance\]"'):
         balanced("smote")
+
+
+def mixed(rows: int = 400, seed: int = 0) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    age, spend = draw.normal(40, 12, rows), draw.lognormal(size=rows)
+    return pd.DataFrame(
+        {
+            "age": age,
+            "spend": np.where(draw.random(rows) < 0.15, np.nan, spend),
+            "job": draw.choice(["clerk", "cook", "nurse", "pilot"], rows),
+            "town": np.where(draw.random(rows) < 0.2, None, draw.choice(["Bonn", "Kiel", "Ulm"], rows)),
+            "rich": np.where(draw.random(rows) < 0.5, "no", "yes"),
+            "flag": draw.integers(0, 2, rows),
+            "y": np.where(age + 5 * draw.normal(size=rows) > 55, "rare", "usual"),
+        }
+    )
+
+
+def smoted(frame: pd.DataFrame, **options: Any) -> tuple[Prepared, np.ndarray, np.ndarray]:
+    """The preparation, and its real and its new training rows."""
+    data = prepare(frame, "y", balance="smote", **options)
+    made = data.train.index < 0
+    assert made.any() and np.ptp(np.bincount(data.train.y)) == 0
+    return data, data.train.x[~made], data.train.x[made]
+
+
+@pytest.mark.parametrize("encode", ["one_hot", "hash", "ordinal", "codes"])
+@pytest.mark.parametrize("expand", ["none", "bins"])
+def test_new_rows_have_groups_that_real_rows_have(encode: str, expand: str) -> None:
+    pytest.importorskip("imblearn")
+    options = {} if expand == "none" else {"expand.spend": "bins"}
+    data, real, new = smoted(mixed(), encode=encode, flag="isolation_forest", **options)
+    groups = category_groups(data.pipeline)
+    assert groups is not None and len(groups) == 3 + (expand == "bins")
+    for group in groups:
+        columns = list(group)
+        assert set(map(bytes, new[:, columns])) <= set(map(bytes, real[:, columns]))
+    flags = [i for i, name in enumerate(data.feature_names) if name in ("spend <missing>", "flag", "<outlier>")]
+    assert len(flags) == 3
+    for column in flags:
+        assert set(new[:, column]) <= set(real[:, column]) and len(set(real[:, column])) == 2
+    age = data.feature_names.index("age")
+    assert not set(new[:, age]) & set(real[:, age])
+    if encode == "one_hot":
+        for word in ("job", "town"):
+            own = [i for i, name in enumerate(data.feature_names) if name.startswith(f"{word}=")]
+            assert (new[:, own].sum(axis=1) == 1).all() and set(np.unique(new[:, own])) == {0.0, 1.0}
+        assert set(new[:, data.feature_names.index("rich=yes")]) == {-1.0, 1.0}
+
+
+def test_smote_of_categories_is_that_of_imbalanced_learn_on_the_raw_table() -> None:
+    over = pytest.importorskip("imblearn.over_sampling")
+    frame = mixed().drop(columns=["spend", "town"])
+    plain = prepare(frame, "y", scale="standard")
+    data, _, new = smoted(frame, scale="standard")
+    raw = frame.iloc[plain.train.index][["age", "job", "rich", "flag"]].reset_index(drop=True)
+    raw["age"] = plain.train.x[:, plain.feature_names.index("age")].astype(np.float64)
+    seed = int(np.random.default_rng([0, 2]).integers(2**31))
+    maker = over.SMOTENC(["job", "rich", "flag"], k_neighbors=5, random_state=seed)
+    expected, y = maker.fit_resample(raw, plain.train.y)
+    assert np.array_equal(y, data.train.y)
+    expected = expected[len(raw) :]
+    np.testing.assert_allclose(new[:, data.feature_names.index("age")], expected["age"].astype(float), rtol=1e-6)
+    jobs = ["clerk", "cook", "nurse", "pilot"]
+    found = new[:, [data.feature_names.index(f"job={job}") for job in jobs]].argmax(axis=1)
+    assert np.array(jobs)[found].tolist() == expected["job"].tolist()
+    rich = np.where(new[:, data.feature_names.index("rich=yes")] > 0, "yes", "no")
+    assert rich.tolist() == expected["rich"].tolist()
+    flag = new[:, data.feature_names.index("flag")] > 0
+    assert flag.tolist() == (expected["flag"].astype(int) == 1).tolist()
+
+
+def test_tables_of_categories_alone_take_smote_n() -> None:
+    over = pytest.importorskip("imblearn.over_sampling")
+    frame = mixed()[["job", "rich", "y"]]
+    plain = prepare(frame, "y")
+    data, real, new = smoted(frame)
+    assert set(map(bytes, new[:, :4])) <= set(map(bytes, real[:, :4]))
+    raw = frame.iloc[plain.train.index][["job", "rich"]].to_numpy(object)
+    seed = int(np.random.default_rng([0, 2]).integers(2**31))
+    expected, _ = over.SMOTEN(k_neighbors=5, random_state=seed).fit_resample(raw, plain.train.y)
+    found = [["clerk", "cook", "nurse", "pilot"][i] for i in new[:, :4].argmax(axis=1)]
+    assert found == expected[len(raw) :, 0].tolist()
+    rich = np.where(new[:, data.feature_names.index("rich=yes")] > 0, "yes", "no")
+    assert rich.tolist() == expected[len(raw) :, 1].tolist()
+
+
+def test_target_encoded_levels_are_numbers() -> None:
+    pytest.importorskip("imblearn")
+    data, real, new = smoted(mixed(), encode="target")
+    job = data.feature_names.index("job")
+    assert category_groups(data.pipeline) == ()
+    assert not set(new[:, job]) <= set(real[:, job])
+
+
+@pytest.mark.parametrize("options", [{"reduce": "pca"}, {"select": "mutual_info"}], ids=["pca", "selected"])
+def test_features_that_were_mixed_get_fractions_and_that_is_said(options: dict[str, Any]) -> None:
+    pytest.importorskip("imblearn")
+    data, _, _ = smoted(mixed(), **options)
+    assert category_groups(data.pipeline) is None
+    assert any("features were selected or reduced: categories get fractions" in note for note in data.warnings)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), width=st.integers(1, 5))
+def test_collapsed_rows_expand_to_the_same_rows(seed: int, rows: int, width: int) -> None:
+    draw = np.random.default_rng(seed)
+    x = np.hstack([draw.normal(size=(rows, 2)), np.eye(width)[draw.integers(width, size=rows)]]).astype(np.float32)
+    x = np.hstack([x, draw.choice([-1, 1], (rows, 1))]).astype(np.float32)
+    found = collapse(x, (tuple(range(2, 2 + width)),))
+    assert found.table.shape[1] <= 4
+    np.testing.assert_array_equal(found.expanded(found.table), x)
+
+
+def test_smote_of_too_many_categories_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("imblearn")
+    monkeypatch.setattr(mixed_smote, "MOST_CELLS", 100)
+    with pytest.raises(DataError, match=r"balance=smote would hold .* 100 are allowed: take a smaller ratio"):
+        smoted(mixed())
+
+
+def test_row_weights_are_the_alpha_of_a_focal_loss() -> None:
+    """Lin et al., "Focal Loss for Dense Object Detection", 2017: alpha_t by inverse class frequency (section 3.1)."""
+    data = prepare(mixed(), "y", balance="weights")
+    counts = np.bincount(data.train.y)
+    alpha = len(data.train) / (2 * counts)
+    assert data.train.weight is not None
+    np.testing.assert_allclose(data.train.weight, alpha[data.train.y], rtol=1e-6)
+
+    def focal(out: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        log_p = out.log_softmax(1).gather(1, y[:, None])[:, 0]
+        loss = -((1 - log_p.exp()) ** 2) * log_p
+        return loss if reduction == "none" else loss.mean()
+
+    out = torch.from_numpy(np.random.default_rng(0).normal(size=(len(counts[data.train.y]), 2)))
+    y = torch.from_numpy(data.train.y)
+    p = out.softmax(1).numpy()[np.arange(len(y)), data.train.y]
+    expected = (-alpha[data.train.y] * (1 - p) ** 2 * np.log(p)).mean()  # alphas are 1 on average
+    found = weighted_mean(focal)(out, y, torch.from_numpy(data.train.weight).double())
+    assert float(found) == pytest.approx(expected, rel=1e-6)

@@ -5,12 +5,25 @@ from typing import Annotated
 
 import numpy as np
 
+from nnlab.core.data.steps.mixed_smote import check_installed, more_rows
 from nnlab.core.data.steps.registries import BALANCES, Array
 from nnlab.core.errors import DataError
 from nnlab.core.params import Within
 
 MOST_ROWS = 20_000_000
-NEEDS_IMBALANCE = 'balance=smote needs imbalanced-learn; run: pip install "nnlab[imbalance]"'
+
+
+@dataclass(frozen=True, eq=False)
+class Classed:
+    """Training rows: x float32 (n, f); y: int64 codes of the classes (0: a number).
+
+    groups: columns of x that are one category together (one-hot, flags), None where steps on the matrix mixed them.
+    """
+
+    x: Array
+    y: Array
+    classes: int
+    groups: tuple[tuple[int, ...], ...] | None = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,76 +55,68 @@ def class_weights(y: Array, classes: int) -> Array:
 
 
 @BALANCES.add
-def none(x: Array, y: Array, classes: int, rng: np.random.Generator) -> Balanced:
+def none(data: Classed, rng: np.random.Generator) -> Balanced:
     """The rows as they are."""
-    return _only(x, np.arange(len(x)))
+    return _only(data.x, np.arange(len(data.y)))
 
 
 @BALANCES.add
-def weights(x: Array, y: Array, classes: int, rng: np.random.Generator) -> Balanced:
+def weights(data: Classed, rng: np.random.Generator) -> Balanced:
     """Rows of rare classes weigh more in the loss, so that every class weighs the same (balanced of scikit-learn)."""
-    each = class_weights(y, classes)[y].astype(np.float32)
+    each = class_weights(data.y, data.classes)[data.y].astype(np.float32)
     note = f"rows weigh {each.min():.3g} to {each.max():.3g} by class" if len(each) else ""
-    return _only(x, np.arange(len(x)), each, note)
+    return _only(data.x, np.arange(len(data.y)), each, note)
 
 
 @BALANCES.add
 def oversample(
-    x: Array,
-    y: Array,
-    classes: int,
+    data: Classed,
     rng: np.random.Generator,
     ratio: Annotated[float, Within(0.01, 1.0), "rows of each class for one of the largest class, at least"] = 1.0,
 ) -> Balanced:
     """Rows of rare classes are repeated at random; each row of a class as often as any other, or once more."""
-    counts = _counts(y, classes)
+    y, counts = data.y, _counts(data.y, data.classes)
     wanted = _raised(counts, ratio)
     more = [
         np.resize(rng.permutation(np.flatnonzero(y == code)), wanted[code] - counts[code])
         for code in np.flatnonzero(wanted > counts)
     ]
     rows = np.concatenate([np.arange(len(y)), *more])
-    return _only(x, rows, note=f"{len(rows) - len(y)} rows of rare classes repeated" if more else "")
+    return _only(data.x, rows, note=f"{len(rows) - len(y)} rows of rare classes repeated" if more else "")
 
 
 @BALANCES.add
 def undersample(
-    x: Array,
-    y: Array,
-    classes: int,
+    data: Classed,
     rng: np.random.Generator,
     ratio: Annotated[float, Within(0.01, 1.0), "rows of the smallest class for one of any other, at least"] = 1.0,
 ) -> Balanced:
     """Rows of frequent classes are dropped at random."""
-    counts = _counts(y, classes)
+    y, counts = data.y, _counts(data.y, data.classes)
     most = round(int(counts[counts > 0].min(initial=len(y))) / ratio)
     kept = np.ones(len(y), bool)
     for code in np.flatnonzero(counts > most):
         kept[rng.permutation(np.flatnonzero(y == code))[most:]] = False
     rows = np.flatnonzero(kept)
     dropped = len(y) - len(rows)
-    return _only(x, rows, note=f"{dropped} of {len(y)} rows dropped, of frequent classes" if dropped else "")
+    return _only(data.x, rows, note=f"{dropped} of {len(y)} rows dropped, of frequent classes" if dropped else "")
 
 
 @BALANCES.add
 def smote(
-    x: Array,
-    y: Array,
-    classes: int,
+    data: Classed,
     rng: np.random.Generator,
     ratio: Annotated[float, Within(0.01, 1.0), "rows of each class for one of the largest class, at least"] = 1.0,
     neighbors: Annotated[int, Within(1, 100), "near rows of the class to mix with; fewer in small classes"] = 5,
 ) -> Balanced:
-    """New rows of rare classes, each between a row and one near to it; categories get fractions.
+    """New rows of rare classes, each between a row and near ones; categories as most of the near rows have them.
 
-    Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002, by imbalanced-learn. Classes of one row
-    stay as they are. DataError where imbalanced-learn is not installed.
+    Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002, with SMOTE-NC for tables with categories
+    and SMOTE-N for those of nothing else, by imbalanced-learn; plain SMOTE where the columns of the categories are no
+    longer known. Classes of one row stay as they are. DataError where imbalanced-learn is not installed.
     """
-    try:
-        from imblearn.over_sampling import SMOTE
-    except ImportError:
-        raise DataError(NEEDS_IMBALANCE) from None
-    counts = _counts(y, classes)
+    check_installed()
+    x, counts = data.x, _counts(data.y, data.classes)
     wanted = _raised(counts, ratio)
     single = int(((counts == 1) & (wanted > 1)).sum())
     raised = np.flatnonzero((wanted > counts) & (counts > 1))
@@ -120,12 +125,11 @@ def smote(
     if not len(raised):
         return _only(x, np.arange(len(x)), note=alone)
     near = min(neighbors, int(counts[raised].min()) - 1)
-    targets = {int(code): int(wanted[code]) for code in raised}
-    maker = SMOTE(sampling_strategy=targets, k_neighbors=near, random_state=int(rng.integers(2**31)))
-    all_x, all_y = maker.fit_resample(x, y)
-    new_x, new_y = all_x[len(x) :].astype(np.float32), all_y[len(x) :].astype(np.int64)
-    note = f"{len(new_y)} new rows of rare classes from {near} near rows each" + (f"; {alone}" if alone else "")
-    return Balanced(np.arange(len(x)), new_x, new_y, note=note)
+    sizes = {int(code): int(wanted[code]) for code in raised}
+    new_x, new_y = more_rows(x, data.y, data.groups, sizes, near, int(rng.integers(2**31)))
+    words = [f"{len(new_y)} new rows of rare classes from {near} near rows each", alone]
+    words.append("" if data.groups is not None else "features were selected or reduced: categories get fractions")
+    return Balanced(np.arange(len(x)), new_x, new_y, note="; ".join(filter(None, words)))
 
 
 def _counts(y: Array, classes: int) -> Array:

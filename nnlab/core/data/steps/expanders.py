@@ -51,7 +51,9 @@ def _bin_flags(column: Array, state: State) -> Array:
 
 
 @EXPANDERS.add(
-    apply=_bin_flags, labels=lambda name, state: tuple(f"{name} bin {i}" for i in range(len(state["edges"]) - 1))
+    apply=_bin_flags,
+    labels=lambda name, state: tuple(f"{name} bin {i}" for i in range(len(state["edges"]) - 1)),
+    one_hot=True,
 )
 def bins(
     column: Array,

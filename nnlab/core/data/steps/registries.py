@@ -26,7 +26,7 @@ IMPUTERS = Registry("imputer")
 OUTLIERS = Registry("outlier rule")
 
 # A number as several features instead of one: fn(column: float64 without NaN, rng) -> State;
-# apply(column, state) -> float64 (n, k); labels(name, state) -> k names.
+# apply(column, state) -> float64 (n, k); labels(name, state) -> k names; one_hot: the k are one category together.
 EXPANDERS = Registry("expander")
 
 # New numbers out of several columns: fn(names, matrix: float64 (n, k) without NaN, rng) -> State with "recipes":
@@ -46,7 +46,7 @@ FLAGS = Registry("outlier flag")
 SELECTORS = Registry("selector")
 REDUCERS = Registry("reducer")
 
-# Training rows only: fn(x, y, classes, rng) -> Balanced; see balance.py.
+# Training rows only: fn(data: Classed, rng) -> Balanced; see balance.py.
 BALANCES = Registry("balance")
 
 # More training rows: fn(sample: Sample, rng) -> Sample; see synthesis/.

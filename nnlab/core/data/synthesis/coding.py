@@ -17,7 +17,7 @@ LEAST_WEIGHT = 0.005  # of a mode
 LEAST_WIDTH = 1e-3  # of a mode, in standard deviations of the column
 WIDTHS = 4.0  # standard deviations of a mode that make a place of 1
 ROWS_FOR_MODES = 10_000  # more rows do not move the modes, only the clock
-FEWEST_STEPS, MOST_STEPS = 3_000, 20_000  # of a training without a number of epochs
+STEPS = 3_000  # of a training without a number of epochs: on one core half a minute (tvae) or up to three (ctgan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +122,8 @@ def batch_size(rows: int, most: int = 500) -> int:
 
 
 def epochs_for(epochs: int | None, steps: int) -> int:
-    """Passes of so many steps; None: 300, within FEWEST_STEPS and MOST_STEPS in all."""
-    return epochs if epochs is not None else max(1, min(max(300, FEWEST_STEPS // steps), MOST_STEPS // steps))
+    """Passes of so many steps; None: STEPS in all."""
+    return epochs if epochs is not None else max(1, round(STEPS / steps))
 
 
 def _fit_modes(column: Array, rng: np.random.Generator) -> Modes:

@@ -27,11 +27,9 @@ def ctgan(
     sample: Sample,
     rng: np.random.Generator,
     rows: Times = 1.0,
-    epochs: Annotated[
-        int | None, Within(1, 100_000), "passes over the rows; auto: 300, within 3000 to 20000 steps"
-    ] = None,
+    epochs: Annotated[int | None, Within(1, 100_000), "passes over the rows; auto: some 3000 steps in all"] = None,
 ) -> Sample:
-    """A conditional generative adversarial network for tables; rare levels are seen as often, minutes for many rows.
+    """A conditional generative adversarial network for tables; rare levels are seen as often; some minutes.
 
     Xu et al., "Modeling Tabular data using Conditional GAN", 2019, with the gradient penalty of Gulrajani et al., 2017,
     and the packing of Lin et al., "PacGAN", 2018. RunError where training runs off to infinity.
