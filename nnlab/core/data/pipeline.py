@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.data.category import Category
-from nnlab.core.data.columns import Column, column_of
+from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.features import Feature, feature_from
 from nnlab.core.data.numbers import Number, Step
+from nnlab.core.data.ordering import SCOPE, Order, order_from
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FINISH = {"flag": FLAGS, "select": SELECTORS, "reduce": REDUCERS}  # in this order
 BLOCK = 16_384  # rows worked on at a time, so that a column's numbers stay in the cache
 VERSION = 1
+Given = Mapping[str, np.ndarray]
+NOTHING_GIVEN: Given = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +55,8 @@ class Codes:
 class Pipeline:
     """Fitted columns and the target. last_notes: what the last transform had to say, e.g. of levels never seen.
 
-    fills: imputers of the whole table. cross: new numbers out of several columns. finish: (registry, step) of what is
-    done to the whole matrix, in order.
+    order: imputers along an order of the rows. fills: imputers of the whole table. cross: new numbers out of several
+    columns. finish: (registry, step) of what is done to the whole matrix, in order.
     """
 
     def __init__(
@@ -63,16 +66,19 @@ class Pipeline:
         fills: Sequence[Fill] = (),
         cross: Cross | None = None,
         finish: Sequence[tuple[str, Step]] = (),
+        order: Order | None = None,
     ) -> None:
         self.features = tuple(features)
         self.target = target
         self.fills, self.cross, self.finish = tuple(fills), cross, tuple(finish)
+        self.order = order
         self.last_notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a frame must have."""
-        return tuple(feature.name for feature in self.features)
+        own = tuple(feature.name for feature in self.features)
+        return own + tuple(name for name in (self.order.needs if self.order else ()) if name not in own)
 
     @property
     def raw_names(self) -> tuple[str, ...]:
@@ -103,6 +109,7 @@ class Pipeline:
     def steps(self) -> tuple[str, ...]:
         """What is done, in order, in words: each column, then imputers of the table, crosses, steps on the matrix."""
         found = [f"{feature.name}: {feature.done}; {feature.detail}".rstrip("; ") for feature in self.features]
+        found += self.order.done if self.order else ()
         found += [f"impute {fill.step.name}: {len(fill.names)} columns" for fill in self.fills]
         if self.cross:
             found.append(f"cross {self.cross.step.name}: {len(self.cross.numbers)} new numbers")
@@ -112,7 +119,8 @@ class Pipeline:
     def notes(self) -> tuple[str, ...]:
         """What the steps had to say when they were fitted."""
         steps = [self.cross.step] if self.cross else []
-        return tuple(str(step.state["note"]) for step in steps if "note" in step.state)
+        own = self.order.notes if self.order else ()
+        return (*own, *(str(step.state["note"]) for step in steps if "note" in step.state))
 
     def __repr__(self) -> str:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
@@ -121,26 +129,45 @@ class Pipeline:
         """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one."""
         table = read(frame)
         self._check(table)
+        columns = {name: column_of(name, table.columns[name]) for name in self.columns}
+        given: dict[str, np.ndarray] = {}
+        if self.order:
+            columns, given = self._ordered(columns, table.rows)
         values, notes = [], []
         for feature in self.features:
-            found, unseen = feature.values(column_of(feature.name, table.columns[feature.name]))
+            found, unseen = feature.values(columns[feature.name])
             values.append(found)
             if unseen:
                 notes.append(f"column {feature.name!r}: {unseen} rows hold a level that training did not see")
         self.last_notes = tuple(notes)
-        return self.matrix(values, np.arange(table.rows))
+        return self.matrix(values, np.arange(table.rows), given)
 
-    def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """The features of the given rows of each column's values."""
-        return self.finished(self.raw_matrix(values, rows))
+    def _ordered(self, columns: dict[str, Column], rows: int) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
+        """The columns of a frame, which is one part, filled along their order: categories, and values of numbers."""
+        assert self.order is not None
+        numbers = {f.name: Column(f.name, "number", f.values(columns[f.name])[0], NO_LEVELS) for f in self._numbers}
+        levels, given = self.order.filled(columns | numbers, np.zeros(rows, np.int64))
+        return columns | levels, given
 
-    def training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    @property
+    def _numbers(self) -> tuple[Number, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, Number))
+
+    def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
+        """The features of the given rows of each column's values. given: number columns filled along an order."""
+        return self.finished(self.raw_matrix(values, rows, given))
+
+    def training_matrix(
+        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+    ) -> np.ndarray:
         """The features of the training rows; a target encoder gives them values that their own targets are not in."""
-        return self.finished(self.raw_training_matrix(values, rows))
+        return self.finished(self.raw_training_matrix(values, rows, given))
 
-    def raw_training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def raw_training_matrix(
+        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+    ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        x, low = self.raw_matrix(values, rows), 0
+        x, low = self.raw_matrix(values, rows, given), 0
         for feature in self.features:
             high = low + len(feature.labels)
             if isinstance(feature, Category) and feature.encoding.training is not None:
@@ -148,22 +175,26 @@ class Pipeline:
             low = high
         return x
 
-    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
         """The same before the steps on the whole matrix."""
         out = np.zeros((len(rows), len(self.raw_names)), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
-            self._write([column[block] for column in values], out[start : start + BLOCK])
+            own = {name: column[block] for name, column in given.items()}
+            self._write([column[block] for column in values], out[start : start + BLOCK], own)
         return out
 
-    def _write(self, values: list[np.ndarray], out: np.ndarray) -> None:
-        """One block of rows, column by column."""
-        filled = self.filled(values) if self.fills or self.cross else {}
+    def _write(self, values: list[np.ndarray], out: np.ndarray, given: Given) -> None:
+        """One block of rows, column by column; the flags of gaps are those of the values as they came."""
+        filled = {}
+        if self.fills or self.cross or given:
+            pairs = zip(self.features, values, strict=True)
+            filled = self.filled([given.get(feature.name, column) for feature, column in pairs])
         low = 0
         for feature, column in zip(self.features, values, strict=True):
             high = low + len(feature.labels)
             feature.write(column, out[:, low:high])
-            if self.fills and isinstance(feature, Number):
+            if (self.fills or feature.name in given) and isinstance(feature, Number):
                 feature.write_filled(filled[feature.name], out[:, low:high])
             low = high
         if self.cross:
@@ -178,10 +209,11 @@ class Pipeline:
         for feature, column in zip(self.features, values, strict=True):
             if isinstance(feature, Number):
                 found[feature.name], gaps[feature.name] = feature.filled(column)
+        along = {number.name for number in self._numbers if IMPUTERS[number.imputer].facts.get("scope") == SCOPE}
         for fill in self.fills:
             table = np.stack([np.where(gaps[name], np.nan, found[name]) for name in fill.names], axis=1)
             table = IMPUTERS[fill.step.name].facts["apply"](table, fill.step.state)
-            found |= {name: table[:, i] for i, name in enumerate(fill.names)}
+            found |= {name: table[:, i] for i, name in enumerate(fill.names) if name not in along}
         return found
 
     def finished(self, x: np.ndarray) -> np.ndarray:
@@ -238,6 +270,8 @@ class Pipeline:
             own, more = fill.step.split()
             whole.setdefault("fills", []).append({"names": list(fill.names), "step": own})
             arrays |= {f"fill{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+        if self.order:
+            whole["order"] = self.order.state()
         if self.cross:
             own, more = self.cross.step.split()
             states = [number.state() for number in self.cross.numbers]
@@ -273,4 +307,5 @@ class Pipeline:
             (step["kind"], Step.joined(step["step"], own[f"finish{i}"]))
             for i, step in enumerate(plain.get("finish", ()))
         ]
-        return cls(features, target_from(plain["target"]), fills, cross, finish)
+        order = order_from(plain["order"]) if "order" in plain else None
+        return cls(features, target_from(plain["target"]), fills, cross, finish, order)

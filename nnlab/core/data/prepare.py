@@ -10,6 +10,7 @@ import numpy as np
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, shown
 from nnlab.core.data.fitting import fit_pipeline
+from nnlab.core.data.ordering import Order, fit_order, parts_of
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.read import Table, read
@@ -139,9 +140,11 @@ class _Content:
         spec, numbers = self.spec, self.numbers
         typed = self._typed(split)
         _check_copies(typed, self.wanted)
-        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec)
+        order, typed, given = self._ordered(typed, split)
+        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given)
+        pipeline.order = order
         findings = self._audit(typed, split)
-        train, valid, test = _parts(pipeline, typed, numbers, split, sample_weights(self.columns, spec))
+        train, valid, test = _parts(pipeline, typed, given, numbers, split, sample_weights(self.columns, spec))
         train, more = _balanced(train, self.target, spec)
         train, valid, test = (replace(part, index=_in_frame(part.index, self.kept)) for part in (train, valid, test))
         counts, histogram = _picture(self.target, numbers)
@@ -168,6 +171,17 @@ class _Content:
         others = [column for column in self.columns if column.name not in aside]
         typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
         return _too_empty(typed, split.train, self.spec)
+
+    def _ordered(self, typed: list[Typed], split: Split) -> tuple[Order | None, list[Typed], dict[str, np.ndarray]]:
+        """Imputers along an order, the columns with categories filled by them, and the values of numbers."""
+        order = fit_order(typed, self.columns, self.spec)
+        if order is None:
+            return None, typed, {}
+        columns = {column.name: column for column in self.columns}
+        columns |= {column.name: column.column for column in typed if column.column is not None}
+        levels, given = order.filled(columns, parts_of(split, len(self.numbers)))
+        typed = [replace(column, column=levels.get(column.name, column.column)) for column in typed]
+        return order, typed, given
 
     def _audit(self, typed: list[Typed], split: Split) -> tuple[Finding, ...]:
         groups, times = keys_of(self.columns, self.spec)
@@ -245,7 +259,12 @@ def _too_empty(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list
 
 
 def _parts(
-    pipeline: Pipeline, typed: list[Typed], numbers: np.ndarray, split: Split, weights: np.ndarray | None
+    pipeline: Pipeline,
+    typed: list[Typed],
+    given: dict[str, np.ndarray],
+    numbers: np.ndarray,
+    split: Split,
+    weights: np.ndarray | None,
 ) -> list[Rows]:
     by_name = {column.name: column.column for column in typed if column.column is not None}
     values = [feature.values(by_name[feature.name])[0] for feature in pipeline.features]
@@ -253,7 +272,7 @@ def _parts(
     found = []
     for rows in (split.train, split.valid, split.test):
         make_x = pipeline.training_matrix if rows is split.train else pipeline.matrix
-        found.append(Rows(make_x(values, rows), y[rows], rows, None if weights is None else weights[rows]))
+        found.append(Rows(make_x(values, rows, given), y[rows], rows, None if weights is None else weights[rows]))
     return found
 
 

@@ -243,5 +243,10 @@ def _check_classes(column: Column, labels: list[Any], task: Task | None) -> None
             f"target {column.name!r} has {n} different values in {rows} rows, too many for classes; "
             f"is it the right column? Numbers are predicted with task=regression"
         )
+    if rows < 2 * n:
+        raise DataError(
+            f"target {column.name!r} has {n} classes in {rows} rows; at least {2 * n} rows are needed, two for each "
+            f"class: give more rows or leave out rare classes"
+        )
     if task == "binary" and n > 2:
         raise DataError(f"task=binary needs two classes; target {column.name!r} has {n}: {shown(labels)}")

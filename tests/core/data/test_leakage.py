@@ -87,8 +87,8 @@ def fit_on_all_rows(patch: pytest.MonkeyPatch) -> None:
     """Everything is fitted on all rows, and no row's own target is kept out of its features."""
     own = preparing.fit_pipeline
 
-    def leaky(typed: Any, target: Any, numbers: np.ndarray, train_rows: np.ndarray, spec: Any) -> Any:
-        pipeline = own(typed, target, numbers, np.arange(len(numbers)), spec)
+    def leaky(typed: Any, target: Any, numbers: np.ndarray, train_rows: np.ndarray, *more: Any) -> Any:
+        pipeline = own(typed, target, numbers, np.arange(len(numbers)), *more)
         pipeline.features = tuple(
             feature
             if isinstance(feature, Number)
