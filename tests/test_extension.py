@@ -9,8 +9,9 @@ from ipywidgets import FloatLogSlider
 
 from nnlab import fit, prepare
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Within
-from nnlab.core.spec import TrainSpec, options_of, resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.space import default_space, parse
 from nnlab.report.reference import reference
 from nnlab.widgets.controls import control

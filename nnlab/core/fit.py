@@ -12,10 +12,11 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.events import Event, Sink
 from nnlab.core.models.custom import Maker
+from nnlab.core.options import resolve
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
-from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
 from nnlab.core.store.facts import new_facts
 from nnlab.core.store.runs import Store
 from nnlab.core.train import set_up, train

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nnlab.core.metrics import METRICS
+from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Within, show_value
-from nnlab.core.spec import Option, TrainSpec, options_of
+from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan

@@ -76,9 +76,9 @@ def checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def _known() -> dict[str, list[Any]]:
     """The parameters that an option name can mean, whichever parts are chosen."""
+    from nnlab.core.options import options_of
     from nnlab.core.params import params_of
     from nnlab.core.registry import Part
-    from nnlab.core.spec import options_of
     from nnlab.magics.verbs import VERBS, options_for
 
     verb = VERBS["nn_config"]

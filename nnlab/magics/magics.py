@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.controls import Controls
 from nnlab.core.errors import NNLabError, SpecError, StoreError
 from nnlab.core.models import MODELS
+from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
 from nnlab.magics import config, subjects
 from nnlab.magics.body import begin_at_user, run_body
 from nnlab.magics.options import help_text

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.options import Option
 from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Entry, Part, Registry
-from nnlab.core.spec import Option
 from nnlab.magics.verbs import Verb, default_of, options_for
 
 WIDTH = 100

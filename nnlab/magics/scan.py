@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.options import option_word
 from nnlab.core.params import show_value
-from nnlab.core.spec import option_word
 
 REFERENCE = re.compile(r"\{([^\W\d]\w*)\}|\$([^\W\d]\w*)")
 DOLLAR = re.compile(r"()\$([^\W\d]\w*)")

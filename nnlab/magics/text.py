@@ -7,19 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.options import Option, is_override, option_word, options_of, override_values, unknown_option
 from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import (
-    CUSTOM,
-    Option,
-    PrepareSpec,
-    defaults_for,
-    is_override,
-    option_word,
-    options_of,
-    override_values,
-    unknown_option,
-)
+from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
 from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quote, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 

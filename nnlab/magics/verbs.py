@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
+from nnlab.core.options import Option, options_of
 from nnlab.core.params import Param, Within, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import Option, PrepareSpec, TrainSpec, TuneSpec, options_of
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
 

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from nnlab.core.options import override_values
 from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for, override_values
+from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
 from nnlab.report.tables import Table, number
 
 NO_DEFAULT = "–"

@@ -8,9 +8,10 @@ from typing import Any
 import ipywidgets
 
 from nnlab.core.controls import LIVE, Controls
+from nnlab.core.options import options_of
 from nnlab.core.params import Param, Within
 from nnlab.core.registry import Part
-from nnlab.core.spec import TrainSpec, options_of
+from nnlab.core.spec import TrainSpec
 
 FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"

@@ -13,7 +13,8 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.data.target import target_from
 from nnlab.core.fit import fit
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.train import set_up, train
 
 WHOLE: dict[str, Any] = {"hidden": (8,), "epochs": 4, "batch_size": 100_000, "device": "cpu", "dropout": 0}

@@ -214,6 +214,8 @@ def test_a_fresh_process_without_the_data_predicts_the_same_bits(
         sys.executable,
         "-W",
         "error",
+        "-W",
+        "ignore:of",
         "-c",
         FRESH,
         str(home),

@@ -5,9 +5,10 @@ import pytest
 
 from nnlab.core.errors import SpecError
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Within
 from nnlab.core.registry import Part, Registry
-from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, options_of, resolve, to_json
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 
 
 def test_options_reach_the_parts_that_own_them() -> None:

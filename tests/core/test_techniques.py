@@ -19,9 +19,10 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS, initialize
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
-from nnlab.core.spec import TrainSpec, from_json, resolve, to_json
+from nnlab.core.spec import TrainSpec, from_json, to_json
 from nnlab.core.terms import TERMS
 
 WORDS: list[tuple[str, Any]] = [

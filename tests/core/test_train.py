@@ -20,9 +20,10 @@ from nnlab.core.fit import fit
 from nnlab.core.losses import LOSSES
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import resolve
 from nnlab.core.randomness import row_order
 from nnlab.core.schedules import SCHEDULES
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.store.runs import Store
 from nnlab.core.train import batch_for, set_up, train
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import resolve
 from nnlab.core.params import Within
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.complete import complete
 from nnlab.magics.options import help_text

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnlab.core.errors import NNLabError, SpecError
+from nnlab.core.options import options_of, resolve
 from nnlab.core.params import UNSET_WORDS, Column, Param, Within, params_of
 from nnlab.core.registry import Part
-from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, options_of, part_values, resolve
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, part_values
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.verbs import VERBS
 

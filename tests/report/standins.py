@@ -10,7 +10,8 @@ import pandas as pd
 
 from nnlab.core.evaluate import Evaluation
 from nnlab.core.events import Changed, Finished
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
 
 HOSTILE = (
     "<script>alert(1)</script>",

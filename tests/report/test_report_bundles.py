@@ -11,8 +11,9 @@ from PIL import Image
 
 from nnlab.core.events import Changed
 from nnlab.core.models import MODELS
+from nnlab.core.options import resolve
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, resolve
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec
 from nnlab.magics.text import parse
 from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible

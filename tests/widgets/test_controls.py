@@ -3,9 +3,10 @@
 import pytest
 
 from nnlab.core.controls import Controls
+from nnlab.core.options import options_of
 from nnlab.core.params import Param
 from nnlab.core.registry import Part
-from nnlab.core.spec import TrainSpec, options_of
+from nnlab.core.spec import TrainSpec
 from nnlab.widgets.controls import Buttons, control, live_sliders
 
 OPTIONS = options_of(TrainSpec)

@@ -18,9 +18,20 @@ LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 5
 
 DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
-DATE_FORMATS = ("ISO8601", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in DAYS))
-COMPACT_DATES = ("%Y%m%d", "%Y")  # only where the user says that the column is a date
-DATE_LIKE = re.compile(r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})([ T]\d{1,2}:\d{2}.*)?")
+NAMED = ("%b %Y", "%B %Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")  # months by their name
+DATE_FORMATS = (
+    "ISO8601",
+    *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in DAYS),
+    "%Y/%m",
+    *NAMED,
+)
+COMPACT_DATES = ("%Y%m%d", "%Y", "%m-%Y", "%m/%Y")  # only where the user says that the column is a date
+MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+DATE_LIKE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})([ T]\d{1,2}:\d{2}.*)?"
+    r"|(1[5-9]|20|21)\d{2}[-/](0[1-9]|1[0-2])"  # a year and a month; 12-2019 may be the number of a part
+    rf"|(\d{{1,2}}[ -])?{MONTH}[ -]\d{{4}}|{MONTH} \d{{1,2}}, \d{{4}}"
+)
 
 
 @dataclass(frozen=True, eq=False)

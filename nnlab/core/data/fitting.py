@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from nnlab.core.data.columns import Column
 from nnlab.core.data.features import Feature, fit_feature
 from nnlab.core.data.numbers import Number, Step, fit_number
-from nnlab.core.data.pipeline import FINISH, Cross, Fill, Pipeline
+from nnlab.core.data.pipeline import FINISH, NOTHING_GIVEN, Cross, Fill, Given, Pipeline
 from nnlab.core.data.roles import Typed
 from nnlab.core.data.steps import CROSSES, IMPUTERS
 from nnlab.core.data.target import Target
@@ -15,9 +14,17 @@ from nnlab.core.spec import PrepareSpec, make
 
 
 def fit_pipeline(
-    typed: list[Typed], target: Target, numbers: np.ndarray, train: np.ndarray, spec: PrepareSpec
+    typed: list[Typed],
+    target: Target,
+    numbers: np.ndarray,
+    train: np.ndarray,
+    spec: PrepareSpec,
+    given: Given = NOTHING_GIVEN,
 ) -> Pipeline:
-    """Everything fitted. numbers: the target of all rows; train: positions of the training rows, which alone count."""
+    """Everything fitted. numbers: the target of all rows; train: positions of the training rows, which alone count.
+
+    given: number columns whose gaps are filled along an order of the rows.
+    """
     spec = spec.settled(len(train))
     fitted = target.fitted(numbers[train], spec.scale_target)
     y = numbers[train] if fitted.classes else fitted.scaled(numbers[train])
@@ -29,17 +36,20 @@ def fit_pipeline(
     if not features:
         why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
         raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
-    pipeline = Pipeline(features, fitted, rows=len(train))
+    pipeline = Pipeline(features, fitted)
+    pipeline.rows = len(train)
     if not pipeline.raw_names:
         raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}
-    values = [by_name[feature.name].data for feature in features if isinstance(feature, Number)]
+    columns = {name: given.get(name, column.data) for name, column in by_name.items()}
+    values = [columns[feature.name] for feature in features if isinstance(feature, Number)]
     rows = [column[train] for column in values]
     pipeline.fills = _fills(features, rows, typed, spec)
     if spec.cross.name != "none":
         pipeline.cross = _cross(pipeline, rows, spec)
     if any(getattr(spec, kind).name != "none" for kind in FINISH):
-        _finish(pipeline, [by_name[feature.name] for feature in features], numbers, train, spec)
+        raw = [feature.values(by_name[feature.name])[0] for feature in features]
+        _finish(pipeline, pipeline.raw_training_matrix(raw, train, given), numbers[train], spec)
     return pipeline
 
 
@@ -89,11 +99,8 @@ def _columns(pipeline: Pipeline, rows: list[np.ndarray]) -> list[np.ndarray]:
     return [next(numbers) if isinstance(feature, Number) else rows[0] for feature in pipeline.features]
 
 
-def _finish(
-    pipeline: Pipeline, columns: list[Column], numbers: np.ndarray, train: np.ndarray, spec: PrepareSpec
-) -> None:
-    values = [feature.values(column)[0] for feature, column in zip(pipeline.features, columns, strict=True)]
-    x = pipeline.raw_training_matrix(values, train)
+def _finish(pipeline: Pipeline, x: np.ndarray, y: np.ndarray, spec: PrepareSpec) -> None:
+    """The steps on the whole matrix x of the training rows, each fitted on what the one before gives."""
     classes = len(pipeline.target.classes)
     for i, (kind, registry) in enumerate(FINISH.items()):
         part = getattr(spec, kind)
@@ -101,6 +108,6 @@ def _finish(
             continue
         if pipeline.codes and kind != "flag":
             raise SpecError(f"{kind}={part.name} does not work on encode=codes; take another of the two")
-        step = Step(part.name, make(registry, part, x, numbers[train], classes, np.random.default_rng([spec.seed, i])))
+        step = Step(part.name, make(registry, part, x, y, classes, np.random.default_rng([spec.seed, i])))
         pipeline.finish = (*pipeline.finish, (kind, step))
         x = np.asarray(registry[part.name].facts["apply"](x, step.state), np.float32)

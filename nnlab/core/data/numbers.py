@@ -13,7 +13,8 @@ from nnlab.core.spec import PrepareSpec, make
 
 Arrays = dict[str, np.ndarray]
 LARGEST = float(np.finfo(np.float32).max)
-FALLBACK = "median"  # fills what an imputer of the whole table leaves open
+FALLBACK = "median"  # fills what an imputer of the whole table or along an order leaves open
+WHOLE = ("table", "order")  # scopes of imputers that look beyond the column or the row
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,9 @@ class Number:
     @property
     def detail(self) -> str:
         """What fills the gaps."""
-        whole = IMPUTERS[self.imputer].facts.get("scope") == "table"
-        return f"missing by {self.imputer}" if whole else f"missing becomes {self.fill:g}"
+        scope = IMPUTERS[self.imputer].facts.get("scope")
+        rest = f", else becomes {self.fill:g}" if scope == "order" else ""
+        return f"missing by {self.imputer}{rest}" if scope in WHOLE else f"missing becomes {self.fill:g}"
 
     def values(self, column: Column) -> tuple[np.ndarray, int]:
         """The numbers, and the cells that count as missing though something is in them."""
@@ -176,7 +178,7 @@ def fit_number(
     if clip.name != "none" and not raw_gaps.all():
         rows = OUTLIERS[clip.name].facts["apply"](rows, clip.state)
     present = rows[~raw_gaps]
-    own = part["impute"] if IMPUTERS[part["impute"].name].facts.get("scope") != "table" else None
+    own = part["impute"] if IMPUTERS[part["impute"].name].facts.get("scope") not in WHOLE else None
     fill = 0.0
     if len(present):
         fill = float(make(IMPUTERS, own, present) if own else IMPUTERS[FALLBACK].make(present))

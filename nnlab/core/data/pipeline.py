@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.data.category import Category
-from nnlab.core.data.columns import Column, column_of
+from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
+from nnlab.core.data.ordering import SCOPE, Order, order_from
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 FINISH = {"flag": FLAGS, "select": SELECTORS, "reduce": REDUCERS}  # in this order
 BLOCK = 16_384  # rows worked on at a time, so that a column's numbers stay in the cache
 VERSION = 1
+Given = Mapping[str, np.ndarray]
+NOTHING_GIVEN: Given = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,8 @@ class Codes:
 class Pipeline:
     """Fitted columns and the target. rows: how many it was fitted on, 0 for not known.
 
-    fills: imputers of the whole table. cross: new numbers out of several columns. finish: (registry, step) of what is
-    done to the whole matrix, in order.
+    order: imputers along an order of the rows. fills: imputers of the whole table. cross: new numbers out of several
+    columns. finish: (registry, step) of what is done to the whole matrix, in order.
     """
 
     def __init__(
@@ -65,17 +68,19 @@ class Pipeline:
         fills: Sequence[Fill] = (),
         cross: Cross | None = None,
         finish: Sequence[tuple[str, Step]] = (),
-        rows: int = 0,
+        order: Order | None = None,
     ) -> None:
         self.features = tuple(features)
         self.target = target
         self.fills, self.cross, self.finish = tuple(fills), cross, tuple(finish)
-        self.rows = rows
+        self.order = order
+        self.rows = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a frame must have."""
-        return tuple(feature.name for feature in self.features)
+        own = tuple(feature.name for feature in self.features)
+        return own + tuple(name for name in (self.order.needs if self.order else ()) if name not in own)
 
     @property
     def raw_names(self) -> tuple[str, ...]:
@@ -106,6 +111,7 @@ class Pipeline:
     def steps(self) -> tuple[str, ...]:
         """What is done, in order, in words: each column, then imputers of the table, crosses, steps on the matrix."""
         found = [f"{feature.name}: {feature.done}; {feature.detail}".rstrip("; ") for feature in self.features]
+        found += self.order.done if self.order else ()
         found += [f"impute {fill.step.name}: {len(fill.names)} columns" for fill in self.fills]
         if self.cross:
             found.append(f"cross {self.cross.step.name}: {len(self.cross.numbers)} new numbers")
@@ -115,8 +121,9 @@ class Pipeline:
     def notes(self) -> tuple[str, ...]:
         """What the steps had to say when they were fitted."""
         steps = [self.cross.step] if self.cross else []
+        own = self.order.notes if self.order else ()
         texts = [feature.note for feature in self.features if isinstance(feature, FreeText) and feature.note]
-        return (*texts, *(str(step.state["note"]) for step in steps if "note" in step.state))
+        return (*own, *texts, *(str(step.state["note"]) for step in steps if "note" in step.state))
 
     def __repr__(self) -> str:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
@@ -127,39 +134,58 @@ class Pipeline:
         A DataWarning tells of levels and numbers that training did not see.
         """
         table = read(frame)
-        values, found = self._values(table)
+        values, given, found = self._values(table)
         found.warn()
-        return self.matrix(values, np.arange(table.rows))
+        return self.matrix(values, np.arange(table.rows), given)
 
     def examine(self, frame: Any) -> Unfamiliar:
         """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps."""
-        return self._values(read(frame))[1]
+        return self._values(read(frame))[2]
 
-    def _values(self, table: Table) -> tuple[list[np.ndarray], Unfamiliar]:
-        """The values of each column of the features, and what is unfamiliar in them."""
+    def _values(self, table: Table) -> tuple[list[np.ndarray], dict[str, np.ndarray], Unfamiliar]:
+        """The values of each column of the features, those of numbers along an order, and what is unfamiliar."""
         self._check(table)
+        columns = {name: column_of(name, table.columns[name]) for name in self.columns}
+        for number in self._numbers:
+            if number.reading:
+                number.reading.check_numbers(columns[number.name])
+        given: dict[str, np.ndarray] = {}
+        if self.order:
+            columns, given = self._ordered(columns, table.rows)
         values, counts = [], {}
         for feature in self.features:
-            column = column_of(feature.name, table.columns[feature.name])
-            if isinstance(feature, Number) and feature.reading:
-                feature.reading.check_numbers(column)
-            found, unseen = feature.values(column)
+            found, unseen = feature.values(columns[feature.name])
             values.append(found)
             if count := _count(feature, found, unseen):
                 counts[feature.name] = count
-        return values, Unfamiliar(table.rows, self.rows, counts)
+        return values, given, Unfamiliar(table.rows, self.rows, counts)
 
-    def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """The features of the given rows of each column's values."""
-        return self.finished(self.raw_matrix(values, rows))
+    def _ordered(self, columns: dict[str, Column], rows: int) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
+        """The columns of a frame, which is one part, filled along their order: categories, and values of numbers."""
+        assert self.order is not None
+        numbers = {f.name: Column(f.name, "number", f.values(columns[f.name])[0], NO_LEVELS) for f in self._numbers}
+        levels, given = self.order.filled(columns | numbers, np.zeros(rows, np.int64))
+        return columns | levels, given
 
-    def training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    @property
+    def _numbers(self) -> tuple[Number, ...]:
+        return tuple(feature for feature in self.features if isinstance(feature, Number))
+
+    def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
+        """The features of the given rows of each column's values. given: number columns filled along an order."""
+        return self.finished(self.raw_matrix(values, rows, given))
+
+    def training_matrix(
+        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+    ) -> np.ndarray:
         """The features of the training rows; a target encoder gives them values that their own targets are not in."""
-        return self.finished(self.raw_training_matrix(values, rows))
+        return self.finished(self.raw_training_matrix(values, rows, given))
 
-    def raw_training_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def raw_training_matrix(
+        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+    ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        x, low = self.raw_matrix(values, rows), 0
+        x, low = self.raw_matrix(values, rows, given), 0
         for feature in self.features:
             high = low + len(feature.labels)
             if isinstance(feature, Category) and feature.encoding.training is not None:
@@ -167,22 +193,26 @@ class Pipeline:
             low = high
         return x
 
-    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
         """The same before the steps on the whole matrix."""
         out = np.zeros((len(rows), len(self.raw_names)), np.float32)
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
-            self._write([column[block] for column in values], out[start : start + BLOCK])
+            own = {name: column[block] for name, column in given.items()}
+            self._write([column[block] for column in values], out[start : start + BLOCK], own)
         return out
 
-    def _write(self, values: list[np.ndarray], out: np.ndarray) -> None:
-        """One block of rows, column by column."""
-        filled = self.filled(values) if self.fills or self.cross else {}
+    def _write(self, values: list[np.ndarray], out: np.ndarray, given: Given) -> None:
+        """One block of rows, column by column; the flags of gaps are those of the values as they came."""
+        filled = {}
+        if self.fills or self.cross or given:
+            pairs = zip(self.features, values, strict=True)
+            filled = self.filled([given.get(feature.name, column) for feature, column in pairs])
         low = 0
         for feature, column in zip(self.features, values, strict=True):
             high = low + len(feature.labels)
             feature.write(column, out[:, low:high])
-            if self.fills and isinstance(feature, Number):
+            if (self.fills or feature.name in given) and isinstance(feature, Number):
                 feature.write_filled(filled[feature.name], out[:, low:high])
             low = high
         if self.cross:
@@ -197,10 +227,11 @@ class Pipeline:
         for feature, column in zip(self.features, values, strict=True):
             if isinstance(feature, Number):
                 found[feature.name], gaps[feature.name] = feature.filled(column)
+        along = {number.name for number in self._numbers if IMPUTERS[number.imputer].facts.get("scope") == SCOPE}
         for fill in self.fills:
             table = np.stack([np.where(gaps[name], np.nan, found[name]) for name in fill.names], axis=1)
             table = IMPUTERS[fill.step.name].facts["apply"](table, fill.step.state)
-            found |= {name: table[:, i] for i, name in enumerate(fill.names)}
+            found |= {name: table[:, i] for i, name in enumerate(fill.names) if name not in along}
         return found
 
     def finished(self, x: np.ndarray) -> np.ndarray:
@@ -258,6 +289,8 @@ class Pipeline:
             own, more = fill.step.split()
             whole.setdefault("fills", []).append({"names": list(fill.names), "step": own})
             arrays |= {f"fill{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
+        if self.order:
+            whole["order"] = self.order.state()
         if self.cross:
             own, more = self.cross.step.split()
             states = [number.state() for number in self.cross.numbers]
@@ -293,7 +326,10 @@ class Pipeline:
             (step["kind"], Step.joined(step["step"], own[f"finish{i}"]))
             for i, step in enumerate(plain.get("finish", ()))
         ]
-        return cls(features, target_from(plain["target"]), fills, cross, finish, plain.get("rows", 0))
+        order = order_from(plain["order"]) if "order" in plain else None
+        pipeline = cls(features, target_from(plain["target"]), fills, cross, finish, order)
+        pipeline.rows = plain.get("rows", 0)
+        return pipeline
 
 
 def _count(feature: Feature, values: np.ndarray, strange: int) -> Count:

@@ -12,6 +12,7 @@ from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
+from nnlab.core.data.ordering import Order, fit_order, parts_of
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.read import Table, read
@@ -25,7 +26,8 @@ from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
-from nnlab.core.spec import PrepareSpec, make, resolve, to_json
+from nnlab.core.options import resolve
+from nnlab.core.spec import PrepareSpec, make, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,9 +160,11 @@ class _Content:
         spec, numbers = self.spec, self.numbers
         typed = self._typed(split)
         _check_copies(typed, self.wanted)
-        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec)
+        order, typed, given = self._ordered(typed, split)
+        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given)
+        pipeline.order = order
         findings = self._audit(typed, split)
-        train, valid, test = _parts(pipeline, typed, numbers, split, sample_weights(self.columns, spec))
+        train, valid, test = _parts(pipeline, typed, given, numbers, split, sample_weights(self.columns, spec))
         made = made_rows(pipeline, typed, numbers, split, spec)
         train = _appended(train, made.x, made.y) if made else train
         train, more = _balanced(train, pipeline, spec)
@@ -195,6 +199,17 @@ class _Content:
         others = [column for column in self.columns if column.name not in aside]
         typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
         return _too_empty(typed, split.train, self.spec)
+
+    def _ordered(self, typed: list[Typed], split: Split) -> tuple[Order | None, list[Typed], dict[str, np.ndarray]]:
+        """Imputers along an order, the columns with categories filled by them, and the values of numbers."""
+        order = fit_order(typed, self.columns, self.spec)
+        if order is None:
+            return None, typed, {}
+        columns = {column.name: column for column in self.columns}
+        columns |= {column.name: column.column for column in typed if column.column is not None}
+        levels, given = order.filled(columns, parts_of(split, len(self.numbers)))
+        typed = [replace(column, column=levels.get(column.name, column.column)) for column in typed]
+        return order, typed, given
 
     def _audit(self, typed: list[Typed], split: Split) -> tuple[Finding, ...]:
         groups, times = keys_of(self.columns, self.spec)
@@ -272,7 +287,12 @@ def _too_empty(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list
 
 
 def _parts(
-    pipeline: Pipeline, typed: list[Typed], numbers: np.ndarray, split: Split, weights: np.ndarray | None
+    pipeline: Pipeline,
+    typed: list[Typed],
+    given: dict[str, np.ndarray],
+    numbers: np.ndarray,
+    split: Split,
+    weights: np.ndarray | None,
 ) -> list[Rows]:
     by_name = {column.name: column.column for column in typed if column.column is not None}
     values = [feature.values(by_name[feature.name])[0] for feature in pipeline.features]
@@ -280,7 +300,7 @@ def _parts(
     found = []
     for rows in (split.train, split.valid, split.test):
         make_x = pipeline.training_matrix if rows is split.train else pipeline.matrix
-        found.append(Rows(make_x(values, rows), y[rows], rows, None if weights is None else weights[rows]))
+        found.append(Rows(make_x(values, rows, given), y[rows], rows, None if weights is None else weights[rows]))
     return found
 
 

@@ -15,6 +15,7 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import make
 
 Task = Literal["binary", "multiclass", "regression"]
+DROPPING = ", or by --drop_rows 1"
 ADVICE = "mend them, or leave these rows out"
 FEW = 20  # at most so many different whole numbers are taken as classes
 
@@ -197,7 +198,7 @@ def check_complete(column: Column, way: str = "") -> None:
 
 def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
     """The target, its int64 codes or float64 numbers, and what was assumed. task: what the user says, or None."""
-    check_complete(column, ", or by --drop_rows 1")
+    check_complete(column, DROPPING)
     if column.kind == "date":
         raise DataError(f"target {column.name!r} is a date; give a number, e.g. days since a first date")
     if reading := _reading(column, task):
@@ -236,7 +237,9 @@ def _is_regression(column: Column) -> bool:
 
 
 def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
-    numbers = as_number(column, ADVICE).data
+    read = as_number(column, ADVICE)
+    check_complete(read, DROPPING)  # words such as '-' are missing only where numbers are read
+    numbers = read.data
     if numbers.dtype != np.float32:  # a copy as float64 would be twice as large, with the same values
         numbers = numbers.astype(np.float64)
     if numbers.min() == numbers.max():
@@ -275,6 +278,11 @@ def _check_classes(column: Column, labels: list[Any], task: Task | None) -> None
         raise DataError(
             f"target {column.name!r} has {n} different values in {rows} rows, too many for classes; "
             f"is it the right column? Numbers are predicted with task=regression"
+        )
+    if rows < 2 * n:
+        raise DataError(
+            f"target {column.name!r} has {n} classes in {rows} rows; at least {2 * n} rows are needed, two for each "
+            f"class: give more rows or leave out rare classes"
         )
     if task == "binary" and n > 2:
         raise DataError(f"task=binary needs two classes; target {column.name!r} has {n}: {shown(labels)}")

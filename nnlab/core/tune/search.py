@@ -18,9 +18,10 @@ from nnlab.core.events import EpochDone, Event, Progress, Sink, Started, StudyFi
 from nnlab.core.fit import Where, as_store, fit, own_part
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
+from nnlab.core.options import options_of, resolve
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
-from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec, options_of, resolve
+from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
 from nnlab.core.store.files import make_folder
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.space import Space, Value, chosen_parts, default_space, option_for, parse, spec_with

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.options import Option, options_of, resolve, unknown_option
 from nnlab.core.params import Param, Within, params_of, show_value
 from nnlab.core.registry import Part
-from nnlab.core.spec import Option, TrainSpec, options_of, part_values, resolve, unknown_option
+from nnlab.core.spec import TrainSpec, part_values
 
 if TYPE_CHECKING:
     from optuna import Trial

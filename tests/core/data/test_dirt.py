@@ -95,7 +95,8 @@ def test_e3_empty_columns() -> None:
     assert np.array_equal(run.predict_proba(table(e=3.0, g="now there")), expected)
     partly = table()
     partly["a"] = np.nan
-    assert np.isfinite(run.predict_proba(partly)).all()
+    with pytest.warns(DataWarning, match="'a' has 200 missing where training had none"):
+        assert np.isfinite(run.predict_proba(partly)).all()
 
 
 def test_e4_a_single_class() -> None:
@@ -110,6 +111,11 @@ def test_e5_a_class_of_one_row() -> None:
     folds = prepare(table(y=["rare", *["a", "b"] * 99, "a"]), "y", folds=3).folds
     assert all(part.target.classes == ("a", "b", "rare") for part in folds)
     assert all(np.isfinite(fold.train.x).all() for fold in folds)
+
+
+def test_e5_fewer_than_two_rows_a_class() -> None:
+    refused(table(5, y=["a", "b", "c", "a", "b"]), "'y' has 3 classes in 5 rows; at least 6 rows are needed")
+    assert prepare(table(6, y=["a", "b", "c", "a", "b", "c"]), "y").task == "multiclass"
 
 
 def test_e6_columns_and_levels_at_prediction() -> None:
@@ -174,6 +180,26 @@ def test_e11_dates_of_all_types() -> None:
     assert same(spans, prepare(table(w=np.arange(ROWS) * 5400.0), "y", numeric="w"))
     with pytest.raises(DataError, match="'w'"):
         naive.transform(table(w="no day"))
+
+
+def months(*levels: str) -> pd.Series:
+    return pd.Series(np.resize(np.array(levels, dtype=object), ROWS))
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [("1949-01", "1949-02"), ("1949/01", "1949/12"), ("Jan 2020", "May 2020"), ("1 January 2020", "12 March 2021")],
+)
+def test_e11_months_are_dates(levels: tuple[str, str]) -> None:
+    data = prepare(table(w=months(*levels)), "y")
+    assert roles(data)["w"] == "date"
+    real = pd.to_datetime(months(*levels), format="mixed")
+    np.testing.assert_array_equal(data.train.x, prepare(table(w=real), "y").train.x)
+
+
+@pytest.mark.parametrize("levels", [("12-2019", "11-2019"), ("4711-03", "4712-04"), ("2019-13", "2019-14")])
+def test_e11_numbers_of_parts_are_no_dates(levels: tuple[str, str]) -> None:
+    assert roles(prepare(table(w=months(*levels)), "y"))["w"] == "binary"
 
 
 def test_e12_next_to_nothing() -> None:

@@ -20,7 +20,8 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.numbers import Number
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.data.split import Split, split_rows
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.train import set_up, train
 from nnlab.core.tune.search import tune
 
@@ -87,8 +88,8 @@ def fit_on_all_rows(patch: pytest.MonkeyPatch) -> None:
     """Everything is fitted on all rows, and no row's own target is kept out of its features."""
     own = preparing.fit_pipeline
 
-    def leaky(typed: Any, target: Any, numbers: np.ndarray, train_rows: np.ndarray, spec: Any) -> Any:
-        pipeline = own(typed, target, numbers, np.arange(len(numbers)), spec)
+    def leaky(typed: Any, target: Any, numbers: np.ndarray, train_rows: np.ndarray, *more: Any) -> Any:
+        pipeline = own(typed, target, numbers, np.arange(len(numbers)), *more)
         pipeline.features = tuple(
             feature
             if isinstance(feature, Number)

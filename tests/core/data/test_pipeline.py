@@ -95,7 +95,8 @@ def test_unseen_levels_are_counted_and_become_zeros(data: Prepared) -> None:
 
 def test_unseen_levels_go_to_the_slot_of_rare_ones_where_there_is_one() -> None:
     data = prepare(trips(), "price", max_levels=2)
-    found = data.transform(trips(2).assign(kind="rocket"))
+    with pytest.warns(DataWarning, match="'kind' has 2"):
+        found = data.transform(trips(2).assign(kind="rocket"))
     assert found[:, data.feature_names.index("kind=<other>")].tolist() == [1.0, 1.0]
 
 

@@ -20,7 +20,8 @@ from nnlab.core.data.synthesis import tvae as vae
 from nnlab.core.data.synthetic import Dates, Levels, _column, _view, made_rows
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.fit import fit
-from nnlab.core.spec import PrepareSpec, options_of, resolve
+from nnlab.core.options import options_of, resolve
+from nnlab.core.spec import PrepareSpec
 
 QUICK: dict[str, dict[str, Any]] = {"copula": {}, "tvae": {"epochs": 3}, "ctgan": {"epochs": 3}}
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnlab.core.errors import SpecError
+from nnlab.core.options import resolve
 from nnlab.core.registry import Part
-from nnlab.core.spec import TrainSpec, resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.space import Range, base_values, default_space, parse, spec_with, suggest
 
 BASE = resolve(TrainSpec, {"dropout": 0.1, "lr": 1e-3}, TrainSpec(optimizer=Part("adamw")))

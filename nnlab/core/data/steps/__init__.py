@@ -6,6 +6,7 @@ import nnlab.core.data.steps.encoders
 import nnlab.core.data.steps.expanders
 import nnlab.core.data.steps.flags
 import nnlab.core.data.steps.imputers
+import nnlab.core.data.steps.ordered
 import nnlab.core.data.steps.outliers
 import nnlab.core.data.steps.reducers
 import nnlab.core.data.steps.scalers

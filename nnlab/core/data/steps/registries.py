@@ -19,7 +19,7 @@ SCALERS = Registry("scaler")
 
 # fact scope="column": fn(present: float64 without NaN) -> State with "fill". scope="table": fn(matrix: float64 (n, k)
 # with NaN, rng) -> State, apply(matrix, state) -> matrix without NaN. scope="order": fn() -> State, apply(column,
-# donors, order, state) with the rows in time order within their group: see ordered.py.
+# series, state) -> column with fewer NaN, rows by group and time as ordered.py says; ahead: whether later rows give.
 IMPUTERS = Registry("imputer")
 
 # fn(present: float64 without NaN) -> State; apply(column with NaN, state) -> column.

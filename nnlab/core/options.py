@@ -1,0 +1,186 @@
+"""How typed options become specs: which words there are, whose they are, and what they set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.params import Param, params_of
+from nnlab.core.registry import Entry, Part, Registry
+from nnlab.core.spec import PER_COLUMN, PrepareSpec, S, TrainSpec, TuneSpec, from_json, to_json
+
+
+@dataclass(frozen=True)
+class Option:
+    """One word that can be typed: a field of the spec, or a parameter of a part chosen in `field`.
+
+    value: the parameter of the part, where the word is not its name (l1 sets strength).
+    """
+
+    name: str
+    param: Param
+    field: str
+    part: str | None = None
+    value: str = ""
+
+    @property
+    def owner(self) -> str:
+        """'' for a field of the spec, else field.part, as the help groups them."""
+        return f"{self.field}.{self.part}" if self.part else ""
+
+
+def options_of(spec: type[Any], chosen: Mapping[str, Any] | None = None) -> dict[str, Option]:
+    """All options of a spec class by the word to type, given the parts chosen (default: the spec's own).
+
+    A parameter of a chosen part has its own name and the name qualified by its field (optimizer.lr); a name that two
+    parts share, or that is a field's, is only there qualified. Regularizers are options by their own name (l1). Where
+    the part is left to nnlab (loss: auto), a parameter's name chooses the part that has it. Parts that are not chosen,
+    or chosen by name, show the values that the spec's own default brings along.
+    """
+    own = params_of(spec)
+    found = {name: Option(name, param, name) for name, param in own.items() if not _is_list_of_parts(param)}
+    short: dict[str, Option | None] = {}
+    for field, param in own.items():
+        for option in _part_options(field, param, (chosen or {}).get(field, str(param.default or "") or None)):
+            found[f"{field}.{option.name}"] = option
+            short[option.name] = None if option.name in short else option
+    return found | {name: option for name, option in short.items() if option and name not in own}
+
+
+def _is_list_of_parts(param: Param) -> bool:
+    return param.many and param.kind is Part
+
+
+def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
+    if param.kind is not Part:
+        return []
+    if _is_list_of_parts(param):
+        return [option for entry in param.domain.values() for option in _listed_options(field, entry)]
+    name = getattr(chosen, "name", chosen)
+    names = list(param.domain) if name is None else [name] if name in param.domain else []
+    brought = param.default.values if isinstance(chosen, str) and chosen == str(param.default) else {}
+    return [
+        Option(p.name, replace(p, default=brought.get(p.name, p.default)), field, part)
+        for part in names
+        for p in param.domain[part].params.values()
+    ]
+
+
+def _listed_options(field: str, entry: Entry) -> list[Option]:
+    """The words of a part in a list: its name for its first parameter (lookahead), lookahead.share for the others."""
+    words = [entry.name, *(f"{entry.name}.{name}" for name in list(entry.params)[1:])]
+    params = entry.params.values()
+    return [Option(w, replace(p, name=w), field, entry.name, p.name) for w, p in zip(words, params, strict=True)]
+
+
+def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) -> S:
+    """A spec from typed or Python options, over base or the defaults; SpecError names the word that cannot be used.
+
+    Values may be text. `optimizer="sgd", momentum=0.9`, `{"optimizer.momentum": "0.9"}` and Part values all work.
+    """
+    own = params_of(spec)
+    base = from_json(spec, to_json(base)) if base else None  # one that was made by hand is checked like any text
+    given = {option_word(name): value for name, value in options.items()}
+    special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name)}
+    start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
+    values = dict(start)
+    for name, param in own.items():
+        if name in given:
+            values[name] = _keep_values(param.read(given[name]), start[name])
+    known = options_of(spec, values)
+    for name, raw in given.items():
+        if name not in own:
+            option = known.get(name)
+            if option is None:
+                raise unknown_option(spec, name, values)
+            values[option.field] = _with_value(values[option.field], option, option.param.read(raw))
+    if spec is PrepareSpec:
+        values["overrides"] = _overrides(special, values, getattr(base, "overrides", {}))
+    return spec(**values)
+
+
+def is_override(name: str) -> bool:
+    """Whether an option speaks of one column or role: impute.age, but not scale.noise, a parameter of a scaler."""
+    step, point, rest = name.partition(".")
+    if not point or step not in PER_COLUMN:
+        return False
+    return not any(rest in entry.params for entry in params_of(PrepareSpec)[step].domain.values())
+
+
+def override_values(spec: PrepareSpec) -> dict[str, Any]:
+    """The options that give the overrides of a spec: impute.age -> knn, impute.age.neighbors -> 3."""
+    found: dict[str, Any] = {}
+    for step, parts in spec.overrides.items():
+        for column, part in parts.items():
+            found[f"{step}.{column}"] = part.name
+            found |= {f"{step}.{column}.{name}": value for name, value in part.values.items()}
+    return found
+
+
+def _overrides(
+    given: Mapping[str, Any], values: Mapping[str, Any], base: Mapping[str, Mapping[str, Part]]
+) -> dict[str, dict[str, Part]]:
+    """Parts by field and column: first the names of parts, then the values of their parameters."""
+    found = {step: dict(parts) for step, parts in base.items()}
+    later = {}
+    for name, raw in given.items():
+        step, _, column = name.partition(".")
+        param = params_of(PrepareSpec)[step]
+        column, _, value = column.rpartition(".") if not isinstance(raw, Part) else (column, "", "")
+        if column and any(value in entry.params for entry in param.domain.values()):
+            later[step, column, value] = raw
+        else:
+            found.setdefault(step, {})[name.partition(".")[2]] = replace(param, name=name).read(raw)
+    for (step, column, value), raw in later.items():
+        domain = params_of(PrepareSpec)[step].domain
+        owner = next(name for name, entry in domain.items() if value in entry.params)
+        part = found.get(step, {}).get(column) or values[step] or Part(owner)
+        entry = params_of(PrepareSpec)[step].domain[part.name]
+        found.setdefault(step, {})[column] = Part(part.name, {**part.values, **entry.read({value: raw})})
+    return found
+
+
+def option_word(name: str) -> str:
+    """Dashes are underscores in the names of options, but not in those of columns."""
+    step, point, column = name.partition(".")
+    plain = column.replace("-", "_")
+    if step not in PER_COLUMN or any(plain in entry.params for entry in params_of(PrepareSpec)[step].domain.values()):
+        return name.replace("-", "_")
+    return f"{step}{point}{column}"
+
+
+def _keep_values(new: Any, old: Any) -> Any:
+    """Naming the part that the base already has keeps the base's values of it."""
+    if isinstance(new, Part) and isinstance(old, Part) and new.name == old.name and not new.values:
+        return old
+    return new
+
+
+def _with_value(old: Any, option: Option, value: Any) -> Any:
+    if isinstance(old, tuple):  # regularizers: one part a name
+        before = next((part for part in old if part.name == option.part), Part(str(option.part)))
+        others = tuple(part for part in old if part.name != option.part)
+        first = option.value == next(iter(_registry(option)[before.name].params))
+        return others if first and not value else (*others, Part(before.name, {**before.values, option.value: value}))
+    return Part(option.part, {**getattr(old, "values", {}), option.param.name: value})  # type: ignore[arg-type]
+
+
+def _registry(option: Option) -> Registry:
+    for spec in (TrainSpec, PrepareSpec, TuneSpec):
+        if option.field in params_of(spec):
+            return params_of(spec)[option.field].domain
+    raise KeyError(option.field)
+
+
+def unknown_option(spec: type[Any], name: str, chosen: Mapping[str, Any]) -> SpecError:
+    """What to say of an option that is not there, or belongs to a part that was not chosen."""
+    known = options_of(spec, chosen)
+    if shared := [full for full in known if full.endswith(f".{name}")]:
+        return SpecError(f"option {name!r} belongs to several parts; write {' or '.join(shared)}")
+    for field, param in params_of(spec).items():
+        if param.kind is Part:
+            owners = [entry.name for entry in param.domain.values() if name.rpartition(".")[2] in entry.params]
+            if owners:
+                now = getattr(chosen.get(field), "name", None) or "auto"
+                return SpecError(f"option {name!r} belongs to {field} {', '.join(owners)}; this one is {now}")
+    return SpecError(f"no option {name!r}{did_you_mean(name, known)}")
