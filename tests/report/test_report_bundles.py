@@ -206,6 +206,7 @@ def prepared(count: int, name: str = "age") -> Any:
         feature_names=tuple(f"f{at}" for at in range(count)),
         target_counts={"a": 200, name: 300},
         target_histogram=None,
+        synthesis=None,
     )
 
 
