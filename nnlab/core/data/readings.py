@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nnlab.core.data.columns import Column, option, shown
-from nnlab.core.data.written import Cell, Reading, cell_of, missing_words
+from nnlab.core.data.written import Cell, Reading, body_pattern, cell_of, missing_words
 from nnlab.core.errors import DataError
 
 # (between thousands, decimal): the first pair that goes with most cells is taken, so '1,234' has thousands unless the
@@ -81,7 +81,8 @@ def _marked(cells: list[Cell | None], counts: np.ndarray, unit: str) -> Reading:
 
 
 def _rows(cells: list[Cell | None], counts: np.ndarray, thousands: str, decimal: str) -> int:
-    good = [cell is not None and not np.isnan(cell.value(thousands, decimal)) for cell in cells]
+    written = body_pattern(thousands, decimal)
+    good = [cell is not None and written.fullmatch(cell.body) is not None for cell in cells]
     return int(counts[good].sum())
 
 

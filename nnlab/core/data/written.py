@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def cell_of(text: str) -> Cell | None:
     )
 
 
+@cache
 def body_pattern(thousands: str, decimal: str) -> re.Pattern[str]:
     """Digits in groups of three, or in none. A first group of 0 is no group: '0,125' has a decimal comma."""
     t, d = re.escape(thousands), re.escape(decimal)
