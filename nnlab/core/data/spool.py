@@ -38,6 +38,8 @@ class Filed:
 
     def mapped(self) -> np.ndarray:
         """The whole array, read-only; MemoryError where there is no room for it in the process's addresses."""
+        if not self._rows:
+            return np.empty(0, self._dtype)
         try:
             return np.memmap(self._path, self._dtype, "r", shape=(self._rows,))
         except OSError as error:
@@ -239,7 +241,6 @@ class Growing:
                 self._spool.append(self._path, data.astype(dtype))
         old.unlink()
 
-    def restart(self) -> None:
-        """Forget all batches."""
-        self._path.unlink(missing_ok=True)
-        self._path, self.stretches, self._levels = self._spool.new_path(), [], {}
+    def discard(self) -> None:
+        """Remove what no column was made of."""
+        self._path.unlink()

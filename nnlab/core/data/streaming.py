@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from nnlab.core.data.columns import Column, column_of, parse_numbers
 from nnlab.core.data.files import (
@@ -29,17 +31,20 @@ from nnlab.core.data.files import (
 )
 from nnlab.core.data.read import Table, table_of
 from nnlab.core.data.sources import free_memory, is_source, size_text
-from nnlab.core.data.spool import Growing, Spool, check_room
+from nnlab.core.data.spool import Growing, Spool, SpooledColumn, check_room
 from nnlab.core.data.steps import IMPUTERS
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.spec import PrepareSpec
 
 KINDS = "CSV, TSV and text files, packed or not, and Parquet and Arrow files that are not packed"
-CELLS = 1 << 21  # of a batch
+CELLS = 1 << 19  # of a batch
 FEWEST, MOST = 1024, 1 << 16  # rows of a batch
-BUFFER = 1 << 20  # bytes of a column of a Parquet file that are read at a time
+BUFFER = 1 << 16  # bytes of a column of a Parquet file that are read at a time
 PEAK = 3  # times its own size that a table takes while it is prepared in memory
 UNPACKED = 5  # times its size that a packed file has when it is unpacked
+EXACT = 2**53  # floats hold every whole number up to here
+BEYOND = 2.0**63
+G = TypeVar("G", bound=Growing)
 ADVICE = "--stream yes reads it in pieces"
 
 
@@ -126,13 +131,13 @@ def short_memory(frame: Any, spec: PrepareSpec, streamed: bool) -> Iterator[None
         raise DataError(f"{what} cannot be prepared in the memory that is free; {way}") from None
 
 
-def _spooled(batches: Iterable[Any], spool: Spool) -> dict[str, Growing]:
-    """Frames or Arrow tables, one after the other."""
-    growing: dict[str, Growing] = {}
+def _spooled(batches: Iterable[Any], start: Callable[[str], G]) -> dict[str, G]:
+    """Columns grown by frames or Arrow tables, one after the other. start: makes one, by its name."""
+    growing: dict[str, G] = {}
     for batch in batches:
         found = table_of("the file", batch).columns
         if not growing:
-            growing = {name: Growing(name, spool) for name in found}
+            growing = {name: start(name) for name in found}
         for name, series in found.items():
             growing[name].add(column_of(name, series))
     return growing
@@ -144,7 +149,7 @@ def _rows_at_once(columns: int) -> int:
 
 def _typed(batches: Iterable[Any], spool: Spool) -> dict[str, Column]:
     """The columns of batches of one Arrow schema."""
-    growing = _spooled(batches, spool)
+    growing = _spooled(batches, partial(Growing, spool=spool))
     for name, column in growing.items():
         if len(column.kinds) > 1:
             kinds = " and ".join(sorted(column.kinds))
@@ -202,17 +207,62 @@ def _read_text(path: Path, spool: Spool, separator: str | None = None) -> Found:
     return read_text(path, separator, partial(_parse, spool=spool))
 
 
+class _FromText(Growing):
+    """A column of a text file. pandas reads a column of whole numbers and gaps as int and then makes floats of them,
+    which forgets the sign of -0 and rounds otherwise than reading as floats does.
+
+    fractions: a batch was read as floats; maybe: it may have been read either way; delicate: numbers that differ by it;
+    huge: whole numbers beyond 64 bits, which pandas reads in a third way where no batch has a fraction.
+    """
+
+    fractions = maybe = delicate = huge = False
+
+    def add(self, column: Column) -> None:
+        """The rows of the next batch."""
+        super().add(column)
+        data = column.data
+        if column.kind != "number" or self.stretches[-1].empty:
+            return
+        if data.dtype.kind == "f":
+            there = data[~np.isnan(data)]
+            self.huge |= bool((np.abs(there) >= BEYOND).any() and (there == np.floor(there)).all())
+            if len(there) == len(data) or not np.isfinite(there).all() or (there != np.floor(there)).any():
+                self.fractions = True
+                return
+            self.maybe = True
+        self.delicate |= bool(((data == 0) | (data < -EXACT) | (data > EXACT)).any())
+
+    @property
+    def other_reading(self) -> str:
+        """How it is to be read again: as str, as float64, so and compared, or alone and whole; '': it need not be."""
+        if len(self.kinds) > 1:
+            return "str"
+        if self.kinds != {"number"}:
+            return ""
+        types = {stretch.dtype.kind for stretch in self.stretches}
+        if "u" in types and len(types) > 1:
+            return "alone"
+        if self.delicate and self.fractions and not self.huge:
+            return "float64"
+        return "compared" if self.huge or (self.delicate and self.maybe) else ""
+
+
 def _parse(path: Path, encoding: str, head: str, separator: str, spool: Spool) -> Found:
     settings, notes = settings_of(path, encoding, head, separator)
     width = len(next(csv.reader(io.StringIO(head), delimiter=separator), []))
     settings["chunksize"] = _rows_at_once(width)
-    growing = _spooled(_chunks(path, settings), spool)
-    again = {name: how for name, column in growing.items() if (how := _other_reading(column))}
-    _read_again(path, settings, growing, again)
-    # Numbers that are too large for 64 bits make text of a batch, but not always of the whole column.
-    alone = [name for name, how in again.items() if how == "alone" or (how == "str" and _all_numbers(growing[name]))]
-    columns: dict[str, Column] = {name: column.column() for name, column in growing.items() if name not in alone}
-    columns |= {name: spool.keep(_whole(path, settings, list(growing).index(name))) for name in alone}
+    growing = _spooled(_chunks(path, settings), partial(_FromText, spool=spool))
+    wanted = {name: how for name, column in growing.items() if (how := column.other_reading)}
+    columns: dict[str, Column] = {name: column.column() for name, column in growing.items() if name not in wanted}
+    places = {name: place for place, name in enumerate(growing) if name in wanted}
+    again = _read_again(path, settings, places, wanted, spool)
+    for name, how in wanted.items():
+        before, found = growing[name], again.get(name)
+        # Numbers that are too large for 64 bits make text of a batch, but not always of the whole column.
+        if found is None or (how == "str" and _all_numbers(found)) or (how == "compared" and _differ(before, found)):
+            columns[name] = spool.keep(_whole(path, settings, places[name]))
+        else:
+            columns[name] = found
     return {name: columns[name] for name in growing}, notes
 
 
@@ -228,33 +278,24 @@ def _chunks(path: Path, settings: Mapping[str, Any]) -> Iterator[Any]:
             yield frame
 
 
-def _other_reading(column: Growing) -> str:
-    """How batches that disagree are read again: as str, as float64, or alone and whole; '' where all agree."""
-    kinds = column.kinds
-    if len(kinds) > 1:
-        return "str"
-    types = {stretch.dtype.kind for stretch in column.stretches}
-    if kinds == {"number"} and len(types) > 1:
-        return "alone" if "u" in types else "float64"  # -0 and large whole numbers differ, read as int or as float
-    return ""
-
-
-def _all_numbers(column: Growing) -> bool:
+def _all_numbers(column: Column) -> bool:
     return bool(len(column.levels)) and not parse_numbers(column.levels)[1].any()
 
 
-def _read_again(path: Path, settings: Mapping[str, Any], growing: dict[str, Growing], again: dict[str, str]) -> None:
-    """The columns whose batches disagree once more, all of one type."""
-    wanted = {name: how for name, how in again.items() if how != "alone"}
-    if not wanted:
-        return
-    places = [place for place, name in enumerate(growing) if name in wanted]
-    types = {place: str if wanted[name] == "str" else float for place, name in enumerate(growing) if name in wanted}
-    for name in wanted:
-        growing[name].restart()
-    for frame in _chunks(path, {**settings, "usecols": places, "dtype": types}):
-        for name in wanted:
-            growing[name].add(column_of(name, frame[name]))
+def _differ(before: Growing, found: Column) -> bool:
+    return not np.array_equal(before.column().data.view(np.int64), found.data.view(np.int64))
+
+
+def _read_again(
+    path: Path, settings: Mapping[str, Any], places: dict[str, int], wanted: dict[str, str], spool: Spool
+) -> dict[str, SpooledColumn]:
+    """Columns whose batches disagree once more, as one type. places: of the columns in the file."""
+    types = {places[name]: str if how == "str" else float for name, how in wanted.items() if how != "alone"}
+    if not types:
+        return {}
+    chunks = _chunks(path, {**settings, "usecols": list(types), "dtype": types})
+    growing = _spooled(chunks, partial(Growing, spool=spool))
+    return {name: column.column() for name, column in growing.items()}
 
 
 def _whole(path: Path, settings: Mapping[str, Any], place: int) -> Column:
