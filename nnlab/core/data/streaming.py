@@ -7,6 +7,7 @@ column that is text in a later one keeps the spelling of its numbers) is found b
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -43,7 +44,6 @@ BUFFER = 1 << 16  # bytes of a column of a Parquet file that are read at a time
 PEAK = 3  # times its own size that a table takes while it is prepared in memory
 UNPACKED = 5  # times its size that a packed file has when it is unpacked
 EXACT = 2**53  # floats hold every whole number up to here
-BEYOND = 2.0**63
 G = TypeVar("G", bound=Growing)
 ADVICE = "--stream yes reads it in pieces"
 
@@ -211,11 +211,10 @@ class _FromText(Growing):
     """A column of a text file. pandas reads a column of whole numbers and gaps as int and then makes floats of them,
     which forgets the sign of -0 and rounds otherwise than reading as floats does.
 
-    fractions: a batch was read as floats; maybe: it may have been read either way; delicate: numbers that differ by it;
-    huge: whole numbers beyond 64 bits, which pandas reads in a third way where no batch has a fraction.
+    fractions: a batch was read as floats; maybe: it may have been read either way; delicate: numbers that differ by it.
     """
 
-    fractions = maybe = delicate = huge = False
+    fractions = maybe = delicate = False
 
     def add(self, column: Column) -> None:
         """The rows of the next batch."""
@@ -225,7 +224,6 @@ class _FromText(Growing):
             return
         if data.dtype.kind == "f":
             there = data[~np.isnan(data)]
-            self.huge |= bool((np.abs(there) >= BEYOND).any() and (there == np.floor(there)).all())
             if len(there) == len(data) or not np.isfinite(there).all() or (there != np.floor(there)).any():
                 self.fractions = True
                 return
@@ -242,23 +240,25 @@ class _FromText(Growing):
         types = {stretch.dtype.kind for stretch in self.stretches}
         if "u" in types and len(types) > 1:
             return "alone"
-        if self.delicate and self.fractions and not self.huge:
+        if self.delicate and self.fractions:
             return "float64"
-        return "compared" if self.huge or (self.delicate and self.maybe) else ""
+        return "compared" if self.delicate and self.maybe else ""
 
 
 def _parse(path: Path, encoding: str, head: str, separator: str, spool: Spool) -> Found:
     settings, notes = settings_of(path, encoding, head, separator)
     width = len(next(csv.reader(io.StringIO(head), delimiter=separator), []))
     settings["chunksize"] = _rows_at_once(width)
-    growing = _spooled(_chunks(path, settings), partial(_FromText, spool=spool))
+    large: Counter[str] = Counter()
+    growing = _spooled(_watched(_chunks(path, settings), large), partial(_FromText, spool=spool))
     wanted = {name: how for name, column in growing.items() if (how := column.other_reading)}
+    wanted |= {name: "alone" for name, batches in large.items() if batches < len(growing[name].stretches)}
     columns: dict[str, Column] = {name: column.column() for name, column in growing.items() if name not in wanted}
     places = {name: place for place, name in enumerate(growing) if name in wanted}
     again = _read_again(path, settings, places, wanted, spool)
     for name, how in wanted.items():
         before, found = growing[name], again.get(name)
-        # Numbers that are too large for 64 bits make text of a batch, but not always of the whole column.
+        # Numbers of 64 bits without a sign beside others make text of a batch, but not always of the whole column.
         if found is None or (how == "str" and _all_numbers(found)) or (how == "compared" and _differ(before, found)):
             columns[name] = spool.keep(_whole(path, settings, places[name]))
         else:
@@ -276,6 +276,16 @@ def _chunks(path: Path, settings: Mapping[str, Any]) -> Iterator[Any]:
         for frame in frames:
             frame.columns = frame.columns.astype(str).str.strip()
             yield frame
+
+
+def _watched(frames: Iterable[Any], large: Counter[str]) -> Iterator[Any]:
+    """The frames. large: counts those in which a column has whole numbers of more than 64 bits, which are objects."""
+    from pandas.api.types import infer_dtype
+
+    for frame in frames:
+        objects = (name for name in frame if frame[name].dtype == object)
+        large.update(name for name in objects if infer_dtype(frame[name], skipna=True) == "integer")
+        yield frame
 
 
 def _all_numbers(column: Column) -> bool:
