@@ -31,7 +31,7 @@ class Report:
 
 
 def report(data: "Prepared", name: str | None = None) -> Report:
-    """All that a cell shows of prepared data, or what is known of one column; DataError where there is none of the name."""
+    """All that a cell shows of prepared data, or what is known of one column. DataError: no such column."""
     from nnlab.report.columns import column_blocks, column_picture
 
     if name is None:
