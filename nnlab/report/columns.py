@@ -62,6 +62,7 @@ def _before(column: "ColumnReport") -> str | None:
         words = ", ".join(first) + (", …" if len(column.levels) > SHOWN_LEVELS else "")
     elif column.before:
         words = ends(column.before, _words_of(column))
+        words = words.replace(" to ", " to\n") if column.role == "date" else words  # a browser breaks at hyphens
     return _drawn(column.shape, words)
 
 
