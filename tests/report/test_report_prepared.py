@@ -67,7 +67,7 @@ def test_a_column_has_its_histogram_and_where_it_goes_before_and_after(data: nnl
     train = frame["age"].iloc[data.train.index].dropna()
     assert (role, missing, features) == ("numeric", share(int(frame["age"].isna().sum()), 400), 2)
     assert before.split() == [spark(np.histogram(train, 12)[0]), *f"{train.min():.3g} to {train.max():.3g}".split()]
-    assert len(after.split()[0]) == 12 and "quantile scaled" in steps and "missing becomes" in steps
+    assert len(after.split()[0]) == 12 and "robust scaled" in steps and "missing becomes" in steps
     assert re.fullmatch(r"0\.\d\d", relation)
     assert rows["sex"][3].split("\n")[1] in ("m,\xa0f", "f,\xa0m")
     assert "1912-01-0" in rows["day"][3] and rows["note"][5].startswith("set aside")

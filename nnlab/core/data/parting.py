@@ -8,6 +8,7 @@ from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
 from nnlab.core.data.target import ADVICE, Target
+from nnlab.core.data.twins import twin_groups
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
 
@@ -40,7 +41,7 @@ def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], n
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
     note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
-    return [Column(c.name, c.kind, c.data[kept], c.levels) for c in columns], kept, [note]
+    return [replace(c, data=c.data[kept]) for c in columns], kept, [note]
 
 
 def make_splits(
@@ -56,7 +57,9 @@ def make_splits(
     keys = Keys(None if target.task == "regression" or kind == "random" else numbers, gap=spec.gap)
     if kind == "group":
         keys = replace(keys, groups=_codes(_needed(named, spec, "group", kind)))
-    elif kind == "time":
+    if spec.group_duplicates:
+        keys, kind = replace(keys, groups=_twins(columns, keys.groups, kind, spec)), "group"
+    if kind == "time":
         keys = replace(keys, times=_times(_needed(named, spec, "time", kind)))
     if spec.folds:
         if kind == "column":
@@ -74,6 +77,13 @@ def make_splits(
         splits = (split_rows(len(numbers), keys.classes, spec.valid, spec.test, rng),)
     notes = list(dict.fromkeys(note for split in splits for note in _said(split, target, numbers)))
     return splits, notes
+
+
+def _twins(columns: list[Column], groups: np.ndarray | None, kind: str, spec: PrepareSpec) -> np.ndarray:
+    """The groups of equal rows, together with those of the group column."""
+    if kind not in ("random", "stratified", "group"):
+        raise SpecError(f"group_duplicates does not go with split={kind}, where the rows of each part are given")
+    return twin_groups([c for c in columns if c.name not in (*set_aside(spec), spec.target)], groups)
 
 
 def _auto(spec: PrepareSpec) -> str | None:

@@ -121,6 +121,8 @@ def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
     if not len(values):
         return Typed(column.name, "constant", "empty in all training rows", None, missing)
     low, high = values.min(), values.max()
+    if low < high and float(low) == float(high):
+        return _category(column, missing, train)  # whole numbers that are one as floats: their digits are names
     if low == high:
         if len(values) == len(train):
             return Typed(column.name, "constant", ONE_VALUE, None, missing)
