@@ -103,6 +103,9 @@ class PrepareSpec:
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
+    stream: Annotated[
+        bool | None, "read a file in pieces, features in files that are mapped; auto: where memory is short"
+    ] = None
     overrides: Mapping[str, Mapping[str, Part]] = data_field(default_factory=dict)  # field -> column or role -> part
 
     def part_of(self, step: str, column: str, role: str) -> Part:

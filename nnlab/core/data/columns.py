@@ -63,11 +63,13 @@ NO_LEVELS = np.empty(0, object)
 Parse = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def column_of(name: str, series: "pd.Series") -> Column:
+def column_of(name: str, series: "pd.Series | Column") -> Column:
     """The column of a pandas Series of any type, numbers without a copy where that is possible."""
     import pandas as pd
     from pandas.api import types
 
+    if isinstance(series, Column):
+        return series
     dtype = series.dtype
     if types.is_bool_dtype(dtype):
         return _bool_column(name, series)

@@ -16,7 +16,8 @@ import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -39,17 +40,25 @@ SHOWN = 3  # lines and sheets that a message names
 Found = tuple[Any, tuple[str, ...]]  # a frame or Arrow table, and what had to be assumed
 
 
-def read_file(path: Path) -> Found:
-    """The frame or Arrow table in a file, and what had to be assumed; DataError where it cannot be read."""
+def kind_of(path: Path) -> str:
+    """The suffix that tells what a file holds, in lower case, or ''."""
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in UNPACK]
-    kind = suffixes[-1] if suffixes else ""
+    return suffixes[-1] if suffixes else ""
+
+
+def read_file(path: Path, readers: Mapping[str, Callable[[Path], Found]] | None = None) -> Found:
+    """The frame or Arrow table in a file, and what had to be assumed; DataError where it cannot be read.
+
+    readers: by suffix, where others than those of whole files shall read it.
+    """
+    kind = kind_of(path)
     if not path.exists():
         raise DataError(f"no file {str(path)!r}{sibling(path)}")
-    if path.is_dir() or kind not in READERS:
+    if path.is_dir() or kind not in (readers or READERS):
         raise DataError(f"{str(path)!r} cannot be read as a table; expected {EXPECTED}")
     try:
-        return READERS[kind](path)
-    except DataError:
+        return (readers or READERS)[kind](path)
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # each reader has errors of its own; a broken file must not show their tracebacks
         raise DataError(f"{str(path)!r} cannot be read: {first_line(error)}") from None
@@ -186,14 +195,15 @@ def _missing_words() -> list[str]:
     return sorted({spelled for word in MISSING for spelled in (word, word.upper(), word.title())} | {"NaN", "NaT"})
 
 
-def _read_text(path: Path, separator: str | None = None) -> Found:
+def read_text(path: Path, separator: str | None = None, parse: Callable[..., Found] | None = None) -> Found:
+    """The cells of a text file in its encoding. parse: of path, encoding, head and separator, instead of `_parse`."""
     with _open(path) as opened:
         wide = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:
             with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
                 head = opened.read(HEAD) + "".join(opened.readline(LONGEST) for _ in range(3))  # wide rows, whole
-            frame, notes = _parse(path, encoding, head, separator or sniff(head))
+            frame, notes = (parse or _parse)(path, encoding, head, separator or sniff(head))
         except UnicodeDecodeError:
             continue
         odd = (f"{path.name} is not UTF-8 and was read as Windows-1252",) if encoding == "cp1252" else ()
@@ -204,32 +214,49 @@ def _read_text(path: Path, separator: str | None = None) -> Found:
 def _parse(path: Path, encoding: str, head: str, separator: str) -> Found:
     import pandas as pd
 
+    settings, notes = settings_of(path, encoding, head, separator)
+    with parsing(path, settings) as opened:
+        frame = pd.read_csv(opened, **settings)
+    frame.columns = frame.columns.astype(str).str.strip()
+    return frame, notes
+
+
+def settings_of(path: Path, encoding: str, head: str, separator: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """How pandas.read_csv reads a text file that begins with head, and what had to be assumed."""
     decimal = _decimal(head, separator)
     width = _width_without_names(head, separator, decimal)
     if not width:
         _check_names(path, [name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=separator), [])])
+    settings = {
+        "sep": separator,
+        "decimal": decimal,
+        "encoding": encoding,
+        "header": None if width else "infer",
+        "names": [f"column_{place}" for place in range(1, width + 1)] if width else None,
+        "index_col": False,
+        "skipinitialspace": True,
+        "na_values": _missing_words(),
+        "keep_default_na": False,
+        "low_memory": False,
+    }
+    note = f"{path.name} has no line of column names; they are column_1 to column_{width}"
+    return settings, (note,) if width else ()
+
+
+@contextmanager
+def parsing(path: Path, settings: Mapping[str, Any]) -> Iterator[Any]:
+    """The opened file; what pandas finds wrong with it is a DataError, or a MemoryError where that is the reason."""
+    import pandas as pd
+
     try:
         with _open(path) as opened, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the cells that are too many
-            frame = pd.read_csv(
-                opened,
-                sep=separator,
-                decimal=decimal,
-                encoding=encoding,
-                header=None if width else "infer",
-                names=[f"column_{place}" for place in range(1, width + 1)] if width else None,
-                index_col=False,
-                skipinitialspace=True,
-                na_values=_missing_words(),
-                keep_default_na=False,
-                low_memory=False,
-            )
+            yield opened
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        reason = _too_wide(path, encoding, separator) or _unclosed(str(error))
+        if "out of memory" in str(error):
+            raise MemoryError(str(error)) from None
+        reason = _too_wide(path, settings["encoding"], settings["sep"]) or _unclosed(str(error))
         raise DataError(f"{str(path)!r} cannot be read: {reason}") from None
-    frame.columns = frame.columns.astype(str).str.strip()
-    note = f"{path.name} has no line of column names; they are column_1 to column_{width}"
-    return frame, (note,) if width else ()
 
 
 def _width_without_names(head: str, separator: str, decimal: str) -> int:
@@ -319,5 +346,5 @@ READERS: dict[str, Callable[[Path], Found]] = {
     **dict.fromkeys(ARROW, _read_arrow),
     **dict.fromkeys(LINES, _read_lines),
     **dict.fromkeys(EXCEL, _read_excel),
-    **{suffix: partial(_read_text, separator=separator) for suffix, separator in TEXT.items()},
+    **{suffix: partial(read_text, separator=separator) for suffix, separator in TEXT.items()},
 }

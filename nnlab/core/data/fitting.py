@@ -4,7 +4,8 @@ import numpy as np
 
 from nnlab.core.data.features import Feature, fit_feature
 from nnlab.core.data.numbers import Number, Step, fit_number
-from nnlab.core.data.pipeline import FINISH, NOTHING_GIVEN, Cross, Fill, Given, Pipeline
+from nnlab.core.data.pipeline import FINISH, NOTHING_GIVEN, Cross, Fill, Given, Pipeline, finish_step
+from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.roles import Typed
 from nnlab.core.data.steps import CROSSES, IMPUTERS
 from nnlab.core.data.target import Target
@@ -13,13 +14,14 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, make
 
 
-def fit_pipeline(
+def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matrices are put)
     typed: list[Typed],
     target: Target,
     numbers: np.ndarray,
     train: np.ndarray,
     spec: PrepareSpec,
     given: Given = NOTHING_GIVEN,
+    place: Place = MEMORY,
 ) -> Pipeline:
     """Everything fitted. numbers: the target of all rows; train: positions of the training rows, which alone count.
 
@@ -41,15 +43,16 @@ def fit_pipeline(
     if not pipeline.raw_names:
         raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}
-    columns = {name: given.get(name, column.data) for name, column in by_name.items()}
-    values = [columns[feature.name] for feature in features if isinstance(feature, Number)]
-    rows = [column[train] for column in values]
-    pipeline.fills = _fills(features, rows, typed, spec)
-    if spec.cross.name != "none":
-        pipeline.cross = _cross(pipeline, rows, spec)
+    numbers_of = [feature for feature in features if isinstance(feature, Number)]
+    filled = any(IMPUTERS[feature.imputer].facts.get("scope") == "table" for feature in numbers_of)
+    if filled or spec.cross.name != "none":
+        rows = [given.get(feature.name, by_name[feature.name].data)[train] for feature in numbers_of]
+        pipeline.fills = _fills(features, rows, typed, spec)
+        if spec.cross.name != "none":
+            pipeline.cross = _cross(pipeline, rows, spec)
     if any(getattr(spec, kind).name != "none" for kind in FINISH):
-        raw = [feature.values(by_name[feature.name])[0] for feature in features]
-        _finish(pipeline, pipeline.raw_training_matrix(raw, train, given), numbers[train], spec)
+        raw = [place.values(feature, by_name[feature.name]) for feature in features]
+        _finish(pipeline, pipeline.raw_training_matrix(raw, train, given, place), numbers[train], spec)
     return pipeline
 
 
@@ -110,4 +113,4 @@ def _finish(pipeline: Pipeline, x: np.ndarray, y: np.ndarray, spec: PrepareSpec)
             raise SpecError(f"{kind}={part.name} does not work on encode=codes; take another of the two")
         step = Step(part.name, make(registry, part, x, y, classes, np.random.default_rng([spec.seed, i])))
         pipeline.finish = (*pipeline.finish, (kind, step))
-        x = np.asarray(registry[part.name].facts["apply"](x, step.state), np.float32)
+        x = finish_step(kind, step, x)

@@ -6,7 +6,7 @@ one part: history that shall count must be in it, nothing is kept of the trainin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,8 @@ def _plain(column: Column) -> np.ndarray:
 
 
 def _recoded(column: Column, values: np.ndarray) -> Column:
-    return replace(column, data=np.where(np.isnan(values), -1, values).astype(column.data.dtype))
+    codes = np.where(np.isnan(values), -1, values).astype(column.data.dtype)
+    return Column(column.name, column.kind, codes, column.levels)
 
 
 def _series(

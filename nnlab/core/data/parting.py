@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
+from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
 from nnlab.core.data.target import ADVICE, Target
@@ -21,7 +22,9 @@ def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
     return tuple(name for name in (getattr(spec, word) for word in ASIDE) if name is not None)
 
 
-def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], np.ndarray | None, list[str]]:
+def drop_rows(
+    columns: list[Column], spec: PrepareSpec, place: Place = MEMORY
+) -> tuple[list[Column], np.ndarray | None, list[str]]:
     """The columns without the rows that `drop_rows` leaves out, the positions kept (None: all), and what to say."""
     rows = len(columns[0].data)
     if spec.drop_rows is None:
@@ -41,7 +44,7 @@ def drop_rows(columns: list[Column], spec: PrepareSpec) -> tuple[list[Column], n
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
     note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
-    return [replace(c, data=c.data[kept]) for c in columns], kept, [note]
+    return [place.keep(Column(c.name, c.kind, c.data[kept], c.levels, c.aware)) for c in columns], kept, [note]
 
 
 def make_splits(

@@ -14,6 +14,7 @@ from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.ordering import SCOPE, Order, order_from
+from nnlab.core.data.place import MEMORY, Cells, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
@@ -177,21 +178,23 @@ class Pipeline:
     def _numbers(self) -> tuple[Number, ...]:
         return tuple(feature for feature in self.features if isinstance(feature, Number))
 
-    def matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
+    def matrix(
+        self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
+    ) -> np.ndarray:
         """The features of the given rows of each column's values. given: number columns filled along an order."""
-        return self.finished(self.raw_matrix(values, rows, given))
+        return self.finished(self.raw_matrix(values, rows, given, place), place)
 
     def training_matrix(
-        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+        self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The features of the training rows; a target encoder gives them values that their own targets are not in."""
-        return self.finished(self.raw_training_matrix(values, rows, given))
+        return self.finished(self.raw_training_matrix(values, rows, given, place), place)
 
     def raw_training_matrix(
-        self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN
+        self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        x, low = self.raw_matrix(values, rows, given), 0
+        x, low = self.raw_matrix(values, rows, given, place), 0
         for feature in self.features:
             high = low + len(feature.labels)
             if isinstance(feature, Category) and feature.encoding.training is not None:
@@ -199,9 +202,11 @@ class Pipeline:
             low = high
         return x
 
-    def raw_matrix(self, values: Sequence[np.ndarray], rows: np.ndarray, given: Given = NOTHING_GIVEN) -> np.ndarray:
+    def raw_matrix(
+        self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
+    ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = np.zeros((len(rows), len(self.raw_names)), np.float32)
+        out = place.zeros((len(rows), len(self.raw_names)))
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
             own = {name: column[block] for name, column in given.items()}
@@ -240,10 +245,10 @@ class Pipeline:
             found |= {name: table[:, i] for i, name in enumerate(fill.names[: fill.own]) if name not in along}
         return found
 
-    def finished(self, x: np.ndarray) -> np.ndarray:
+    def finished(self, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
         """The matrix after the steps on all of it."""
         for kind, step in self.finish:
-            x = np.asarray(FINISH[kind][step.name].facts["apply"](x, step.state), np.float32)
+            x = finish_step(kind, step, x, place)
         return x
 
     def inverse(self, x: np.ndarray) -> "pd.DataFrame":
@@ -336,6 +341,19 @@ class Pipeline:
         pipeline = cls(features, target_from(plain["target"]), fills, cross, finish, order)
         pipeline.rows, pipeline.inf_missing = plain.get("rows", 0), plain.get("inf_missing", False)
         return pipeline
+
+
+def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
+    """The matrix after one step on all of it, block by block: sums of equal rows are then grouped alike anywhere."""
+    apply = FINISH[kind][step.name].facts["apply"]
+    first = np.asarray(apply(x[:BLOCK], step.state), np.float32)
+    if len(x) <= BLOCK:
+        return first
+    out = place.zeros((len(x), first.shape[1]))
+    out[:BLOCK] = first
+    for start in range(BLOCK, len(x), BLOCK):
+        out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)
+    return out
 
 
 def _count(feature: Feature, values: np.ndarray, strange: int) -> Count:

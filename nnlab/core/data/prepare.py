@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,15 @@ from nnlab.core.data.groups import category_groups
 from nnlab.core.data.ordering import Order, fit_order, parts_of
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
+from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, column_reports, with_after
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
 from nnlab.core.data.split import Split
+from nnlab.core.data.spool import Spool
 from nnlab.core.data.steps import BALANCES
 from nnlab.core.data.steps.balance import Classed
+from nnlab.core.data.streaming import held_whole, read_in_pieces, short_memory, streams
 from nnlab.core.data.synthesis import Quality
 from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
@@ -134,19 +138,31 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
     """
     if target is not None and not isinstance(target, str):  # prepare(X, y), as scikit-learn's users write it
         frame, target = (frame, target), None
-    table = _named(read(frame), spec.target if spec and target is None else target)
-    spec = _spec(table, target, spec, options)
+    chosen = resolve(PrepareSpec, options, spec or PrepareSpec(""))
+    streamed = streams(frame, chosen.stream)
+    with short_memory(frame, chosen, streamed):
+        if not streamed:
+            table = read(frame)
+            return _prepared(table, _spec(table, target, spec, chosen), MEMORY)
+        with Spool() as spool:
+            table = read_in_pieces(frame, spool, bool(chosen.stream))
+            return _prepared(table, _spec(table, target, spec, chosen), spool)
+
+
+def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
+    table = _named(table, spec.target)
     _check(table, spec)
     columns = [column_of(name, series) for name, series in table.columns.items()]
-    columns, mended = all_finite(columns, spec.target) if spec.inf == "missing" else (columns, [])
-    columns, kept, notes = drop_rows(columns, spec)
+    columns, mended = all_finite(columns, spec.target, place) if spec.inf == "missing" else (columns, [])
+    columns, kept, notes = drop_rows(columns, spec, place)
     wanted = next(column for column in columns if column.name == spec.target)
     read_as, numbers, note = read_target(wanted, spec.task)
     splits, said = make_splits(columns, read_as, numbers, spec)
-    notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said]
-    content = _Content(table, spec, columns, kept, wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
-    found = [content.prepared(split) for split in splits]
-    return replace(found[0], folds=tuple(found)) if spec.folds else found[0]
+    notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]
+    found = (wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
+    content = _Content(table, spec, columns, kept, *found, place)
+    made = [content.prepared(split) for split in splits]
+    return replace(made[0], folds=tuple(made)) if spec.folds else made[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +178,7 @@ class _Content:
     numbers: np.ndarray
     notes: tuple[str, ...]
     fingerprint: str
+    place: Place
 
     def prepared(self, split: Split) -> Prepared:
         """The parts of one split, everything fitted on its training rows."""
@@ -169,10 +186,10 @@ class _Content:
         typed = self._typed(split)
         _check_copies(typed, self.wanted)
         order, typed, given = self._ordered(typed, split)
-        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given)
+        pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given, self.place)
         pipeline.order = order
         findings = self._audit(typed, split)
-        train, valid, test = _parts(pipeline, typed, given, numbers, split, sample_weights(self.columns, spec))
+        train, valid, test = self._parts(pipeline, typed, given, split)
         made = made_rows(pipeline, typed, numbers, split, spec)
         train = _appended(train, made.x, made.y) if made else train
         train, more = _balanced(train, pipeline, spec)
@@ -205,8 +222,26 @@ class _Content:
     def _typed(self, split: Split) -> list[Typed]:
         aside = (*set_aside(self.spec), self.wanted.name)
         others = [column for column in self.columns if column.name not in aside]
-        typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
+        typed = [self._kept(type_column(column, split.train, self.spec, self.table.positional)) for column in others]
         return _too_empty(typed, split.train, self.spec)
+
+    def _kept(self, typed: Typed) -> Typed:
+        return typed if typed.column is None else replace(typed, column=self.place.keep(typed.column))
+
+    def _parts(
+        self, pipeline: Pipeline, typed: list[Typed], given: dict[str, np.ndarray], split: Split
+    ) -> tuple[Rows, Rows, Rows]:
+        weights = sample_weights(self.columns, self.spec)
+        by_name = {column.name: column.column for column in typed if column.column is not None}
+        values = [self.place.values(feature, by_name[feature.name]) for feature in pipeline.features]
+        y = self.numbers if pipeline.target.classes else pipeline.target.scaled(self.numbers)
+
+        def part(make_x: Callable[..., np.ndarray], rows: np.ndarray) -> Rows:
+            x = make_x(values, rows, given, self.place)
+            return Rows(x, y[rows], rows, None if weights is None else weights[rows])
+
+        train = part(pipeline.training_matrix, split.train)
+        return train, part(pipeline.matrix, split.valid), part(pipeline.matrix, split.test)
 
     def _ordered(self, typed: list[Typed], split: Split) -> tuple[Order | None, list[Typed], dict[str, np.ndarray]]:
         """Imputers along an order, the columns with categories filled by them, and the values of numbers."""
@@ -233,6 +268,13 @@ def _in_frame(index: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     return index if kept is None else np.where(index >= 0, kept[index], -1)
 
 
+def _whole(spec: PrepareSpec, place: Place) -> list[str]:
+    steps = held_whole(spec)
+    if place is MEMORY or not steps:
+        return []
+    return [f"{', '.join(steps)}: worked out on columns or training rows that are held in memory whole"]
+
+
 def _named(table: Table, target: str | None) -> Table:
     """A pair (X, y) whose y has the name that the user gives it."""
     if table.target is None or target is None or target in table.columns:
@@ -241,12 +283,11 @@ def _named(table: Table, target: str | None) -> Table:
     return replace(table, columns=columns, target=target)
 
 
-def _spec(table: Table, target: str | None, spec: PrepareSpec | None, options: dict[str, Any]) -> PrepareSpec:
+def _spec(table: Table, target: str | None, spec: PrepareSpec | None, chosen: PrepareSpec) -> PrepareSpec:
     if target is None and spec is None:
         target = table.target
     if target is None and spec is None:
         raise SpecError(f"no target; name the column to predict, one of {shown(table.columns)}")
-    chosen = resolve(PrepareSpec, options, spec or PrepareSpec(""))
     return chosen if target is None else replace(chosen, target=str(target))
 
 
@@ -294,24 +335,6 @@ def _too_empty(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list
     return found
 
 
-def _parts(
-    pipeline: Pipeline,
-    typed: list[Typed],
-    given: dict[str, np.ndarray],
-    numbers: np.ndarray,
-    split: Split,
-    weights: np.ndarray | None,
-) -> list[Rows]:
-    by_name = {column.name: column.column for column in typed if column.column is not None}
-    values = [feature.values(by_name[feature.name])[0] for feature in pipeline.features]
-    y = numbers if pipeline.target.classes else pipeline.target.scaled(numbers)
-    found = []
-    for rows in (split.train, split.valid, split.test):
-        make_x = pipeline.training_matrix if rows is split.train else pipeline.matrix
-        found.append(Rows(make_x(values, rows, given), y[rows], rows, None if weights is None else weights[rows]))
-    return found
-
-
 def _balanced(train: Rows, pipeline: Pipeline, spec: PrepareSpec) -> tuple[Rows, list[str]]:
     """Training rows repeated, left out, made or weighted, so that rare classes count."""
     if spec.balance.name == "none":
@@ -323,7 +346,9 @@ def _balanced(train: Rows, pipeline: Pipeline, spec: PrepareSpec) -> tuple[Rows,
     classed = Classed(train.x, train.y, len(target.classes), category_groups(pipeline))
     found = make(BALANCES, spec.balance, classed, rng)
     own = None if train.weight is None else train.weight[found.rows]
-    rows = Rows(train.x[found.rows], train.y[found.rows], train.index[found.rows], own)
+    same = np.array_equal(found.rows, np.arange(len(train)))
+    x = train.x if same else train.x[found.rows]
+    rows = Rows(x, train.y[found.rows], train.index[found.rows], own)
     rows = _appended(rows, found.new_x, found.new_y)
     if found.weights is not None:
         rows = replace(rows, weight=found.weights if rows.weight is None else rows.weight * found.weights)
@@ -367,7 +392,8 @@ def _aside(typed: list[Typed]) -> list[str]:
 
 
 def _fingerprint(columns: list[Column], spec: PrepareSpec) -> str:
-    digest = hashlib.sha256(json.dumps(to_json(spec), sort_keys=True).encode())
+    plain = {name: value for name, value in to_json(spec).items() if name != "stream"}  # the numbers are the same
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for column in columns:
         digest.update(json.dumps([column.name, column.kind, str(column.data.dtype), list(column.levels)]).encode())
         digest.update(np.ascontiguousarray(column.data).view(np.uint8).data)

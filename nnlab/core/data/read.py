@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.data.columns import Column
 from nnlab.core.data.files import first_line, read_file
 from nnlab.core.data.sources import dense, is_source, is_sparse, read_source
 from nnlab.core.errors import DataError
@@ -30,7 +32,7 @@ class Table:
     """
 
     name: str
-    columns: dict[str, "pd.Series"]
+    columns: Mapping[str, "pd.Series | Column"]
     rows: int
     target: str | None = None
     warnings: tuple[str, ...] = ()
@@ -46,11 +48,15 @@ def read(frame: Any) -> Table:
         return replace(_table(source.name, source.frame, source.target), positional=source.positional)
     if isinstance(frame, str | Path):
         content, warnings = read_file(Path(os.path.expanduser(frame)))
-        return _table(str(frame), _to_pandas(content), warnings=warnings)
+        return replace(table_of(str(frame), content), warnings=warnings)
     if isinstance(frame, tuple) and len(frame) == 2:
         return _read_pair(*frame)
-    pandas = _to_pandas(frame)
-    return _table(type(frame).__name__, pandas)
+    return table_of(type(frame).__name__, frame)
+
+
+def table_of(name: str, frame: Any) -> Table:
+    """The table of a frame of any kind. name: what it is called in texts."""
+    return _table(name, _to_pandas(frame))
 
 
 def _table(name: str, frame: "pd.DataFrame", target: str | None = None, warnings: tuple[str, ...] = ()) -> Table:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, shown
+from nnlab.core.data.columns import NO_LEVELS, Column, shown
 from nnlab.core.data.features import Feature
 from nnlab.core.data.free_text import word_counts
 from nnlab.core.data.numbers import Number
@@ -78,16 +78,18 @@ def column_reports(
             aside = types[column.name]
             done = f"set aside: {aside.why}"
             reports.append(ColumnReport(aside.name, aside.role, aside.missing, done, 0, rows=size))
-    raw = {item.name: item.column.data for item in typed if item.column is not None and not len(item.column.levels)}
-    raw |= {} if target.classes else {target.name: numbers}
-    raw |= {item.name: word_counts(item.column) for item in typed if item.role == "text" and item.column is not None}
+    raw = {item.name: item.column for item in typed if item.column is not None and not len(item.column.levels)}
+    raw |= {} if target.classes else {target.name: Column(target.name, "number", numbers, NO_LEVELS)}
+    for item in typed:
+        if item.role == "text" and item.column is not None:
+            raw[item.name] = Column(item.name, "number", word_counts(item.column), NO_LEVELS)
     return tuple(_with_before(reports, raw, rows))
 
 
-def _with_before(reports: list[ColumnReport], raw: dict[str, np.ndarray], rows: np.ndarray) -> Iterator[ColumnReport]:
+def _with_before(reports: list[ColumnReport], raw: dict[str, Column], rows: np.ndarray) -> Iterator[ColumnReport]:
     """The reports with what numbers and dates were."""
     wanted = [report.name for report in reports if report.name in raw]
-    floats = (_as_floats(raw[name][rows]) for name in wanted)
+    floats = (_as_floats(raw[name].data[rows]) for name in wanted)
     found = dict(zip(wanted, spreads(floats, len(rows)), strict=True))
     for report in reports:
         spread = found.get(report.name)

@@ -144,10 +144,13 @@ def _is_id(column: Column, values: np.ndarray, rows: int) -> bool:
 
 
 def _category(column: Column, missing: int, train: np.ndarray) -> Typed:
-    codes, levels = as_text(column)
-    typed = Column(column.name, "text", codes, levels)
+    typed = _as_levels(column)
     two = np.count_nonzero(_counts(typed, train)) == 2
     return Typed(column.name, "binary" if two else "categorical", "", typed, missing, as_category=True)
+
+
+def _as_levels(column: Column) -> Column:
+    return column if column.kind == "text" else Column(column.name, "text", *as_text(column))
 
 
 def _counts(column: Column, train: np.ndarray) -> np.ndarray:
@@ -156,10 +159,10 @@ def _counts(column: Column, train: np.ndarray) -> np.ndarray:
 
 
 def _free_text(column: Column, missing: int, train: np.ndarray) -> Typed:
-    codes, levels = as_text(column)
-    if (codes[train] < 0).all():
+    typed = _as_levels(column)
+    if (typed.data[train] < 0).all():
         return Typed(column.name, "constant", "empty in all training rows", None, missing)
-    return Typed(column.name, "text", "", Column(column.name, "text", codes, levels), missing)
+    return Typed(column.name, "text", "", typed, missing)
 
 
 def _date(column: Column, missing: int, train: np.ndarray) -> Typed:

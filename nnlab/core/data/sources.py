@@ -216,13 +216,19 @@ def dense(values: Any, what: str) -> np.ndarray:
     if free is not None and size > MEMORY_SHARE * free:
         shape = " x ".join(f"{length:,}" for length in values.shape)
         raise DataError(
-            f"{what} of {shape} would take {_gib(size)} as dense columns, more than half of the {_gib(free)} of free "
-            "memory; keep fewer columns (sklearn.feature_selection or TruncatedSVD) or fewer rows"
+            f"{what} of {shape} would take {size_text(size)} as dense columns, more than half of the "
+            f"{size_text(free)} of free memory; keep fewer columns (sklearn.feature_selection or "
+            "TruncatedSVD) or fewer rows"
         )
     return np.asarray(values.astype(kind).toarray())
 
 
-def _gib(size: int) -> str:
+def size_text(size: int) -> str:
+    """Bytes as GiB or MiB.
+
+    >>> size_text(3 << 29), size_text(1 << 20)
+    ('1.5 GiB', '1.0 MiB')
+    """
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:,.1f} MiB"
 
 
