@@ -98,6 +98,9 @@ class PrepareSpec:
     categorical: Annotated[tuple[str, ...], Column(), "columns to read as categories"] = ()
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()
+    cycles: Annotated[bool, "add sine and cosine of month, day, weekday and hour of dates"] = False
+    inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
+    group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
     stream: Annotated[

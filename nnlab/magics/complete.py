@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Within, show_value
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import PER_COLUMN, PrepareSpec, TrainSpec
 from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
@@ -93,13 +93,13 @@ def _in_line(verb: Verb, text: str, after: str, names: Mapping[str, Any], stored
     if current.startswith("-"):
         name, equals, value = current.partition("=")
         if equals:
-            return _value(known.get(_underscored(name.lstrip("-"))), value, place)
+            return _value(_said(known, name.lstrip("-")), value, place)
         asks = (Candidate("--help", "option"),) if "--help".startswith(current) else ()
-        return Found(current, (*_options(known, current, place), *asks))
+        return Found(current, (*_options(known, current, place), *_of_columns(verb, current, place), *asks))
     if pending in ("help", "h"):
         return _matching(current, [Candidate(word, "topic") for word in topics(verb, place.options)])
     if pending:
-        found = _value(known.get(pending) or any_option(verb).get(pending), current, place)
+        found = _value(_said(known, pending) or any_option(verb).get(pending), current, place)
         if found.candidates or not _is_flag(known.get(pending)):
             return found
     if len(subjects) < verb.words:
@@ -147,6 +147,23 @@ def _options(known: Mapping[str, Option], typed: str, place: Place) -> tuple[Can
         if name.startswith(start) and name not in place.options and not spare:
             found.append(Candidate("--" + (name if "_" in typed else name.replace("_", "-")), "option"))
     return tuple(found)
+
+
+def _said(known: Mapping[str, Option], name: str) -> Option | None:
+    """The option of a name; --impute.age takes the values of --impute."""
+    step, point, _ = name.partition(".")
+    own = known.get(_underscored(name))
+    return own if own or not point or step not in PER_COLUMN else known.get(step)
+
+
+def _of_columns(verb: Verb, typed: str, place: Place) -> tuple[Candidate, ...]:
+    """--impute.age for each column of the table, once --impute. is typed."""
+    step, point, _ = typed.lstrip("-").partition(".")
+    if not point or step not in PER_COLUMN or PrepareSpec not in verb.specs:
+        return ()
+    names = columns(place.words[0] if place.words else None, place.names)
+    words = [f"--{step}.{quote(name, '=')}" for name in names]
+    return tuple(Candidate(word, "option") for word in words if word.startswith(typed))
 
 
 def _value(option: Option | None, current: str, place: Place) -> Found:

@@ -97,6 +97,8 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     for name, param in params_of(PrepareSpec).items():
         if isinstance(param.domain, Column) and param.many and isinstance(options.get(name), list):
             options[name] = subjects.split_columns(options[name], known)
+    if "target" not in options and isinstance(frame, str) and frame.lower().startswith("sklearn:"):
+        options["target"] = "target"  # what the bundled sets call it
     if "target" not in options:
         there = f"; the columns are {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else ""
         raise SpecError(f"%nn_preprocess needs --target, the column to predict{there}")

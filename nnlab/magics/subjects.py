@@ -1,7 +1,12 @@
 """The user's variables by what they are, told from their type's name, so that no heavy library is imported to ask."""
 
+import bz2
 import contextlib
+import csv
 import difflib
+import gzip
+import json
+import lzma
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,7 +22,12 @@ FRAMES = {
     ("polars", "LazyFrame"),
     ("pyarrow", "Table"),
 }
-SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
+TEXTS = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+COLUMNS = (("numpy", "ndarray"), ("pandas", "Series"), ("polars", "Series"))
+BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".xlsx")
+SUFFIXES = (*TEXTS, *BINARY, *(kind + packed for kind in TEXTS for packed in PACKED))
+SOURCE = re.compile(r"sklearn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 NEAR = 0.7  # similarity of two names that may be one misspelt; 0.8 is df and dff
 EXPRESSION = re.compile(r"([^\W\d]\w*)\s*[.(\[].*|[(\[].*", re.DOTALL)
@@ -36,7 +46,12 @@ def is_frame(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether it can be one half of X,y."""
-    return is_frame(value) or is_a(value, ("numpy", "ndarray"), ("pandas", "Series"), ("polars", "Series"))
+    return is_frame(value) or is_sparse(value) or is_a(value, *COLUMNS)
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether it is a scipy sparse matrix or array."""
+    return any(kind.__module__.startswith("scipy.sparse") for kind in type(value).__mro__)
 
 
 def is_prepared(value: Any) -> bool:
@@ -139,6 +154,8 @@ def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
     if pair := None if word.quoted else PAIR.fullmatch(value):
         wanted = "an array or a table"
         return tuple(variable(name, names, is_array, wanted, "X, y = ...") for name in pair.groups())
+    if SOURCE.match(value):
+        return value
     if not value.lower().endswith(SUFFIXES) and not os.path.exists(value):
         _refuse_expression(word, names, "nn_preprocess")
     if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and os.path.exists(value)):
@@ -197,21 +214,52 @@ def _names_of(table: Any) -> Iterable[Any]:
 
 
 def _header(path: str) -> list[str]:
-    import csv
-    import gzip
-
+    """The columns of a file, as far as they can be had at once; of a bundled set from scikit-learn."""
+    if SOURCE.match(path):
+        return _bundled(path)
     path = os.path.expanduser(path)
     try:
-        if path.endswith(".zst"):
-            return []  # unpacking it takes a library that Tab shall not wait for
-        if path.endswith(".parquet"):
+        if path.lower().endswith((".parquet", ".pq")):
             from pyarrow.parquet import read_schema
 
             return list(read_schema(path).names)
-        reader = gzip.open if path.endswith(".gz") else open
-        with reader(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline(1_000_000)
+        if path.lower().endswith((".arrow", ".feather", ".ipc")):
+            from pyarrow import ipc
+
+            return list(ipc.open_file(path).schema.names)
+        first = _first_line(path)
     except (OSError, EOFError, ImportError, ValueError):
         return []
-    separator = "\t" if ".tsv" in path else max(",;\t|", key=first.count)
+    if re.search(r"\.(jsonl|ndjson)\b", path, re.IGNORECASE):
+        return _keys(first)
+    separator = "\t" if re.search(r"\.(tsv|tab)\b", path, re.IGNORECASE) else max(",;\t|", key=first.count)
     return next(csv.reader([first], delimiter=separator), [])
+
+
+def _first_line(path: str) -> str:
+    """The first line of a text file; "" where unpacking it takes a library that Tab shall not wait for."""
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in (".zst", ".zip", ".xlsx"):
+        return ""
+    with openers.get(suffix, open)(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+        return str(file.readline(1_000_000))
+
+
+def _keys(line: str) -> list[str]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return []
+    return list(found) if isinstance(found, dict) else []
+
+
+def _bundled(text: str) -> list[str]:
+    """The columns of sklearn:name; reading a database is not for Tab."""
+    from nnlab.core.data.sources import read_source
+    from nnlab.core.errors import DataError
+
+    try:
+        return [str(name) for name in read_source(text).frame.columns] if text.lower().startswith("sklearn:") else []
+    except DataError:
+        return []

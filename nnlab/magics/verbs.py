@@ -68,13 +68,15 @@ _ALL = (
     Verb(
         "nn_preprocess",
         "Split a table, learn its preparation on the training rows, and look for trouble.",
-        "table: a DataFrame variable, a file path, or two variables X,y",
+        "table: a DataFrame variable, a file, sklearn:name, sqlite:///file.db::table, or two variables X,y",
         1,
         (PrepareSpec,),
         {},
         (
             "data = %nn_preprocess df --target income",
             "data = %nn_preprocess titanic.csv --target Survived --drop PassengerId,Name",
+            "data = %nn_preprocess shop.parquet --target sold --impute.age knn --text tfidf --group customer",
+            "data = %nn_preprocess sklearn:breast_cancer --folds 5",
             "data = %nn_preprocess X,y --test 0.25 --scale standard",
         ),
     ),

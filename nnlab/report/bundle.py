@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.tune.study import Study
 
-LARGEST = 150_000  # bytes of what is shown of prepared data
-MOST_COLUMNS = (200, 48, 24, 8)  # that are named: fewer where their names are so long that the output grows too large
+LARGEST = 150_000  # bytes of what is shown of prepared data with many columns
+LARGEST_FULL = 250_000  # where every column has its row: 200 of them take some 200,000
+# Columns that are named, and the bytes for it: fewer where their names are so long that the output grows too large.
+MOST_COLUMNS = {200: LARGEST_FULL, 48: LARGEST, 24: LARGEST, 8: LARGEST}
 LONGEST_WORDS = 100  # that stand for a picture
 
 
@@ -69,9 +71,9 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
 
     png = target_picture(data)
     pictures = [picture(png, f"distribution of {data.target.name}"[:LONGEST_WORDS])] if png else []
-    for most in MOST_COLUMNS:
+    for most, largest in MOST_COLUMNS.items():
         text = page(prepared_blocks(data, most))
-        if sum(bundle.size for bundle in (*pictures, text)) <= LARGEST:
+        if sum(bundle.size for bundle in (*pictures, text)) <= (largest if len(data.columns) <= most else LARGEST):
             break
     return [*pictures, text]
 

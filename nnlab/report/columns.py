@@ -19,6 +19,7 @@ LONGEST_NAME = 60
 LONGEST_LEVEL = 16
 SHOWN_LEVELS = 3
 MOST_FEATURES = 12  # that are named of one column
+NO_BREAK = "\xa0"
 DAY = 86_400_000_000.0  # microseconds
 HEAD = ["column", "role", "missing", "before", "after", "steps", "features", "relation"]
 LEGEND = "training rows in their own units; after: what the network gets; relation: with the target alone, 0 to 1"
@@ -61,15 +62,20 @@ def _before(column: "ColumnReport") -> str | None:
         words = ", ".join(first) + (", …" if len(column.levels) > SHOWN_LEVELS else "")
     elif column.before:
         words = ends(column.before, _words_of(column))
-    found = f"{spark(column.shape)} {words}".strip().replace(" ", "\xa0")  # no line may break between the two
-    return found or None
+        words = words.replace(" to ", " to\n") if column.role == "date" else words  # a browser breaks at hyphens
+    return _drawn(column.shape, words)
 
 
 def _after(column: "ColumnReport") -> str | None:
     if column.after is None:
         return None
     bars = () if column.levels else column.after.bars  # of levels there are too few to draw
-    return f"{spark(bars)} {ends(column.after)}".strip().replace(" ", "\xa0")
+    return _drawn(bars, ends(column.after))
+
+
+def _drawn(bars: Sequence[int], words: str) -> str | None:
+    """The small histogram, and its words on a line of their own where there are lines in a cell."""
+    return f"{spark(bars)}\n{words.replace(' ', NO_BREAK)}".strip() or None
 
 
 def _words_of(column: "ColumnReport") -> Callable[[float], str]:
@@ -160,4 +166,6 @@ def column_picture(column: "ColumnReport") -> bytes | None:
         return column_charts.levels(column.name, column.levels, column.shape)
     if column.before is None:
         return None
-    return column_charts.before_after(column.name, column.before, column.after, _words_of(column))
+    return column_charts.before_after(
+        column.name, column.before, column.after, _words_of(column), column.role == "date"
+    )

@@ -40,6 +40,7 @@ def row(tag: str, cells: Sequence[object], align: str) -> str:
 
 
 def _cell(tag: str, text: object, side: str) -> str:
+    inner = shown(text).replace("\n", "<br>\n")
     if side == "l":
-        return f'<{tag}><div align="left">{shown(text)}</div></{tag}>'
-    return f'<{tag} align="right">{shown(text)}</{tag}>'
+        return f'<{tag}><div align="left">{inner}</div></{tag}>'
+    return f'<{tag} align="right">{inner}</{tag}>'

@@ -114,7 +114,7 @@ def _audit(data: "Prepared") -> Iterator[Block]:
     rows = [(finding.kind, finding.what, finding.evidence, finding.option or None) for finding in named]
     title = f"Audit: {counted(len(data.audit), 'finding')}"
     title += f", the first {MOST_FINDINGS} of data.audit" if len(rows) < len(data.audit) else ""
-    yield Table(["kind", "finding", "evidence", "what resolves it"], rows, title, "llll")
+    yield Table(["kind", "finding", "evidence", "option"], rows, title, "llll")
 
 
 def _warnings(data: "Prepared") -> Iterator[Block]:

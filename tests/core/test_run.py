@@ -202,6 +202,7 @@ np.save(sys.argv[3], run.predict_proba(pd.read_json(sys.argv[2])))
 """
 
 
+@pytest.mark.filterwarnings("ignore:of 300 rows .place. has 1 with a level:nnlab.core.errors.DataWarning")
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_a_fresh_process_without_the_data_predicts_the_same_bits(
     classes: Run, home: Path, tmp_path: Path, threads: str

@@ -82,6 +82,9 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_preprocess df --target=a", "a", ["age"], []),
         ("%nn_preprocess df --drop age,m", "m", ["'my col'"], ["age"]),
         ('%nn_preprocess df --drop ["my col", a', "a", ["age"], []),
+        ("%nn_preprocess df --impute.", "--impute.", ["--impute.age", "--impute.'my col'"], ["--impute"]),
+        ("%nn_preprocess df --impute.age k", "k", ["knn"], ["median"]),
+        ("%nn_preprocess df --scale.age=ro", "ro", ["robust"], ["standard"]),
         ("%nn_preprocess wide --target ", "", ["height"], ["age"]),
         ("%%nn_tune data\nlr: 1..2\nop", "op", ["optimizer: "], []),
         ("%%nn_tune data\noptimizer: ", "", ["adamw", "{" + ",".join(OPTIMIZERS) + "}"], []),
@@ -125,12 +128,12 @@ def test_python_body_leaves_room_for_other_completers() -> None:
 def test_files_and_their_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub dir").mkdir()
-    (tmp_path / "a.txt").write_text("no table")
+    (tmp_path / "a.doc").write_text("no table")
     FRAME.to_csv(tmp_path / "table one.csv", index=False)
     FRAME.to_csv(tmp_path / "b.csv.gz", index=False, sep=";")
     FRAME.rename(columns=str).to_parquet(tmp_path / "sub dir" / "c.parquet")
     assert {"'table one.csv'", "b.csv.gz", "'sub dir/'"} <= set(found("%nn_preprocess ")[1])
-    assert "a.txt" not in found("%nn_preprocess ")[1]
+    assert "a.doc" not in found("%nn_preprocess ")[1]
     assert found("%nn_preprocess 'sub dir/")[1] == ["'sub dir/c.parquet'"]
     for path in ("'table one.csv'", "b.csv.gz", "'sub dir/c.parquet'"):
         assert "'my col'" in found(f"%nn_preprocess {path} --target ")[1]

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from nnlab.core.data.reports import ColumnReport
+from nnlab.core.data.roles import Role
+from nnlab.core.data.target import Target
 from nnlab.core.events import Changed
 from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
@@ -189,24 +192,28 @@ def test_a_list_of_runs_and_no_runs() -> None:
 
 
 def prepared(count: int, name: str = "age") -> Any:
-    def column(at: int) -> Any:
-        role = "constant" if at % 7 == 0 else "numeric"
-        kind = {"missing": at % 5, "done": "median, scaled", "features": int(role == "numeric")}
-        return SimpleNamespace(name=f"{name} {at}", role=role, **kind)
+    def column(at: int) -> ColumnReport:
+        role: Role = "constant" if at % 7 == 0 else "numeric"
+        return ColumnReport(f"{name} {at}", role, at % 5, "median, scaled", int(role == "numeric"), rows=569)
 
-    rows = {part: SimpleNamespace(y=np.zeros(n)) for part, n in (("train", 364), ("valid", 91), ("test", 114))}
+    sizes = (("train", 364), ("valid", 91), ("test", 114))
+    rows = {part: SimpleNamespace(y=np.zeros(n, int), index=np.arange(n)) for part, n in sizes}
     return SimpleNamespace(
         **rows,
         name="patients.csv",
         task="binary",
         spec=PrepareSpec(target=name, test=0.3),
-        target=SimpleNamespace(name=name, classes=("a", "b")),
+        target=Target(name, "binary", ("a", name)),
         columns=tuple(column(at) for at in range(count)),
         warnings=("column 0 is constant",),
         feature_names=tuple(f"f{at}" for at in range(count)),
         target_counts={"a": 200, name: 300},
         target_histogram=None,
         synthesis=None,
+        audit=(),
+        folds=(),
+        steps=(),
+        pipeline=SimpleNamespace(features=()),
     )
 
 
@@ -227,7 +234,7 @@ def test_ten_thousand_columns_are_summed_up() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_columns_are_shown_and_nothing_else(name: str) -> None:
-    for count in (3, 80):
+    for count in (3, 80, 300):
         html = prepared_bundles(prepared(count, name))[-1].data["text/html"]
         assert visible(name)[:16] in check_bare(html).text
 

@@ -233,7 +233,7 @@ def _duplicates(
     if twins > 3 * (expected + np.sqrt(expected)):
         what = "rows are in two parts of the split"
         evidence = f"{twins} of {held} validation and test rows equal a row of an earlier part, target included"
-        yield Finding("duplicates", (), what, evidence, "")
+        yield Finding("duplicates", (), what, evidence, "--group_duplicates on")
     expected = rows * _once(alike * (1 - same), rows)
     if classes and unlike > max(3 * (expected + np.sqrt(expected)), 0.01 * rows):
         what = "rows with equal features have different targets"

@@ -330,11 +330,11 @@ def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tupl
     for low in range(0, len(part), HASHED_AT_ONCE):
         rows = low + np.flatnonzero(part[low : low + HASHED_AT_ONCE] >= 0)
         if count > HASHED_ROWS:
-            near = _hash(columns[:HASHED_FIRST], rows) + _mixed(numbers[rows].astype(np.float64)[None])
+            near = row_hashes(columns[:HASHED_FIRST], rows) + _mixed(numbers[rows].astype(np.float64)[None])
             rows = rows[near < np.uint64(HASHED_ROWS / count * 2.0**64)]
         pieces.append(rows)
     rows = np.concatenate(pieces)[: 2 * HASHED_ROWS if count > HASHED_ROWS else None]
-    features = _hash(columns, rows)
+    features = row_hashes(columns, rows)
     whole = features * MIX + _mixed(numbers[rows].astype(np.float64)[None] + 0.0)
     order = np.lexsort((part[rows], whole))
     keys, parts = whole[order], part[rows][order]
@@ -346,7 +346,8 @@ def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tupl
     return int((parts > 0).sum()), int((parts > least).sum()), len(rows), int(counts[answers > 1].sum())
 
 
-def _hash(columns: list[Column], rows: np.ndarray) -> np.ndarray:
+def row_hashes(columns: list[Column], rows: np.ndarray) -> np.ndarray:
+    """A 64-bit hash (uint64) of all cells of each of the rows."""
     salts = np.random.default_rng(0).integers(1, 2**63, len(columns), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     found = np.zeros(len(rows), np.uint64)
     for low, block in _blocks(columns, rows):

@@ -45,6 +45,7 @@ class Column:
     kind: Literal["number", "bool", "text", "date"]
     data: np.ndarray
     levels: np.ndarray  # of str, for bool and text; bool has False before True
+    aware: bool | None = None  # of dates: whether they had a time zone; None for not known
 
     @property
     def whole(self) -> bool:
@@ -79,7 +80,7 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
     if types.is_numeric_dtype(dtype):
         return Column(name, "number", _numbers(series), NO_LEVELS)
     if _is_date(dtype):
-        return Column(name, "date", _dates(series), NO_LEVELS)
+        return Column(name, "date", _dates(series), NO_LEVELS, _is_aware(series))
     if types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration"):
         seconds = series.astype("timedelta64[ns]").dt.total_seconds()
         return Column(name, "number", seconds.to_numpy(np.float64), NO_LEVELS)
@@ -103,6 +104,10 @@ def _is_date(dtype: Any) -> bool:
 
     named = str(dtype).startswith(("timestamp", "date32", "date64"))
     return types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype) or named
+
+
+def _is_aware(series: "pd.Series") -> bool:
+    return getattr(series.dtype, "tz", None) is not None or "tz=" in str(series.dtype)
 
 
 def _dates(series: "pd.Series") -> np.ndarray:
@@ -213,9 +218,9 @@ def as_number(column: Column, advice: str | None = None, parse: Parse = parse_nu
     low, high = np.fmin.reduce(column.data, initial=0), np.fmax.reduce(column.data, initial=0)
     if low < -LARGEST or high > LARGEST:
         bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
+        way = f"--inf missing takes them as missing, {option('drop', column.name)} leaves the column out"
         raise DataError(
-            f"column {column.name!r} holds {len(bad)} infinite or too large numbers (row {shown(bad)}); "
-            f"{advice or 'replace them, e.g. by NaN, or ' + option('drop', column.name)}"
+            f"column {column.name!r} holds {len(bad)} infinite or too large numbers (row {shown(bad)}); {advice or way}"
         )
     return column
 

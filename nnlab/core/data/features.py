@@ -15,6 +15,8 @@ from nnlab.core.errors import DataError
 from nnlab.core.spec import PrepareSpec
 
 DAY_US = 86_400_000_000
+CYCLES = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
+FROM_ONE = ("month", "day")
 PARTS = ("year", "month", "day", "weekday", "hour", "elapsed")
 
 
@@ -66,12 +68,22 @@ class Date:
     written: str | None
     first: int  # microseconds since 1970
     parts: tuple[tuple[str, Number], ...]
+    cycles: tuple[str, ...] = ()  # parts that are there as sine and cosine, too
+    aware: bool | None = None  # whether dates of training had a time zone
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(label for _, number in self.parts for label in number.labels)
+        own = tuple(label for _, number in self.parts for label in number.labels)
+        return own + tuple(f"{self.name} {part} {wave}" for part in self.cycles for wave in ("sin", "cos"))
 
     def values(self, column: Column) -> tuple[np.ndarray, int]:
+        """The dates. DataError where a time zone is there that training had not, or the other way round."""
+        if None not in (self.aware, column.aware) and self.aware != column.aware:
+            here, there = ("no time zone", "one") if self.aware else ("a time zone", "none")
+            raise DataError(
+                f"column {self.name!r} has dates with {here}, in training they had {there}; "
+                f"use {'tz_localize' if self.aware else 'tz_localize(None)'} of pandas so that both are alike"
+            )
         return as_date(column, self.written).data, 0
 
     def outside(self, values: np.ndarray) -> int:
@@ -85,10 +97,20 @@ class Date:
             width = len(number.labels)
             number.write(date_part(values, part, self.first), out[:, start : start + width])
             start += width
+        for part in self.cycles:
+            angle = 2.0 * np.pi * (date_part(values, part, 0) - (part in FROM_ONE)) / CYCLES[part]
+            out[:, start] = np.nan_to_num(np.sin(angle))
+            out[:, start + 1] = np.nan_to_num(np.cos(angle))
+            start += 2
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         states = [(part, *number.state()) for part, number in self.parts]
-        own = {"written": self.written, "first": self.first, "parts": [[part, plain] for part, plain, _ in states]}
+        own: dict[str, Any] = {
+            "written": self.written,
+            "first": self.first,
+            "parts": [[part, plain] for part, plain, _ in states],
+        }
+        own |= {"cycles": list(self.cycles), "aware": self.aware}
         arrays = {f"{part}.{key}": value for part, _, found in states for key, value in found.items()}
         return {"kind": "date", "name": self.name} | own, arrays
 
@@ -96,12 +118,14 @@ class Date:
     def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "Date":
         """The date that `state` wrote."""
         parts = tuple((part, _part_number(part, plain, arrays)) for part, plain in state["parts"])
-        return cls(state["name"], state["written"], state["first"], parts)
+        more = tuple(state.get("cycles", ())), state.get("aware")
+        return cls(state["name"], state["written"], state["first"], parts, *more)
 
     @property
     def done(self) -> str:
         """What was done, in words."""
-        return "parts: " + ", ".join(part for part, _ in self.parts)
+        waves = f"; cycles of {', '.join(self.cycles)}" if self.cycles else ""
+        return "parts: " + ", ".join(part for part, _ in self.parts) + waves
 
     @property
     def detail(self) -> str:
@@ -178,7 +202,9 @@ def _fit_date(typed: Typed, rows: np.ndarray, spec: PrepareSpec, rng: np.random.
             if parts and number.indicator:
                 number = replace(number, indicator=False)  # one flag for all parts
             parts.append((part, number))
-    return Date(typed.name, typed.date_format, first, tuple(parts))
+    cycles = tuple(part for part, _ in parts if part in CYCLES) if spec.cycles else ()
+    aware = typed.column.aware if typed.column else None
+    return Date(typed.name, typed.date_format, first, tuple(parts), cycles, aware)
 
 
 def feature_from(state: Mapping[str, Any], arrays: Arrays) -> Feature:

@@ -39,7 +39,7 @@ def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matr
         why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
         raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
     pipeline = Pipeline(features, fitted)
-    pipeline.rows = len(train)
+    pipeline.rows, pipeline.inf_missing = len(train), spec.inf == "missing"
     if not pipeline.raw_names:
         raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}
@@ -71,7 +71,7 @@ def _fills(features: list[Feature], rows: list[np.ndarray], typed: list[Typed], 
         order = wanted + rest
         table = np.stack([_clipped(numbers[i], rows[i]) for i in order], axis=1)
         state = make(IMPUTERS, part, table, np.random.default_rng([spec.seed, len(numbers)]))
-        fills.append(Fill(tuple(numbers[i].name for i in order), Step(part.name, state)))
+        fills.append(Fill(tuple(numbers[i].name for i in order), Step(part.name, state), len(wanted)))
     return tuple(fills)
 
 

@@ -9,6 +9,7 @@ from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
 from nnlab.core.data.target import ADVICE, Target
+from nnlab.core.data.twins import twin_groups
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
 
@@ -43,7 +44,7 @@ def drop_rows(
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
     note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
-    return [place.keep(Column(c.name, c.kind, c.data[kept], c.levels)) for c in columns], kept, [note]
+    return [place.keep(Column(c.name, c.kind, c.data[kept], c.levels, c.aware)) for c in columns], kept, [note]
 
 
 def make_splits(
@@ -59,7 +60,9 @@ def make_splits(
     keys = Keys(None if target.task == "regression" or kind == "random" else numbers, gap=spec.gap)
     if kind == "group":
         keys = replace(keys, groups=_codes(_needed(named, spec, "group", kind)))
-    elif kind == "time":
+    if spec.group_duplicates:
+        keys, kind = replace(keys, groups=_twins(columns, keys.groups, kind, spec)), "group"
+    if kind == "time":
         keys = replace(keys, times=_times(_needed(named, spec, "time", kind)))
     if spec.folds:
         if kind == "column":
@@ -77,6 +80,13 @@ def make_splits(
         splits = (split_rows(len(numbers), keys.classes, spec.valid, spec.test, rng),)
     notes = list(dict.fromkeys(note for split in splits for note in _said(split, target, numbers)))
     return splits, notes
+
+
+def _twins(columns: list[Column], groups: np.ndarray | None, kind: str, spec: PrepareSpec) -> np.ndarray:
+    """The groups of equal rows, together with those of the group column."""
+    if kind not in ("random", "stratified", "group"):
+        raise SpecError(f"group_duplicates does not go with split={kind}, where the rows of each part are given")
+    return twin_groups([c for c in columns if c.name not in (*set_aside(spec), spec.target)], groups)
 
 
 def _auto(spec: PrepareSpec) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
+from nnlab.core.data.extremes import finite
 from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
@@ -32,10 +33,11 @@ NOTHING_GIVEN: Given = {}
 
 @dataclass(frozen=True, eq=False)
 class Fill:
-    """A fitted imputer of the whole table: the number columns that it reads and fills, in its order."""
+    """A fitted imputer of the whole table: the number columns that it reads, in its order; the first `own` it fills."""
 
     names: tuple[str, ...]
     step: Step
+    own: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ class Codes:
 
 
 class Pipeline:
-    """Fitted columns and the target. rows: how many it was fitted on, 0 for not known.
+    """Fitted columns and the target. rows: how many it was fitted on, 0 for not known. inf_missing: infinite
+    numbers count as missing.
 
     order: imputers along an order of the rows. fills: imputers of the whole table. cross: new numbers out of several
     columns. finish: (registry, step) of what is done to the whole matrix, in order.
@@ -76,6 +79,7 @@ class Pipeline:
         self.fills, self.cross, self.finish = tuple(fills), cross, tuple(finish)
         self.order = order
         self.rows = 0
+        self.inf_missing = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -147,6 +151,8 @@ class Pipeline:
         """The values of each column of the features, those of numbers along an order, and what is unfamiliar."""
         self._check(table)
         columns = {name: column_of(name, table.columns[name]) for name in self.columns}
+        if self.inf_missing:
+            columns = {name: finite(column) for name, column in columns.items()}
         for number in self._numbers:
             if number.reading:
                 number.reading.check_numbers(columns[number.name])
@@ -236,7 +242,7 @@ class Pipeline:
         for fill in self.fills:
             table = np.stack([np.where(gaps[name], np.nan, found[name]) for name in fill.names], axis=1)
             table = IMPUTERS[fill.step.name].facts["apply"](table, fill.step.state)
-            found |= {name: table[:, i] for i, name in enumerate(fill.names) if name not in along}
+            found |= {name: table[:, i] for i, name in enumerate(fill.names[: fill.own]) if name not in along}
         return found
 
     def finished(self, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
@@ -289,10 +295,10 @@ class Pipeline:
             plain.append(own)
             arrays |= {f"{i}.{key}": np.ascontiguousarray(value) for key, value in found.items()}
         whole: dict[str, Any] = {"version": VERSION, "target": self.target.state(), "features": plain}
-        whole["rows"] = self.rows
+        whole |= {"rows": self.rows, "inf_missing": self.inf_missing}
         for i, fill in enumerate(self.fills):
             own, more = fill.step.split()
-            whole.setdefault("fills", []).append({"names": list(fill.names), "step": own})
+            whole.setdefault("fills", []).append({"names": list(fill.names), "step": own, "own": fill.own})
             arrays |= {f"fill{i}.{key}": np.ascontiguousarray(value) for key, value in more.items()}
         if self.order:
             whole["order"] = self.order.state()
@@ -320,7 +326,7 @@ class Pipeline:
             own[place][key] = value
         features = [feature_from(state, own[str(i)]) for i, state in enumerate(plain["features"])]
         fills = [
-            Fill(tuple(fill["names"]), Step.joined(fill["step"], own[f"fill{i}"]))
+            Fill(tuple(fill["names"]), Step.joined(fill["step"], own[f"fill{i}"]), fill.get("own", len(fill["names"])))
             for i, fill in enumerate(plain.get("fills", ()))
         ]
         cross = None
@@ -333,7 +339,7 @@ class Pipeline:
         ]
         order = order_from(plain["order"]) if "order" in plain else None
         pipeline = cls(features, target_from(plain["target"]), fills, cross, finish, order)
-        pipeline.rows = plain.get("rows", 0)
+        pipeline.rows, pipeline.inf_missing = plain.get("rows", 0), plain.get("inf_missing", False)
         return pipeline
 
 

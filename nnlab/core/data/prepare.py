@@ -11,6 +11,7 @@ import numpy as np
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
+from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.ordering import Order, fit_order, parts_of
@@ -112,6 +113,12 @@ class Prepared:
         """What is done, in order, in words."""
         return self.pipeline.steps
 
+    def to_sklearn(self) -> Any:
+        """A fitted scikit-learn transformer that does the same to other tables, for pipelines and searches."""
+        from nnlab.core.data.table_transformer import fitted_transformer
+
+        return fitted_transformer(self)
+
     def report(self, column: str | None = None) -> Any:
         """What is known of the data, or of one column in detail: shows itself in a notebook, prints as text."""
         return showing.report(self, column)
@@ -146,11 +153,12 @@ def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
     table = _named(table, spec.target)
     _check(table, spec)
     columns = [column_of(name, series) for name, series in table.columns.items()]
+    columns, mended = all_finite(columns, spec.target, place) if spec.inf == "missing" else (columns, [])
     columns, kept, notes = drop_rows(columns, spec, place)
     wanted = next(column for column in columns if column.name == spec.target)
     read_as, numbers, note = read_target(wanted, spec.task)
     splits, said = make_splits(columns, read_as, numbers, spec)
-    notes = [*table.warnings, *([note] if note else []), *notes, *said, *_whole(spec, place)]
+    notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]
     found = (wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
     content = _Content(table, spec, columns, kept, *found, place)
     made = [content.prepared(split) for split in splits]

@@ -100,6 +100,11 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
     """SpecError for an override that is no column, is the target, or is given twice."""
     given = [(word, name) for word in WORDS for name in getattr(spec, word)]
     given += [("text", name) for name in _told_texts(spec) if name not in get_args(Role) or name in names]
+    for step, parts in spec.overrides.items():
+        for name in parts:
+            if name not in names and name not in get_args(Role):
+                known = [*names, *get_args(Role)]
+                raise DataError(f"{step}.{name}: no such column or role{did_you_mean(name, known)}")
     seen: dict[str, str] = {}
     for word, name in given:
         if name == spec.target:
@@ -116,6 +121,8 @@ def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
     if not len(values):
         return Typed(column.name, "constant", "empty in all training rows", None, missing)
     low, high = values.min(), values.max()
+    if low < high and float(low) == float(high):
+        return _category(column, missing, train)  # whole numbers that are one as floats: their digits are names
     if low == high:
         if len(values) == len(train):
             return Typed(column.name, "constant", ONE_VALUE, None, missing)

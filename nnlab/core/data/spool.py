@@ -54,8 +54,9 @@ class Filed:
 class SpooledColumn(Column):
     """A column whose data are in a file; each look at `data` maps them anew."""
 
-    def __init__(self, name: str, kind: Kind, levels: np.ndarray, filed: Filed) -> None:
-        for field, value in (("name", name), ("kind", kind), ("levels", levels), ("filed", filed)):
+    def __init__(self, name: str, kind: Kind, levels: np.ndarray, filed: Filed, aware: bool | None = None) -> None:
+        fields = {"name": name, "kind": kind, "levels": levels, "filed": filed, "aware": aware}
+        for field, value in fields.items():
             object.__setattr__(self, field, value)
 
     filed: Filed
@@ -114,7 +115,7 @@ class Spool:
         """The column in a file; one that is in a file stays where it is."""
         if isinstance(column, SpooledColumn):
             return column
-        return SpooledColumn(column.name, column.kind, column.levels, self.filed(column.data))
+        return SpooledColumn(column.name, column.kind, column.levels, self.filed(column.data), column.aware)
 
     def values(self, feature: "Feature", column: Column) -> Any:
         """What the feature's `values` gives, in a file; numbers and dates are where the column has them."""
@@ -195,6 +196,7 @@ class Growing:
         self.stretches: list[Stretch] = []
         self._spool, self._path = spool, spool.new_path()
         self._levels: dict[str, int] = {}
+        self._aware: bool | None = None
         self._fixed: np.ndarray = NO_LEVELS  # the levels of a bool column, whose codes are the same in all batches
 
     def add(self, column: Column) -> None:
@@ -206,6 +208,8 @@ class Growing:
             data = np.array([*codes, -1], np.int32)[data]  # code -1 reads the last entry
         elif column.kind == "bool":
             self._fixed = column.levels
+        elif column.kind == "date":
+            self._aware = column.aware
         self._spool.append(self._path, data)
         self.stretches.append(Stretch(column.kind, data.dtype, len(data), empty))
 
@@ -227,7 +231,8 @@ class Growing:
         if any(stretch.dtype != dtype for stretch in self.stretches):
             self._rewrite(kind, dtype)
         filed = Filed(self._path, dtype, rows)
-        return SpooledColumn(self.name, kind, self.levels, filed)  # type: ignore[arg-type]  # kinds are those of columns
+        own = (self.levels, filed, self._aware)
+        return SpooledColumn(self.name, kind, *own)  # type: ignore[arg-type]  # kinds are those of columns
 
     def _rewrite(self, kind: str, dtype: np.dtype) -> None:
         """The file anew, all stretches of one type and empty ones as missing cells."""

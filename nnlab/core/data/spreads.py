@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 BARS = 12  # of the small histogram of a column
-SAMPLE = 100_000  # rows that are looked at for it
+SAMPLE = 20_000  # rows that are looked at for it
 BLOCK_CELLS = 1 << 18  # worked on at a time, so that they stay in the cache
 
 

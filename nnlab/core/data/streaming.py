@@ -255,6 +255,9 @@ def _parse(path: Path, encoding: str, head: str, separator: str, spool: Spool) -
     wanted |= {name: "alone" for name, batches in large.items() if batches < len(growing[name].stretches)}
     columns: dict[str, Column] = {name: column.column() for name, column in growing.items() if name not in wanted}
     places = {name: place for place, name in enumerate(growing) if name in wanted}
+    for name, how in wanted.items():
+        if how != "compared":
+            growing[name].discard()
     again = _read_again(path, settings, places, wanted, spool)
     for name, how in wanted.items():
         before, found = growing[name], again.get(name)

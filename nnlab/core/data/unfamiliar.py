@@ -44,7 +44,7 @@ class Count:
         return ", ".join(words)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Unfamiliar:
     """What is unfamiliar in new rows. rows: how many were looked at; trained: how many training had; columns: the
     counts by column, of those that have any."""
@@ -62,6 +62,9 @@ class Unfamiliar:
         found = [f"{name!r} has {count}" for name, count in self.columns.items()]
         more = f"; and {len(found) - NAMED} more columns" if len(found) > NAMED else ""
         return f"of {self.rows} rows {'; '.join(found[:NAMED])}{more}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     @property
     def notable(self) -> "Unfamiliar":

@@ -147,6 +147,16 @@ def test_e8_numbers_out_of_bounds() -> None:
     assert finite(prepare(table(a=np.linspace(-3e38, 3e38, ROWS)), "y"))
     data = prepare(table(i=2**60 + np.arange(ROWS) * 1000), "y")
     assert roles(data)["i"] == "id" and said(data, "set aside as id", "--numeric i")
+    near = prepare(table(i=2**60 + np.arange(ROWS) % 3), "y")
+    assert roles(near)["i"] == "categorical", "as floats they would be one number"
+    holed = table(a=np.where(np.arange(ROWS) % 50 == 9, np.inf, np.linspace(0, 1, ROWS)))
+    lenient = prepare(holed, "y", inf="missing")
+    assert said(lenient, "'a': 4 infinite or too large numbers count as missing")
+    assert np.array_equal(lenient.transform(holed), lenient.transform(holed.replace(np.inf, np.nan)))
+    again = Pipeline.from_state(*lenient.pipeline.state())
+    assert np.array_equal(again.transform(holed), lenient.transform(holed))
+    with pytest.raises(DataError, match="infinite"):
+        prepare(holed, "y")
 
 
 def test_e9_names_given_twice() -> None:
@@ -173,7 +183,13 @@ def test_e11_dates_of_all_types() -> None:
     assert roles(naive)["w"] == "date"
     for cells in (days.tz_localize("UTC"), days.tz_localize("UTC").tz_convert("Asia/Tokyo"), days.to_period("D")):
         assert same(prepare(table(w=cells), "y"), naive)
-    assert np.array_equal(naive.transform(table(w=days.tz_localize("UTC"))), naive.transform(table(w=days)))
+    aware = prepare(table(w=days.tz_localize("UTC")), "y")
+    with pytest.raises(DataError, match="'w' has dates with a time zone, in training they had none"):
+        naive.transform(table(w=days.tz_localize("UTC")))
+    with pytest.raises(DataError, match="'w' has dates with no time zone, in training they had one"):
+        aware.transform(table(w=days))
+    tokyo = days.tz_localize("UTC").tz_convert("Asia/Tokyo")
+    assert np.array_equal(aware.transform(table(w=tokyo)), naive.transform(table(w=days)))
     holes = prepare(table(w=days.where(np.arange(ROWS) % 9 != 0)), "y")
     assert roles(holes)["w"] == "date" and finite(holes)
     spans = prepare(table(w=pd.to_timedelta(np.arange(ROWS) * 90, unit="min")), "y", numeric="w")

@@ -164,7 +164,7 @@ def test_a_column_of_any_role_can_be_made_text() -> None:
 
 
 def test_what_cannot_be_said() -> None:
-    with pytest.raises(DataError, match="text=reviw: no such column; did you mean 'review'"):
+    with pytest.raises(DataError, match=r"text\.reviw: no such column or role; did you mean 'review'"):
         prepare(reviews(), "y", **{"text.reviw": "tfidf"})
     with pytest.raises(SpecError, match="'review' is given as categorical and as text"):
         prepare(reviews(), "y", categorical="review", **{"text.review": "tfidf"})

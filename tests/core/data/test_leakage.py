@@ -116,13 +116,13 @@ def part_at_random(patch: pytest.MonkeyPatch) -> None:
 
 def choose_by_test_rows(patch: pytest.MonkeyPatch) -> None:
     """Trials are compared on the test rows."""
-    own = preparing._parts
+    own = preparing._Content._parts
 
     def swapped(*given: Any) -> Any:
         first, valid, test = own(*given)
         return [first, test, valid]
 
-    patch.setattr(preparing, "_parts", swapped)
+    patch.setattr(preparing._Content, "_parts", swapped)
 
 
 def is_caught(check: Callable[[], None], mutant: Mutant) -> None:

@@ -299,7 +299,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
         people().assign(age=np.where(np.arange(200) % 90 == 4, np.inf, 1.0)),
         {"target": "income"},
         DataError,
-        r"column 'age' holds 3 infinite or too large numbers \(row 4, 94, 184\); replace them, e.g. by NaN, or --drop",
+        r"column 'age' holds 3 infinite or too large numbers \(row 4, 94, 184\); --inf missing takes them",
     ),
     "too large": (people().assign(age=-1e200), {"target": "income"}, DataError, "holds 200 infinite or too large"),
     "infinite target": (people().assign(y=np.inf), {"target": "y"}, DataError, "infinite or too large"),

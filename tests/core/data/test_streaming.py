@@ -48,7 +48,7 @@ def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plain(column: Column) -> tuple[Any, ...]:
     """All that a column is, to the bit."""
-    return column.name, column.kind, str(column.data.dtype), column.data.tobytes(), list(column.levels)
+    return column.name, column.kind, str(column.data.dtype), column.data.tobytes(), list(column.levels), column.aware
 
 
 def check_columns(path: Path) -> list[str]:

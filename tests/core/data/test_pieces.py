@@ -1,0 +1,84 @@
+"""A file read in pieces gives the same preparation as in memory, and needs fewer addresses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nnlab
+from nnlab.core.data.prepare import prepare
+
+LIMITED = """
+import resource, sys
+import numpy as np, pandas, pyarrow.parquet, scipy.special
+from pathlib import Path
+import nnlab
+from nnlab.core.data.prepare import prepare
+path, stream, room = sys.argv[1], sys.argv[2] == "yes", int(float(sys.argv[3]))
+prepare(Path(path).with_name("small" + Path(path).suffix), "y", stream=stream)  # loads what is loaded late
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + room, held + room))
+data = prepare(path, "y", stream=stream, scale="standard")
+print(len(data.train), float(data.train.x.mean(dtype=np.float64)))
+"""
+
+
+def frame(rows: int, columns: int = 6) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    found = pd.DataFrame(draw.normal(size=(rows, columns))).rename(columns=lambda i: f"x{i}")
+    found.loc[::7, "x0"] = np.nan
+    found["kind"] = draw.choice(["red", "green", "blue"], rows)
+    return found.assign(y=draw.normal(size=rows))
+
+
+def write(table: pd.DataFrame, path: Path) -> Path:
+    table.to_parquet(path, row_group_size=50_000) if path.suffix == ".parquet" else table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv", "a.parquet"])
+@pytest.mark.parametrize("options", [{}, {"encode": "target", "scale": "standard"}, {"drop_rows": 0.1}])
+def test_the_numbers_are_those_of_memory(name: str, options: dict[str, object], tmp_path: Path) -> None:
+    table = frame(5000)
+    path = tmp_path / name
+    if ".tsv" in name:
+        table.to_csv(path, sep="\t", index=False)
+    else:
+        write(table, path)
+    whole, pieces = (prepare(path, "y", stream=stream, **options) for stream in (False, True))
+    assert isinstance(pieces.train.x, np.memmap) and not isinstance(whole.train.x, np.memmap)
+    for part in ("train", "valid", "test"):
+        a, b = getattr(whole, part), getattr(pieces, part)
+        assert np.array_equal(a.x, b.x) and np.array_equal(a.y, b.y) and np.array_equal(a.index, b.index)
+    assert whole.fingerprint == pieces.fingerprint
+    assert whole.pipeline.state()[0] == pieces.pipeline.state()[0]
+    assert whole.audit == pieces.audit and whole.columns == pieces.columns
+
+
+def test_a_run_learns_the_same_from_mapped_rows(tmp_path: Path) -> None:
+    path = write(frame(600), tmp_path / "a.parquet")
+    runs = [
+        nnlab.fit(prepare(path, "y", stream=stream), epochs=2, hidden="8", store=False, seed=1)
+        for stream in (False, True)
+    ]
+    assert runs[0].metrics == runs[1].metrics
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit on addresses is Linux's")
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_it_streams_within_addresses_that_memory_does_not_fit_in(suffix: str, tmp_path: Path) -> None:
+    rows, columns = 400_000, 12
+    path = write(frame(rows, columns), tmp_path / f"large{suffix}")
+    write(frame(3000, columns), tmp_path / f"small{suffix}")
+    room = str(2.2 * rows * (columns + 3) * 4 + 64 * 2**20)
+
+    def run(stream: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-W", "ignore", "-c", LIMITED, str(path), stream, room]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    pieces, whole = run("yes"), run("no")
+    assert pieces.returncode == 0, pieces.stderr[-2000:]
+    assert whole.returncode != 0 and ("Memory" in whole.stderr or "memory" in whole.stderr)
