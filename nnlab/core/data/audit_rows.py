@@ -11,7 +11,7 @@ from nnlab.core.data.split import Split
 SCORED_ROWS = 10_000
 HASHED_ROWS = 50_000
 HASHED_FIRST = 3  # columns whose hash picks the rows of a larger table: equal rows are picked together
-HASHED_AT_ONCE = 250_000
+HASHED_AT_ONCE = 32_768
 BLOCK_CELLS = 100_000  # small enough to stay in the processor's caches
 BINS = 20
 MOST_CLASSES = 50  # with more, columns are not scored
@@ -130,9 +130,8 @@ def _blocks(columns: list[Column], rows: np.ndarray) -> Iterator[tuple[int, np.n
         block = np.empty((len(part), len(rows)))
         for line, column in zip(block, part, strict=True):
             line[:] = column.data[rows].view(np.int64) if column.kind == "date" else column.data[rows]
-        coded = np.array([column.kind in ("text", "bool") for column in part])
-        dated = np.array([column.kind == "date" for column in part])
-        block[(coded[:, None] & (block < 0)) | (dated[:, None] & (block == np.iinfo(np.int64).min))] = np.nan
+            if column.kind != "number":
+                line[line < 0 if column.kind != "date" else line == np.iinfo(np.int64).min] = np.nan
         block += 0.0  # -0 is 0
         yield low, block
 
@@ -335,6 +334,9 @@ def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tupl
         pieces.append(rows)
     rows = np.concatenate(pieces)[: 2 * HASHED_ROWS if count > HASHED_ROWS else None]
     features = row_hashes(columns, rows)
+    ordered = np.sort(features)
+    if (ordered[1:] != ordered[:-1]).all():
+        return int((part[rows] > 0).sum()), 0, len(rows), 0
     whole = features * MIX + _mixed(numbers[rows].astype(np.float64)[None] + 0.0)
     order = np.lexsort((part[rows], whole))
     keys, parts = whole[order], part[rows][order]
@@ -362,10 +364,13 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 def _mix(bits: np.ndarray) -> np.ndarray:
     """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014), one round."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits ^= bits >> np.uint64(27)
+    moved = bits >> np.uint64(30)
+    bits = bits ^ moved
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= np.right_shift(bits, np.uint64(27), out=moved)
     bits *= np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    bits ^= np.right_shift(bits, np.uint64(31), out=moved)
+    return bits
 
 
 def shared_groups(groups: np.ndarray, split: Split) -> tuple[int, int]:

@@ -101,7 +101,7 @@ class Number:
         return int(np.count_nonzero((values < self.low) | (values > self.high)))
 
     def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float64 numbers without gaps, clipped, and the flags of the gaps; where all is well, the values themselves."""
+        """float64 numbers without gaps, clipped (the values themselves if they are so), and the flags of the gaps."""
         numbers = values.astype(np.float64, copy=False)
         if self.clip.name != "none":
             numbers = OUTLIERS[self.clip.name].facts["apply"](numbers, self.clip.state)
