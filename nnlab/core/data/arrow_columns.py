@@ -30,18 +30,22 @@ def arrow_values(series: "pd.Series") -> Found | None:
 
 
 def _values(array: Any) -> Found | None:
-    written, _, unit = str(array.type).rstrip("]").partition("[")
+    written = str(array.type).partition("[")[0]
     if written in TEXT:
         return _text(array)
     if written == "double":
         return "number", _numpy(array), []
     if written == "duration":
-        spans = _numpy(array)
-        return "number", np.where(np.isnat(spans), np.nan, spans.astype(np.int64) / PER_SECOND[unit]), []
+        return "number", in_seconds(_numpy(array)), []
     if written in ("timestamp", "date32", "date64"):
         dates = _dates(_numpy(array), written)
         return None if dates is None else ("date", dates, [])
     return None
+
+
+def in_seconds(spans: np.ndarray) -> np.ndarray:
+    """timedelta64 of any unit as float64 seconds, NaN for NaT; by its own unit: nanoseconds end after 292 years."""
+    return np.where(np.isnat(spans), np.nan, spans.astype(np.int64) / PER_SECOND[np.datetime_data(spans.dtype)[0]])
 
 
 def _text(array: Any) -> Found:

@@ -190,21 +190,31 @@ def _drift(runs: _Runs, rows: np.ndarray, levels: np.ndarray) -> tuple[np.ndarra
     distance[(train == 0) | (test == 0)] = 0.0
     p = 2 * np.exp(-2 * distance**2 * train * test / np.maximum(train + test, 1))
     if levels.any():
-        variation, statistic, freedom = _chi_squared(runs)
-        distance = np.where(levels, variation, distance)
-        p = np.where(levels, chdtrc(np.maximum(freedom, 1), statistic), p)
+        distance[levels], statistic, freedom = _chi_squared(runs, levels)
+        p[levels] = chdtrc(np.maximum(freedom, 1), statistic)
     return distance, np.minimum(p, 1.0)
 
 
-def _chi_squared(runs: _Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Total variation, chi-squared and its degrees of freedom, training against test; rare levels are one."""
-    two = runs.counts[:, [TRAIN, TEST]].astype(float)
-    share = two[runs.column == 0].sum(0) / max(two[runs.column == 0].sum(), 1.0)
+def _chi_squared(runs: _Runs, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Total variation, chi-squared and its degrees of freedom, training against test; rare levels are one.
+
+    Of the columns that are categories alone: numbers have many more runs.
+    """
+    here = levels[runs.column]
+    two = runs.counts[here][:, [TRAIN, TEST]].astype(float)
+    column = runs.column[here]
+    first = np.flatnonzero(np.diff(column, prepend=-1))
+    size = two[column == column[0]].sum(0)
+    share = size / max(size.sum(), 1.0)
     if not share.all():
-        nothing = np.zeros(len(runs.first))
+        nothing = np.zeros(len(first))
         return nothing, nothing, nothing
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, first, axis=0)
+
     rare = (two.sum(1) * share.min() < FEWEST_EXPECTED)[:, None]
-    rest = runs.total(two * rare)
+    rest = total(two * rare)
 
     def parts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         expected = counts.sum(1, keepdims=True) * share
@@ -213,10 +223,9 @@ def _chi_squared(runs: _Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     common, used = parts(two * ~rare)
     others, more = parts(rest)
-    size = two[runs.column == 0].sum(0)
     between = np.abs(two / size @ [1, -1]) * ~rare[:, 0]
-    variation = (runs.total(between) + np.abs(rest / size @ [1, -1]) * more) / 2
-    return variation, runs.total(common) + others, runs.total(used.astype(float)) + more - 1
+    variation = (total(between) + np.abs(rest / size @ [1, -1]) * more) / 2
+    return variation, total(common) + others, total(used.astype(float)) + more - 1
 
 
 def _presence(runs: _Runs, y: np.ndarray, sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray]:

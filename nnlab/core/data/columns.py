@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nnlab.core.data.arrow_columns import arrow_values
+from nnlab.core.data.arrow_columns import arrow_values, in_seconds
 from nnlab.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,9 +86,8 @@ def column_of(name: str, series: "pd.Series") -> Column:
         return Column(name, "number", _numbers(series), NO_LEVELS)
     if _is_date(dtype):
         return Column(name, "date", _dates(series), NO_LEVELS, _is_aware(series))
-    if types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration"):
-        seconds = series.dt.total_seconds()  # in the column's own unit: nanoseconds end after 292 years
-        return Column(name, "number", seconds.to_numpy(np.float64, na_value=np.nan), NO_LEVELS)
+    if types.is_timedelta64_dtype(dtype):
+        return Column(name, "number", in_seconds(series.to_numpy()), NO_LEVELS)
     if types.is_object_dtype(dtype):
         return _object_column(name, series)
     codes, levels = series.factorize()
@@ -209,7 +208,9 @@ def parse_numbers(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     text = pd.Series(levels, dtype=object)
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
-    return numbers, np.isnan(numbers) & ~text.str.lower().isin(MISSING_NUMBER).to_numpy(bool)
+    junk = np.isnan(numbers)
+    junk[junk] = [level.lower() not in MISSING_NUMBER for level in levels[junk]]
+    return numbers, junk
 
 
 def as_number(column: Column, advice: str | None = None, parse: Parse = parse_numbers) -> Column:

@@ -33,8 +33,8 @@ def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float,
     cuts = np.cumsum(part_sizes(len(order), valid, test))
     part = np.zeros(rows, np.int8)
     part[order[: cuts[0]]], part[order[cuts[0] : cuts[1]]] = 1, 2
-    train, valid, test = (np.flatnonzero(part == code) for code in range(3))
-    return Split(train, valid, test, rare)
+    parts = [np.flatnonzero(part == code) for code in range(3)]
+    return Split(parts[0], parts[1], parts[2], rare)
 
 
 def check_shares(rows: int, valid: float, test: float) -> None:
@@ -61,7 +61,7 @@ def stratified_order(classes: np.ndarray, parts: int, rng: np.random.Generator) 
     """
     counts = np.bincount(classes)
     rare = np.flatnonzero((counts > 0) & (counts < parts))
-    rows = np.flatnonzero(~np.isin(classes, rare))
+    rows = np.flatnonzero(~np.isin(classes, rare)) if len(rare) else np.arange(len(classes))
     rows = rows[rng.permutation(len(rows))]
     own = classes[rows].astype(np.min_scalar_type(len(counts)))  # few bytes are sorted by their digits
     by_class = np.argsort(own, kind="stable")
