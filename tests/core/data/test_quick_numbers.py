@@ -42,9 +42,10 @@ def test_spread_of_a_matrix_without_finite_cells_is_none() -> None:
     assert spread_of_all(np.empty((0, 2), np.float32)) is None
 
 
-@given(
-    columns=st.lists(st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), min_size=9, max_size=9), min_size=1, max_size=4)
-)
+COLUMN = st.lists(st.integers(-(10**6), 10**6).map(float) | st.just(np.nan), min_size=9, max_size=9)
+
+
+@given(columns=st.lists(COLUMN, min_size=1, max_size=4))
 def test_spreads_count_the_numbers_that_are_there(columns: list[list[float]]) -> None:
     for found, column in zip(spreads(map(np.array, columns), 9), columns, strict=True):
         there = np.array(column)[~np.isnan(column)]
