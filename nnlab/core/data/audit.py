@@ -227,7 +227,7 @@ def _duplicates(
     with np.errstate(divide="ignore"):
         alike = float(np.exp(np.log(found.equal).sum()))
     seen = numbers[:: len(numbers) // SAME_ROWS + 1]
-    counts = np.unique(seen, return_counts=True)[1] / len(seen)
+    counts = (np.bincount(seen) if classes else np.unique(seen, return_counts=True)[1]) / len(seen)
     same = float(counts @ counts)
     expected = held * _once(alike * same, rows - held)
     if twins > 3 * (expected + np.sqrt(expected)):

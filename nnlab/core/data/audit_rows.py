@@ -11,7 +11,7 @@ from nnlab.core.data.split import Split
 SCORED_ROWS = 10_000
 HASHED_ROWS = 50_000
 HASHED_FIRST = 3  # columns whose hash picks the rows of a larger table: equal rows are picked together
-HASHED_AT_ONCE = 250_000
+HASHED_AT_ONCE = 32_768
 BLOCK_CELLS = 100_000  # small enough to stay in the processor's caches
 BINS = 20
 MOST_CLASSES = 50  # with more, columns are not scored
@@ -130,9 +130,8 @@ def _blocks(columns: list[Column], rows: np.ndarray) -> Iterator[tuple[int, np.n
         block = np.empty((len(part), len(rows)))
         for line, column in zip(block, part, strict=True):
             line[:] = column.data[rows].view(np.int64) if column.kind == "date" else column.data[rows]
-        coded = np.array([column.kind in ("text", "bool") for column in part])
-        dated = np.array([column.kind == "date" for column in part])
-        block[(coded[:, None] & (block < 0)) | (dated[:, None] & (block == np.iinfo(np.int64).min))] = np.nan
+            if column.kind != "number":
+                line[line < 0 if column.kind != "date" else line == np.iinfo(np.int64).min] = np.nan
         block += 0.0  # -0 is 0
         yield low, block
 
@@ -191,21 +190,31 @@ def _drift(runs: _Runs, rows: np.ndarray, levels: np.ndarray) -> tuple[np.ndarra
     distance[(train == 0) | (test == 0)] = 0.0
     p = 2 * np.exp(-2 * distance**2 * train * test / np.maximum(train + test, 1))
     if levels.any():
-        variation, statistic, freedom = _chi_squared(runs)
-        distance = np.where(levels, variation, distance)
-        p = np.where(levels, chdtrc(np.maximum(freedom, 1), statistic), p)
+        distance[levels], statistic, freedom = _chi_squared(runs, levels)
+        p[levels] = chdtrc(np.maximum(freedom, 1), statistic)
     return distance, np.minimum(p, 1.0)
 
 
-def _chi_squared(runs: _Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Total variation, chi-squared and its degrees of freedom, training against test; rare levels are one."""
-    two = runs.counts[:, [TRAIN, TEST]].astype(float)
-    share = two[runs.column == 0].sum(0) / max(two[runs.column == 0].sum(), 1.0)
+def _chi_squared(runs: _Runs, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Total variation, chi-squared and its degrees of freedom, training against test; rare levels are one.
+
+    Of the columns that are categories alone: numbers have many more runs.
+    """
+    here = levels[runs.column]
+    two = runs.counts[here][:, [TRAIN, TEST]].astype(float)
+    column = runs.column[here]
+    first = np.flatnonzero(np.diff(column, prepend=-1))
+    size = two[column == column[0]].sum(0)
+    share = size / max(size.sum(), 1.0)
     if not share.all():
-        nothing = np.zeros(len(runs.first))
+        nothing = np.zeros(len(first))
         return nothing, nothing, nothing
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, first, axis=0)
+
     rare = (two.sum(1) * share.min() < FEWEST_EXPECTED)[:, None]
-    rest = runs.total(two * rare)
+    rest = total(two * rare)
 
     def parts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         expected = counts.sum(1, keepdims=True) * share
@@ -214,10 +223,9 @@ def _chi_squared(runs: _Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     common, used = parts(two * ~rare)
     others, more = parts(rest)
-    size = two[runs.column == 0].sum(0)
     between = np.abs(two / size @ [1, -1]) * ~rare[:, 0]
-    variation = (runs.total(between) + np.abs(rest / size @ [1, -1]) * more) / 2
-    return variation, runs.total(common) + others, runs.total(used.astype(float)) + more - 1
+    variation = (total(between) + np.abs(rest / size @ [1, -1]) * more) / 2
+    return variation, total(common) + others, total(used.astype(float)) + more - 1
 
 
 def _presence(runs: _Runs, y: np.ndarray, sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -335,6 +343,9 @@ def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tupl
         pieces.append(rows)
     rows = np.concatenate(pieces)[: 2 * HASHED_ROWS if count > HASHED_ROWS else None]
     features = row_hashes(columns, rows)
+    ordered = np.sort(features)
+    if (ordered[1:] != ordered[:-1]).all():
+        return int((part[rows] > 0).sum()), 0, len(rows), 0
     whole = features * MIX + _mixed(numbers[rows].astype(np.float64)[None] + 0.0)
     order = np.lexsort((part[rows], whole))
     keys, parts = whole[order], part[rows][order]
@@ -362,10 +373,13 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 def _mix(bits: np.ndarray) -> np.ndarray:
     """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014), one round."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits ^= bits >> np.uint64(27)
+    moved = bits >> np.uint64(30)
+    bits = bits ^ moved
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= np.right_shift(bits, np.uint64(27), out=moved)
     bits *= np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    bits ^= np.right_shift(bits, np.uint64(31), out=moved)
+    return bits
 
 
 def shared_groups(groups: np.ndarray, split: Split) -> tuple[int, int]:

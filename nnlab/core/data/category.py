@@ -49,9 +49,13 @@ class Category:
         if self.encoding.table is not None:
             out[:] = self.encoding.table[values]
             return
-        slots = self.encoding.slots[values]
-        rows = np.flatnonzero(slots >= 0)
-        out[rows, slots[rows]] = self.encoding.values[values[rows]]
+        if not out.shape[1]:
+            return
+        nowhere = (
+            self.encoding.slots < 0
+        )  # a 0 into the first feature, which is 0 anyway, is faster than to choose rows
+        slots = np.where(nowhere, 0, self.encoding.slots)
+        out[np.arange(len(out)), slots[values]] = np.where(nowhere, np.float32(0), self.encoding.values)[values]
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         own = self.encoding

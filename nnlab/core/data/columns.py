@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds
 from nnlab.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "#n/a", "<na>", "nat"})
 MISSING_NUMBER = MISSING | {"none", "-", "--", "."}  # words that may be a level of a category, but never a number
+LONGEST_MISSING = max(map(len, MISSING))
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 5
 
@@ -71,6 +73,8 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
     if isinstance(series, Column):
         return series
     dtype = series.dtype
+    if found := arrow_values(series):
+        return _arrow_column(name, series, found)
     if types.is_bool_dtype(dtype):
         return _bool_column(name, series)
     if isinstance(dtype, pd.CategoricalDtype):
@@ -81,13 +85,19 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
         return Column(name, "number", _numbers(series), NO_LEVELS)
     if _is_date(dtype):
         return Column(name, "date", _dates(series), NO_LEVELS, _is_aware(series))
-    if types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration"):
-        seconds = series.astype("timedelta64[ns]").dt.total_seconds()
-        return Column(name, "number", seconds.to_numpy(np.float64), NO_LEVELS)
+    if types.is_timedelta64_dtype(dtype):
+        return Column(name, "number", in_seconds(series.to_numpy()), NO_LEVELS)
     if types.is_object_dtype(dtype):
         return _object_column(name, series)
     codes, levels = series.factorize()
     return _levels_column(name, codes, pd.Series(levels))
+
+
+def _arrow_column(name: str, series: "pd.Series", found: Found) -> Column:
+    kind, data, texts = found
+    if kind == "text":
+        return _text_column(name, data, texts)
+    return Column(name, kind, data, NO_LEVELS, _is_aware(series) if kind == "date" else None)
 
 
 def _numbers(series: "pd.Series") -> np.ndarray:
@@ -164,15 +174,22 @@ def _levels_column(name: str, codes: np.ndarray, levels: "pd.Series") -> Column:
     """Codes and levels with blanks stripped, missing words taken out and equal levels made one."""
     import pandas as pd
 
-    if not len(levels):
-        return Column(name, "number", np.full(len(codes), np.nan), NO_LEVELS)
     if pd.api.types.is_numeric_dtype(levels.dtype):
-        levels = pd.Series([number_text(v) for v in levels.to_numpy()], dtype=object)
-    text = levels.astype(str).str.strip()
-    text = text.mask(text.str.lower().isin(MISSING))
-    again, kept = text.factorize()
-    table = np.append(again, -1).astype(np.int32)  # code -1 reads the last entry
-    return Column(name, "text", table[codes], np.asarray(kept, dtype=object))
+        return _text_column(name, codes, [number_text(value) for value in levels.to_numpy()])
+    texts = levels.tolist()
+    return _text_column(name, codes, texts if all(type(text) is str for text in texts) else levels.astype(str).tolist())
+
+
+def _text_column(name: str, codes: np.ndarray, levels: list[str]) -> Column:
+    if not levels:
+        return Column(name, "number", np.full(len(codes), np.nan), NO_LEVELS)
+    places: dict[str, int] = {}
+    table = np.full(len(levels) + 1, -1, np.int32)  # code -1 reads the last entry
+    for i, level in enumerate(levels):
+        text = level.strip()
+        if len(text) > LONGEST_MISSING or text.lower() not in MISSING:
+            table[i] = places.setdefault(text, len(places))
+    return Column(name, "text", table[codes], np.array(list(places), object))
 
 
 def number_text(value: Any) -> str:
@@ -197,7 +214,9 @@ def parse_numbers(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     text = pd.Series(levels, dtype=object)
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
-    return numbers, np.isnan(numbers) & ~text.str.lower().isin(MISSING_NUMBER).to_numpy(bool)
+    junk = np.isnan(numbers)
+    junk[junk] = [level.lower() not in MISSING_NUMBER for level in levels[junk]]
+    return numbers, junk
 
 
 def as_number(column: Column, advice: str | None = None, parse: Parse = parse_numbers) -> Column:

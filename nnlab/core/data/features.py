@@ -188,7 +188,7 @@ def fit_feature(typed: Typed, train: np.ndarray, spec: PrepareSpec, seed: int, y
         return _fit_date(typed, rows, spec, rng)
     if typed.role == "text":
         return fit_text(typed.column, train, spec.part_of("text", typed.name, typed.role), rng)
-    number = fit_number(typed.name, rows.astype(np.float64), spec, rng, typed.role)
+    number = fit_number(typed.name, rows.astype(np.float64, copy=False), spec, rng, typed.role)
     return replace(number, reading=typed.reading) if typed.reading else number
 
 

@@ -43,20 +43,20 @@ def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matr
     if not pipeline.raw_names:
         raise DataError(f"no column gives a feature: {'; '.join(pipeline.notes)}; give more rows or other columns")
     by_name = {column.name: column.column for column in typed if column.column is not None}
-    numbers_of = [feature for feature in features if isinstance(feature, Number)]
-    filled = any(IMPUTERS[feature.imputer].facts.get("scope") == "table" for feature in numbers_of)
-    if filled or spec.cross.name != "none":
-        rows = [given.get(feature.name, by_name[feature.name].data)[train] for feature in numbers_of]
-        pipeline.fills = _fills(features, rows, typed, spec)
-        if spec.cross.name != "none":
-            pipeline.cross = _cross(pipeline, rows, spec)
+    columns = {name: given.get(name, column.data) for name, column in by_name.items()}
+    values = [columns[feature.name] for feature in features if isinstance(feature, Number)]
+    pipeline.fills = _fills(features, values, train, typed, spec)
+    if spec.cross.name != "none":
+        pipeline.cross = _cross(pipeline, [column[train] for column in values], spec)
     if any(getattr(spec, kind).name != "none" for kind in FINISH):
         raw = [place.values(feature, by_name[feature.name]) for feature in features]
         _finish(pipeline, pipeline.raw_training_matrix(raw, train, given, place), numbers[train], spec)
     return pipeline
 
 
-def _fills(features: list[Feature], rows: list[np.ndarray], typed: list[Typed], spec: PrepareSpec) -> tuple[Fill, ...]:
+def _fills(
+    features: list[Feature], values: list[np.ndarray], train: np.ndarray, typed: list[Typed], spec: PrepareSpec
+) -> tuple[Fill, ...]:
     """One for each imputer of the whole table that some columns ask for; columns of like values make one group."""
     roles = {column.name: column.role for column in typed}
     numbers = [feature for feature in features if isinstance(feature, Number)]
@@ -69,7 +69,7 @@ def _fills(features: list[Feature], rows: list[np.ndarray], typed: list[Typed], 
     for part, wanted in groups.values():
         rest = [i for i in range(len(numbers)) if i not in wanted]  # they tell something of the gaps, too
         order = wanted + rest
-        table = np.stack([_clipped(numbers[i], rows[i]) for i in order], axis=1)
+        table = np.stack([_clipped(numbers[i], values[i][train]) for i in order], axis=1)
         state = make(IMPUTERS, part, table, np.random.default_rng([spec.seed, len(numbers)]))
         fills.append(Fill(tuple(numbers[i].name for i in order), Step(part.name, state), len(wanted)))
     return tuple(fills)

@@ -101,13 +101,12 @@ class Number:
         return int(np.count_nonzero((values < self.low) | (values > self.high)))
 
     def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float64 numbers without gaps, clipped, and the flags of the gaps."""
-        numbers = values.astype(np.float64)
+        """float64 numbers without gaps, clipped (the values themselves if they are so), and the flags of the gaps."""
+        numbers = values.astype(np.float64, copy=False)
         if self.clip.name != "none":
             numbers = OUTLIERS[self.clip.name].facts["apply"](numbers, self.clip.state)
         gaps = np.isnan(numbers)
-        numbers[gaps] = self.fill
-        return numbers, gaps
+        return (np.where(gaps, self.fill, numbers) if gaps.any() else numbers), gaps
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         numbers, gaps = self.filled(values)
@@ -123,7 +122,9 @@ class Number:
             return
         with np.errstate(over="ignore"):
             scaled = SCALERS[self.scaler].facts["apply"](numbers, self.scaling)
-        out[:, 0] = np.clip(scaled, -LARGEST, LARGEST)
+        if len(scaled) and not (scaled.min() >= -LARGEST and scaled.max() <= LARGEST):
+            scaled = np.clip(scaled, -LARGEST, LARGEST)
+        out[:, 0] = scaled
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
         """The numbers that gave these features; gaps come back as what filled them, expanded ones as NaN."""
@@ -173,21 +174,23 @@ def fit_number(
     """The fitted number of float64 training rows. column: whose options hold, where it is a part of a column."""
     part = {step: spec.part_of(step, column or name, role) for step in ("outliers", "impute", "scale", "expand")}
     raw_gaps = np.isnan(rows)
-    ends = _ends(rows[~raw_gaps])
-    clip = Step(part["outliers"].name, make(OUTLIERS, part["outliers"], rows[~raw_gaps]) if len(rows) else {})
-    if clip.name != "none" and not raw_gaps.all():
+    gappy = bool(raw_gaps.any())
+    present = rows[~raw_gaps] if gappy else rows
+    ends = _ends(present)
+    clip = Step(part["outliers"].name, make(OUTLIERS, part["outliers"], present) if len(rows) else {})
+    if clip.name != "none" and len(present):
         rows = OUTLIERS[clip.name].facts["apply"](rows, clip.state)
-    present = rows[~raw_gaps]
+        present = rows[~raw_gaps]
     own = part["impute"] if IMPUTERS[part["impute"].name].facts.get("scope") not in WHOLE else None
     fill = 0.0
     if len(present):
         fill = float(make(IMPUTERS, own, present) if own else IMPUTERS[FALLBACK].make(present))
-    numbers = np.where(raw_gaps, fill, rows)
+    numbers = np.where(raw_gaps, fill, rows) if gappy else rows
     scaling = make(SCALERS, part["scale"], numbers, rng)
     expand = NOTHING
     if part["expand"].name != "none":
         expand = Step(part["expand"].name, make(EXPANDERS, part["expand"], numbers, rng))
-    flag = bool(spec.indicators and raw_gaps.any())
+    flag = spec.indicators and gappy
     return Number(
         name,
         fill,
@@ -199,7 +202,7 @@ def fit_number(
         expand,
         None,
         *ends,
-        not raw_gaps.any(),
+        not gappy,
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Cells(Protocol):
     """The values of a column, of which some rows are taken at a time: an array, or what reads them from a file."""
 
-    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         """The values of these rows."""
         ...
 

@@ -12,7 +12,7 @@ from nnlab.core.data.free_text import word_counts
 from nnlab.core.data.numbers import Number
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.roles import Role, Typed
-from nnlab.core.data.spreads import BARS, Spread, sampled, spreads
+from nnlab.core.data.spreads import BARS, Spread, sampled, spread_of_all, spreads
 from nnlab.core.data.target import Target
 
 
@@ -109,8 +109,8 @@ def with_after(
     found = dict(zip(single, spreads(columns, len(sample)), strict=True))
     for name, at in places.items():
         if len(at) > 1:
-            own = sample[:, at].astype(np.float64).ravel()
-            found[name] = replace(whole, bars=()) if (whole := next(spreads([own], len(own)))) else None
+            side_by_side = at[-1] - at[0] == len(at) - 1
+            found[name] = spread_of_all(sample[:, at[0] : at[-1] + 1] if side_by_side else sample[:, at])
     if not pipeline.target.classes:
         found[pipeline.target.name] = next(spreads([y[rows].astype(np.float64)], len(sample)))
     return tuple(replace(report, after=found.get(report.name)) for report in reports)

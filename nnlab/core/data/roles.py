@@ -35,6 +35,7 @@ ONE_VALUE = "one value in all training rows"
 FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
 NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
 FEW_LEVELS = 10
+MANY = 1000  # rows that most often tell that a column has more than two values
 WORDS = ("numeric", "coerce", "categorical", "date", "drop")
 SET_TEXT_ASIDE = Part("drop")
 
@@ -117,20 +118,25 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
 
 def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
     values = column.data[train]
-    values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
-    if not len(values):
+    there = len(values) - (int(np.isnan(values).sum()) if missing else 0)
+    if not there:
         return Typed(column.name, "constant", "empty in all training rows", None, missing)
-    low, high = values.min(), values.max()
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if low < high and float(low) == float(high):
         return _category(column, missing, train)  # whole numbers that are one as floats: their digits are names
     if low == high:
-        if len(values) == len(train):
+        if there == len(train):
             return Typed(column.name, "constant", ONE_VALUE, None, missing)
         return _category(column, missing, train)  # what tells is whether the value is there
     if _is_id(column, values, len(train)):
         return Typed(column.name, "id", ID_NUMBERS, None, missing)
-    two = ((values == low) | (values == high)).all()
+    two = _two(values[:MANY], low, high) and _two(values, low, high)
     return Typed(column.name, "binary" if two else "numeric", "", column, missing)
+
+
+def _two(values: np.ndarray, low: float, high: float) -> bool:
+    """Whether all values are one of two, or missing."""
+    return bool(((values == low) | (values == high) | (values != values)).all())
 
 
 def _is_id(column: Column, values: np.ndarray, rows: int) -> bool:

@@ -31,10 +31,10 @@ def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float,
     if classes is not None:
         order, rare = stratified_order(classes, 1 + (valid > 0) + (test > 0), rng)
     cuts = np.cumsum(part_sizes(len(order), valid, test))
-    part = [np.sort(order[low:high]) for low, high in zip([0, *cuts[:-1]], cuts, strict=True)]
-    train = np.ones(rows, bool)
-    train[order[: cuts[-1]]] = False
-    return Split(np.flatnonzero(train), part[0], part[1], rare)
+    part = np.zeros(rows, np.int8)
+    part[order[: cuts[0]]], part[order[cuts[0] : cuts[1]]] = 1, 2
+    parts = [np.flatnonzero(part == code) for code in range(3)]
+    return Split(parts[0], parts[1], parts[2], rare)
 
 
 def check_shares(rows: int, valid: float, test: float) -> None:
@@ -61,11 +61,19 @@ def stratified_order(classes: np.ndarray, parts: int, rng: np.random.Generator) 
     """
     counts = np.bincount(classes)
     rare = np.flatnonzero((counts > 0) & (counts < parts))
-    rows = np.flatnonzero(~np.isin(classes, rare))
+    rows = np.flatnonzero(~np.isin(classes, rare)) if len(rare) else np.arange(len(classes))
     rows = rows[rng.permutation(len(rows))]
-    by_class = np.argsort(classes[rows], kind="stable")
-    sizes_of = counts[classes[rows][by_class]]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(classes[rows], minlength=len(counts)))])
-    nth = np.arange(len(rows)) - starts[classes[rows][by_class]]
-    place = (nth + rng.random(len(counts))[classes[rows][by_class]]) / sizes_of
-    return rows[by_class][np.argsort(place, kind="stable")], tuple(int(code) for code in rare)
+    own = classes[rows].astype(np.min_scalar_type(len(counts)))  # few bytes are sorted by their digits
+    by_class = np.argsort(own, kind="stable")
+    sizes = np.bincount(own, minlength=len(counts))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    nth = np.arange(len(rows)) - np.repeat(starts, sizes)
+    place = (nth + np.repeat(rng.random(len(counts)), sizes)) / np.repeat(counts, sizes)
+    return rows[by_class][_order(place)], tuple(int(code) for code in rare)
+
+
+def _order(numbers: np.ndarray) -> np.ndarray:
+    """The stable order, by the faster sort where no two numbers are equal."""
+    order = np.argsort(numbers)
+    ordered = numbers[order]
+    return np.argsort(numbers, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order

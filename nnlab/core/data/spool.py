@@ -47,7 +47,7 @@ class Filed:
                 raise
             raise MemoryError(f"{size_text(self._rows * self._dtype.itemsize)} cannot be mapped") from None
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         return np.asarray(self.mapped()[rows])
 
 
@@ -73,7 +73,7 @@ class Texts:
     column: Column
     table: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         return self.table[self.column.data[rows]]
 
 

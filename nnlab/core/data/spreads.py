@@ -1,14 +1,14 @@
 """How numbers spread: ends, mean, standard deviation and a small histogram, of many columns at once."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 
 BARS = 12  # of the small histogram of a column
 SAMPLE = 20_000  # rows that are looked at for it
-BLOCK_CELLS = 1 << 18  # worked on at a time, so that they stay in the cache
+BLOCK_CELLS = 1 << 16  # worked on at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,43 @@ def spreads(columns: Iterable[np.ndarray], rows: int) -> Iterator[Spread | None]
         yield from _of_block(np.stack(block))
 
 
+def spread_of_all(features: np.ndarray) -> Spread | None:
+    """Of all cells of a float32 matrix together, without bars."""
+    cells = features.astype(np.float64).ravel()
+    n, total, squares = len(cells), float(cells.sum()), float(cells @ cells)
+    if not n or not np.isfinite(squares) or squares * n < 1.000001 * total**2:  # the difference would have no digits
+        found = next(spreads([cells], n))
+        return replace(found, bars=()) if found else None
+    mean = total / n
+    return Spread(float(features.min()), float(features.max()), mean, float(np.sqrt(squares / n - mean**2)))
+
+
 def _of_block(block: np.ndarray) -> Iterator[Spread | None]:
     """block: (columns, rows) float64."""
     there = np.isfinite(block)
-    counts = there.sum(1)
-    low = np.where(there, block, np.inf).min(1, initial=np.inf)
-    high = np.where(there, block, -np.inf).max(1, initial=-np.inf)
+    counts = np.count_nonzero(there, axis=1)
+    full = bool((counts == block.shape[1]).all())
+    low = (block if full else np.where(there, block, np.inf)).min(1, initial=np.inf)
+    high = (block if full else np.where(there, block, -np.inf)).max(1, initial=-np.inf)
     low[counts == 0] = high[counts == 0] = 0.0
-    block = np.where(there, block, low[:, None])
+    block = block if full else np.where(there, block, low[:, None])
     reach = high / 2 - low / 2  # halves: the range itself may be more than a float holds
     scale = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny)
-    shares = np.where(there, block / scale[:, None], 0.0)  # sums of large numbers would overflow
+    shares = block / scale[:, None]  # sums of large numbers would overflow
     n = np.maximum(counts, 1)
-    mean = shares.sum(1) / n
-    sd = np.sqrt((np.where(there, shares - mean[:, None], 0.0) ** 2).sum(1) / n)
+    mean = (shares.sum(1) - (block.shape[1] - counts) * (low / scale)) / n  # low stands where nothing is
+    shares -= mean[:, None]
+    shares *= there
+    sd = np.sqrt(np.einsum("ij,ij->i", shares, shares) / n)
     width = reach / BARS
     flat = width == 0
-    place = (block / 2 - low[:, None] / 2) / np.where(flat, 1.0, width)[:, None]
-    place = place.clip(0, BARS - 1).astype(np.int64) + BARS * np.arange(len(block))[:, None]
-    bars = np.bincount(place[there], minlength=BARS * len(block)).reshape(-1, BARS).tolist()
+    place = np.multiply(block, 0.5, out=shares)
+    place -= low[:, None] / 2
+    place /= np.where(flat, 1.0, width)[:, None]
+    np.minimum(place, BARS - 1, out=place)
+    bar = place.astype(np.int64)
+    bar += BARS * np.arange(len(block))[:, None]
+    bars = np.bincount(bar.ravel() if full else bar[there], minlength=BARS * len(block)).reshape(-1, BARS).tolist()
     values = zip(low.tolist(), high.tolist(), (mean * scale).tolist(), (sd * scale).tolist(), strict=True)
     for i, found in enumerate(values):
         if not counts[i]:

@@ -1,7 +1,5 @@
 """A file read in pieces gives the same preparation as in memory, and needs fewer addresses."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +8,6 @@ import pytest
 
 import nnlab
 from nnlab.core.data.prepare import prepare
-
-LIMITED = """
-import resource, sys
-import numpy as np, pandas, pyarrow.parquet, scipy.special
-from pathlib import Path
-import nnlab
-from nnlab.core.data.prepare import prepare
-path, stream, room = sys.argv[1], sys.argv[2] == "yes", int(float(sys.argv[3]))
-prepare(Path(path).with_name("small" + Path(path).suffix), "y", stream=stream)  # loads what is loaded late
-held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (held + room, held + room))
-data = prepare(path, "y", stream=stream, scale="standard")
-print(len(data.train), float(data.train.x.mean(dtype=np.float64)))
-"""
 
 
 def frame(rows: int, columns: int = 6) -> pd.DataFrame:
@@ -65,20 +49,3 @@ def test_a_run_learns_the_same_from_mapped_rows(tmp_path: Path) -> None:
         for stream in (False, True)
     ]
     assert runs[0].metrics == runs[1].metrics
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit on addresses is Linux's")
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-def test_it_streams_within_addresses_that_memory_does_not_fit_in(suffix: str, tmp_path: Path) -> None:
-    rows, columns = 400_000, 12
-    path = write(frame(rows, columns), tmp_path / f"large{suffix}")
-    write(frame(3000, columns), tmp_path / f"small{suffix}")
-    room = str(2.2 * rows * (columns + 3) * 4 + 64 * 2**20)
-
-    def run(stream: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-W", "ignore", "-c", LIMITED, str(path), stream, room]
-        return subprocess.run(words, capture_output=True, text=True)
-
-    pieces, whole = run("yes"), run("no")
-    assert pieces.returncode == 0, pieces.stderr[-2000:]
-    assert whole.returncode != 0 and ("Memory" in whole.stderr or "memory" in whole.stderr)

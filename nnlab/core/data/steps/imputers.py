@@ -8,10 +8,18 @@ from nnlab.core.data.steps.registries import IMPUTERS, Array
 from nnlab.core.params import Within
 
 
+def middle(numbers: Array) -> float:
+    """The median of numbers without NaN, by one selection: np.median selects both middle ones, which is slower."""
+    at = len(numbers) // 2
+    parted = np.partition(numbers, at)
+    upper = parted[at]
+    return float(upper if len(numbers) % 2 else np.mean([parted[:at].max(), upper]))
+
+
 @IMPUTERS.add(scope="column")
 def median(present: Array) -> float:
     """The median of the column."""
-    return float(np.median(present))
+    return middle(present)
 
 
 @IMPUTERS.add(scope="column")
