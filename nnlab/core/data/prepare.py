@@ -145,7 +145,7 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
     splits, said = make_splits(columns, read_as, numbers, spec)
     notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said]
     content = _Content(table, spec, columns, kept, wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
-    found = [content.prepared(split) for split in splits]
+    found = [replace(content, fingerprint=_of_fold(content.fingerprint, i)).prepared(s) for i, s in enumerate(splits)]
     return replace(found[0], folds=tuple(found)) if spec.folds else found[0]
 
 
@@ -364,6 +364,11 @@ def _aside(typed: list[Typed]) -> list[str]:
             keep = part_option("text", names[0], "tfidf")
         notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
     return notes
+
+
+def _of_fold(fingerprint: str, fold: int) -> str:
+    """Folds are fitted on other rows, so that a run of one must not take rows of another for its own."""
+    return hashlib.sha256(f"{fingerprint} {fold}".encode()).hexdigest() if fold else fingerprint
 
 
 def _fingerprint(columns: list[Column], spec: PrepareSpec) -> str:
