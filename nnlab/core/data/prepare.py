@@ -13,6 +13,7 @@ from nnlab.core.data.columns import Column, column_of, option, part_option, show
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
+from nnlab.core.data.idle import idle_overrides
 from nnlab.core.data.ordering import Order, fit_order, parts_of
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
@@ -184,7 +185,8 @@ class _Content:
         )
         counts, histogram = _picture(self.target, numbers)
         reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
-        more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
+        more = [*_aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes]
+        more = [*_read_as(typed), *(str(finding) for finding in findings), *more]
         return Prepared(
             spec=spec,
             target=pipeline.target,
