@@ -18,7 +18,7 @@ from nnlab.core.events import Changed, Finished, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.record import Record
-from nnlab.core.scores import Scores, note_test_score
+from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import RunFolder
@@ -189,8 +189,15 @@ class Run:
             truth = torch.from_numpy(np.asarray(decode(y), np.float64))
         found = measure(self.started.metrics, output, truth)
         rows = data.test if isinstance(data, Prepared) else data
-        put_away = isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint
-        return Scores(found, note_test_score(self.path, self.id, found) if put_away else "")
+        if not (isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint):
+            return Scores(found)
+        key = key_of(rows.index, rows.y, self.pipeline.target.name)
+        return Scores(found, note_test_score(self.path, self.id, key, found))
+
+    @property
+    def test_scores(self) -> list[dict[str, Any]]:
+        """Each score of the test part that is written down in the run's folder: time, part, rows, metrics."""
+        return test_scores(self.path)
 
     def save(self, folder: str | Path) -> Path:
         """Write everything into a folder, in the form of the store; `Run.load` reads it. A run there is replaced."""
@@ -200,6 +207,7 @@ class Run:
         aside = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
         try:
             self._write(aside)
+            keep_test_scores(self.path, aside)
             _swap(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -237,18 +245,15 @@ class Run:
             return forward(self.model, x, self.device).cpu()
 
     def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        if isinstance(data, Prepared):
-            if data.fingerprint != self.fingerprint:
-                raise DataError(
-                    "this data is not what the run was trained on; score the frame itself: run.score(frame)"
-                )
-            data = data.test
-        if not isinstance(data, Rows):
-            return self.pipeline.transform(data), self.pipeline.transform_target(data)
+        rows = data.test if isinstance(data, Prepared) else data
+        if not isinstance(rows, Rows):
+            return self.pipeline.transform(rows), self.pipeline.transform_target(rows)
+        if rows.source not in ("", self.fingerprint):
+            raise DataError("this data is not what the run was trained on; score the frame itself: run.score(frame)")
         features = len(self.pipeline.feature_names)
-        if data.x.shape[1] != features:
-            raise DataError(f"the rows have {data.x.shape[1]} features; the run was trained on {features}")
-        return data.x, data.y
+        if rows.x.shape[1] != features:
+            raise DataError(f"the rows have {rows.x.shape[1]} features; the run was trained on {features}")
+        return rows.x, rows.y
 
     def _write(self, folder: Path) -> None:
         """Tell the run's events to a writer once more."""

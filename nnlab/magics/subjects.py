@@ -9,6 +9,7 @@ import json
 import lzma
 import os
 import re
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType
 from typing import Any
@@ -26,9 +27,12 @@ TEXTS = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 COLUMNS = (("numpy", "ndarray"), ("pandas", "Series"), ("polars", "Series"))
 BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".xlsx")
-SUFFIXES = (*TEXTS, *BINARY, *(kind + packed for kind in TEXTS for packed in PACKED))
+SUFFIXES = (*TEXTS, *BINARY, *(kind + packed for kind in (*TEXTS, *BINARY) for packed in PACKED))
+TABLE = re.compile(r"sqlite:///.+::\s*[^\W\d]\w*\s*", re.IGNORECASE)  # a query could take long
 SOURCE = re.compile(r"sklearn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
+LONGEST = 1_000_000  # bytes or characters of a first line
+LARGEST_SHEET = 2_000_000  # bytes of a workbook that Tab waits for
 NEAR = 0.7  # similarity of two names that may be one misspelt; 0.8 is df and dff
 EXPRESSION = re.compile(r"([^\W\d]\w*)\s*[.(\[].*|[(\[].*", re.DOTALL)
 PAIR = re.compile(r"([^\W\d]\w*)\s*,\s*([^\W\d]\w*)")
@@ -214,36 +218,70 @@ def _names_of(table: Any) -> Iterable[Any]:
 
 
 def _header(path: str) -> list[str]:
-    """The columns of a file, as far as they can be had at once; of a bundled set from scikit-learn."""
+    """The columns of a file, as far as they can be had at once; of a bundled set, of a table in a SQLite file."""
     if SOURCE.match(path):
-        return _bundled(path)
+        return _of_source(path)
     path = os.path.expanduser(path)
+    kind, packed = _kind(path)
+    if packed and kind in BINARY:
+        return []
     try:
-        if path.lower().endswith((".parquet", ".pq")):
+        if kind in (".parquet", ".pq"):
             from pyarrow.parquet import read_schema
 
             return list(read_schema(path).names)
-        if path.lower().endswith((".arrow", ".feather", ".ipc")):
+        if kind in (".arrow", ".feather", ".ipc"):
             from pyarrow import ipc
 
             return list(ipc.open_file(path).schema.names)
-        first = _first_line(path)
-    except (OSError, EOFError, ImportError, ValueError):
+        if kind == ".xlsx":
+            return _sheet_header(path)
+        first = _first_line(path, packed)
+    except Exception:  # each reader has errors of its own, and Tab is no place for them
         return []
-    if re.search(r"\.(jsonl|ndjson)\b", path, re.IGNORECASE):
+    if kind in (".jsonl", ".ndjson"):
         return _keys(first)
-    separator = "\t" if re.search(r"\.(tsv|tab)\b", path, re.IGNORECASE) else max(",;\t|", key=first.count)
+    separator = "\t" if kind in (".tsv", ".tab") else max(",;\t|", key=first.count)
     return next(csv.reader([first], delimiter=separator), [])
 
 
-def _first_line(path: str) -> str:
-    """The first line of a text file; "" where unpacking it takes a library that Tab shall not wait for."""
+def _kind(path: str) -> tuple[str, str]:
+    """The suffix that tells the kind of a file, and the one that tells how it is packed or ""."""
+    rest, suffix = os.path.splitext(path.lower())
+    return (os.path.splitext(rest)[1], suffix) if suffix in PACKED else (suffix, "")
+
+
+def _first_line(path: str, packed: str) -> str:
+    """The first line of a text file; "" for an archive of several files."""
+    if packed == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            inside = [name for name in archive.namelist() if not name.endswith("/")]
+            if len(inside) != 1:
+                return ""
+            with archive.open(inside[0]) as member:
+                return member.readline(LONGEST).decode("utf-8-sig", "replace")
+    if packed == ".zst":
+        import pyarrow
+
+        with pyarrow.input_stream(path, compression="zstd") as stream:
+            return bytes(stream.read(LONGEST)).partition(b"\n")[0].decode("utf-8-sig", "replace")
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in (".zst", ".zip", ".xlsx"):
-        return ""
-    with openers.get(suffix, open)(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-        return str(file.readline(1_000_000))
+    with openers.get(packed, open)(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+        return str(file.readline(LONGEST))
+
+
+def _sheet_header(path: str) -> list[str]:
+    """The first row of a workbook's first sheet; [] for a large one, all texts of which would be read."""
+    if os.path.getsize(path) > LARGEST_SHEET:
+        return []
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True)
+    try:
+        rows = book.worksheets[0].iter_rows(max_row=1, values_only=True)
+        return [str(name).strip() for name in next(rows, ()) if name is not None]
+    finally:
+        book.close()
 
 
 def _keys(line: str) -> list[str]:
@@ -254,12 +292,14 @@ def _keys(line: str) -> list[str]:
     return list(found) if isinstance(found, dict) else []
 
 
-def _bundled(text: str) -> list[str]:
-    """The columns of sklearn:name; reading a database is not for Tab."""
+def _of_source(text: str) -> list[str]:
+    """The columns of sklearn:name and of a table in a SQLite file; a server is not for Tab."""
     from nnlab.core.data.sources import read_source
     from nnlab.core.errors import DataError
 
+    if not text.lower().startswith("sklearn:") and not TABLE.fullmatch(text):
+        return []
     try:
-        return [str(name) for name in read_source(text).frame.columns] if text.lower().startswith("sklearn:") else []
+        return [str(name) for name in read_source(text, most=0).frame.columns]
     except DataError:
         return []

@@ -132,7 +132,7 @@ def test_a_prepared_of_other_data_is_not_scored(classes: Run) -> None:
     with pytest.raises(DataError, match=r"run\.score\(frame\)"):
         classes.score(prepare(classes_frame().iloc[:200], target="kind"))
     with pytest.raises(DataError, match="features"):
-        classes.score(prepare(numbers_frame(), target="price").test)
+        classes.score(replace(prepare(numbers_frame(), target="price").test, source=""))
     with pytest.raises(DataError, match="no target column"):
         classes.score(classes_frame().drop(columns="kind"))
     with pytest.raises(DataError, match="no rows"):

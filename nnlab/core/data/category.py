@@ -17,12 +17,16 @@ from nnlab.core.spec import make
 
 @dataclass(frozen=True, eq=False)
 class Category:
-    """Levels and what each writes into the features. fill: the level that missing cells take, None: they stay so."""
+    """Levels and what each writes into the features. fill: the level that missing cells take, None: they stay so.
+
+    complete: the training rows had no gaps; None for a pipeline of an older version.
+    """
 
     name: str
     levels: tuple[str, ...]
     encoding: Encoding
     fill: str | None = None
+    complete: bool | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ class Category:
             "labels": list(own.labels),
         }
         plain |= {"done": own.done, "cardinality": own.cardinality, "buckets": own.buckets, "fill": self.fill}
-        plain["width"] = own.width
+        plain |= {"width": own.width, "complete": self.complete}
         arrays = {"slots": own.slots, "values": own.values}
         return plain, arrays if own.table is None else arrays | {"table": own.table}
 
@@ -85,7 +89,7 @@ class Category:
             buckets=state.get("buckets", 0),
             width=state.get("width", 0),
         )
-        return cls(state["name"], tuple(state["levels"]), encoding, state.get("fill"))
+        return cls(state["name"], tuple(state["levels"]), encoding, state.get("fill"), state.get("complete"))
 
     @property
     def done(self) -> str:
@@ -164,7 +168,8 @@ def fit_category(  # noqa: PLR0913 (a column, its target and two of its options)
     counts = np.bincount(np.where(codes < 0, len(names), codes), minlength=len(names) + 1)
     data = Levels(names, counts, codes, y, classes, rng or np.random.default_rng(0))
     encoding = make(ENCODERS, encode, data)
-    return Category(column.name, names if encoding.levels is None else encoding.levels, encoding, fill)
+    levels = names if encoding.levels is None else encoding.levels
+    return Category(column.name, levels, encoding, fill, not present[0])
 
 
 def _filled(

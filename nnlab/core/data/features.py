@@ -33,6 +33,11 @@ class Feature(Protocol):
         """The names of the features."""
         ...
 
+    @property
+    def complete(self) -> bool | None:
+        """Whether the training rows had no gaps; None where that is not known."""
+        ...
+
     def values(self, column: Column) -> tuple[np.ndarray, int]:
         """The column as numbers, codes or dates, and the number of cells that training never saw."""
         ...
@@ -86,10 +91,15 @@ class Date:
             )
         return as_date(column, self.written).data, 0
 
+    @property
+    def complete(self) -> bool | None:
+        """Whether the training rows had no gaps; None for a pipeline of an older version."""
+        return self.parts[0][1].complete if self.parts else None
+
     def outside(self, values: np.ndarray) -> int:
         """How many dates lie before the first or after the last one of the training rows."""
         elapsed = dict(self.parts).get("elapsed")
-        return elapsed.outside(date_part(values, "elapsed", self.first)) if elapsed else 0
+        return elapsed.outside(date_part(values, "elapsed", self.first))[0] if elapsed else 0
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
         start = 0

@@ -15,10 +15,14 @@ from nnlab.core.spec import make
 
 @dataclass(frozen=True, eq=False)
 class FreeText:
-    """Texts and the step that was fitted on those of the training rows; a missing cell is an empty text."""
+    """Texts and the step that was fitted on those of the training rows; a missing cell is an empty text.
+
+    complete: the training rows had no gaps; None for a pipeline of an older version.
+    """
 
     name: str
     step: Step
+    complete: bool | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -36,12 +40,12 @@ class FreeText:
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         own, arrays = self.step.split()
-        return {"kind": "text", "name": self.name, "step": own}, arrays
+        return {"kind": "text", "name": self.name, "step": own, "complete": self.complete}, arrays
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "FreeText":
         """The text that `state` wrote."""
-        return cls(state["name"], Step.joined(state["step"], arrays))
+        return cls(state["name"], Step.joined(state["step"], arrays), state.get("complete"))
 
     @property
     def done(self) -> str:
@@ -81,4 +85,5 @@ def word_counts(column: Column) -> np.ndarray:
 def fit_text(column: Column, train: np.ndarray, part: Part, rng: np.random.Generator) -> FreeText:
     """The fitted text. train: positions of the training rows, whose words alone make the vocabulary."""
     texts = texts_of(column)[train].tolist()
-    return FreeText(column.name, Step(part.name, make(TEXTS, part, texts, rng)))
+    complete = not column.missing()[train].any()
+    return FreeText(column.name, Step(part.name, make(TEXTS, part, texts, rng)), complete)

@@ -13,6 +13,7 @@ from nnlab.core.spec import PrepareSpec, make
 
 Arrays = dict[str, np.ndarray]
 LARGEST = float(np.finfo(np.float32).max)
+FLOAT32_ROUNDS = float(np.finfo(np.float32).eps)  # a column may come as float32 that training had as float64
 FALLBACK = "median"  # fills what an imputer of the whole table or along an order leaves open
 WHOLE = ("table", "order")  # scopes of imputers that look beyond the column or the row
 
@@ -94,11 +95,15 @@ class Number:
         advice = f"mend them: in training {self.reading.words}"
         return self.reading.column(column, advice).data, self.reading.lost(column)[0] if self.reading.lenient else 0
 
-    def outside(self, values: np.ndarray) -> int:
-        """How many values lie beyond those of the training rows."""
+    def outside(self, values: np.ndarray) -> tuple[int, int]:
+        """How many values lie beyond those of the training rows, by more than float32 rounds; and how many of them
+        farther than the training rows reach from end to end."""
         if self.low is None or self.high is None:
-            return 0
-        return int(np.count_nonzero((values < self.low) | (values > self.high)))
+            return 0, 0
+        near = FLOAT32_ROUNDS * max(abs(self.low), abs(self.high)) if values.dtype.kind == "f" else 0.0
+        beyond = values[(values < self.low - near) | (values > self.high + near)]
+        reach = max(self.high - self.low, near)
+        return len(beyond), int(np.count_nonzero((beyond < self.low - reach) | (beyond > self.high + reach)))
 
     def filled(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float64 numbers without gaps, clipped (the values themselves if they are so), and the flags of the gaps."""

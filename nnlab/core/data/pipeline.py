@@ -158,13 +158,14 @@ class Pipeline:
             if number.reading:
                 number.reading.check_numbers(columns[number.name])
         given: dict[str, np.ndarray] = {}
+        raw = columns
         if self.order:
             columns, given = self._ordered(columns, table.rows)
         values, counts = [], {}
         for feature in self.features:
             found, unseen = feature.values(columns[feature.name])
             values.append(found)
-            if count := _count(feature, found, unseen):
+            if count := _count(feature, found, unseen, raw[feature.name]):
                 counts[feature.name] = count
         return values, given, Unfamiliar(table.rows, self.rows, counts)
 
@@ -380,10 +381,11 @@ def _stretch(rows: np.ndarray) -> np.ndarray | slice:
     return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
 
 
-def _count(feature: Feature, values: np.ndarray, strange: int) -> Count:
-    """What is unfamiliar in the values of one column. strange: cells that the feature itself does not know."""
+def _count(feature: Feature, values: np.ndarray, strange: int, raw: Column) -> Count:
+    """What is unfamiliar in one column, its values and the cells as they came. strange: those unknown to it."""
     if isinstance(feature, Number):
         gaps = int(np.isnan(values).sum()) - strange if feature.complete and values.dtype.kind == "f" else 0
-        return Count(0, strange, feature.outside(values), gaps, feature.low, feature.high)
-    outside = feature.outside(values) if isinstance(feature, Date) else 0
-    return Count(strange, 0, outside)
+        outside, far = feature.outside(values)
+        return Count(0, strange, outside, gaps, feature.low, feature.high, far)
+    gaps = int(np.count_nonzero(raw.missing())) if feature.complete else 0
+    return Count(strange, 0, feature.outside(values) if isinstance(feature, Date) else 0, gaps)

@@ -1,7 +1,5 @@
 """A table made ready for training: read, split, then fitted on the training rows alone."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +10,10 @@ from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.extremes import all_finite
+from nnlab.core.data.fingerprint import fingerprint_of, of_fold
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
+from nnlab.core.data.idle import idle_overrides
 from nnlab.core.data.ordering import Order, fit_order, parts_of
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
@@ -32,7 +32,7 @@ from nnlab.core.data.target import Target, read_target
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.options import resolve
-from nnlab.core.spec import PrepareSpec, make, to_json
+from nnlab.core.spec import PrepareSpec, make
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,9 +159,9 @@ def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
     read_as, numbers, note = read_target(wanted, spec.task)
     splits, said = make_splits(columns, read_as, numbers, spec)
     notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]
-    found = (wanted, read_as, numbers, tuple(notes), _fingerprint(columns, spec))
+    found = (wanted, read_as, numbers, tuple(notes), fingerprint_of(columns, spec))
     content = _Content(table, spec, columns, kept, *found, place)
-    made = [content.prepared(split) for split in splits]
+    made = [replace(content, fingerprint=of_fold(content.fingerprint, i)).prepared(s) for i, s in enumerate(splits)]
     return replace(made[0], folds=tuple(made)) if spec.folds else made[0]
 
 
@@ -201,7 +201,8 @@ class _Content:
         )
         counts, histogram = _picture(self.target, numbers)
         reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
-        more = [*_read_as(typed), *(str(finding) for finding in findings), *_aside(typed), *more, *pipeline.notes]
+        more = [*_aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes]
+        more = [*_read_as(typed), *(str(finding) for finding in findings), *more]
         return Prepared(
             spec=spec,
             target=pipeline.target,
@@ -389,12 +390,3 @@ def _aside(typed: list[Typed]) -> list[str]:
             keep = part_option("text", names[0], "tfidf")
         notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
     return notes
-
-
-def _fingerprint(columns: list[Column], spec: PrepareSpec) -> str:
-    plain = {name: value for name, value in to_json(spec).items() if name != "stream"}  # the numbers are the same
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-    for column in columns:
-        digest.update(json.dumps([column.name, column.kind, str(column.data.dtype), list(column.levels)]).encode())
-        digest.update(np.ascontiguousarray(column.data).view(np.uint8).data)
-    return digest.hexdigest()

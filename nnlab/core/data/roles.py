@@ -103,6 +103,9 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
     given += [("text", name) for name in _told_texts(spec) if name not in get_args(Role) or name in names]
     for step, parts in spec.overrides.items():
         for name in parts:
+            if name == spec.target:
+                more = f"; {option('scale-target', parts[name].name)} scales it" if step == "scale" else ""
+                raise SpecError(f"{step}.{name}: that is the target, not a feature{more}")
             if name not in names and name not in get_args(Role):
                 known = [*names, *get_args(Role)]
                 raise DataError(f"{step}.{name}: no such column or role{did_you_mean(name, known)}")

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +66,17 @@ def without_password(text: str) -> str:
     return SECRETS.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", text)
 
 
-def read_source(text: str) -> Source:
-    """The table of 'sklearn:name' or 'url::query'; DataError where it cannot be read."""
+def read_source(text: str, most: int | None = None) -> Source:
+    """The table of 'sklearn:name' or 'url::query'; DataError where it cannot be read.
+
+    most: rows that are taken of a SQLite file, None: all.
+    """
     if text.lower().startswith(SKLEARN):
         return _bundled(text[len(SKLEARN) :].strip())
     url, query = _parts(text)
     name = " ".join(without_password(text).split())
     sqlite = url.lower().startswith("sqlite")
-    return Source(name, _from_sqlite(url, query) if sqlite else _from_server(url, query))
+    return Source(name, _from_sqlite(url, query, most) if sqlite else _from_server(url, query))
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -101,7 +105,7 @@ def _bundled(name: str) -> Source:
     return Source(SKLEARN + name, bunch.data.assign(target=labels), "target", name in IN_PLACES)
 
 
-def _from_sqlite(url: str, query: str) -> "pd.DataFrame":
+def _from_sqlite(url: str, query: str, most: int | None) -> "pd.DataFrame":
     """Rows of a SQLite file, which must be there. Source: sqlite3 of the standard library, sqlite.org/uri.html."""
     import sqlite3
 
@@ -122,7 +126,7 @@ def _from_sqlite(url: str, query: str) -> "pd.DataFrame":
             named = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
             tables += [name for (name,) in named if not name.startswith("sqlite_")]
             found = connection.execute(_statement(query, tables, "sqlite") or _whole(query))
-            return _frame([column[0] for column in found.description], found)
+            return _frame([column[0] for column in found.description], islice(found, most))
         finally:
             connection.close()
     except (sqlite3.Error, sqlite3.Warning) as error:

@@ -1,5 +1,6 @@
 """A preparation as a scikit-learn transformer. Only who asks for one imports this file, and with it scikit-learn."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,26 +9,26 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
+from nnlab.core.data.parting import NAMING
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
+from nnlab.core.data.read import TARGET, read
+from nnlab.core.data.sources import dense, is_sparse
+from nnlab.core.errors import DataError
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
 
-PARTED: dict[str, Any] = {
+# All rows given to fit are training rows, and as many come out. Columns of groups, parts and weights are no features.
+NOT_HERE: dict[str, Any] = {
     "test": 0.0,
     "valid": 0.0,
     "split": "random",
-    "group": None,
-    "time": None,
-    "gap": 0.0,
-    "part": None,
-}
-NOT_HERE: dict[str, Any] = {
     "folds": None,
-    "weight": None,
     "drop_rows": None,
     "strict": False,
     "group_duplicates": False,
+    "balance": Part("none"),
+    "synthesis": Part("none"),
 }
 
 
@@ -35,14 +36,15 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Tables as float32 matrices, as nnlab prepares them, within scikit-learn's pipelines and searches.
 
     spec: how; its options of splitting, weighing and adding rows play no part, since all rows of fit are training rows.
-    fit_transform gives rows of fit what training rows get: with target encoding that is not what transform gives.
+    Tables go by the names of their columns, arrays by place. fit_transform gives rows of fit what training rows get:
+    with target encoding that is not what transform gives, as with scikit-learn's TargetEncoder.
     """
 
     def __init__(self, spec: PrepareSpec | None = None) -> None:
         self.spec = spec
 
     def fit(self, X: Any, y: Any) -> "TableTransformer":
-        """Learn the preparation from all rows. X: what nnlab.prepare takes as a table; y: its target."""
+        """Learn the preparation from all rows. X: what nnlab.prepare takes as a table; y: its target, row by row."""
         self._fitted(X, y)
         return self
 
@@ -51,8 +53,16 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._fitted(X, y).train.x
 
     def transform(self, X: Any) -> np.ndarray:
-        """Rows of a table with the same columns as float32 (rows, features)."""
-        return self._known().transform(X)
+        """Rows of a table with the same columns, or of an array of as many, as float32 (rows, features)."""
+        pipeline, table = self._known(), _table(X)
+        if isinstance(table, np.ndarray):
+            if table.shape[1] != self.n_features_in_:
+                raise DataError(
+                    f"X has {table.shape[1]} features, but TableTransformer is expecting {self.n_features_in_} features"
+                    " as input"
+                )
+            table = {name: table[:, i] for i, name in enumerate(self.columns_)}
+        return pipeline.transform(table)
 
     def inverse_transform(self, X: Any) -> Any:
         """Features as columns in their own units again, a pandas DataFrame; gaps come back filled."""
@@ -63,13 +73,26 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._known().feature_names, object)
 
     def _fitted(self, x: Any, y: Any) -> Prepared:
-        spec = replace(self.spec or PrepareSpec(""), balance=Part("none"), synthesis=Part("none"))
-        spec = replace(spec, **PARTED, **NOT_HERE)
-        data = prepare((x, y), spec=replace(spec, target=str(getattr(y, "name", None) or "target")))
-        self.pipeline_ = data.pipeline
-        self.n_features_in_ = len(data.columns) - 1
-        self.feature_names_in_ = np.asarray([c.name for c in data.columns if c.role != "target"], object)
+        if y is None:
+            raise ValueError("TableTransformer requires y to be passed, but the target y is None")
+        table = _table(x)
+        columns = list(read(table).columns)
+        target = str(getattr(y, "name", None) or TARGET) if not hasattr(y, "columns") else TARGET
+        while target in columns:  # its name says nothing here; a column of X may have it
+            target += "_"
+        spec = replace(self.spec or PrepareSpec(""), target=target, **NOT_HERE)
+        absent: dict[str, Any] = {word: None for word in NAMING if getattr(spec, word) not in columns}
+        spec = replace(spec, **absent)
+        data = prepare((table, _by_place(y, table, target)), target, spec=spec)
+        self._learnt(data.pipeline, columns, named=not isinstance(table, np.ndarray))
         return data
+
+    def _learnt(self, pipeline: Pipeline, columns: Sequence[str], named: bool) -> None:
+        self.pipeline_, self.columns_, self.n_features_in_ = pipeline, tuple(columns), len(columns)
+        if named:
+            self.feature_names_in_ = np.asarray(columns, object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _known(self) -> Pipeline:
         if not hasattr(self, "pipeline_"):
@@ -84,13 +107,43 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
 
 def fitted_transformer(data: Prepared) -> TableTransformer:
     """The transformer of prepared data, fitted on its training rows; a clone can be fitted anew."""
     made = TableTransformer(data.spec)
-    made.pipeline_ = data.pipeline
-    made.n_features_in_ = len(data.columns) - 1
-    made.feature_names_in_ = np.asarray([c.name for c in data.columns if c.role != "target"], object)
+    made._learnt(data.pipeline, [column.name for column in data.columns if column.role != "target"], named=True)
     return made
+
+
+def _table(x: Any) -> Any:
+    """What has names for its columns as it is, all else as an array (rows, columns). ValueError for other shapes."""
+    words = ("collect_schema", "columns", "column_names")  # in this order: a LazyFrame warns if it is asked for columns
+    named = any(hasattr(x, word) for word in words)
+    if isinstance(x, str | dict) or hasattr(x, "__fspath__") or (named and not is_sparse(x)):
+        return x
+    array = np.asarray(dense(x, "X") if is_sparse(x) else x)
+    if array.dtype.names:
+        return x
+    if array.ndim == 1:
+        raise ValueError(
+            "Expected 2D array, got 1D array instead. Reshape your data: array.reshape(-1, 1) if it has one feature, "
+            "array.reshape(1, -1) if it is one sample"
+        )
+    return array
+
+
+def _by_place(y: Any, table: Any, name: str) -> Any:
+    """The target with the labels of the table: scikit-learn pairs rows by place, whatever they are called."""
+    import pandas as pd
+
+    values = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        return values  # prepare says what is wrong
+    index = table.index if isinstance(table, pd.DataFrame) and len(table) == len(values) else None
+    return pd.Series(values, index, name=name)

@@ -17,7 +17,8 @@ class Count:
     """What is unfamiliar in one column.
 
     unseen: cells with a level that training never saw; unread: with no number where numbers are; outside: with a number
-    or date beyond those of training, which were low to high; gaps: missing ones where training had none.
+    or date beyond those of training, which were low to high; gaps: missing ones where training had none; far: how many
+    of those outside are farther off than training reaches from low to high.
     """
 
     unseen: int = 0
@@ -26,6 +27,7 @@ class Count:
     gaps: int = 0
     low: float | None = None
     high: float | None = None
+    far: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.unseen or self.unread or self.outside or self.gaps)
@@ -69,12 +71,13 @@ class Unfamiliar:
     @property
     def notable(self) -> "Unfamiliar":
         """Without what chance gives (of m new rows about 2 m / n are beyond the ends of n training rows, or a gap in a
-        column that had none) and without dates, of which new ones are later as a rule."""
+        column that had none; numbers that are far off count all the same) and without dates, of which new ones are
+        later as a rule."""
         chance = 2.0 * self.rows / max(self.trained, 1)
         most = 3 + chance + 3 * chance**0.5
         kept = {}
         for name, count in self.columns.items():
-            often = count.low is not None and count.outside > most
+            often = count.low is not None and (count.outside > most or count.far)
             outside, gaps = count.outside if often else 0, count.gaps if count.gaps > most else 0
             if found := replace(count, outside=outside, gaps=gaps):
                 kept[name] = found

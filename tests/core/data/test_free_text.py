@@ -168,7 +168,7 @@ def test_what_cannot_be_said() -> None:
         prepare(reviews(), "y", **{"text.reviw": "tfidf"})
     with pytest.raises(SpecError, match="'review' is given as categorical and as text"):
         prepare(reviews(), "y", categorical="review", **{"text.review": "tfidf"})
-    with pytest.raises(SpecError, match="text=y: that is the target"):
+    with pytest.raises(SpecError, match=r"text\.y: that is the target"):
         prepare(reviews(), "y", **{"text.y": "tfidf"})
     with pytest.raises(SpecError, match="components"):
         prepare(reviews(), "y", **{"text.review": "tfidf", "text.review.components": 0})

@@ -63,3 +63,47 @@ def test_a_pipeline_of_before_counts_what_it_can() -> None:
             feature.pop(word, None)
     with pytest.warns(DataWarning, match="'kind' has 7"):
         Pipeline.from_state(plain, arrays).transform(strange())
+
+
+def test_gaps_are_counted_in_categories_dates_and_texts() -> None:
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(list("abcdefgh"), 6)) for _ in range(1000)]
+    data = prepare(frame().assign(said=texts), "y", **{"text.said": "tfidf"})
+    new = frame(400, 3).assign(said=texts[:400])
+    new.loc[:199, ["kind", "said"]] = None
+    new.loc[:299, "day"] = pd.NaT
+    found = data.check(new)
+    assert {name: found.columns[name].gaps for name in ("kind", "said", "day")} == {
+        "kind": 200,
+        "said": 200,
+        "day": 300,
+    }
+    plain, arrays = data.pipeline.state()
+    assert Pipeline.from_state(plain, arrays).examine(new) == found
+    holed = frame().assign(kind=np.where(np.arange(1000) % 7, "a", None))
+    assert "kind" not in prepare(holed, "y").check(holed).columns, "training had gaps there, too"
+
+
+@pytest.mark.parametrize("fill", ["most_frequent", "constant"])
+def test_gaps_of_filled_categories_are_counted(fill: str) -> None:
+    new = frame(400, 3)
+    new.loc[:99, "kind"] = None
+    assert prepare(frame(), "y", **{"impute.kind": fill}).check(new).columns["kind"].gaps == 100
+
+
+def test_one_row_that_is_far_off_is_said() -> None:
+    data = prepare(frame(), "y")
+    with pytest.warns(DataWarning, match="of 1 rows 'age' has 1 outside of training's 18"):
+        data.transform(frame(1).assign(age=500.0))
+    assert not data.check(frame(1).assign(age=91.0)).notable, "near the end, as chance gives it"
+    assert data.check(frame(1).assign(age=91.0)).columns["age"].outside == 1
+
+
+def test_rounding_is_not_outside() -> None:
+    ends = frame().assign(age=lambda table: table["age"].round().clip(20, 80) / 10 + 0.1)
+    data = prepare(ends, "y")
+    low = data.check(ends.astype({"age": "float32"}))
+    assert (ends["age"].astype("float32") > ends["age"].max()).any(), "8.1 as float32 is larger"
+    assert "age" not in low.columns
+    whole = prepare(ends.assign(age=np.arange(1000) % 500 + 10**12), "y")
+    assert whole.check(ends.assign(age=10**12 + 500)).columns["age"].outside == 1000, "whole numbers are exact"

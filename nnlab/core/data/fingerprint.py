@@ -1,0 +1,24 @@
+"""What tells prepared data from any other: its content, how it was prepared, and the fold."""
+
+import hashlib
+import json
+
+import numpy as np
+
+from nnlab.core.data.columns import Column
+from nnlab.core.spec import PrepareSpec, to_json
+
+
+def fingerprint_of(columns: list[Column], spec: PrepareSpec) -> str:
+    """sha256 of what the columns hold and of how they are prepared."""
+    plain = {name: value for name, value in to_json(spec).items() if name != "stream"}  # the numbers are the same
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for column in columns:
+        digest.update(json.dumps([column.name, column.kind, str(column.data.dtype), list(column.levels)]).encode())
+        digest.update(np.ascontiguousarray(column.data).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def of_fold(fingerprint: str, fold: int) -> str:
+    """Folds are fitted on other rows, so that a run of one must not take rows of another for its own."""
+    return hashlib.sha256(f"{fingerprint} {fold}".encode()).hexdigest() if fold else fingerprint
