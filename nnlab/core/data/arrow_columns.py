@@ -29,6 +29,17 @@ def arrow_values(series: "pd.Series") -> Found | None:
     return None
 
 
+def without_nesting(series: "pd.Series") -> "pd.Series":
+    """Lists, structs and maps of Arrow as the objects that pandas' own tables hold; any other Series as it is."""
+    if not str(series.dtype).endswith("[pyarrow]"):
+        return series
+    import pandas as pd
+    import pyarrow
+
+    array = pyarrow.array(series.array)
+    return pd.Series(array.to_pylist(), series.index, object) if pyarrow.types.is_nested(array.type) else series
+
+
 def _values(array: Any) -> Found | None:
     written = str(array.type).partition("[")[0]
     if written in TEXT:

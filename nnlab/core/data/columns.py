@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds
+from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds, without_nesting
 from nnlab.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
 
     if isinstance(series, Column):
         return series
+    series = without_nesting(series)
     dtype = series.dtype
     if found := arrow_values(series):
         return _arrow_column(name, series, found)

@@ -14,10 +14,7 @@ class Stepper(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every weight that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
@@ -27,6 +24,14 @@ class Stepper(Optimizer):
     def update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change one weight in place. state: empty before the first step."""
         raise NotImplementedError
+
+
+def evaluated(closure: Callable[[], Any] | None) -> Any:
+    """What the closure gives, with gradients; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def coupled(weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:

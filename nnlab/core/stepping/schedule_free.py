@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nnlab.core.stepping.base import evaluated
+
 
 class ScheduleFree(Optimizer):
     """z -= lr d(y); x is the mean of all z, weighted by lr^2; gradients are taken at y = (1 - b) z + b x.
@@ -24,10 +26,7 @@ class ScheduleFree(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every weight that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for group in self.param_groups:
             group["steps"] += 1
             group["largest_lr"] = max(group["largest_lr"], group["lr"])

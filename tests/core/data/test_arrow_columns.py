@@ -1,16 +1,19 @@
 """Columns read from Arrow memory are those that pandas gives for the same cells."""
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nnlab
 from nnlab import prepare
 from nnlab.core.data import columns
 from nnlab.core.data.columns import MISSING, Column, column_of
@@ -147,3 +150,23 @@ def test_frames_of_pandas_and_polars_give_the_same_preparation() -> None:
         assert found.feature_names == expected.feature_names
         np.testing.assert_array_equal(found.train.x, expected.train.x)
         assert [report.shape for report in found.columns] == [report.shape for report in expected.columns]
+
+
+NESTED = {
+    "lists": pa.array([[1, 2], [3], None, [3]] * 25),
+    "structs": pa.array([{"u": 1}, {"u": 2}, None, {"u": 2}] * 25),
+    "maps": pa.array([[("k", 1)], [("k", 2)], None, [("k", 2)]] * 25, pa.map_(pa.string(), pa.int64())),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("stream", [False, True])
+def test_nested_cells_are_read_as_the_text_that_pandas_own_objects_are(name: str, stream: bool, tmp_path: Path) -> None:
+    table = pa.table({"a": np.arange(100.0), "nested": NESTED[name], "y": ["p", "q"] * 50})
+    plain = pd.DataFrame({"a": np.arange(100.0), "nested": NESTED[name].to_pylist(), "y": ["p", "q"] * 50})
+    pq.write_table(table, tmp_path / "a.parquet")
+    options = {"categorical": "nested"}
+    found = nnlab.prepare(tmp_path / "a.parquet", "y", stream=stream, **options)
+    wanted = nnlab.prepare(plain, "y", **options)
+    assert found.feature_names == wanted.feature_names and len(wanted.feature_names) > 2
+    assert np.array_equal(found.train.x, wanted.train.x)
