@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nnlab.core.errors import SpecError as SpecError
     from nnlab.core.errors import StoreError as StoreError
     from nnlab.core.fit import fit as fit
+    from nnlab.core.lr_range import lr_range as lr_range
+    from nnlab.core.own import loss as loss
+    from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
@@ -36,6 +39,9 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "Prepared": "nnlab.core.data.prepare",
     "fit": "nnlab.core.fit",
     "tune": "nnlab.core.tune.search",
+    "loss": "nnlab.core.own",
+    "lr_range": "nnlab.core.lr_range",
+    "metric": "nnlab.core.own",
     "Run": "nnlab.core.run",
     "Study": "nnlab.core.tune.study",
     "Store": "nnlab.core.store.runs",

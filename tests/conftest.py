@@ -34,3 +34,15 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("NNLAB_HOME", str(folder))
     with warnings.catch_warnings():
         yield folder
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Losses and metrics of the user's own are forgotten afterwards."""
+    from nnlab.core import own
+
+    kept = {kind: dict(registry) for kind, registry in own.KINDS.items()}
+    yield
+    for kind, entries in kept.items():
+        own.KINDS[kind].clear()
+        own.KINDS[kind].update(entries)

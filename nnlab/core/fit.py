@@ -10,7 +10,8 @@ from typing import Any, Literal
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, SpecError
-from nnlab.core.events import Event, Sink
+from nnlab.core.events import Event, Sink, Warned
+from nnlab.core.lr_range import found_lr, lr_range
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
 from nnlab.core.record import Record
@@ -40,8 +41,9 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     """Train on prepared data and give the run with its best weights.
 
     model: a registered name, an nn.Module, a class of it, or a function of n_in and n_out. spec: what to start from;
-    every option is one of `TrainSpec` or of its parts. store: a folder, None for the default one, False for none. line,
-    code: the text that the user typed, for the record. Interrupting ends the run at the next step; twice raises.
+    every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
+    be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
+    user typed, for the record. Interrupting ends the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -49,7 +51,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         raise SpecError(f"view={view!r}: expected a function of events; live views are the notebook's: %nn_train")
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    spec = resolve(TrainSpec, options, spec if spec or model is None else OWN_NETWORK)
+    spec, said = _settled(data, spec if spec or model is None else OWN_NETWORK, model, options)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
@@ -58,7 +60,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
     try:
         with interruptible(controls), contextlib.closing(train(job, controls)) as events:
-            drive(events, *(sink for sink in (record, folder, view) if sink is not None))
+            drive(_with(said, events), *(sink for sink in (record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -68,6 +70,27 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
             folder.close()
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
     return finish(record, job.learner.model, data, folder, facts)
+
+
+def _settled(
+    data: Prepared, base: TrainSpec | None, model: Maker, options: dict[str, Any]
+) -> tuple[TrainSpec, list[Event]]:
+    """The spec of the options, lr="find" by a test of step sizes; what to say of it if that finds nothing."""
+    finding = found_lr(options)
+    spec = resolve(TrainSpec, {name: value for name, value in options.items() if name != finding}, base)
+    if finding is None:
+        return spec, []
+    tested = lr_range(data, spec=spec, model=model)
+    if tested.rounded is not None:
+        return resolve(TrainSpec, {"lr": tested.rounded}, spec), []
+    return spec, [Warned(f"lr=find: no clear region, {tested.why}; the usual lr is kept")]
+
+
+def _with(said: list[Event], events: Iterator[Event]) -> Iterator[Event]:
+    """The events, others said right after the first."""
+    yield next(events)
+    yield from said
+    yield from events
 
 
 def own_part(model: Maker, code: str | None) -> Part:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.own import with_own
 from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Entry, Part, Registry
 from nnlab.core.spec import PER_COLUMN, PrepareSpec, S, TrainSpec, TuneSpec, from_json, to_json
@@ -81,6 +82,7 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     own = params_of(spec)
     base = from_json(spec, to_json(base)) if base else None  # one that was made by hand is checked like any text
     given = {option_word(name): value for name, value in options.items()}
+    given = with_own(given) if spec is TrainSpec else given
     special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name)}
     start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
     values = dict(start)

@@ -17,6 +17,7 @@ from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, Finished, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
+from nnlab.core.own import is_missing
 from nnlab.core.record import Record
 from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
@@ -187,12 +188,15 @@ class Run:
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
             truth = torch.from_numpy(np.asarray(decode(y), np.float64))
-        found = measure(self.started.metrics, output, truth)
+        gone = [name for name in self.started.metrics if is_missing("metrics", name)]
+        found = measure(tuple(name for name in self.started.metrics if name not in gone), output, truth)
+        left_out = f"left out: {', '.join(gone)}, functions of your own that are not defined here" if gone else ""
         rows = data.test if isinstance(data, Prepared) else data
         if not (isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint):
-            return Scores(found)
+            return Scores(found, left_out)
         key = key_of(rows.index, rows.y, self.pipeline.target.name)
-        return Scores(found, note_test_score(self.path, self.id, key, found))
+        notes = (note_test_score(self.path, self.id, key, found), left_out)
+        return Scores(found, "; ".join(filter(None, notes)))
 
     @property
     def test_scores(self) -> list[dict[str, Any]]:

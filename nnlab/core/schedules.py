@@ -1,7 +1,7 @@
 """Step size schedules as pure functions of the clock: each gives the factor on the peak step size.
 
 A rising start (`warmup` of the run) comes in front of any schedule but those that register `own_warmup=True`. Most are
-functions of the share of the run that is done; `plateau` also looks at the monitored values.
+functions of the share of the run that is done; those with `by_loss=True` also look at the monitored values.
 """
 
 import math
@@ -155,7 +155,7 @@ def cyclic(
     return low + (1.0 - low) * height
 
 
-@SCHEDULES.add
+@SCHEDULES.add(by_loss=True)
 def plateau(
     clock: Clock,
     wait: Annotated[int, Within(0, 100_000, search=(2, 20)), "epochs without improvement before it falls"] = 5,

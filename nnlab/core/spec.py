@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
+from nnlab.core import own
 from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.data.steps import (
@@ -37,6 +38,7 @@ from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 
 # The model part of a run whose network the user wrote; its code is kept as text, never executed again.
 CUSTOM = "custom"
+OWN = "own"  # where the JSON of a spec tells of losses and metrics that the user wrote
 
 FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are too coarse
 Share = Within(0.0, 0.9)
@@ -192,7 +194,11 @@ S = TypeVar("S", PrepareSpec, TrainSpec, TuneSpec)
 
 def to_json(spec: Any) -> dict[str, Any]:
     """A spec as plain JSON values; `from_json` takes it back."""
-    return {f.name: _plain(getattr(spec, f.name)) for f in fields(spec)}
+    plain = {f.name: _plain(getattr(spec, f.name)) for f in fields(spec)}
+    if isinstance(spec, TrainSpec):
+        functions = own.described(spec.loss.name if spec.loss else None, spec.metrics)
+        return plain | {OWN: functions} if functions else plain
+    return plain
 
 
 def _plain(value: Any) -> Any:
@@ -207,18 +213,21 @@ def _plain(value: Any) -> Any:
 
 def from_json(spec: type[S], plain: Mapping[str, Any]) -> S:
     """The spec that `to_json` wrote, every value checked again."""
-    own = params_of(spec)
+    known = params_of(spec)
     values: dict[str, Any] = {}
+    own.stand_in(plain.get(OWN, {}))
     for name, value in plain.items():
+        if name == OWN:
+            continue
         if name == "overrides":
             values[name] = {
-                step: {column: _part_from(own[step].domain, part) for column, part in parts.items()}
+                step: {column: _part_from(known[step].domain, part) for column, part in parts.items()}
                 for step, parts in value.items()
             }
             continue
-        if name not in own:
+        if name not in known:
             raise SpecError(f"{spec.__name__} has no field {name!r}")
-        values[name] = _from_plain(own[name], value)
+        values[name] = _from_plain(known[name], value)
     return spec(**values)
 
 

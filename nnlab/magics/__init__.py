@@ -17,7 +17,12 @@ SUMMARIES = {
     "nn_load": "Bring a run back.",
     "nn_config": "Show or set defaults.",
 }
-RESULTS = (("nnlab.core.data.prepare", "Prepared"), ("nnlab.core.run", "Run"), ("nnlab.core.tune.study", "Study"))
+RESULTS = (
+    ("nnlab.core.data.prepare", "Prepared"),
+    ("nnlab.core.run", "Run"),
+    ("nnlab.core.tune.study", "Study"),
+    ("nnlab.core.lr_range", "LrRange"),
+)
 LISTED = ("nnlab.magics.magics", "Listed")
 
 

@@ -20,6 +20,7 @@ from nnlab.magics.subjects import (
     is_array,
     is_frame,
     is_network_or_maker,
+    is_own_function,
     is_prepared,
     is_start,
     visible,
@@ -29,6 +30,7 @@ from nnlab.magics.verbs import VERBS, Verb, any_option, options_for
 
 MAGIC = re.compile(r"^\s*(?:[^%=#]+=\s*)?(%{0,2})(nn_\w*)(?:(\s)(.*))?$", re.DOTALL)
 MOST = 300  # candidates; nobody reads more
+FIND = "find"  # the value of --lr that asks for a test of learning rates
 BODY_NAME = re.compile(r"\s*([\w.-]*)$")
 BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
 
@@ -187,8 +189,12 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
     found = [Candidate(word, "value") for word in param.choices]
     if isinstance(param.domain, Within) and param.default is not None:
         found.insert(0, Candidate(param.show(param.default), "default"))
+    if param.name == "lr" and place.verb.name == "nn_train":
+        found.append(Candidate(FIND, "value"))
     if param.name == "model":
         found += [Candidate(name, "network") for name in visible(place.names, is_network_or_maker)]
+    elif param.name in ("loss", "metrics"):
+        found += [Candidate(name, "function") for name in visible(place.names, is_own_function)]
     elif param.name == "from":
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]

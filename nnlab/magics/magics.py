@@ -134,10 +134,15 @@ class _Ordered:
     def with_body(self, lab: "Lab", line: str) -> tuple[str, Any]:
         """The text that repeats the cell, and the network that its body makes; run when all options are checked."""
         code = self.said.body
-        return (line, self.model) if code is None else (f"%{line}\n{code.rstrip()}", run_body(lab.ip, code))
+        return self.text(line), self.model if code is None else run_body(lab.ip, code)
+
+    def text(self, line: str) -> str:
+        """The line with the cell's body, where it has one."""
+        return line if self.said.body is None else f"%{line}\n{self.said.body.rstrip()}"
 
 
 def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
+    subjects.register_own(said.options, names)
     base = _start(said.options.get("from"), names)
     model, variable = _network(said, names, base)
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
@@ -149,12 +154,29 @@ def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
+    from nnlab.core.lr_range import found_lr, lr_range
+    from nnlab.core.plan import plan
+    from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
     order = _ordered(lab, said, names)
-    spec, name = _train_spec(order.options, order.base, order.own_network), order.own["name"]
-    line = _line(order.said, names, (spec,), {"name": name, "model": order.variable}, order.configured)
-    line, model = order.with_body(lab, line)
+    finding = found_lr(order.options)
+    options = {option: value for option, value in order.options.items() if option != finding}
+    spec, name = _train_spec(options, order.base, order.own_network), order.own["name"]
+
+    def line_of(spec: TrainSpec) -> str:
+        return _line(order.said, names, (spec,), {"name": name, "model": order.variable}, order.configured)
+
+    line, model = order.with_body(lab, line_of(spec))
+    if order.own["preview"]:
+        return _publish(lambda course: plan_bundles(course, line), plan(spec, len(data.train)), said.muted)
+    if finding or order.own["find_lr"]:
+        tested = lr_range(data, spec=spec, model=model)
+        spec = resolve(TrainSpec, {"lr": tested.rounded}, spec) if tested.best else spec
+        line = order.text(line_of(spec))
+        _publish(lambda found: lr_range_bundles(found, line), tested, said.muted)
+        if order.own["find_lr"]:
+            return tested
 
     def work(view: View, controls: Controls) -> "Run":
         return fit(data, spec=spec, model=model, view=view, controls=controls, name=name, line=line, code=said.body)

@@ -11,17 +11,34 @@ from nnlab.core.registry import Entry, Part, Registry
 from nnlab.magics.verbs import Verb, default_of, options_for
 
 WIDTH = 100
+ALL = "all"  # the topic that lists every option
+MANY = 8  # choices, of which the short help names so many
 
 
 def help_text(verb: Verb, chosen: Mapping[str, Any] | None = None, topic: str = "") -> str:
-    """The help of a magic given the chosen parts, or of one of its options, parts or fields."""
-    if topic:
-        return _topic(verb, chosen or {}, topic.lstrip("-").replace("-", "_"))
-    blocks = [_head(verb)]
-    for title, options in _groups(verb, chosen or {}).items():
-        blocks.append(f"{title}\n" + _table((_dashed(name), option) for name, option in options.items()))
-    blocks.append(_foot(verb))
-    return "\n\n".join(blocks)
+    """The help of a magic given the chosen parts; topic: all for every option, or one option, part or field."""
+    topic = topic.lstrip("-").replace("-", "_")
+    if topic and topic != ALL:
+        return _topic(verb, chosen or {}, topic)
+    brief = topic != ALL and bool(verb.first)
+    groups = _first(verb, chosen or {}) if brief else _groups(verb, chosen or {})
+    tables = [
+        f"{title}\n" + _table(((_dashed(name), option) for name, option in options.items()), brief)
+        for title, options in groups.items()
+    ]
+    more = [_more(verb, chosen or {}, groups)] if brief else []
+    return "\n\n".join([_head(verb), *tables, *more, _foot(verb)])
+
+
+def _first(verb: Verb, chosen: Mapping[str, Any]) -> dict[str, dict[str, Option]]:
+    """The options that most people need, as far as the chosen parts have them."""
+    known = options_for(verb, chosen)
+    return {title: {name: known[name] for name in names if name in known} for title, names in verb.first.items()}
+
+
+def _more(verb: Verb, chosen: Mapping[str, Any], shown: Mapping[str, Mapping[str, Option]]) -> str:
+    count = sum(map(len, _groups(verb, chosen).values())) - sum(map(len, shown.values()))
+    return f"{count} more options:  %{verb.name} --help {ALL}"
 
 
 def _head(verb: Verb) -> str:
@@ -63,9 +80,12 @@ def _groups(verb: Verb, chosen: Mapping[str, Any]) -> dict[str, dict[str, Option
     """The options by what they belong to, each once, by its shortest name."""
     groups: dict[str, dict[str, Option]] = {"Options": {}}
     known = options_for(verb, chosen)
-    short = {(option.field, option.part, option.name) for name, option in known.items() if "." not in name}
+    shortest: dict[tuple[Any, ...], str] = {}
     for name, option in known.items():
-        if "." in name and (option.field, option.part, option.name) in short:
+        key = (option.field, option.part, option.name)
+        shortest[key] = min(name, shortest.get(key, name), key=len)
+    for name, option in known.items():
+        if name != shortest[option.field, option.part, option.name]:
             continue
         title = f"{option.field} {option.part}" if option.part else "Options"
         if option.part and option.name == option.part:
@@ -78,14 +98,14 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _table(rows: Iterable[tuple[str, Option]]) -> str:
-    """One option a row: its name, its default, what it is, what it can be."""
+def _table(rows: Iterable[tuple[str, Option]], brief: bool = False) -> str:
+    """One option a row: its name, its default, what it is, what it can be. brief: of many choices the first few."""
     listed = [(f"--{name}", _default(option), option.param) for name, option in rows]
     if not listed:
         return "  (none)"
     first = min(max(len(name) for name, _, _ in listed), 26)
     second = min(max(len(default) for _, default, _ in listed), 16)
-    return "\n".join(_row(name, default, param, first, second) for name, default, param in listed)
+    return "\n".join(_row(name, default, param, (first, second), brief) for name, default, param in listed)
 
 
 def _default(option: Option) -> str:
@@ -93,9 +113,13 @@ def _default(option: Option) -> str:
     return "required" if default is None and not option.param.optional else option.param.show(default)
 
 
-def _row(name: str, default: str, param: Param, first: int, second: int) -> str:
+def _row(name: str, default: str, param: Param, widths: tuple[int, int], brief: bool) -> str:
+    first, second = widths
     left = f"  {name:<{first}}  {default:<{second}}  "
-    words = f"{param.help} ({'list, each ' if param.many else ''}{param.allowed})"
+    allowed = param.allowed
+    if brief and len(param.choices) > MANY:
+        allowed = f"{', '.join(param.choices[:MANY])}, ...: --help {param.name} lists {len(param.choices)}"
+    words = f"{param.help} ({'list, each ' if param.many else ''}{allowed})"
     body = textwrap.wrap(words, max(WIDTH - len(left), 40))
     return left + ("\n" + " " * (first + second + 6)).join(body)
 
@@ -119,7 +143,9 @@ def topics(verb: Verb, chosen: Mapping[str, Any]) -> list[str]:
     """What --help can be asked about: what there is to choose, the options, and the choices."""
     registries = _registries(verb)
     options = [name for name in options_for(verb, chosen) if "." not in name]
-    return [_dashed(name) for name in (*registries, *options, *(entry for one in registries.values() for entry in one))]
+    first = [ALL] if verb.first else []
+    entries = (entry for one in registries.values() for entry in one)
+    return [_dashed(name) for name in (*first, *registries, *options, *entries)]
 
 
 def _listing(verb: Verb, field: str, registry: Registry) -> str:

@@ -15,9 +15,12 @@ def one_line(value: Any) -> None:
 
 def static(value: Any) -> list[Bundle]:
     """All that a result shows, as at the end of its work."""
-    from nnlab.report import bundle
+    from nnlab.report import ahead, bundle
 
     make = {
+        "LrRange": lambda: ahead.lr_range_bundles(
+            value, f"%nn_train data{f' --lr {value.rounded}' * bool(value.best)}"
+        ),
         "Prepared": lambda: bundle.prepared_bundles(value),
         "Run": lambda: bundle.run_bundles(value, value.line),
         "Study": lambda: bundle.study_bundles(value),

@@ -14,7 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
+from nnlab.core import own
 from nnlab.core.errors import SpecError
+from nnlab.core.params import split_list
 from nnlab.magics.scan import Word, is_users, not_a_variable, on_one_line, value_of, with_article
 
 FRAMES = {
@@ -180,6 +182,22 @@ def _refuse_expression(word: Word, names: Mapping[str, Any], verb: str) -> None:
 
 def _is_table(value: Any) -> bool:
     return is_frame(value) or hasattr(value, "__fspath__") or isinstance(value, (str, dict))
+
+
+def register_own(options: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    """Functions of the user's that --loss and --metrics name take their place among nnlab's own."""
+    for kind, register in (("loss", own.loss), ("metrics", own.metric)):
+        for word in split_list(options.get(kind, ()), numbers=False):
+            known = own.KINDS[kind].get(str(word))
+            mine = names.get(word) if isinstance(word, str) else None
+            new = known is None or ("code" in known.facts and known.facts.get("function") is not mine)
+            if new and callable(mine) and not isinstance(mine, type):
+                register(mine, name=str(word))
+
+
+def is_own_function(value: Any) -> bool:
+    """Whether it is a function that the user wrote, which can be a loss or a metric."""
+    return isinstance(value, FunctionType) and value.__module__ == "__main__"
 
 
 def split_columns(items: list[str], known: Collection[str]) -> list[str]:

@@ -21,6 +21,10 @@ def _view(
 def _train(
     name: Annotated[str | None, "name of the run, to load it by"] = None,
     from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
+    find_lr: Annotated[
+        bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
+    ] = False,
+    preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
 ) -> None:
     """Options of %nn_train."""
 
@@ -52,7 +56,10 @@ def _own(*declared: Any) -> dict[str, Param]:
 
 @dataclass(frozen=True)
 class Verb:
-    """One magic. subject: what its first word names; words: how many words it takes (0: none needed, none taken)."""
+    """One magic. subject: what its first word names; words: how many words it takes (0: none needed, none taken).
+
+    first: the options that most people need, by group; the help begins with them. None: all.
+    """
 
     name: str
     summary: str
@@ -62,7 +69,38 @@ class Verb:
     own: Mapping[str, Param] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
     body: str = ""
+    first: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+
+_TABLE = {
+    "What is predicted": ("target", "task"),
+    "Parts of the table": ("test", "valid", "group", "time", "folds", "seed"),
+    "Columns": ("drop", "categorical", "date", "coerce", "text"),
+    "Steps": ("impute", "scale", "encode", "outliers", "balance"),
+    "Care": ("strict", "group_duplicates"),
+}
+_RUN = {
+    "Network": ("model", "hidden", "activation", "dropout"),
+    "Steps": ("optimizer", "lr", "weight_decay", "schedule", "batch_size", "loss"),
+    "Length": ("epochs", "patience", "monitor", "metrics"),
+    "Run": ("seed", "device", "name", "from", "find_lr", "view"),
+}
+_SEARCH = {
+    "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "Kept fixed": (
+        "model",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "lr",
+        "dropout",
+        "monitor",
+        "metrics",
+        "seed",
+        "device",
+    ),
+    "Run": ("from", "view"),
+}
 
 _ALL = (
     Verb(
@@ -79,6 +117,7 @@ _ALL = (
             "data = %nn_preprocess sklearn:breast_cancer --folds 5",
             "data = %nn_preprocess X,y --test 0.25 --scale standard",
         ),
+        first=_TABLE,
     ),
     Verb(
         "nn_train",
@@ -90,6 +129,8 @@ _ALL = (
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
+            "run = %nn_train data --lr find --schedule one_cycle",
+            "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
@@ -97,6 +138,7 @@ _ALL = (
         "body of the cell: Python whose last line is an nn.Module or a function(n_in, n_out) that makes one,\n"
         "or options, one a line, such as  lr: 1e-3;\n"
         "IPython has no  run = %%nn_train:  write  run = _  in the next cell",
+        _RUN,
     ),
     Verb(
         "nn_tune",
@@ -112,6 +154,7 @@ _ALL = (
         ),
         "body of the cell: ranges, one a line, such as  lr: 1e-4..1e-1 log  or  optimizer: {adamw, sgd};\n"
         "a line with one value, such as  epochs: 20, keeps it fixed",
+        _SEARCH,
     ),
     Verb(
         "nn_runs",

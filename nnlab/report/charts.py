@@ -96,8 +96,8 @@ def _panel(
         axes.plot(best_epoch, value, "o", color=BEST, markersize=5.5, markeredgecolor="white", zorder=5)
     if name:
         title(axes, name, [(word, color) for _, word, color in lines], right)
-    _epoch_axis(axes, epochs, ticks)
-    _number_axis(axes)
+    epoch_axis(axes, epochs, ticks)
+    number_axis(axes)
 
 
 def _dot(x: np.ndarray) -> str | None:
@@ -105,7 +105,8 @@ def _dot(x: np.ndarray) -> str | None:
     return "o" if len(x) < 2 else None
 
 
-def _epoch_axis(axes: "Axes", epochs: np.ndarray, ticks: int = 6) -> None:
+def epoch_axis(axes: "Axes", epochs: np.ndarray, ticks: int = 6) -> None:
+    """Whole epochs as the x axis, from the first to the last."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=True, min_n_ticks=1, steps=ROUND))
@@ -115,7 +116,8 @@ def _epoch_axis(axes: "Axes", epochs: np.ndarray, ticks: int = 6) -> None:
     axes.set_xlabel("epoch")
 
 
-def _number_axis(axes: "Axes") -> None:
+def number_axis(axes: "Axes") -> None:
+    """Few round numbers at the y axis, written out."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if axes.get_yscale() == "log":
@@ -201,8 +203,8 @@ def overlay(histories: Mapping[str, "pd.DataFrame"], metric: str) -> bytes:
             axes.plot(x, y, color=color, label=shown, zorder=2 + front, marker=_dot(x))
             longest = max(longest, x[-1])
         title(axes, metric, [("validation rows", MUTED)])
-        _epoch_axis(axes, np.array([1.0, longest]))
-        _number_axis(axes)
+        epoch_axis(axes, np.array([1.0, longest]))
+        number_axis(axes)
         if len(axes.get_legend_handles_labels()[0]) > 0:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.4)
 
@@ -257,7 +259,7 @@ def _trials_panel(axes: "Axes", course: Course) -> None:
     title(axes, course.metric, words, right)
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1, steps=ROUND))
-    _number_axis(axes)
+    number_axis(axes)
 
 
 def _mark_outside(axes: "Axes", course: Course) -> None:

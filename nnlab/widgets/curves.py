@@ -34,6 +34,10 @@ class Curves:
         for values, y in zip(self._ys, ys, strict=True):
             values.append(y)
 
+    def values(self, curve: int) -> np.ndarray:
+        """All points of one curve (n,)."""
+        return np.array(self._ys[curve])
+
     def thinned(self) -> tuple[np.ndarray, np.ndarray]:
         """x (n,) and y (curves, n) with at most MOST points."""
         return thin(np.array(self._x), np.array([np.array(y) for y in self._ys]))

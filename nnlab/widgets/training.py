@@ -9,9 +9,10 @@ from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, Warned
+from nnlab.core.plan import plan
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
-from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
+from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves, thin
 
 CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
 NOTES = 4  # the newest of them are shown
@@ -33,6 +34,7 @@ class TrainPanel:
         self._metric = started.monitor if started.monitor != "loss" else next(iter(started.metrics), None)
         self._loss, self._scores, self._lr = Curves(2), Curves(1), Curves(1)
         self._charts: list[Chart] = []
+        self._plan = plan(started.spec, started.rows)
         self._build(live)
 
     def _build(self, live: bool) -> None:
@@ -150,8 +152,8 @@ class TrainPanel:
             scores = Chart([look.VALID])
             columns.append(self._column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
             self._charts.append(scores)
-        self._charts.append(Chart([look.TRAIN]))
-        columns.append(self._column(look.title("learning rate"), self._charts[-1], 2))
+        self._charts.append(Chart([look.FAINT, look.TRAIN]))
+        columns.append(self._column(look.title("learning rate", [("planned", look.FAINT, False)]), self._charts[-1], 2))
         self._draw_charts()  # before they are shown: bqplot has no good picture of an empty chart
         self._chart_row.children = columns
 
@@ -163,7 +165,14 @@ class TrainPanel:
         )
         if len(self._charts) == 3:
             self._charts[1].draw(*self._scores.thinned())
-        self._charts[-1].draw(*self._lr.thinned())
+        self._charts[-1].draw(*self._lr_course())
+
+    def _lr_course(self) -> tuple[np.ndarray, np.ndarray]:
+        """The step size as planned over all epochs, and as it was until now."""
+        so_far = self._lr.values(0)
+        epochs = np.arange(1.0, 1 + max(self._started.spec.epochs, len(so_far)))
+        planned = np.interp(epochs, self._plan.epochs, self._plan.end_lr)
+        return thin(epochs, np.stack([planned, np.append(so_far, np.full(len(epochs) - len(so_far), np.nan))]))
 
     def _column(self, title: str, chart: Chart, grow: int) -> Any:
         """A chart under its heading, in a row that wraps where it is narrow."""

@@ -62,6 +62,9 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_train data --h", "--h", ["--help", "--hidden"], []),
         ("%nn_train data --lr ", "", ["0.01"], []),
         ("%nn_train --help opt", "opt", ["optimizer"], ["--lr"]),
+        ("%nn_train --help a", "a", ["all", "adamw", "activation"], ["--lr"]),
+        ("%nn_train data --lr ", "", ["find", "0.01"], []),
+        ("%nn_tune data --lr ", "", ["0.01"], ["find"]),
         ("%nn_load last --model ", "", ["make"], ["df"]),
         ("%%nn_train data --norm ", "", ["none", "batch", "layer"], []),
         ("%nn_train data --loss ", "", ["huber", "auto"], []),
@@ -157,9 +160,9 @@ def test_a_new_optimizer_is_everywhere() -> None:
     try:
         assert "lookahead_sgd" in found("%nn_train data --optimizer look")[1]
         assert "--slow-share" in found("%nn_train data --optimizer lookahead_sgd --slo")[1]
-        assert "lookahead_sgd" in help_text(VERBS["nn_train"])
+        assert "lookahead_sgd" in help_text(VERBS["nn_train"], {}, "all")
         assert "Lookahead around SGD." in help_text(VERBS["nn_train"], {}, "optimizer")
-        assert "--slow-share" in help_text(VERBS["nn_train"], {"optimizer": "lookahead_sgd"})
+        assert "--slow-share" in help_text(VERBS["nn_train"], {"optimizer": "lookahead_sgd"}, "all")
         assert parse("data --slow-share 0.3", None, "nn_train").options == {"slow_share": "0.3"}
         assert "slow_share=0..1" in found("%nn_tune data --optimizer lookahead_sgd --space slow")[1]
     finally:

@@ -17,12 +17,24 @@ TRAIN = VERBS["nn_train"]
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
 def test_every_option_is_there_once_with_its_default(verb) -> None:  # type: ignore[no-untyped-def]
-    text = help_text(verb)
+    text = help_text(verb, {}, "all") if verb.first else help_text(verb)
     assert text.index("Examples") < text.index("\nOptions\n")
     lines = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
     short = {f"--{name.replace('_', '-')}" for name in options_for(verb) if "." not in name}
     assert short <= set(lines)
-    assert len(lines) == len(set(lines))
+    assert len(lines) == len(set(lines)) == len({(o.field, o.part, o.name) for o in options_for(verb).values()})
+    assert max(len(line) for line in text.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS.values() if verb.first], ids=lambda verb: verb.name)
+def test_the_help_begins_with_the_twenty_options_that_people_need(verb) -> None:  # type: ignore[no-untyped-def]
+    text = help_text(verb)
+    lines = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    assert {f"--{name.replace('_', '-')}" for names in verb.first.values() for name in names} == set(lines)
+    assert 18 <= len(lines) <= 22
+    rest = int(re.search(rf"(\d+) more options:  %{verb.name} --help all", text)[1])
+    everything = [line for line in help_text(verb, {}, "all").splitlines() if line.startswith("  --")]
+    assert rest == len(everything) - len(lines)
     assert max(len(line) for line in text.splitlines()) <= 120
 
 
@@ -45,7 +57,7 @@ def test_usage_says_how_many_words_are_taken() -> None:
 
 
 def test_the_chosen_parts_are_shown() -> None:
-    text = help_text(TRAIN, {"optimizer": "momentum"})
+    text = help_text(TRAIN, {"optimizer": "momentum"}, "all")
     assert "optimizer momentum\n" in text
     assert "--momentum" in text
     assert "--beta1" not in text
