@@ -83,6 +83,11 @@ class Pipeline:
         self.inf_missing = False
 
     @property
+    def dtype(self) -> np.dtype:
+        """Of the matrix and of a scaled target."""
+        return np.dtype(self.target.dtype)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a frame must have."""
         own = tuple(feature.name for feature in self.features)
@@ -135,7 +140,7 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one.
+        """The frame as (rows, features) of `dtype`, columns found by name, others ignored; DataError for a missing one.
 
         A DataWarning tells of levels and numbers that training did not see.
         """
@@ -208,7 +213,7 @@ class Pipeline:
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = place.zeros((len(rows), len(self.raw_names)))
+        out = place.zeros((len(rows), len(self.raw_names)), self.dtype)
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
             block = _stretch(rows[start : start + BLOCK])
@@ -229,7 +234,7 @@ class Pipeline:
             items = list(run)
             high = low + sum(width for _, _, width in items)
             # Numbers side by side are written as lines of memory and turned at once: far fewer of it is touched.
-            own = np.zeros((high - low, len(out)), np.float32).T if plain else out[:, low:high]
+            own = np.zeros((high - low, len(out)), out.dtype).T if plain else out[:, low:high]
             self._write_run(items, own, filled, given)
             if plain:
                 out[:, low:high] = own
@@ -290,7 +295,7 @@ class Pipeline:
         return pd.DataFrame(columns)
 
     def transform_target(self, frame: Any) -> np.ndarray:
-        """The target of a frame that has it: int64 codes, or scaled float32."""
+        """The target of a frame that has it: int64 codes, or scaled numbers of `dtype`."""
         table = read(frame)
         name = self.target.name if self.target.name in table.columns else table.target
         if name is None:
@@ -365,10 +370,10 @@ class Pipeline:
 def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
     """The matrix after one step on all of it, block by block: sums of equal rows are then grouped alike anywhere."""
     apply = FINISH[kind][step.name].facts["apply"]
-    first = np.asarray(apply(x[:BLOCK], step.state), np.float32)
+    first = np.asarray(apply(x[:BLOCK], step.state), x.dtype)
     if len(x) <= BLOCK:
         return first
-    out = place.zeros((len(x), first.shape[1]))
+    out = place.zeros((len(x), first.shape[1]), x.dtype)
     out[:BLOCK] = first
     for start in range(BLOCK, len(x), BLOCK):
         out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)

@@ -29,8 +29,8 @@ class Place(Protocol):
         """What the feature's `values` gives for the column."""
         ...
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 matrix of zeros that can be written."""
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+        """A matrix of zeros that can be written."""
         ...
 
 
@@ -45,9 +45,9 @@ class Memory:
         """The values of all rows."""
         return feature.values(column)[0]
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         """A new array."""
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, dtype)
 
 
 MEMORY = Memory()
