@@ -11,7 +11,7 @@ import numpy as np
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.extremes import finite
-from nnlab.core.data.features import Date, Feature, feature_from
+from nnlab.core.data.features import Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.opening import opened
@@ -20,7 +20,7 @@ from nnlab.core.data.place import MEMORY, Cells, Place
 from nnlab.core.data.read import Table
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
-from nnlab.core.data.unfamiliar import Count, Unfamiliar
+from nnlab.core.data.unfamiliar import Unfamiliar, count_of
 from nnlab.core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Pipeline:
         for feature in self.features:
             found, unseen = feature.values(columns[feature.name])
             values.append(place.hold(feature, columns[feature.name], found))
-            if count := _count(feature, found, unseen, raw[feature.name]):
+            if count := count_of(feature, found, unseen, raw[feature.name]):
                 counts[feature.name] = count
         return values, given, Unfamiliar(table.rows, self.rows, counts)
 
@@ -394,13 +394,3 @@ def _stretch(rows: np.ndarray) -> np.ndarray | slice:
     """Ascending rows without a hole as a slice, which takes them without a copy."""
     whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
     return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
-
-
-def _count(feature: Feature, values: np.ndarray, strange: int, raw: Column) -> Count:
-    """What is unfamiliar in one column, its values and the cells as they came. strange: those unknown to it."""
-    if isinstance(feature, Number):
-        gaps = int(np.isnan(values).sum()) - strange if feature.complete and values.dtype.kind == "f" else 0
-        outside, far = feature.outside(values)
-        return Count(0, strange, outside, gaps, feature.low, feature.high, far)
-    gaps = int(np.count_nonzero(raw.missing())) if feature.complete else 0
-    return Count(strange, 0, feature.outside(values) if isinstance(feature, Date) else 0, gaps)
