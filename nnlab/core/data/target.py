@@ -161,8 +161,8 @@ def target_from(state: Mapping[str, Any]) -> Target:
     ends = (float(state["ends"][0]), float(state["ends"][1])) if "ends" in state else None
     classes = tuple(state["classes"])
     reading = Reading.from_state(state["reading"]) if "reading" in state else None
-    scaled = (state.get("scaler", ""), scaling, ends, reading, np.dtype(state.get("dtype", "float32")).name)
-    return Target(state["name"], state["task"], classes, *numbers, *scaled)
+    scaler, dtype = state.get("scaler", ""), np.dtype(state.get("dtype", "float32")).name
+    return Target(state["name"], state["task"], classes, *numbers, scaler, scaling, ends, reading, dtype)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:
