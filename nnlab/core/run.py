@@ -251,7 +251,7 @@ class Run:
     def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = data.test if isinstance(data, Prepared) else data
         if not isinstance(rows, Rows):
-            return self.pipeline.transform(rows), self.pipeline.transform_target(rows)
+            return self.pipeline.labelled(rows)
         if rows.source not in ("", self.fingerprint):
             raise DataError("this data is not what the run was trained on; score the frame itself: run.score(frame)")
         features = len(self.pipeline.feature_names)

@@ -31,9 +31,15 @@ def help_text(verb: Verb, chosen: Mapping[str, Any] | None = None, topic: str = 
 
 
 def _first(verb: Verb, chosen: Mapping[str, Any]) -> dict[str, dict[str, Option]]:
-    """The options that most people need, as far as the chosen parts have them."""
+    """The options that most people need, as far as the chosen parts have them, and all of parts chosen by name."""
     known = options_for(verb, chosen)
-    return {title: {name: known[name] for name in names if name in known} for title, names in verb.first.items()}
+    first = {title: {name: known[name] for name in names if name in known} for title, names in verb.first.items()}
+    there = {(o.field, o.part, o.name) for options in first.values() for o in options.values()}
+    for title, options in _groups(verb, chosen).items():
+        named = [(n, o) for n, o in options.items() if o.field in chosen and o.part == str(chosen[o.field])]
+        rest = {name: o for name, o in named if (o.field, o.part, o.name) not in there}
+        first |= {title: rest} if rest else {}
+    return first
 
 
 def _more(verb: Verb, chosen: Mapping[str, Any], shown: Mapping[str, Mapping[str, Option]]) -> str:

@@ -29,6 +29,10 @@ class Place(Protocol):
         """What the feature's `values` gives for the column."""
         ...
 
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Cells:
+        """What the feature's `values` gave for the column, where it shall stay."""
+        ...
+
     def zeros(self, shape: tuple[int, int]) -> np.ndarray:
         """A float32 matrix of zeros that can be written."""
         ...
@@ -44,6 +48,10 @@ class Memory:
     def values(self, feature: "Feature", column: Column) -> Any:
         """The values of all rows."""
         return feature.values(column)[0]
+
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Any:
+        """The values as they are."""
+        return values
 
     def zeros(self, shape: tuple[int, int]) -> np.ndarray:
         """A new array."""

@@ -127,6 +127,14 @@ class Spool:
             return column.filed
         return self.filed(feature.values(column)[0])
 
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Any:
+        """The same, of values that were made already."""
+        from nnlab.core.data.free_text import FreeText
+
+        if isinstance(feature, FreeText):
+            return Texts(column, np.append(column.levels, ""))
+        return self.filed(values)
+
     def zeros(self, shape: tuple[int, int]) -> np.ndarray:
         """A float32 matrix of zeros, mapped; DataError where the disk has not so much room."""
         size = 4 * shape[0] * shape[1]
