@@ -79,6 +79,7 @@ def _registries(verb: Verb) -> dict[str, Registry]:
         for name, param in params_of(spec).items():
             if isinstance(param.domain, Registry):
                 found[name] = param.domain
+                found |= {inner: one.domain for inner, one in param.domain.nested.items()}
     return found
 
 
@@ -157,7 +158,9 @@ def topics(verb: Verb, chosen: Mapping[str, Any]) -> list[str]:
 def _listing(verb: Verb, field: str, registry: Registry) -> str:
     width = max((len(name) for name in registry), default=0)
     rows = [f"  {name:<{width}}  {entry.summary}" for name, entry in registry.items()]
-    param = next(param for spec in verb.specs for name, param in params_of(spec).items() if name == field)
+    own = {name: param for spec in verb.specs for name, param in params_of(spec).items()}
+    nested = (one.domain.nested for one in own.values() if isinstance(one.domain, Registry))
+    param = own[field] if field in own else next(found[field] for found in nested if field in found)
     if param.kind is Part and param.many:
         how = f"--{next(iter(registry), 'l1')} value"
     else:

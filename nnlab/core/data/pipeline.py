@@ -11,12 +11,12 @@ import numpy as np
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.extremes import finite
-from nnlab.core.data.features import Feature, feature_from
+from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.opening import opened
 from nnlab.core.data.ordering import SCOPE, Order, order_from
-from nnlab.core.data.place import MEMORY, Cells, Place
+from nnlab.core.data.place import MEMORY, Cells, Place, stretch
 from nnlab.core.data.read import Table
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
@@ -192,10 +192,14 @@ class Pipeline:
         return values, given, Unfamiliar(table.rows, self.rows, counts)
 
     def _ordered(self, columns: dict[str, Column], rows: int) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
-        """The columns of a frame, which is one part, filled along their order: categories, and values of numbers."""
+        """The columns of a frame, which is one part, filled along their order: categories, values of numbers, dates."""
         assert self.order is not None
-        numbers = {f.name: Column(f.name, "number", f.values(columns[f.name])[0], NO_LEVELS) for f in self._numbers}
-        levels, given = self.order.filled(columns | numbers, np.zeros(rows, np.int64))
+        read = {
+            f.name: Column(f.name, "date" if isinstance(f, Date) else "number", f.values(columns[f.name])[0], NO_LEVELS)
+            for f in self.features
+            if isinstance(f, Number | Date)
+        }
+        levels, given = self.order.filled(columns | read, np.zeros(rows, np.int64))
         return columns | levels, given
 
     @property
@@ -205,7 +209,7 @@ class Pipeline:
     def matrix(
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
-        """The features of the given rows of each column's values. given: number columns filled along an order."""
+        """The features of the given rows of each column's values. given: numbers and dates filled along an order."""
         return self.finished(self.raw_matrix(values, rows, given, place), place)
 
     def training_matrix(
@@ -233,7 +237,7 @@ class Pipeline:
         out = place.zeros((len(rows), len(self.raw_names)), self.dtype)
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
-            block = _stretch(rows[start : start + BLOCK])
+            block = stretch(rows[start : start + BLOCK])
             own = {name: column[block] for name, column in given.items()}
             self._write([column[block] for column in values], out[start : start + BLOCK], own, widths)
         return out
@@ -271,6 +275,8 @@ class Pipeline:
             feature.write(column, own)
             if (self.fills or feature.name in given) and isinstance(feature, Number):
                 feature.write_filled(filled[feature.name], own)
+            elif feature.name in given and isinstance(feature, Date):
+                feature.write_filled(given[feature.name], own)
             low += width
 
     def filled(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -393,9 +399,3 @@ def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> 
     for start in range(BLOCK, len(x), BLOCK):
         out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)
     return out
-
-
-def _stretch(rows: np.ndarray) -> np.ndarray | slice:
-    """Ascending rows without a hole as a slice, which takes them without a copy."""
-    whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
-    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows

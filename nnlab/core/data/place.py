@@ -59,3 +59,9 @@ class Memory:
 
 
 MEMORY = Memory()
+
+
+def stretch(rows: np.ndarray) -> np.ndarray | slice:
+    """Ascending rows without a hole as a slice, which takes them without a copy."""
+    whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
+    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows

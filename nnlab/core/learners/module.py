@@ -261,7 +261,10 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
         id(weight)
         for layer in model.modules()
         for name, weight in layer.named_parameters(recurse=False)
-        if isinstance(layer, fixed_layers) or name.endswith("bias") or weight.ndim < 2
+        if isinstance(layer, fixed_layers)
+        or getattr(layer, "undecayed", False)
+        or name.endswith("bias")
+        or weight.ndim < 2
     }
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]
