@@ -84,11 +84,6 @@ class Pipeline:
         self.inf_missing = False
 
     @property
-    def dtype(self) -> np.dtype:
-        """Of the matrix and of a scaled target."""
-        return np.dtype(self.target.dtype)
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that a frame must have."""
         own = tuple(feature.name for feature in self.features)
@@ -141,7 +136,7 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) of `dtype`, columns found by name, others ignored; DataError for a missing one.
+        """The frame as (rows, features), columns found by name, others ignored; DataError for a missing one.
 
         A DataWarning tells of levels and numbers that training did not see. A file whose table would take more memory
         than is free is read in pieces, and the matrix is in a file that is mapped and goes with the array.
@@ -234,7 +229,7 @@ class Pipeline:
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = place.zeros((len(rows), len(self.raw_names)), self.dtype)
+        out = place.zeros((len(rows), len(self.raw_names)), np.dtype(self.target.dtype))
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
             block = stretch(rows[start : start + BLOCK])
