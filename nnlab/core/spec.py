@@ -148,6 +148,7 @@ class TrainSpec:
     batch_growth: Annotated[
         float, Within(1.0, 1000.0, log=True, search=(1.0, 16.0)), "rows per step in the last epoch for one in the first"
     ] = 1.0
+    shuffle: Annotated[bool, "training rows in a new random order each epoch; off: always in their own order"] = True
     patience: Annotated[
         int | None, Within(1, 1_000_000, search=(5, 50)), "epochs without improvement before the run stops"
     ] = 20
