@@ -1,9 +1,11 @@
 """Layers that torch lacks, or has but slower."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Dropout(nn.Dropout):
@@ -60,3 +62,98 @@ class CategoryEmbedding(nn.Module):
             codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
             parts.append(table(codes).flatten(1))
         return torch.cat(parts, 1)
+
+
+class Gate(nn.Module):
+    """a f(b) of the two halves a, b of the last dimension (Shazeer 2020)."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., 2 width) -> (..., width)."""
+        a, b = x.chunk(2, -1)
+        return a * self._function(b)
+
+
+class Swish(nn.Module):
+    """x sigmoid(b x) with a learned b for each unit (Ramachandran et al. 2017)."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return x * torch.sigmoid(x * self.weight)
+
+
+class Parametric(nn.Module):
+    """x + a (f(x) - x) with a learned a for each unit, 1 at first (RealMLP; Holzmüller et al. 2024)."""
+
+    undecayed = True
+
+    def __init__(self, function: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return torch.lerp(x, self.function(x), self.weight)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(math.prod(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return super().forward(x.reshape(-1, self.num_features)).view(x.shape)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalization of the last dimension with a scale and a shift for each unit of `shape`."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        width = self.weight.shape[-1:]
+        if self.weight.ndim == 1:
+            return functional.layer_norm(x, width, self.weight, self.bias)
+        return torch.addcmul(self.bias, functional.layer_norm(x, width), self.weight)
+
+
+class RMSNorm(nn.Module):
+    """Root mean square normalization of the last dimension with a scale for each unit of `shape`."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return functional.rms_norm(x, self.weight.shape[-1:]) * self.weight
+
+
+class GroupNorm(LayerNorm):
+    """Group normalization of the last dimension in 8 parts, fewer where it has no 8 equal ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        width = x.shape[-1]
+        flat = functional.group_norm(x.reshape(-1, width), math.gcd(width, 8))
+        return torch.addcmul(self.bias, flat.view(x.shape), self.weight)

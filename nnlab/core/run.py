@@ -251,7 +251,7 @@ class Run:
     def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = data.test if isinstance(data, Prepared) else data
         if not isinstance(rows, Rows):
-            return self.pipeline.transform(rows), self.pipeline.transform_target(rows)
+            return self.pipeline.labelled(rows)
         if rows.source not in ("", self.fingerprint):
             raise DataError("this data is not what the run was trained on; score the frame itself: run.score(frame)")
         features = len(self.pipeline.feature_names)
@@ -327,13 +327,15 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     """The network with the saved weights."""
     import torch
 
+    from nnlab.core.precision import in_precision
+
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
-            network = network_for(saved.started.spec, pipeline, model)
+            network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
     _check_fit(network.state_dict(), saved.weights, where)

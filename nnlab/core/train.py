@@ -20,6 +20,7 @@ from nnlab.core.learners.protocol import Learner
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.precision import check_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.samples import due
@@ -45,6 +46,7 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     """Build network and optimizer from the run's seed; SpecError or RunError for what cannot be trained."""
     check_monitor(spec.monitor, metrics_for(data.task, spec.metrics))
     device = pick_device(spec.device)
+    check_precision(spec, device)
     random = PrivateRandom(spec.seed, device)
     with random:
         learner = ModuleLearner(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
