@@ -11,12 +11,12 @@ import numpy as np
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.extremes import finite
-from nnlab.core.data.features import Feature, feature_from
+from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.opening import opened
 from nnlab.core.data.ordering import SCOPE, Order, order_from
-from nnlab.core.data.place import MEMORY, Cells, Place
+from nnlab.core.data.place import MEMORY, Cells, Place, stretch
 from nnlab.core.data.read import Table
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
@@ -136,7 +136,7 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one.
+        """The frame as (rows, features), columns found by name, others ignored; DataError for a missing one.
 
         A DataWarning tells of levels and numbers that training did not see. A file whose table would take more memory
         than is free is read in pieces, and the matrix is in a file that is mapped and goes with the array.
@@ -145,12 +145,12 @@ class Pipeline:
             return self._transformed(table, place)
 
     def labelled(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The features of a frame, as `transform` gives them, and its target: int64 codes, or scaled float32."""
+        """The features of a frame, as `transform` gives them, and its target: int64 codes, or scaled numbers."""
         with opened(frame) as (table, place):
             return self._transformed(table, place), self._target_of(table)
 
     def transform_target(self, frame: Any) -> np.ndarray:
-        """The target of a frame that has it: int64 codes, or scaled float32."""
+        """The target of a frame that has it: int64 codes, or scaled numbers."""
         with opened(frame) as (table, _):
             return self._target_of(table)
 
@@ -187,10 +187,14 @@ class Pipeline:
         return values, given, Unfamiliar(table.rows, self.rows, counts)
 
     def _ordered(self, columns: dict[str, Column], rows: int) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
-        """The columns of a frame, which is one part, filled along their order: categories, and values of numbers."""
+        """The columns of a frame, which is one part, filled along their order: categories, values of numbers, dates."""
         assert self.order is not None
-        numbers = {f.name: Column(f.name, "number", f.values(columns[f.name])[0], NO_LEVELS) for f in self._numbers}
-        levels, given = self.order.filled(columns | numbers, np.zeros(rows, np.int64))
+        read = {
+            f.name: Column(f.name, "date" if isinstance(f, Date) else "number", f.values(columns[f.name])[0], NO_LEVELS)
+            for f in self.features
+            if isinstance(f, Number | Date)
+        }
+        levels, given = self.order.filled(columns | read, np.zeros(rows, np.int64))
         return columns | levels, given
 
     @property
@@ -200,7 +204,7 @@ class Pipeline:
     def matrix(
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
-        """The features of the given rows of each column's values. given: number columns filled along an order."""
+        """The features of the given rows of each column's values. given: numbers and dates filled along an order."""
         return self.finished(self.raw_matrix(values, rows, given, place), place)
 
     def training_matrix(
@@ -225,10 +229,10 @@ class Pipeline:
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = place.zeros((len(rows), len(self.raw_names)))
+        out = place.zeros((len(rows), len(self.raw_names)), np.dtype(self.target.dtype))
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
-            block = _stretch(rows[start : start + BLOCK])
+            block = stretch(rows[start : start + BLOCK])
             own = {name: column[block] for name, column in given.items()}
             self._write([column[block] for column in values], out[start : start + BLOCK], own, widths)
         return out
@@ -246,7 +250,7 @@ class Pipeline:
             items = list(run)
             high = low + sum(width for _, _, width in items)
             # Numbers side by side are written as lines of memory and turned at once: far fewer of it is touched.
-            own = np.zeros((high - low, len(out)), np.float32).T if plain else out[:, low:high]
+            own = np.zeros((high - low, len(out)), out.dtype).T if plain else out[:, low:high]
             self._write_run(items, own, filled, given)
             if plain:
                 out[:, low:high] = own
@@ -266,6 +270,8 @@ class Pipeline:
             feature.write(column, own)
             if (self.fills or feature.name in given) and isinstance(feature, Number):
                 feature.write_filled(filled[feature.name], own)
+            elif feature.name in given and isinstance(feature, Date):
+                feature.write_filled(given[feature.name], own)
             low += width
 
     def filled(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -380,17 +386,11 @@ class Pipeline:
 def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
     """The matrix after one step on all of it, block by block: sums of equal rows are then grouped alike anywhere."""
     apply = FINISH[kind][step.name].facts["apply"]
-    first = np.asarray(apply(x[:BLOCK], step.state), np.float32)
+    first = np.asarray(apply(x[:BLOCK], step.state), x.dtype)
     if len(x) <= BLOCK:
         return first
-    out = place.zeros((len(x), first.shape[1]))
+    out = place.zeros((len(x), first.shape[1]), x.dtype)
     out[:BLOCK] = first
     for start in range(BLOCK, len(x), BLOCK):
         out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)
     return out
-
-
-def _stretch(rows: np.ndarray) -> np.ndarray | slice:
-    """Ascending rows without a hole as a slice, which takes them without a copy."""
-    whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
-    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows

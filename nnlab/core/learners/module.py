@@ -22,6 +22,7 @@ from nnlab.core.models import MODELS, custom
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import as_columns, forward, points
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
@@ -51,7 +52,11 @@ class ModuleLearner:
         n_out = outputs_for(self._loss_part, len(data.target.classes))
         custom.check_output(network, len(data.feature_names), n_out)
         if maker is None or spec.init is not None:
-            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]))
+            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
+        self._dtype = dtype_of(spec)
+        if self._dtype != torch.float32:
+            network = in_precision(network, spec)  # the first weights are those of any precision
+            custom.check_output(network, len(data.feature_names), n_out, self._dtype)
         self._model: nn.Module = network.to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)
@@ -67,7 +72,7 @@ class ModuleLearner:
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), device=device)
+        self._sum = torch.zeros((), dtype=self._dtype, device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
@@ -96,10 +101,11 @@ class ModuleLearner:
         return self._model
 
     def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(rows.x).to(self.device), torch.from_numpy(rows.y).to(self.device)
+        x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
+        return x.to(self.device, self._dtype), y.to(self.device, self._dtype if y.is_floating_point() else y.dtype)
 
     def _weight(self, rows: Rows) -> Tensor | None:
-        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device)
+        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device, self._dtype)
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
