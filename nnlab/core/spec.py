@@ -43,6 +43,7 @@ OWN = "own"  # where the JSON of a spec tells of losses and metrics that the use
 FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are too coarse
 Share = Within(0.0, 0.9)
 Seed = Within(0, 2**31 - 1)
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class PrepareSpec:
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
+    dtype: Annotated[Literal["float32", "float64"], "numbers of the features and of a scaled target"] = "float32"
     stream: Annotated[
         bool | None, "read a file in pieces, features in files that are mapped; auto: where memory is short"
     ] = None
@@ -148,6 +150,7 @@ class TrainSpec:
     batch_growth: Annotated[
         float, Within(1.0, 1000.0, log=True, search=(1.0, 16.0)), "rows per step in the last epoch for one in the first"
     ] = 1.0
+    shuffle: Annotated[bool, "training rows in a new random order each epoch; off: always in their own order"] = True
     patience: Annotated[
         int | None, Within(1, 1_000_000, search=(5, 50)), "epochs without improvement before the run stops"
     ] = 20
@@ -158,6 +161,7 @@ class TrainSpec:
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
+    precision: Annotated[Precision, "numbers that the network computes with"] = "float32"
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
 
 

@@ -139,7 +139,13 @@ OPTIONS: list[dict[str, Any]] = [{"optimizer": name} for name in ("adam", "adamw
 OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
-OPTIONS += [{"average": "ema"}, {"label_smoothing": 0.1}, {"loss": "balanced_cross_entropy"}, {"hidden": ()}]
+OPTIONS += [
+    {"precision": "float64"},
+    {"average": "ema"},
+    {"label_smoothing": 0.1},
+    {"loss": "balanced_cross_entropy"},
+    {"hidden": ()},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

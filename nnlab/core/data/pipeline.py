@@ -136,7 +136,7 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one.
+        """The frame as (rows, features), columns found by name, others ignored; DataError for a missing one.
 
         A DataWarning tells of levels and numbers that training did not see. A file whose table would take more memory
         than is free is read in pieces, and the matrix is in a file that is mapped and goes with the array.
@@ -145,12 +145,12 @@ class Pipeline:
             return self._transformed(table, place)
 
     def labelled(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The features of a frame, as `transform` gives them, and its target: int64 codes, or scaled float32."""
+        """The features of a frame, as `transform` gives them, and its target: int64 codes, or scaled numbers."""
         with opened(frame) as (table, place):
             return self._transformed(table, place), self._target_of(table)
 
     def transform_target(self, frame: Any) -> np.ndarray:
-        """The target of a frame that has it: int64 codes, or scaled float32."""
+        """The target of a frame that has it: int64 codes, or scaled numbers."""
         with opened(frame) as (table, _):
             return self._target_of(table)
 
@@ -229,7 +229,7 @@ class Pipeline:
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = place.zeros((len(rows), len(self.raw_names)))
+        out = place.zeros((len(rows), len(self.raw_names)), np.dtype(self.target.dtype))
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
             block = stretch(rows[start : start + BLOCK])
@@ -250,7 +250,7 @@ class Pipeline:
             items = list(run)
             high = low + sum(width for _, _, width in items)
             # Numbers side by side are written as lines of memory and turned at once: far fewer of it is touched.
-            own = np.zeros((high - low, len(out)), np.float32).T if plain else out[:, low:high]
+            own = np.zeros((high - low, len(out)), out.dtype).T if plain else out[:, low:high]
             self._write_run(items, own, filled, given)
             if plain:
                 out[:, low:high] = own
@@ -386,10 +386,10 @@ class Pipeline:
 def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
     """The matrix after one step on all of it, block by block: sums of equal rows are then grouped alike anywhere."""
     apply = FINISH[kind][step.name].facts["apply"]
-    first = np.asarray(apply(x[:BLOCK], step.state), np.float32)
+    first = np.asarray(apply(x[:BLOCK], step.state), x.dtype)
     if len(x) <= BLOCK:
         return first
-    out = place.zeros((len(x), first.shape[1]))
+    out = place.zeros((len(x), first.shape[1]), x.dtype)
     out[:BLOCK] = first
     for start in range(BLOCK, len(x), BLOCK):
         out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)

@@ -33,8 +33,8 @@ class Place(Protocol):
         """What the feature's `values` gave for the column, where it shall stay."""
         ...
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 matrix of zeros that can be written."""
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+        """A matrix of zeros that can be written."""
         ...
 
 
@@ -53,9 +53,9 @@ class Memory:
         """The values as they are."""
         return values
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         """A new array."""
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, dtype)
 
 
 MEMORY = Memory()

@@ -14,7 +14,7 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 # What the loop does by itself, or the stack whatever the value is. Another field must be as it is by default.
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
-DONE |= {"monitor", "metrics", "seed", "device", "threads"}
+DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
 MLP = {"hidden", "activation", "dropout"}  # the same for the values of the network
 DEVICES = ("cpu",)
 

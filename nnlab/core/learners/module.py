@@ -20,6 +20,7 @@ from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
+from nnlab.core.precision import dtype_of
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
@@ -47,8 +48,9 @@ class ModuleLearner:
         self._loss_part = loss_of(spec, data.target)
         self._model: nn.Module = first_network(spec, data, maker).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._x, self._y, self._weights_of_rows = tensors_of(data.train, device)
-        self._valid = tensors_of(data.valid, device)
+        dtype = dtype_of(spec)
+        self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
+        self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
@@ -59,7 +61,7 @@ class ModuleLearner:
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), device=device)
+        self._sum = torch.zeros((), dtype=dtype, device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:

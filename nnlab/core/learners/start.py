@@ -14,6 +14,7 @@ from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import loss_of, network_for
+from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
@@ -27,7 +28,11 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
     n_out = outputs_for(loss_of(spec, data.target), len(data.target.classes))
     custom.check_output(network, len(data.feature_names), n_out)
     if maker is None or spec.init is not None:
-        initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]))
+        initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
+    dtype = dtype_of(spec)
+    if dtype != torch.float32:
+        network = in_precision(network, spec)  # the first weights are those of any precision
+        custom.check_output(network, len(data.feature_names), n_out, dtype)
     return network
 
 
@@ -36,10 +41,11 @@ def activation_of(spec: TrainSpec) -> str | None:
     return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
 
 
-def tensors_of(rows: Rows, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Features, targets and, if rows have any, weights on the device."""
-    weight = None if rows.weight is None else torch.from_numpy(rows.weight).to(device)
-    return torch.from_numpy(rows.x).to(device), torch.from_numpy(rows.y).to(device), weight
+def tensors_of(rows: Rows, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Features, targets and, if rows have any, weights on the device, in the dtype but for class codes."""
+    x, y = torch.from_numpy(rows.x).to(device, dtype), torch.from_numpy(rows.y).to(device)
+    weight = None if rows.weight is None else torch.from_numpy(rows.weight).to(device, dtype)
+    return x, y.to(dtype) if y.is_floating_point() else y, weight
 
 
 def class_counts(data: Prepared) -> list[int]:

@@ -521,6 +521,6 @@ def test_without_a_way_to_reserve_room_the_file_is_written(monkeypatch: pytest.M
     monkeypatch.delattr(os, "posix_fallocate")
     monkeypatch.setattr(spool, "ZEROS", 1000)
     with Spool() as place:
-        x = place.zeros((333, 7))
+        x = place.zeros((333, 7), np.dtype(np.float32))
         x[-1, -1] = 3
     assert x.sum() == 3 and x.shape == (333, 7)

@@ -20,6 +20,7 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.precision import dtype_of
 from nnlab.core.predict import forward
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
@@ -40,21 +41,21 @@ class StackLearner:
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._valid = tensors_of(data.valid, device)
+        dtype = dtype_of(spec)
+        self._valid = tensors_of(data.valid, device, dtype)
         decaying, fixed = decay_groups(self._model)
         names = {id(weight): name for name, weight in self._model.named_parameters()}
         groups = [([names[id(w)] for w in some], decays, 1.0) for some, decays in ((decaying, True), (fixed, False))]
         criterion = Criterion(self._loss_part.name, part_values(LOSSES, self._loss_part), class_counts(data))
         optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
-        table = Table(*tensors_of(data.train, device))
+        table = Table(*tensors_of(data.train, device, dtype))
         self._members = Members([self._model], groups, criterion, table, optimizer, [spec.seed])
         self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)]
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, decaying, steps)
-        if self._rules:
-            flat = self._members.flat
-            for name, weight in self._model.named_parameters():
-                weight.grad = flat.of(flat.gradients, name)[0]
+        flat = self._members.flat
+        for name, weight in self._model.named_parameters():
+            weight.grad = flat.of(flat.gradients, name)[0]
 
     def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
