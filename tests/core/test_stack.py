@@ -14,7 +14,7 @@ import nnlab
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.layers import Dropout
 from nnlab.core.learners.choice import choose, hindrance
-from nnlab.core.learners.module import ModuleLearner, decay_groups
+from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack import private
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.layers import ACTIVATIONS
@@ -23,6 +23,7 @@ from nnlab.core.learners.stack.members import Members
 from nnlab.core.losses import LOSSES, make_loss, outputs_for
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
+from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
@@ -137,6 +138,7 @@ def both(data: Prepared, **options: Any) -> list[Any]:
 
 OPTIONS: list[dict[str, Any]] = [{"optimizer": name} for name in ("adam", "adamw", "sgd", "momentum", "nesterov")]
 OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")]
+OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
 OPTIONS += [

@@ -20,6 +20,7 @@ from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
+from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.randomness import put_states, take_states
@@ -55,8 +56,7 @@ class ModuleLearner:
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
-        groups = [{"params": decaying, "decays": True}, {"params": fixed, "decays": False, "weight_decay": 0.0}]
-        self._optimizer = optimizer_for(spec, [g for g in groups if g["params"]])
+        self._optimizer = optimizer_for(spec, groups_of(self._model, spec))
         self._searches = needs_closure(spec)
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
@@ -92,7 +92,7 @@ class ModuleLearner:
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("factor", 1.0)
         weight = None if self._weights_of_rows is None else self._weights_of_rows.index_select(0, rows)
         batch = Batch(self._x.index_select(0, rows), self._y.index_select(0, rows), weight, self._codes)
         for augment, values in self._augments:
@@ -182,7 +182,7 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = [layer for layer in self._model.modules() if isinstance(layer, DROPOUTS)]
+        layers = [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
         old = layers[0].p if layers else value  # nothing changes where there is no such layer
         for layer in layers:
             layer.p = value
@@ -214,19 +214,3 @@ def needs_closure(spec: TrainSpec) -> bool:
     """Whether a step of the optimizer evaluates the loss several times."""
     entries = [OPTIMIZERS[spec.optimizer.name], *(WRAPPERS[part.name] for part in spec.wrappers)]
     return any(entry.facts.get("closure") for entry in entries)
-
-
-def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weights that may shrink, and those that must not: biases, norms and embeddings."""
-    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # weights of other norms are vectors
-    fixed = {
-        id(weight)
-        for layer in model.modules()
-        for name, weight in layer.named_parameters(recurse=False)
-        if isinstance(layer, fixed_layers)
-        or getattr(layer, "undecayed", False)
-        or name.endswith("bias")
-        or weight.ndim < 2
-    }
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]

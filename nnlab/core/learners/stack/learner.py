@@ -11,7 +11,7 @@ from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.learners.module import DROPOUTS, decay_groups
+from nnlab.core.learners.module import DROPOUTS
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -20,6 +20,7 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import forward
 from nnlab.core.registry import Part
@@ -45,7 +46,10 @@ class StackLearner:
         self._valid = tensors_of(data.valid, device, dtype)
         decaying, fixed = decay_groups(self._model)
         names = {id(weight): name for name, weight in self._model.named_parameters()}
-        groups = [([names[id(w)] for w in some], decays, 1.0) for some, decays in ((decaying, True), (fixed, False))]
+        groups = [
+            ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
+            for group in groups_of(self._model, spec)
+        ]
         criterion = Criterion(self._loss_part.name, part_values(LOSSES, self._loss_part), class_counts(data))
         optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
         table = Table(*tensors_of(data.train, device, dtype))
@@ -78,7 +82,7 @@ class StackLearner:
 
     @property
     def _dropouts(self) -> list[Any]:
-        return [layer for layer in self._model.modules() if isinstance(layer, DROPOUTS)]
+        return [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
