@@ -272,6 +272,9 @@ class Run:
             for change in self.changes:
                 if change.epoch == done.epoch:
                     writer(change)
+            for look in self.record.probes:
+                if look.epoch == done.epoch:
+                    writer(look)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
         writer.complete(self.evaluation)
