@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Started, Warned
+from nnlab.core.samples import thinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ class Record:
         self.started: Started | None = None
         self.epochs: list[EpochDone] = []
         self.changes: list[Changed] = []
+        self.probes: list[Probed] = []
         self.warnings: list[str] = []
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
@@ -26,6 +28,8 @@ class Record:
             self._history = None
         elif isinstance(event, Changed):
             self.changes.append(event)
+        elif isinstance(event, Probed):
+            self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
         elif isinstance(event, Started):

@@ -138,7 +138,7 @@ class Run:
 
     def predict(self, frame: Any) -> np.ndarray:
         """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         values = output[:, 0] if self.task == "regression" else output.argmax(1)
         return np.asarray(self.pipeline.target.decode(values.numpy()))
 
@@ -146,7 +146,7 @@ class Run:
         """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
         if self.task == "regression":
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
@@ -183,7 +183,7 @@ class Run:
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self._output(x), torch.from_numpy(y)
+        output, truth = self.outputs(x), torch.from_numpy(y)
         if self.task == "regression":
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
@@ -234,8 +234,8 @@ class Run:
         network = network.to(device).eval()
         return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
 
-    def _output(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU."""
+    def outputs(self, x: np.ndarray) -> "Tensor":
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
         return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
@@ -251,7 +251,7 @@ class Run:
     def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = data.test if isinstance(data, Prepared) else data
         if not isinstance(rows, Rows):
-            return self.pipeline.transform(rows), self.pipeline.transform_target(rows)
+            return self.pipeline.labelled(rows)
         if rows.source not in ("", self.fingerprint):
             raise DataError("this data is not what the run was trained on; score the frame itself: run.score(frame)")
         features = len(self.pipeline.feature_names)
@@ -272,6 +272,9 @@ class Run:
             for change in self.changes:
                 if change.epoch == done.epoch:
                     writer(change)
+            for look in self.record.probes:
+                if look.epoch == done.epoch:
+                    writer(look)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
         writer.complete(self.evaluation)
@@ -324,13 +327,15 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     """The network with the saved weights."""
     import torch
 
+    from nnlab.core.precision import in_precision
+
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
-            network = network_for(saved.started.spec, pipeline, model)
+            network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
     _check_fit(network.state_dict(), saved.weights, where)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from nnlab.core.controls import Controls
@@ -14,12 +15,15 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started
-from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.precision import check_precision
+from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.samples import due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
 
@@ -29,21 +33,23 @@ TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to start: what to do, on what, by whom, with which random numbers."""
+    """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on."""
 
     spec: TrainSpec
     data: Prepared
     learner: Learner
     random: PrivateRandom
+    probe: Probe | None = None
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     """Build network and optimizer from the run's seed; SpecError or RunError for what cannot be trained."""
     check_monitor(spec.monitor, metrics_for(data.task, spec.metrics))
     device = pick_device(spec.device)
+    check_precision(spec, device)
     random = PrivateRandom(spec.seed, device)
     with random:
-        learner = ModuleLearner(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
+        learner = choose(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
     return Job(spec, data, learner, random)
 
 
@@ -122,15 +128,15 @@ class _Loop:
         metrics = metrics_for(data.task, spec.metrics)
         maximize = check_monitor(spec.monitor, metrics)
         sizes = (self._rows, self._steps, learner.parameters)
-        return Started(spec, data.task, *sizes, learner.device, learner.name, metrics, spec.monitor, maximize)
+        doer = f"{learner.name}: {learner.why}" if learner.why else learner.name
+        return Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
 
     def steps_of(self, epoch: int) -> Iterator[Event]:
         """One pass over the training rows; Progress at most 20 a second, Changed where a change begins to hold."""
         self._seconds = 0.0
         self._steps = self._plan[epoch - 1]
         self._follow(epoch)
-        order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
-        batches = order.tensor_split(self._steps)
+        batches = self._order(epoch).to(self._job.learner.device).tensor_split(self._steps)
         done = 0
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while done < self._steps and (done < at_least or not self._controls.stop_reason):
@@ -138,6 +144,8 @@ class _Loop:
             began = time.perf_counter()
             done = self._burst(epoch, batches, done)
             self._seconds += time.perf_counter() - began
+            if self._job.probe is not None:
+                yield from self._job.probe.take()
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, done, self._steps, self._pace(done))
@@ -145,17 +153,24 @@ class _Loop:
                 time.sleep(TICK)
                 yield Progress(epoch, done, self._steps, 0.0, paused=True)
 
+    def _order(self, epoch: int) -> Tensor:
+        spec = self._job.spec
+        return row_order(spec.seed, epoch, self._rows) if spec.shuffle else torch.arange(self._rows)
+
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
-        deadline = self._last_tick + TICK
+        deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
         with self._job.random:
             while done < self._steps:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
-                learner.step(batches[done], self._lr)
                 done += 1
+                if probe is not None and due(before + done):
+                    probe.step(learner, batches[done - 1], self._lr, epoch, before + done)
+                else:
+                    learner.step(batches[done - 1], self._lr)
                 if controls.waiting or time.perf_counter() >= deadline:
                     break
         return done

@@ -92,12 +92,21 @@ class _Line:
         if name in self.options:
             raise SpecError(f"option {name!r} is given twice")
         option = self.known.get(name)
+        if option is None and (flag := self._flag(name)) and value is None:
+            self.options[flag] = False
+            return
         given = [value] if value else self._values(option.param if option else None)
         while self._goes_on(option, given):
             given = [_joined((given[0], self.rest.pop(0)))]
         if not given and option and option.param.kind is not bool:
             raise SpecError(f"--{name} needs a value: {option.param.allowed}")
         self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
+
+    def _flag(self, name: str) -> str | None:
+        """The switch that --no-name turns off."""
+        flag = name.removeprefix("no_")
+        option = self.known.get(flag) if flag != name and flag not in self.options else None
+        return flag if option is not None and option.param.kind is bool else None
 
     def _goes_on(self, option: Option | None, given: list[Word]) -> bool:
         """Whether a list ends in a comma, as in --drop Name, Ticket."""
@@ -128,6 +137,8 @@ def read_words(param: Param | None, words: list[Word], names: Mapping[str, Any] 
     if not words:
         return True
     if _takes_many_words(param):
+        if len(words) == 1 and not words[0].quoted and words[0].text.lower() in UNSET_WORDS:
+            return words[0].text
         return [str(plain(value_of(word, names, braces=False), where)) for word in words]
     word = words[0]
     items = items_of(word) if param is not None and param.many else None
@@ -337,7 +348,8 @@ def _option_word(option: Option, known: Mapping[str, Option]) -> str:
 
 def _shown(param: Param, value: Any) -> str:
     if _takes_many_words(param):
-        return " ".join(quote(item) for item in value) or "none"
+        lonely = len(value) == 1 and value[0].lower() in UNSET_WORDS  # a text that would be read as: there is none
+        return f"'{value[0]}'" if lonely else " ".join(quote(item) for item in value) or "none"
     if param.many and param.kind is str and value:
         return ",".join(_shown_item(item) for item in value)
     return quote(value) if isinstance(value, str) else param.show(value)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnlab.core.data.steps import ENCODERS
 from nnlab.core.errors import NNLabError, SpecError
 from nnlab.core.options import options_of, resolve
 from nnlab.core.params import UNSET_WORDS, Column, Param, Within, params_of
@@ -245,6 +246,16 @@ def test_line_of_a_spec_gives_the_spec(verb: str, kind: type[Any], data: st.Data
     assert filled(resolve(kind, call.options)) == filled(spec)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("none", None), ((), None), (("none",), ("none",)), (("low", "none"), ("low", "none"))]
+)
+def test_no_list_of_texts_and_a_text_that_reads_none_are_two_things(given: Any, kept: Any) -> None:
+    spec = resolve(PrepareSpec, {"target": "y", "encode": "ordinal", "order": given})
+    call = parse(to_line("nn_preprocess", "data", spec).removeprefix("%nn_preprocess"), None, "nn_preprocess", {})
+    for one in (spec, resolve(PrepareSpec, call.options)):
+        assert part_values(ENCODERS, one.encode)["order"] == kept
+
+
 @given(st.text(max_size=20).filter(str.strip))
 @settings(max_examples=300, deadline=None)
 def test_any_subject_comes_back(path: str) -> None:
@@ -275,3 +286,11 @@ def test_no_line_raises_a_foreign_error(verb: str, line: str, cell: str | None) 
         assert len(str(error).splitlines()) <= 4
     else:
         assert isinstance(call, Call)
+
+
+def test_a_switch_is_turned_off_by_no() -> None:
+    assert parse("data --no-probe", None, "nn_train").options == {"probe": False}
+    assert parse("data --no-shuffle --epochs 3", None, "nn_train").options == {"shuffle": False, "epochs": "3"}
+    for line in ("data --no-epochs", "data --no-nothing"):
+        with pytest.raises(SpecError):
+            parse(line, None, "nn_train")

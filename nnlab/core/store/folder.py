@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Reason, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Reason, Started, Warned
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.facts import Facts
@@ -96,7 +96,7 @@ class RunFolder:
                 self._best, self._best_epoch = (event.epoch, event.weights), event.epoch
                 self._metrics = dict(event.valid)
             return event.epoch == 1
-        if isinstance(event, (Changed, Warned)):
+        if isinstance(event, (Changed, Probed, Warned)):
             self._lines.append(lines.to_line(event))
         elif isinstance(event, Started):
             self._describe(event)
