@@ -8,9 +8,9 @@ float32. Runs are paired in one process (A B A B) with one thread; printed are m
 CPU time (children included) and wall time, so that more is better, with the least and the largest ratio of CPU, and the
 largest difference of the numbers on the same rows. nnlab's side includes its audit, report and fingerprint. Peak memory
 is that of one run in a process of its own, over what the process held with its table read; printed as nnlab / rival, so
-that less is better. Kinds are those of the text columns: object has an object for each cell, as astype(object) of pandas 3
-gives; shared has one for each level, as read_csv of pandas 2 gives; str is what pandas 3 makes of text, arrow is
-string[pyarrow]; polars is a polars frame, of which the rival gets frame.to_pandas().
+that less is better. Kinds are those of the text columns: object has an object for each cell, as astype(object) of
+pandas 3 gives; shared has one for each level, as read_csv of pandas 2 gives; str is what pandas 3 makes of text, arrow
+is string[pyarrow]; polars is a polars frame, of which the rival gets frame.to_pandas().
 """
 
 import argparse
