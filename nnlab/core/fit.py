@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nnlab.core.calibrate import check_calibration
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, SpecError
@@ -21,7 +22,7 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
 from nnlab.core.store.facts import new_facts
 from nnlab.core.store.runs import Store
-from nnlab.core.train import set_up, train
+from nnlab.core.train import Job, set_up, train
 
 Where = Store | str | Path | Literal[False] | None
 
@@ -38,6 +39,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     line: str | None = None,
     code: str | None = None,
     probe: bool = True,
+    calibrate: bool = False,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -46,7 +48,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
-    bit of the training. Interrupting ends the run at the next step; twice raises.
+    bit of the training. calibrate: fit the temperature of predict_proba on the
+    validation rows. Interrupting ends the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -58,9 +61,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
-    job = set_up(spec, data, model)
-    if probe:
-        job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
+    job = _ready(set_up(spec, data, model), probe, calibrate)
     record = Record()
     folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
     try:
@@ -74,7 +75,17 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         if folder is not None:
             folder.close()
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    return finish(record, job.learner.model, data, folder, facts)
+    run = finish(record, job.learner.model, data, folder, facts)
+    if calibrate and run.best_epoch is not None:
+        run.calibrate(data)
+    return run
+
+
+def _ready(job: Job, probe: bool, calibrate: bool) -> Job:
+    """The job with somebody who looks into its layers; DataError or RunError for what cannot be calibrated."""
+    if calibrate:
+        check_calibration(job.data)
+    return replace(job, probe=Probe(job.learner.model, job.data, job.learner.device)) if probe else job
 
 
 def _settled(

@@ -167,6 +167,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def line_of(spec: TrainSpec) -> str:
         extra = {"name": name, "model": order.variable, "probe": None if probe else False}
+        extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -182,6 +183,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def work(view: View, controls: Controls) -> "Run":
         told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
+        told["calibrate"] = order.own["calibrate"]
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))

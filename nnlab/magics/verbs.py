@@ -25,6 +25,7 @@ def _train(
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
     probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
+    calibrate: Annotated[bool, "fit the temperature of predict_proba on the validation rows"] = False,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
 ) -> None:
     """Options of %nn_train."""
