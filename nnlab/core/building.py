@@ -17,10 +17,38 @@ Activation = Annotated[str, ACTIVATIONS, "function between the layers"]
 Parametric = Annotated[bool, "each unit learns how much of the activation it takes, x + a (f(x) - x)"]
 Norm = Annotated[str, NORMS, "normalization in front of the activation"]
 Dropped = Annotated[float, Share, "share of hidden values set to 0"]
+Depth = Annotated[int, Within(1, 100, search=(1, 6)), "blocks one after the other"]
+Multiple = Annotated[float, Within(0.1, 16.0, search=(1.0, 4.0)), "width inside a block, times that outside"]
+StochasticDepth = Annotated[
+    float, Within(0.0, 0.95, search=(0.0, 0.3)), "chance that a row skips the last block; less for earlier ones"
+]
+ZeroInit = Annotated[bool, "blocks begin by adding nothing"]
 DropoutKind = Annotated[
     Literal["plain", "alpha"] | None,
     "plain sets values to 0, alpha to SELU's lowest value, mean and variance kept; auto: what the activation asks for",
 ]
+
+
+def hidden_layers(  # noqa: PLR0913 (the values that models declare)
+    n_in: int,
+    hidden: tuple[int, ...],
+    activation: str,
+    parametric: bool,
+    norm: str,
+    dropout: float,
+    dropout_kind: str | None,
+) -> "list[nn.Module]":
+    """Linear, norm, activation, dropout for each width."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for width in hidden:
+        wide = fan(activation, width)
+        layers += [nn.Linear(n_in, wide), *norm_layers(norm, (wide,))]
+        layers += [activation_layer(activation, (width,), parametric)]
+        layers += [dropout_layer(dropout, activation, dropout_kind)]
+        n_in = width
+    return layers
 
 
 def fan(activation: str, width: int) -> int:

@@ -11,8 +11,13 @@ from torch.nn import functional
 class Dropout(nn.Dropout):
     """nn.Dropout with masks from 16-bit random numbers on the CPU, where drawing the mask is most of its cost.
 
-    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact.
+    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact. fixed: a
+    change of the run's dropout while it lives, or by its schedule, leaves this one alone.
     """
+
+    def __init__(self, p: float = 0.5, *, fixed: bool = False) -> None:
+        super().__init__(p)
+        self.fixed = fixed
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape; the same where the layer does not train."""
@@ -157,3 +162,80 @@ class GroupNorm(LayerNorm):
         width = x.shape[-1]
         flat = functional.group_norm(x.reshape(-1, width), math.gcd(width, 8))
         return torch.addcmul(self.bias, flat.view(x.shape), self.weight)
+
+
+class Residual(nn.Module):
+    """x + inner(x); what is added goes through `drop`."""
+
+    one_layer = True
+
+    def __init__(self, inner: nn.Module, drop: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.drop = inner, drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: any shape that inner keeps; the same."""
+        return x + self.drop(self.inner(x))
+
+
+class RowDrop(nn.Module):
+    """Stochastic depth: with chance p a row is 0 as a whole, others are scaled up (Huang et al. 2016)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, ...); the same where the layer does not train."""
+        if not self.training:
+            return x
+        kept = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) >= self.p
+        return x * kept.to(x.dtype).div_(1.0 - self.p)
+
+
+def row_drop(p: float, block: int, blocks: int) -> nn.Module:
+    """Stochastic depth for one of some blocks: the chance grows evenly to p at the last one."""
+    return RowDrop(p * (block + 1) / blocks) if p else nn.Identity()
+
+
+def starts_at_zero(layer: nn.Linear) -> nn.Linear:
+    """The last layer of a residual branch, marked for `inits.initialize`."""
+    layer.zero_start = True  # type: ignore[assignment]
+    return layer
+
+
+class CrossNet(nn.Module):
+    """x <- x0 (W x + b) + x, once for each layer; W of full rank, or U V of a lower one (Wang et al. 2021)."""
+
+    def __init__(self, width: int, layers: int, rank: int | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_square(width, rank) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width); the same."""
+        first = x
+        for layer in self.layers:
+            x = torch.addcmul(x, first, layer(x))
+        return x
+
+
+def _square(width: int, rank: int | None) -> nn.Module:
+    if rank is None or rank >= width:
+        return nn.Linear(width, width)
+    return nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, width))
+
+
+class DeepAndCross(nn.Module):
+    """A cross network with a deep one behind it, or beside it (parallel)."""
+
+    def __init__(self, cross: nn.Module, deep: nn.Module, head: nn.Module, parallel: bool) -> None:
+        super().__init__()
+        self.cross, self.deep, self.head = cross, deep, head
+        self._parallel = parallel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width) -> (rows, n_out)."""
+        crossed = self.cross(x)
+        if self._parallel:
+            return self.head(torch.cat([crossed, self.deep(x)], 1))
+        return self.head(self.deep(crossed))

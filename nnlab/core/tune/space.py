@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
-SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind")  # left out of the default space
+SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init")
 Value = bool | int | float | str | None
 
 
