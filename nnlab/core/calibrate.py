@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from nnlab.core.run import Run
 
 FILE = "calibration.json"  # beside the run's files, and in no manifest: it can come long after the run
+PRIOR = 1.0  # standard deviation of the logarithm of a temperature before any row is seen
 WIDEST = 20.0  # a temperature is between one by this and this
 
 
 def temperature_of(logits: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The temperature of the least log loss. logits: (n, classes); y: (n,) codes; weight: (n,), None for all alike."""
+    """The temperature of the least log loss. logits: (n, classes); y: (n,) codes; weight: (n,), None for all alike.
+
+    Its logarithm is drawn to 0 as by a normal prior: rows that are all right would call for a temperature of 0.
+    """
     from scipy.optimize import minimize_scalar
 
     def loss(log: float) -> float:
-        return log_loss(logits / np.exp(log), y, weight)
+        return log_loss(logits / np.exp(log), y, weight) + (log / PRIOR) ** 2 / (2 * len(y))
 
     found = minimize_scalar(
         loss, bounds=(-0.999 * np.log(WIDEST), 0.999 * np.log(WIDEST)), method="bounded", options={"xatol": 1e-4}

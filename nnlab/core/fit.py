@@ -10,6 +10,7 @@ from typing import Any, Literal
 from nnlab.core.calibrate import check_calibration
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.events import Event, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
@@ -65,7 +66,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     record = Record()
     folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
     try:
-        with interruptible(controls), contextlib.closing(train(job, controls)) as events:
+        with interruptible(controls), contextlib.closing(watched(train(job, controls))) as events:
             drive(_with(said, events), *(sink for sink in (record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:

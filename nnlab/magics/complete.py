@@ -191,6 +191,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found.insert(0, Candidate(param.show(param.default), "default"))
     if param.name == "lr" and place.verb.name == "nn_train":
         found.append(Candidate(FIND, "value"))
+    if param.name == "data":
+        found += [Candidate(name, "data") for name in visible(place.names, is_prepared)]
     if param.name == "model":
         found += [Candidate(name, "network") for name in visible(place.names, is_network_or_maker)]
     elif param.name in ("loss", "metrics"):
@@ -267,7 +269,7 @@ def _subject(place: Place, current: str) -> Found:
     if verb == "nn_preprocess":
         return _table(current, names)
     found = _runs(place)
-    if verb == "nn_runs":
+    if verb in ("nn_runs", "nn_diagnose"):
         found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]
     known = _matching(current, found)
     return known if known.candidates or verb == "nn_runs" else _paths(current, ())

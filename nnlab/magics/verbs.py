@@ -47,6 +47,14 @@ def _load(
     """Options of %nn_load."""
 
 
+def _diagnose(
+    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
+    learning_curve: Annotated[bool, "train on parts of the rows too, and say whether more rows would help"] = False,
+    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_diagnose."""
+
+
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
     """Options of %nn_config."""
 
@@ -175,6 +183,15 @@ _ALL = (
         (),
         _own(_load),
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
+    ),
+    Verb(
+        "nn_diagnose",
+        "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
+        "run: a variable, last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_diagnose),
+        ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
     ),
     Verb(
         "nn_config",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
-from nnlab import Run, fit, prepare
+from nnlab import Run, diagnose, fit, prepare
 from nnlab.core.data.prepare import Prepared
 from tests.conftest import SHARED_DATA
 
@@ -94,23 +94,25 @@ def dead_units(seed: int) -> Patient:
     return Patient(either(seed), {"seed": seed, "model": model, "lr": 1e-3, "epochs": 30})
 
 
-def exploding(seed: int) -> Patient:
+def exploding_gradients(seed: int) -> Patient:
     model = _network(seed, 8 + seed % 5, "ReLU", std=[0.5, 1.0][seed % 2])
     return Patient(either(seed), {"seed": seed, "model": model, "lr": 1e-3, "epochs": 20})
 
 
-def vanishing(seed: int) -> Patient:
+def vanishing_gradients(seed: int) -> Patient:
     model = _network(seed, 8 + seed % 6, ["Sigmoid", "Tanh"][seed % 4 == 3], std=[None, 0.02][seed % 4 == 3])
     return Patient(either(seed), {"seed": seed, "model": model, "lr": 1e-3, "epochs": 30})
 
 
-def saturated(seed: int) -> Patient:
+def saturated_activations(seed: int) -> Patient:
     model = _network(seed, 2 + seed % 2, ["Tanh", "Sigmoid"][seed % 3 == 0], std=[4.0, 8.0][seed % 2])
     return Patient(either(seed), {"seed": seed, "model": model, "lr": 1e-3, "epochs": 30})
 
 
 def no_shuffling(seed: int) -> Patient:
-    x, y = datasets.make_classification(1200, 12, n_informative=8, n_redundant=0, n_classes=2 + seed % 2, random_state=seed)
+    x, y = datasets.make_classification(
+        1200, 12, n_informative=8, n_redundant=0, n_classes=2 + seed % 2, random_state=seed
+    )
     if seed % 3 == 0:
         x, y = datasets.make_friedman1(1200, 8, noise=1.0, random_state=seed)
     order = np.argsort(y, kind="stable")
@@ -150,7 +152,7 @@ def underfitting(seed: int) -> Patient:
         (table(x3, y3, seed), {"hidden": (2,), "dropout": 0.8}),
         (table(x, y, seed), {"hidden": (16,), "dropout": 0.9, "epochs": 20}),
         (table(x2, y2, seed), {"weight_decay": 10.0, "lr": 0.01}),
-        (table(x3, y3, seed), {"l1": 1.0}),
+        (table(x3, y3, seed), {"hidden": (3,), "l1": 0.03}),
     ]
     data, options = how[seed % 5]
     return Patient(data, {"seed": seed, **options})
@@ -178,21 +180,28 @@ def leak(seed: int) -> Patient:
 
 
 def miscalibrated(seed: int) -> Patient:
+    """Too sure: many epochs without restraint, chosen by accuracy. Not sure enough: smoothed labels, focal loss."""
+    kinds = 2 + seed % 2
     x, y = datasets.make_classification(
-        1500, 12, n_informative=5, n_redundant=0, n_classes=2 + seed % 2, flip_y=0.15, random_state=seed
+        1500, 20, n_informative=8, n_redundant=0, n_classes=kinds, class_sep=0.6, flip_y=0.0, random_state=seed
     )
-    sure = {"monitor": "accuracy", "dropout": 0.0, "weight_decay": 0.0, "patience": None, "epochs": 60}
-    how = [sure, {"label_smoothing": 0.5, "monitor": "accuracy"}, {"loss": "focal", "gamma": 5.0}]
+    free = {"dropout": 0.0, "weight_decay": 0.0, "patience": None, "schedule": "constant", "lr": 0.002}
+    how = [
+        {**free, "monitor": "accuracy", "epochs": 60},
+        {"label_smoothing": 0.5, "monitor": "accuracy"},
+        {"loss": "focal", "gamma": 5.0},
+    ]
     return Patient(table(x, y, seed), {"seed": seed, **how[seed % 3]})
 
 
 def plateau(seed: int) -> Patient:
-    how = [
-        {"schedule": "constant", "lr": 0.05, "batch_size": 16},
-        {"schedule": "constant", "optimizer": "momentum", "lr": 0.15, "batch_size": 8},
-        {"schedule": "constant", "lr": 0.03, "batch_size": 8},
-    ]
-    return Patient(either(seed, rows=800), {"seed": seed, "epochs": 40, "patience": None, "dropout": 0.0, **how[seed % 3]})
+    """Small networks, many large steps that only go back and forth."""
+    x, y = datasets.make_classification(800, 12, n_informative=4, flip_y=0.25, random_state=seed)
+    if seed % 2:
+        x, y = datasets.make_friedman1(800, 8, noise=4.0, random_state=seed)
+    how = [{"lr": 0.02}, {"optimizer": "momentum", "lr": 0.02}, {"optimizer": "rmsprop", "lr": 0.01}][seed % 3]
+    options = {"schedule": "constant", "patience": None, "hidden": (8,), "batch_size": 16, "dropout": 0.0}
+    return Patient(table(x, y, seed), {"seed": seed, "epochs": 60, **options, **how})
 
 
 PLANTED: dict[str, Callable[[int], Patient]] = {
@@ -201,9 +210,9 @@ PLANTED: dict[str, Callable[[int], Patient]] = {
         lr_too_high,
         lr_too_low,
         dead_units,
-        exploding,
-        vanishing,
-        saturated,
+        exploding_gradients,
+        vanishing_gradients,
+        saturated_activations,
         no_shuffling,
         label_noise,
         overfitting,
@@ -217,9 +226,41 @@ PLANTED: dict[str, Callable[[int], Patient]] = {
 
 
 def healthy(seed: int) -> dict[str, Patient]:
-    """The default recipe on real tables."""
+    """The default recipe on real tables, and on those from which the planted ones are made."""
     found = {
         name: Patient(prepare(f"sklearn:{name}", target="target", seed=seed), {"seed": seed})
         for name in ("breast_cancer", "wine", "digits", "diabetes")
     }
-    return found | {"classes": Patient(classes(seed), {"seed": seed}), "numbers": Patient(numbers(seed), {"seed": seed})}
+    if (folder := SHARED_DATA).is_dir():
+        adult, california = folder / "adult" / "adult_train.csv.gz", folder / "california_housing"
+        found["adult"] = Patient(prepare(adult, target="income", test=0.0, valid=0.2, seed=seed), {"seed": seed})
+        california = california / "california_benchmark.csv.gz"
+        found["california"] = Patient(prepare(california, target="MedHouseVal", seed=seed), {"seed": seed})
+    return found | {
+        "classes": Patient(classes(seed), {"seed": seed}),
+        "numbers": Patient(numbers(seed), {"seed": seed}),
+    }
+
+
+def examined(patient: Patient) -> tuple[str, ...]:
+    """The names of what the doctor finds."""
+    return diagnose(patient.run(), patient.data).names
+
+
+def main() -> None:
+    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    wanted = sys.argv[2:] or [*PLANTED, "healthy"]
+    for name in wanted:
+        if name in PLANTED:
+            found = [examined(PLANTED[name](seed)) for seed in seeds]
+            others = Counter(other for names in found for other in names if other != name)
+            print(f"{name:22} {sum(name in names for names in found)}/{len(found)}  also {dict(others)}", flush=True)
+    if "healthy" in wanted:
+        for seed in seeds:
+            for name, patient in healthy(seed).items():
+                names = examined(patient)
+                print(f"healthy {name:14} seed {seed}  {', '.join(names) or 'silent'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,9 +10,10 @@ from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.params import Within
-from nnlab.core.spec import CUSTOM, part_values
+from nnlab.core.spec import CUSTOM, defaults_for, part_values
 
 FACTOR = 10.0  # by which a step size that does not fit is changed
+FEWEST_STEPS = 100  # a run of fewer is short, whatever its steps
 FEWEST = 15  # epochs of a plateau
 STEADY = 0.8  # of the largest step size; where it falls further the schedule explains that little happens
 DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall is not the step size's
@@ -87,7 +88,11 @@ def lr_too_low(
     """Steps are so small that the weights hardly move while there is much to learn."""
     rates = np.median(case.rates[np.isfinite(case.rates).all(1)], axis=1)
     moved = float(np.median(rates)) * _steps(case) if len(rates) else math.inf
-    if not moved < path or (case.baseline is not None and case.lowest < left * case.baseline):
+    if (
+        _steps(case) < FEWEST_STEPS
+        or not moved < path
+        or (case.baseline is not None and case.lowest < left * case.baseline)
+    ):
         return None
     evidence = (
         f"all {_steps(case):,} steps together moved the weights by {moved:.1%} of their norm at the most;"
@@ -103,16 +108,19 @@ def _steps(case: Case) -> int:
 
 
 def _changed(case: Case, factor: float) -> float:
-    """Another step size that the optimizer allows, to one digit."""
-    allowed = OPTIMIZERS[case.spec.optimizer.name].params["lr"].domain
-    return min(max(float(f"{case.peak * factor:.1g}"), allowed.low), allowed.high)
+    """A step size that is larger or smaller by this factor at least; the usual one where it is further off."""
+    name = case.spec.optimizer.name
+    param, default = OPTIMIZERS[name].params["lr"], defaults_for(case.spec)["optimizer"]
+    usual = float(default.values.get("lr", param.default) if default.name == name else param.default)
+    wanted = (min if factor < 1 else max)(case.peak * factor, usual)
+    return float(min(max(float(f"{wanted:.1g}"), param.domain.low), param.domain.high))
 
 
 @DIAGNOSES.add(needs=("epochs",))
 def plateau(
     case: Case,
     tail: Annotated[float, Within(0.1, 0.9), "share of the epochs, at the end, that are looked at"] = 0.4,
-    fall: Annotated[float, Within(0.0, 1.0), "least share of the training loss that falls in them"] = 0.03,
+    fall: Annotated[float, Within(0.0, 1.0), "least share of the training loss that falls in them"] = 0.04,
     left: Annotated[
         float, Within(0.0, 1.0), "training loss for that of one prediction for all rows that is worth it"
     ] = 0.08,

@@ -11,6 +11,7 @@ from nnlab.core.spec import CUSTOM
 
 NAMED = 4  # layers that a verdict names
 SMALL = 1e-30
+SHRUNK = 0.2  # of a layer's first weight norm
 
 
 @DIAGNOSES.add(
@@ -97,7 +98,7 @@ def dead_units(
     ] = 0.5,
 ) -> Verdict | None:
     """Units give the same for every row, so nothing behind them can learn from it (Lu et al. 2019, dying ReLU)."""
-    dead = _late(case.look("dead"))
+    dead = np.where(_shrunk(case), 0.0, _late(case.look("dead")))
     if not np.nanmax(dead, initial=0.0) > share:
         return None
     worst = int(np.nanargmax(dead))
@@ -113,7 +114,9 @@ def dead_units(
         "step",
         level=share,
     )
-    fix = {"activation": "silu"} if _activation(case) in ("relu", "hardswish") else {"lr": _lower(case, 10.0)}
+    fix: dict[str, object] = (
+        {"activation": "silu"} if _activation(case) in ("relu", "hardswish") else {"lr": _lower(case, 10.0)}
+    )
     return Verdict("dead_units", "units are dead", evidence, _calmer(case, fix), plot=plot)
 
 
@@ -151,6 +154,12 @@ def _late(values: np.ndarray) -> np.ndarray:
     """The median of each layer over the last third of the looks."""
     with np.errstate(all="ignore"):
         return np.median(values[-max(1, len(values) // 3) :], axis=0)
+
+
+def _shrunk(case: Case) -> np.ndarray:
+    """Layers whose weights a penalty has taken away: their units are meant to be gone."""
+    weights = case.look("weight")
+    return np.asarray(weights[-1] < SHRUNK * weights[0])
 
 
 def _names(layers: list[str]) -> str:

@@ -138,7 +138,7 @@ def class_ignored(
     return Verdict("class_ignored", "a class is ignored", evidence, fix, plot=plot)
 
 
-@DIAGNOSES.add(needs=("data", "valid", "weights"), explains=("overfitting",))
+@DIAGNOSES.add(needs=("data", "valid", "weights"))
 def label_noise(
     case: Case,
     wrong: Annotated[float, Within(0.0, 1.0), "share of other labels among the rows that a forest is surest of"] = 0.1,
@@ -213,7 +213,7 @@ def _far_targets(case: Case, far: float) -> Verdict | None:
     return Verdict("label_noise", "target values look wrong for some rows", evidence, {"loss": "huber"}, plot=plot)
 
 
-@DIAGNOSES.add(needs=("data", "valid", "weights"), explains=("class_ignored", "miscalibrated"))
+@DIAGNOSES.add(needs=("data", "valid", "weights", "epochs"), explains=("class_ignored", "miscalibrated"))
 def underfitting(
     case: Case,
     sure: Annotated[float, Within(1.0, 100.0), "standard errors by which a forest must be better"] = 4.0,
