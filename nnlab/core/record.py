@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Resumed, Started, Warned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,7 @@ class Record:
         self.started: Started | None = None
         self.epochs: list[EpochDone] = []
         self.changes: list[Changed] = []
+        self.resumptions: list[Resumed] = []
         self.warnings: list[str] = []
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
@@ -26,6 +27,8 @@ class Record:
             self._history = None
         elif isinstance(event, Changed):
             self.changes.append(event)
+        elif isinstance(event, Resumed):
+            self.resumptions.append(event)
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
         elif isinstance(event, Started):

@@ -5,13 +5,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nnlab.core.events import Changed, EpochDone, Event, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Resumed, Warned
 
 
-def to_line(event: EpochDone | Changed | Warned) -> str:
+def to_line(event: EpochDone | Changed | Resumed | Warned) -> str:
     """One line of JSON. Numbers that JSON lacks are texts: "nan", "inf", "-inf"."""
     if isinstance(event, Warned):
         return json.dumps({"warned": event.message})
+    if isinstance(event, Resumed):
+        return json.dumps({"resumed": {"epoch": event.epoch, "step": event.step}})
     if isinstance(event, Changed):
         change = {"epoch": event.epoch, "step": event.step, "name": event.name}
         return json.dumps({"changed": {**change, "old": plain(event.old), "new": plain(event.new)}})
@@ -43,6 +45,8 @@ def from_lines(lines: Iterable[str]) -> list[Event]:
 def _event(item: Mapping[str, Any]) -> Event:
     if "warned" in item:
         return Warned(str(item["warned"]))
+    if "resumed" in item:
+        return Resumed(int(item["resumed"]["epoch"]), int(item["resumed"]["step"]))
     if "changed" in item:
         change = item["changed"]
         place = (int(change["epoch"]), int(change["step"]), str(change["name"]))
