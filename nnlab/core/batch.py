@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """x: float32 (n, features). y: (n,) codes or scaled values. weight: (n,) or None. codes: bool (features,), columns
+    """x: (n, features). y: (n,) codes or scaled values. weight: (n,) or None. codes: bool (features,), columns
     that hold codes for an embedding, which are numbers without an order; None where there are none.
 
     other: a second target of each row, other_weight: its weight; the first target counts by share.

@@ -95,6 +95,23 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Probed:
+    """A look into the network at one step, counted from 1 over the run.
+
+    values: for gradient, weight, update (norms), activation (root mean square), dead and saturated (shares of units and
+    of values), a number for each of layers; nan where there is none. drift: of the mean target of the step's rows from
+    that of all, in standard deviations of a random draw. load: share of the step's time that fetching its rows takes.
+    """
+
+    epoch: int
+    step: int
+    layers: tuple[str, ...]
+    values: Mapping[str, tuple[float, ...]]
+    drift: float = float("nan")
+    load: float = float("nan")
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something that the user should know."""
 
@@ -154,6 +171,7 @@ Event = (
     | Resumable
     | Resumed
     | Changed
+    | Probed
     | Warned
     | Finished
     | StudyStarted

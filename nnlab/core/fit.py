@@ -14,6 +14,7 @@ from nnlab.core.events import Event, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
+from nnlab.core.probe import Probe
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
@@ -40,6 +41,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     line: str | None = None,
     code: str | None = None,
     checkpoint_seconds: float = SECONDS,
+    probe: bool = True,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -47,7 +49,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     model: a registered name, an nn.Module, a class of it, or a function of n_in and n_out. spec: what to start from;
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
-    user typed, for the record. checkpoint_seconds: between two checkpoints inside an epoch, 0 for none; see
+    user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
+    bit of the training. checkpoint_seconds: between two checkpoints inside an epoch, 0 for none; see
     `nnlab.resume`. Interrupting ends the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
@@ -61,6 +64,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
     job = set_up(spec, data, model)
+    if probe:
+        job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
     record = Record()
     folder = None
     if store is not False:

@@ -6,6 +6,7 @@ the activation decides, and torch's own is kept where measurement found nothing 
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.params import Within
 from nnlab.core.registry import Part, Registry
 
@@ -16,10 +17,6 @@ INITS = Registry("initialization")
 Std = Within(1e-6, 10.0, log=True, search=(0.005, 0.3))
 Gain = Within(1e-3, 100.0, log=True, search=(0.5, 2.0))
 Slope = Within(0.0, 10.0)
-
-BY_ACTIVATION = {"relu": "he_uniform", "leaky_relu": "he_uniform", "prelu": "he_uniform", "selu": "lecun_normal"}
-BY_ACTIVATION |= {"tanh": "xavier_uniform", "sigmoid": "xavier_uniform", "softplus": "he_uniform"}
-GAINS = {"tanh": 5.0 / 3.0}
 
 
 @INITS.add
@@ -223,8 +220,8 @@ def initialize(network: "nn.Module", part: Part | None, activation: str | None, 
 
     chosen = part is not None
     if part is None:
-        name = BY_ACTIVATION.get(activation or "", "torch_default")
-        part = Part(name, {"gain": GAINS[activation or ""]} if activation in GAINS else {})
+        facts = ACTIVATIONS[activation].facts if activation else {}
+        part = Part(facts.get("init", "torch_default"), {"gain": facts["gain"]} if "gain" in facts else {})
     entry = INITS[part.name]
     values = entry.read(part.values)
     with torch.no_grad():

@@ -1,16 +1,23 @@
 """Layers that torch lacks, or has but slower."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Dropout(nn.Dropout):
     """nn.Dropout with masks from 16-bit random numbers on the CPU, where drawing the mask is most of its cost.
 
-    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact.
+    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact. fixed: a
+    change of the run's dropout while it lives, or by its schedule, leaves this one alone.
     """
+
+    def __init__(self, p: float = 0.5, *, fixed: bool = False) -> None:
+        super().__init__(p)
+        self.fixed = fixed
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape; the same where the layer does not train."""
@@ -60,3 +67,175 @@ class CategoryEmbedding(nn.Module):
             codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
             parts.append(table(codes).flatten(1))
         return torch.cat(parts, 1)
+
+
+class Gate(nn.Module):
+    """a f(b) of the two halves a, b of the last dimension (Shazeer 2020)."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., 2 width) -> (..., width)."""
+        a, b = x.chunk(2, -1)
+        return a * self._function(b)
+
+
+class Swish(nn.Module):
+    """x sigmoid(b x) with a learned b for each unit (Ramachandran et al. 2017)."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return x * torch.sigmoid(x * self.weight)
+
+
+class Parametric(nn.Module):
+    """x + a (f(x) - x) with a learned a for each unit, 1 at first (RealMLP; Holzmüller et al. 2024)."""
+
+    undecayed = True
+
+    def __init__(self, function: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return torch.lerp(x, self.function(x), self.weight)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(math.prod(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return super().forward(x.reshape(-1, self.num_features)).view(x.shape)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalization of the last dimension with a scale and a shift for each unit of `shape`."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        width = self.weight.shape[-1:]
+        if self.weight.ndim == 1:
+            return functional.layer_norm(x, width, self.weight, self.bias)
+        return torch.addcmul(self.bias, functional.layer_norm(x, width), self.weight)
+
+
+class RMSNorm(nn.Module):
+    """Root mean square normalization of the last dimension with a scale for each unit of `shape`."""
+
+    undecayed = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        return functional.rms_norm(x, self.weight.shape[-1:]) * self.weight
+
+
+class GroupNorm(LayerNorm):
+    """Group normalization of the last dimension in 8 parts, fewer where it has no 8 equal ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., *shape); the same."""
+        width = x.shape[-1]
+        flat = functional.group_norm(x.reshape(-1, width), math.gcd(width, 8))
+        return torch.addcmul(self.bias, flat.view(x.shape), self.weight)
+
+
+class Residual(nn.Module):
+    """x + inner(x); what is added goes through `drop`."""
+
+    one_layer = True
+
+    def __init__(self, inner: nn.Module, drop: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.drop = inner, drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: any shape that inner keeps; the same."""
+        return x + self.drop(self.inner(x))
+
+
+class RowDrop(nn.Module):
+    """Stochastic depth: with chance p a row is 0 as a whole, others are scaled up (Huang et al. 2016)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, ...); the same where the layer does not train."""
+        if not self.training:
+            return x
+        kept = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) >= self.p
+        return x * kept.to(x.dtype).div_(1.0 - self.p)
+
+
+def row_drop(p: float, block: int, blocks: int) -> nn.Module:
+    """Stochastic depth for one of some blocks: the chance grows evenly to p at the last one."""
+    return RowDrop(p * (block + 1) / blocks) if p else nn.Identity()
+
+
+def starts_at_zero(layer: nn.Linear) -> nn.Linear:
+    """The last layer of a residual branch, marked for `inits.initialize`."""
+    layer.zero_start = True  # type: ignore[assignment]
+    return layer
+
+
+class CrossNet(nn.Module):
+    """x <- x0 (W x + b) + x, once for each layer; W of full rank, or U V of a lower one (Wang et al. 2021)."""
+
+    def __init__(self, width: int, layers: int, rank: int | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_square(width, rank) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width); the same."""
+        first = x
+        for layer in self.layers:
+            x = torch.addcmul(x, first, layer(x))
+        return x
+
+
+def _square(width: int, rank: int | None) -> nn.Module:
+    if rank is None or rank >= width:
+        return nn.Linear(width, width)
+    return nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, width))
+
+
+class DeepAndCross(nn.Module):
+    """A cross network with a deep one behind it, or beside it (parallel)."""
+
+    def __init__(self, cross: nn.Module, deep: nn.Module, head: nn.Module, parallel: bool) -> None:
+        super().__init__()
+        self.cross, self.deep, self.head = cross, deep, head
+        self._parallel = parallel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width) -> (rows, n_out)."""
+        crossed = self.cross(x)
+        if self._parallel:
+            return self.head(torch.cat([crossed, self.deep(x)], 1))
+        return self.head(self.deep(crossed))

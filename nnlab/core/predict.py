@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.losses import LOSSES
+from nnlab.core.precision import as_weights
 from nnlab.core.registry import Part
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.devi
     model.eval()
     try:
         with torch.no_grad():
-            parts = (rows[at : at + chunk].to(device, copy=True) for at in range(0, max(len(rows), 1), chunk))
+            parts = (
+                as_weights(rows[at : at + chunk], model).to(device, copy=True)
+                for at in range(0, max(len(rows), 1), chunk)
+            )
             outputs = [as_columns(model(part)) for part in parts]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     finally:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Resumed, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Resumed, Started, Warned
+from nnlab.core.samples import thinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ class Record:
         self.epochs: list[EpochDone] = []
         self.changes: list[Changed] = []
         self.resumptions: list[Resumed] = []
+        self.probes: list[Probed] = []
         self.warnings: list[str] = []
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
@@ -29,6 +31,8 @@ class Record:
             self.changes.append(event)
         elif isinstance(event, Resumed):
             self.resumptions.append(event)
+        elif isinstance(event, Probed):
+            self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
         elif isinstance(event, Started):

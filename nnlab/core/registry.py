@@ -50,6 +50,17 @@ class Registry(dict[str, Entry]):
         super().__init__()
         self.kind = kind
 
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The entries that a search tries: those with the fact searched=True, all where none has it."""
+        return tuple(name for name, entry in self.items() if entry.facts.get("searched")) or tuple(self)
+
+    @property
+    def nested(self) -> dict[str, Param]:
+        """The parameters of the entries that are chosen from a registry themselves (activation), by name."""
+        params = (param for entry in self.values() for param in entry.params.values())
+        return {param.name: param for param in params if isinstance(param.domain, Registry)}
+
     @overload
     def add(self, make: M) -> M: ...
 

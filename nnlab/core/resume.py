@@ -13,6 +13,7 @@ from nnlab.core.fit import Stream, Where, as_store, carried, drive, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import params_of
+from nnlab.core.probe import Probe
 from nnlab.core.record import Record
 from nnlab.core.run import Run, check_fit, finish
 from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, to_json
@@ -62,6 +63,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
         checkpoint = read_checkpoint(info.path)
         longer = _with_epochs(spec, epochs, len(data.train.y), int(checkpoint.generation["epoch"]))
     job = set_up(longer, data, model)
+    job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)

@@ -251,7 +251,7 @@ class Run:
     def _rows_of(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = data.test if isinstance(data, Prepared) else data
         if not isinstance(rows, Rows):
-            return self.pipeline.transform(rows), self.pipeline.transform_target(rows)
+            return self.pipeline.labelled(rows)
         if rows.source not in ("", self.fingerprint):
             raise DataError("this data is not what the run was trained on; score the frame itself: run.score(frame)")
         features = len(self.pipeline.feature_names)
@@ -272,6 +272,9 @@ class Run:
             for change in self.changes:
                 if change.epoch == done.epoch:
                     writer(change)
+            for look in self.record.probes:
+                if look.epoch == done.epoch:
+                    writer(look)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
         writer.complete(self.evaluation)
@@ -324,13 +327,15 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     """The network with the saved weights."""
     import torch
 
+    from nnlab.core.precision import in_precision
+
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
         raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
-            network = network_for(saved.started.spec, pipeline, model)
+            network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
     check_fit(network.state_dict(), saved.weights, where)

@@ -42,7 +42,9 @@ OWN = "own"  # where the JSON of a spec tells of losses and metrics that the use
 
 FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are too coarse
 Share = Within(0.0, 0.9)
+Factor = Within(0.0, 1000.0, search=(0.05, 10.0))
 Seed = Within(0, 2**31 - 1)
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class PrepareSpec:
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
+    dtype: Annotated[Literal["float32", "float64"], "numbers of the features and of a scaled target"] = "float32"
     stream: Annotated[
         bool | None, "read a file in pieces, features in files that are mapped; auto: where memory is short"
     ] = None
@@ -141,6 +144,14 @@ class TrainSpec:
     average: Annotated[Part, AVERAGES, "average of the weights that is validated and kept"] = Part("none")
     dropout_schedule: Annotated[Part, SCHEDULES, "course of the dropout, by epochs"] = Part("constant")
     decay_schedule: Annotated[Part, SCHEDULES, "course of the weight decay, by epochs"] = Part("constant")
+    layer_decay: Annotated[
+        float, Within(0.01, 1.0, search=(0.5, 1.0)), "step size of each layer, times that of the next one"
+    ] = 1.0
+    lr_bias: Annotated[float, Factor, "step size of biases, times that of the run; 0: they stay"] = 1.0
+    lr_scale: Annotated[float, Factor, "step size of learned scales of the inputs, times that of the run"] = 1.0
+    lr_embedding: Annotated[float, Factor, "step size of embeddings, times that of the run"] = 1.0
+    lr_activation: Annotated[float, Factor, "step size of learned activations, times that of the run"] = 1.0
+    lr_head: Annotated[float, Factor, "step size of the last layer's weights, times that of the run"] = 1.0
     epochs: Annotated[int, Within(1, 1_000_000, log=True, search=(10, 200)), "passes over the training rows"] = 60
     batch_size: Annotated[
         int | None, Within(1, 1_048_576, log=True, search=(32, 512)), "rows per step; auto: by number of rows"
@@ -148,6 +159,7 @@ class TrainSpec:
     batch_growth: Annotated[
         float, Within(1.0, 1000.0, log=True, search=(1.0, 16.0)), "rows per step in the last epoch for one in the first"
     ] = 1.0
+    shuffle: Annotated[bool, "training rows in a new random order each epoch; off: always in their own order"] = True
     patience: Annotated[
         int | None, Within(1, 1_000_000, search=(5, 50)), "epochs without improvement before the run stops"
     ] = 20
@@ -158,6 +170,7 @@ class TrainSpec:
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
+    precision: Annotated[Precision, "numbers that the network computes with"] = "float32"
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
 
 
@@ -170,10 +183,27 @@ OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
 
 
 def defaults_for(spec: Any) -> dict[str, Any]:
-    """What the fields of such a spec are where nobody says anything; an own network has starting values of its own."""
-    if isinstance(spec, TrainSpec) and spec.model.name == CUSTOM:
+    """What the fields of such a spec are where nobody says anything; a network has starting values of its own."""
+    return usual(type(spec), getattr(getattr(spec, "model", None), "name", None))
+
+
+def usual(spec: type[Any], model: str | None = None) -> dict[str, Any]:
+    """The defaults of a spec class, with those that the chosen model brings along; the default of model is the mlp."""
+    found = {name: param.default for name, param in params_of(spec).items()}
+    if spec is not TrainSpec or model is None:
+        return found
+    if model == CUSTOM:
         return {f.name: getattr(OWN_NETWORK, f.name) for f in fields(OWN_NETWORK)}
-    return {name: param.default for name, param in params_of(type(spec)).items()}
+    return found | dict(MODELS[model].facts.get("defaults", {}) if model in MODELS else {})
+
+
+def usual_params(spec: type[Any], model: str | None = None) -> dict[str, Param]:
+    """The declarations of a spec class, with the defaults that the chosen model brings along."""
+    own = params_of(spec)
+    if spec is not TrainSpec or model is None or model not in MODELS:
+        return own
+    brought = MODELS[model].facts.get("defaults", {})
+    return own | {name: replace(own[name], default=value) for name, value in brought.items()}
 
 
 @dataclass(frozen=True)

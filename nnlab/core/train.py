@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nnlab.core.controls import Controls
@@ -21,7 +22,10 @@ from nnlab.core.longer import what_differs
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.precision import check_precision
+from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.samples import due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
 
@@ -31,18 +35,20 @@ TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to start: what to do, on what, by whom, with which random numbers."""
+    """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on."""
 
     spec: TrainSpec
     data: Prepared
     learner: Learner
     random: PrivateRandom
+    probe: Probe | None = None
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     """Build network and optimizer from the run's seed; SpecError or RunError for what cannot be trained."""
     check_monitor(spec.monitor, metrics_for(data.task, spec.metrics))
     device = pick_device(spec.device)
+    check_precision(spec, device)
     random = PrivateRandom(spec.seed, device)
     with random:
         learner = ModuleLearner(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
@@ -178,14 +184,15 @@ class _Loop:
         self._seconds = self._seconds if self.done else 0.0
         self._steps = self._plan[epoch - 1]
         self._follow(epoch)
-        order = row_order(self._job.spec.seed, epoch, self._rows).to(self._job.learner.device)
-        batches = order.tensor_split(self._steps)
+        batches = self._order(epoch).to(self._job.learner.device).tensor_split(self._steps)
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
             began = time.perf_counter()
             self.done = self._burst(epoch, batches, self.done)
             self._seconds += time.perf_counter() - began
+            if self._job.probe is not None:
+                yield from self._job.probe.take()
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, self.done, self._steps, self._pace(self.done))
@@ -194,17 +201,24 @@ class _Loop:
                 time.sleep(TICK)
                 yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
 
+    def _order(self, epoch: int) -> Tensor:
+        spec = self._job.spec
+        return row_order(spec.seed, epoch, self._rows) if spec.shuffle else torch.arange(self._rows)
+
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
-        deadline = self._last_tick + TICK
+        deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
         with self._job.random:
             while done < self._steps:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
-                learner.step(batches[done], self._lr)
                 done += 1
+                if probe is not None and due(before + done):
+                    probe.step(learner, batches[done - 1], self._lr, epoch, before + done)
+                else:
+                    learner.step(batches[done - 1], self._lr)
                 if controls.waiting or time.perf_counter() >= deadline:
                     break
         return done

@@ -162,10 +162,12 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     order = _ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
-    spec, name = _train_spec(options, order.base, order.own_network), order.own["name"]
+    spec = _train_spec(options, order.base, order.own_network)
+    name, probe = order.own["name"], order.own["probe"]
 
     def line_of(spec: TrainSpec) -> str:
-        return _line(order.said, names, (spec,), {"name": name, "model": order.variable}, order.configured)
+        extra = {"name": name, "model": order.variable, "probe": None if probe else False}
+        return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
     if order.own["preview"]:
@@ -179,7 +181,8 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
             return tested
 
     def work(view: View, controls: Controls) -> "Run":
-        return fit(data, spec=spec, model=model, view=view, controls=controls, name=name, line=line, code=said.body)
+        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
+        return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
 

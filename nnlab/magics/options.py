@@ -31,9 +31,15 @@ def help_text(verb: Verb, chosen: Mapping[str, Any] | None = None, topic: str = 
 
 
 def _first(verb: Verb, chosen: Mapping[str, Any]) -> dict[str, dict[str, Option]]:
-    """The options that most people need, as far as the chosen parts have them."""
+    """The options that most people need, as far as the chosen parts have them, and all of parts chosen by name."""
     known = options_for(verb, chosen)
-    return {title: {name: known[name] for name in names if name in known} for title, names in verb.first.items()}
+    first = {title: {name: known[name] for name in names if name in known} for title, names in verb.first.items()}
+    there = {(o.field, o.part, o.name) for options in first.values() for o in options.values()}
+    for title, options in _groups(verb, chosen).items():
+        named = [(n, o) for n, o in options.items() if o.field in chosen and o.part == str(chosen[o.field])]
+        rest = {name: o for name, o in named if (o.field, o.part, o.name) not in there}
+        first |= {title: rest} if rest else {}
+    return first
 
 
 def _more(verb: Verb, chosen: Mapping[str, Any], shown: Mapping[str, Mapping[str, Option]]) -> str:
@@ -73,6 +79,7 @@ def _registries(verb: Verb) -> dict[str, Registry]:
         for name, param in params_of(spec).items():
             if isinstance(param.domain, Registry):
                 found[name] = param.domain
+                found |= {inner: one.domain for inner, one in param.domain.nested.items()}
     return found
 
 
@@ -151,7 +158,9 @@ def topics(verb: Verb, chosen: Mapping[str, Any]) -> list[str]:
 def _listing(verb: Verb, field: str, registry: Registry) -> str:
     width = max((len(name) for name in registry), default=0)
     rows = [f"  {name:<{width}}  {entry.summary}" for name, entry in registry.items()]
-    param = next(param for spec in verb.specs for name, param in params_of(spec).items() if name == field)
+    own = {name: param for spec in verb.specs for name, param in params_of(spec).items()}
+    nested = (one.domain.nested for one in own.values() if isinstance(one.domain, Registry))
+    param = own[field] if field in own else next(found[field] for found in nested if field in found)
     if param.kind is Part and param.many:
         how = f"--{next(iter(registry), 'l1')} value"
     else:

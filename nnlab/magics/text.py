@@ -92,12 +92,21 @@ class _Line:
         if name in self.options:
             raise SpecError(f"option {name!r} is given twice")
         option = self.known.get(name)
+        if option is None and (flag := self._flag(name)) and value is None:
+            self.options[flag] = False
+            return
         given = [value] if value else self._values(option.param if option else None)
         while self._goes_on(option, given):
             given = [_joined((given[0], self.rest.pop(0)))]
         if not given and option and option.param.kind is not bool:
             raise SpecError(f"--{name} needs a value: {option.param.allowed}")
         self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
+
+    def _flag(self, name: str) -> str | None:
+        """The switch that --no-name turns off."""
+        flag = name.removeprefix("no_")
+        option = self.known.get(flag) if flag != name and flag not in self.options else None
+        return flag if option is not None and option.param.kind is bool else None
 
     def _goes_on(self, option: Option | None, given: list[Word]) -> bool:
         """Whether a list ends in a comma, as in --drop Name, Ticket."""

@@ -24,6 +24,7 @@ def _train(
     find_lr: Annotated[
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
+    probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
 ) -> None:
     """Options of %nn_train."""

@@ -24,9 +24,14 @@ def reference() -> str:
         blocks.append(f"### `{verb}`\n\n{_table(('option', 'default', 'allowed', 'what'), rows)}")
         for name, param in params.items():
             if param.kind is Part:
-                rows = [_entry_row(param.domain, entry) for entry in param.domain]
-                blocks.append(f"**{name}**\n\n{_table(('name', 'what', 'parameters'), rows)}")
+                named = {name: param.domain} | {inner: one.domain for inner, one in param.domain.nested.items()}
+                blocks += [_entries(title, registry) for title, registry in named.items()]
     return "\n\n".join(blocks)
+
+
+def _entries(title: str, registry: Registry) -> str:
+    rows = [_entry_row(registry, entry) for entry in registry]
+    return f"**{title}**\n\n{_table(('name', 'what', 'parameters'), rows)}"
 
 
 def _options(param: Param) -> list[tuple[str, ...]]:
@@ -41,8 +46,12 @@ def _options(param: Param) -> list[tuple[str, ...]]:
 
 def _entry_row(registry: Registry, name: str) -> tuple[str, ...]:
     entry = registry[name]
-    params = ", ".join(f"`{p.name}` {p.shown_default} ({p.allowed})" for p in entry.params.values())
+    params = ", ".join(f"`{p.name}` {p.shown_default} ({_allowed(p)})" for p in entry.params.values())
     return f"`{name}`", entry.summary, params or "none"
+
+
+def _allowed(param: Param) -> str:
+    return f"see {param.name}" if isinstance(param.domain, Registry) else param.allowed
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

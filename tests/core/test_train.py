@@ -18,7 +18,6 @@ from nnlab.core.errors import SpecError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started
 from nnlab.core.fit import fit
 from nnlab.core.losses import LOSSES
-from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
 from nnlab.core.randomness import row_order
@@ -158,13 +157,6 @@ def test_every_loss_learns_and_refuses_the_other_task(name: str, classes: Prepar
     assert losses[-1] < 0.8 * losses[0]
     with pytest.raises(SpecError, match=f"loss {name} is not for a"):
         run(other, loss=name)
-
-
-@pytest.mark.parametrize("activation", MODELS["mlp"].params["activation"].choices)
-@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
-def test_every_activation_and_norm_trains(activation: str, norm: str, classes: Prepared) -> None:
-    events, _ = run(classes, activation=activation, norm=norm, epochs=4, hidden=(8, 8))
-    assert epochs(events)[-1].train["loss"] < epochs(events)[0].train["loss"]
 
 
 def zeros_while_training(data: Prepared, **options: Any) -> float:

@@ -56,6 +56,14 @@ def test_usage_says_how_many_words_are_taken() -> None:
     ]
 
 
+def test_the_short_help_shows_all_of_a_part_that_the_line_names() -> None:
+    text = help_text(TRAIN, {"optimizer": "momentum"})
+    words = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    assert len(words) == len(set(words)) <= 25
+    declared = {f"--{name.replace('_', '-')}" for name in OPTIMIZERS["momentum"].params}
+    assert declared <= set(words)
+
+
 def test_the_chosen_parts_are_shown() -> None:
     text = help_text(TRAIN, {"optimizer": "momentum"}, "all")
     assert "optimizer momentum\n" in text

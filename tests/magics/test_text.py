@@ -275,3 +275,11 @@ def test_no_line_raises_a_foreign_error(verb: str, line: str, cell: str | None) 
         assert len(str(error).splitlines()) <= 4
     else:
         assert isinstance(call, Call)
+
+
+def test_a_switch_is_turned_off_by_no() -> None:
+    assert parse("data --no-probe", None, "nn_train").options == {"probe": False}
+    assert parse("data --no-shuffle --epochs 3", None, "nn_train").options == {"shuffle": False, "epochs": "3"}
+    for line in ("data --no-epochs", "data --no-nothing"):
+        with pytest.raises(SpecError):
+            parse(line, None, "nn_train")

@@ -102,10 +102,21 @@ class Date:
         return elapsed.outside(date_part(values, "elapsed", self.first))[0] if elapsed else 0
 
     def write(self, values: np.ndarray, out: np.ndarray) -> None:
+        self._write(values, out, flags=True)
+
+    def write_filled(self, values: np.ndarray, out: np.ndarray) -> None:
+        """Dates whose gaps were filled over those that came; flags of gaps stay as they are."""
+        self._write(values, out, flags=False)
+
+    def _write(self, values: np.ndarray, out: np.ndarray, flags: bool) -> None:
         start = 0
         for part, number in self.parts:
-            width = len(number.labels)
-            number.write(date_part(values, part, self.first), out[:, start : start + width])
+            width, numbers = len(number.labels), date_part(values, part, self.first)
+            own = out[:, start : start + width]
+            if flags:
+                number.write(numbers, own)
+            else:
+                number.write_filled(number.filled(numbers)[0], own)
             start += width
         for part in self.cycles:
             angle = 2.0 * np.pi * (date_part(values, part, 0) - (part in FROM_ONE)) / CYCLES[part]

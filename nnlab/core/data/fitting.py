@@ -25,7 +25,7 @@ def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matr
 ) -> Pipeline:
     """Everything fitted. numbers: the target of all rows; train: positions of the training rows, which alone count.
 
-    given: number columns whose gaps are filled along an order of the rows.
+    given: columns of numbers and dates whose gaps are filled along an order of the rows.
     """
     spec = spec.settled(len(train))
     fitted = target.fitted(numbers[train], spec.scale_target)

@@ -72,7 +72,7 @@ class Order:
     def filled(
         self, columns: Mapping[str, Column], part: np.ndarray
     ) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
-        """Categories with their gaps filled, and the float64 values of number columns with theirs, by name.
+        """Categories with their gaps filled, and the values (float64, datetime64) of numbers and dates with theirs.
 
         part: 0, 1, 2 for the rows of training, validation and test, -1 for rows of none, which neither give nor take.
         What no row gives a value for stays a gap.
@@ -82,17 +82,17 @@ class Order:
         wanted = {name: _plain(columns[name]) for name in gaps if gaps[name].any()}
         if wanted:
             groups, times = self.keys(columns)
-            found = {name: values.copy() for name, values in wanted.items()}
+            given = {name: values.copy() for name, values in wanted.items()}
             for code in np.unique(part[part >= 0]):
                 rows, series = _series(groups, times, part, int(code))
                 take = part[rows] == code
                 for name, values in wanted.items():
                     step = self.steps[name]
                     result = IMPUTERS[step.name].facts["apply"](values[rows], series, step.state)
-                    found[name][rows[take]] = result[take]
-            given = found
+                    given[name][rows[take]] = result[take]
         levels = {name: _recoded(columns[name], given.pop(name)) for name in list(given) if _is_coded(columns[name])}
-        return levels, given
+        dates = {name: _dated(columns[name], given[name]) for name in given if columns[name].kind == "date"}
+        return levels, given | dates
 
     def state(self) -> dict[str, Any]:
         """As JSON values; `order_from` takes them back."""
@@ -118,7 +118,7 @@ def fit_order(typed: list[Typed], columns: list[Column], spec: PrepareSpec) -> O
         part = chosen or spec.impute
         if column.column is None or IMPUTERS[part.name].facts.get("scope") != SCOPE:
             continue
-        if column.role == "date" or (column.as_category and part.name == "interpolate"):
+        if column.as_category and part.name == "interpolate":
             if chosen:
                 raise SpecError(_cannot(column, part.name, chosen is own.get(column.name)))
         elif chosen or not column.as_category:
@@ -131,10 +131,8 @@ def fit_order(typed: list[Typed], columns: list[Column], spec: PrepareSpec) -> O
 
 def _cannot(column: Typed, name: str, own: bool) -> str:
     word = column.name if own else column.role
-    role = "dates" if column.role == "date" else "a category"
-    kinds = "numbers" if name == "interpolate" else "numbers and categories"
-    instead = "median" if column.role == "date" else "most_frequent, constant, ffill or bfill"
-    return f"impute.{word} {name}: column {column.name!r} holds {role}, {name} fills {kinds}; take {instead}"
+    instead = "most_frequent, constant, ffill or bfill"
+    return f"impute.{word} {name}: column {column.name!r} holds a category, {name} fills numbers; take {instead}"
 
 
 def parts_of(split: Split, rows: int) -> np.ndarray:
@@ -161,9 +159,25 @@ def _is_coded(column: Column) -> bool:
 
 
 def _plain(column: Column) -> np.ndarray:
-    """Numbers or codes as float64, NaN for gaps."""
+    """Numbers, codes or microseconds since the first date as float64, NaN for gaps."""
+    if column.kind == "date":
+        us = column.data.astype(np.int64)
+        return np.where(np.isnat(column.data), np.nan, (us - _first(column)).astype(np.float64))
     numbers = column.data.astype(np.float64)
     return np.where(numbers < 0, np.nan, numbers) if _is_coded(column) else numbers
+
+
+def _first(column: Column) -> int:
+    """The first date in microseconds since 1970: distances to it are small enough for float64 to hold them."""
+    present = column.data[~np.isnat(column.data)]
+    return int(present.min().astype(np.int64)) if len(present) else 0
+
+
+def _dated(column: Column, values: np.ndarray) -> np.ndarray:
+    """The dates, those of gaps by what fills them."""
+    taken = np.isnat(column.data) & ~np.isnan(values)
+    us = np.rint(np.where(taken, values, 0.0)).astype(np.int64) + _first(column)
+    return np.where(taken, us.astype("datetime64[us]"), column.data)
 
 
 def _recoded(column: Column, values: np.ndarray) -> Column:

@@ -146,7 +146,7 @@ def keys_of(columns: list[Column], spec: PrepareSpec) -> tuple[np.ndarray | None
 
 
 def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | None:
-    """The sample weights (float32) of all rows, mean 1; DataError for missing, negative or all zero ones."""
+    """The sample weights of all rows, mean 1; DataError for missing, negative or all zero ones."""
     if spec.weight is None:
         return None
     column = next(column for column in columns if column.name == spec.weight)
@@ -158,4 +158,4 @@ def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | Non
         )
     if not weights.any():
         raise DataError(f"weight column {spec.weight!r} is 0 in every row; at least one must be above")
-    return np.asarray(weights / weights.mean(), np.float32)
+    return np.asarray(weights / weights.mean(), spec.dtype)

@@ -14,12 +14,13 @@ from nnlab.core.data.extremes import finite
 from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
 from nnlab.core.data.numbers import Number, Step
+from nnlab.core.data.opening import opened
 from nnlab.core.data.ordering import SCOPE, Order, order_from
-from nnlab.core.data.place import MEMORY, Cells, Place
-from nnlab.core.data.read import Table, read
+from nnlab.core.data.place import MEMORY, Cells, Place, stretch
+from nnlab.core.data.read import Table
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
-from nnlab.core.data.unfamiliar import Count, Unfamiliar
+from nnlab.core.data.unfamiliar import Unfamiliar, count_of
 from nnlab.core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -135,25 +136,40 @@ class Pipeline:
         return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
-        """The frame as (rows, features) float32, columns found by name, others ignored; DataError for a missing one.
+        """The frame as (rows, features), columns found by name, others ignored; DataError for a missing one.
 
-        A DataWarning tells of levels and numbers that training did not see.
+        A DataWarning tells of levels and numbers that training did not see. A file whose table would take more memory
+        than is free is read in pieces, and the matrix is in a file that is mapped and goes with the array.
         """
-        table = read(frame)
-        values, given, found = self._values(table)
-        found.warn()
-        return self.matrix(values, np.arange(table.rows), given)
+        with opened(frame) as (table, place):
+            return self._transformed(table, place)
+
+    def labelled(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The features of a frame, as `transform` gives them, and its target: int64 codes, or scaled numbers."""
+        with opened(frame) as (table, place):
+            return self._transformed(table, place), self._target_of(table)
+
+    def transform_target(self, frame: Any) -> np.ndarray:
+        """The target of a frame that has it: int64 codes, or scaled numbers."""
+        with opened(frame) as (table, _):
+            return self._target_of(table)
 
     def examine(self, frame: Any) -> Unfamiliar:
         """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps."""
-        return self._values(read(frame))[2]
+        with opened(frame) as (table, place):
+            return self._values(table, place)[2]
 
-    def _values(self, table: Table) -> tuple[list[np.ndarray], dict[str, np.ndarray], Unfamiliar]:
+    def _transformed(self, table: Table, place: Place) -> np.ndarray:
+        values, given, found = self._values(table, place)
+        found.warn()
+        return self.matrix(values, np.arange(table.rows), given, place)
+
+    def _values(self, table: Table, place: Place) -> tuple[list[Cells], dict[str, np.ndarray], Unfamiliar]:
         """The values of each column of the features, those of numbers along an order, and what is unfamiliar."""
         self._check(table)
         columns = {name: column_of(name, table.columns[name]) for name in self.columns}
         if self.inf_missing:
-            columns = {name: finite(column) for name, column in columns.items()}
+            columns = {name: place.keep(finite(column)) for name, column in columns.items()}
         for number in self._numbers:
             if number.reading:
                 number.reading.check_numbers(columns[number.name])
@@ -161,19 +177,24 @@ class Pipeline:
         raw = columns
         if self.order:
             columns, given = self._ordered(columns, table.rows)
-        values, counts = [], {}
+        values: list[Cells] = []
+        counts = {}
         for feature in self.features:
             found, unseen = feature.values(columns[feature.name])
-            values.append(found)
-            if count := _count(feature, found, unseen, raw[feature.name]):
+            values.append(place.hold(feature, columns[feature.name], found))
+            if count := count_of(feature, found, unseen, raw[feature.name]):
                 counts[feature.name] = count
         return values, given, Unfamiliar(table.rows, self.rows, counts)
 
     def _ordered(self, columns: dict[str, Column], rows: int) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
-        """The columns of a frame, which is one part, filled along their order: categories, and values of numbers."""
+        """The columns of a frame, which is one part, filled along their order: categories, values of numbers, dates."""
         assert self.order is not None
-        numbers = {f.name: Column(f.name, "number", f.values(columns[f.name])[0], NO_LEVELS) for f in self._numbers}
-        levels, given = self.order.filled(columns | numbers, np.zeros(rows, np.int64))
+        read = {
+            f.name: Column(f.name, "date" if isinstance(f, Date) else "number", f.values(columns[f.name])[0], NO_LEVELS)
+            for f in self.features
+            if isinstance(f, Number | Date)
+        }
+        levels, given = self.order.filled(columns | read, np.zeros(rows, np.int64))
         return columns | levels, given
 
     @property
@@ -183,7 +204,7 @@ class Pipeline:
     def matrix(
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
-        """The features of the given rows of each column's values. given: number columns filled along an order."""
+        """The features of the given rows of each column's values. given: numbers and dates filled along an order."""
         return self.finished(self.raw_matrix(values, rows, given, place), place)
 
     def training_matrix(
@@ -208,10 +229,10 @@ class Pipeline:
         self, values: Sequence[Cells], rows: np.ndarray, given: Given = NOTHING_GIVEN, place: Place = MEMORY
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
-        out = place.zeros((len(rows), len(self.raw_names)))
+        out = place.zeros((len(rows), len(self.raw_names)), np.dtype(self.target.dtype))
         widths = [len(feature.labels) for feature in self.features]
         for start in range(0, len(rows), BLOCK):
-            block = _stretch(rows[start : start + BLOCK])
+            block = stretch(rows[start : start + BLOCK])
             own = {name: column[block] for name, column in given.items()}
             self._write([column[block] for column in values], out[start : start + BLOCK], own, widths)
         return out
@@ -229,7 +250,7 @@ class Pipeline:
             items = list(run)
             high = low + sum(width for _, _, width in items)
             # Numbers side by side are written as lines of memory and turned at once: far fewer of it is touched.
-            own = np.zeros((high - low, len(out)), np.float32).T if plain else out[:, low:high]
+            own = np.zeros((high - low, len(out)), out.dtype).T if plain else out[:, low:high]
             self._write_run(items, own, filled, given)
             if plain:
                 out[:, low:high] = own
@@ -249,6 +270,8 @@ class Pipeline:
             feature.write(column, own)
             if (self.fills or feature.name in given) and isinstance(feature, Number):
                 feature.write_filled(filled[feature.name], own)
+            elif feature.name in given and isinstance(feature, Date):
+                feature.write_filled(given[feature.name], own)
             low += width
 
     def filled(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -289,9 +312,7 @@ class Pipeline:
             low = high
         return pd.DataFrame(columns)
 
-    def transform_target(self, frame: Any) -> np.ndarray:
-        """The target of a frame that has it: int64 codes, or scaled float32."""
-        table = read(frame)
+    def _target_of(self, table: Table) -> np.ndarray:
         name = self.target.name if self.target.name in table.columns else table.target
         if name is None:
             raise DataError(f"no target column {self.target.name!r}{did_you_mean(self.target.name, table.columns)}")
@@ -365,27 +386,11 @@ class Pipeline:
 def finish_step(kind: str, step: Step, x: np.ndarray, place: Place = MEMORY) -> np.ndarray:
     """The matrix after one step on all of it, block by block: sums of equal rows are then grouped alike anywhere."""
     apply = FINISH[kind][step.name].facts["apply"]
-    first = np.asarray(apply(x[:BLOCK], step.state), np.float32)
+    first = np.asarray(apply(x[:BLOCK], step.state), x.dtype)
     if len(x) <= BLOCK:
         return first
-    out = place.zeros((len(x), first.shape[1]))
+    out = place.zeros((len(x), first.shape[1]), x.dtype)
     out[:BLOCK] = first
     for start in range(BLOCK, len(x), BLOCK):
         out[start : start + BLOCK] = apply(x[start : start + BLOCK], step.state)
     return out
-
-
-def _stretch(rows: np.ndarray) -> np.ndarray | slice:
-    """Ascending rows without a hole as a slice, which takes them without a copy."""
-    whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
-    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
-
-
-def _count(feature: Feature, values: np.ndarray, strange: int, raw: Column) -> Count:
-    """What is unfamiliar in one column, its values and the cells as they came. strange: those unknown to it."""
-    if isinstance(feature, Number):
-        gaps = int(np.isnan(values).sum()) - strange if feature.complete and values.dtype.kind == "f" else 0
-        outside, far = feature.outside(values)
-        return Count(0, strange, outside, gaps, feature.low, feature.high, far)
-    gaps = int(np.count_nonzero(raw.missing())) if feature.complete else 0
-    return Count(strange, 0, feature.outside(values) if isinstance(feature, Date) else 0, gaps)

@@ -29,8 +29,12 @@ class Place(Protocol):
         """What the feature's `values` gives for the column."""
         ...
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 matrix of zeros that can be written."""
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Cells:
+        """What the feature's `values` gave for the column, where it shall stay."""
+        ...
+
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+        """A matrix of zeros that can be written."""
         ...
 
 
@@ -45,9 +49,19 @@ class Memory:
         """The values of all rows."""
         return feature.values(column)[0]
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Any:
+        """The values as they are."""
+        return values
+
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         """A new array."""
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, dtype)
 
 
 MEMORY = Memory()
+
+
+def stretch(rows: np.ndarray) -> np.ndarray | slice:
+    """Ascending rows without a hole as a slice, which takes them without a copy."""
+    whole = len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
+    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows

@@ -44,9 +44,9 @@ BINS = 20
 class Rows:
     """One part of the data.
 
-    x: float32 (n, features). y: int64 codes or scaled float32 (n,). index: int64 rows of the user's frame, -1
-    for made ones. weight: float32 (n,), how much each row counts; None: all alike. part: train, valid or test, and
-    source: the fingerprint of the data that they are a part of.
+    x: (n, features), y: int64 codes or scaled numbers (n,), of the dtype that the spec asks for. index: int64 rows of
+    the user's frame, -1 for made ones. weight: (n,), how much each row counts; None: all alike. part: train, valid or
+    test, and source: the fingerprint of the data that they are a part of.
     """
 
     x: np.ndarray
@@ -97,7 +97,7 @@ class Prepared:
         return self.pipeline.feature_names
 
     def transform(self, frame: Any) -> np.ndarray:
-        """Another frame as the network sees it: float32 (rows, features)."""
+        """Another frame as the network sees it: (rows, features)."""
         return self.pipeline.transform(frame)
 
     def check(self, frame: Any) -> Unfamiliar:
@@ -157,6 +157,7 @@ def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
     columns, kept, notes = drop_rows(columns, spec, place)
     wanted = next(column for column in columns if column.name == spec.target)
     read_as, numbers, note = read_target(wanted, spec.task)
+    read_as = replace(read_as, dtype=spec.dtype)
     splits, said = make_splits(columns, read_as, numbers, spec)
     notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]
     found = (wanted, read_as, numbers, tuple(notes), fingerprint_of(columns, spec))
@@ -360,7 +361,7 @@ def _appended(rows: Rows, x: np.ndarray, y: np.ndarray) -> Rows:
     """The rows and then made ones, which weigh 1 where rows have weights."""
     if not len(y):
         return rows
-    weight = None if rows.weight is None else np.append(rows.weight, np.ones(len(y), np.float32))
+    weight = None if rows.weight is None else np.append(rows.weight, np.ones(len(y), rows.weight.dtype))
     index = np.append(rows.index, np.full(len(y), -1))
     return Rows(np.concatenate([rows.x, x]), np.append(rows.y, y), index, weight)
 

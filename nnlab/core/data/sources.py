@@ -6,6 +6,7 @@ SELECT or WITH statement or one table is taken, and the transaction is rolled ba
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -237,7 +238,26 @@ def size_text(size: int) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping, within the limit of a container; None where the system does not tell."""
+    """Bytes that can be had without swapping, within the limits of the container and of the process's addresses; None
+    where the system does not tell."""
+    known = [room for room in (_free_of_machine(), _free_addresses()) if room is not None]
+    return min(known, default=None)
+
+
+def _free_addresses() -> int | None:
+    """Bytes of addresses that the process may still take; None without a limit (ulimit -v sets one)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    taken = _text_of("/proc/self/statm").partition(" ")[0]
+    if limit == resource.RLIM_INFINITY or not taken.isdigit():
+        return None
+    return max(0, limit - int(taken) * resource.getpagesize())
+
+
+def _free_of_machine() -> int | None:
     try:
         import psutil
     except ImportError:

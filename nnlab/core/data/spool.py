@@ -127,16 +127,24 @@ class Spool:
             return column.filed
         return self.filed(feature.values(column)[0])
 
-    def zeros(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 matrix of zeros, mapped; DataError where the disk has not so much room."""
-        size = 4 * shape[0] * shape[1]
+    def hold(self, feature: "Feature", column: Column, values: np.ndarray) -> Any:
+        """The same, of values that were made already."""
+        from nnlab.core.data.free_text import FreeText
+
+        if isinstance(feature, FreeText):
+            return Texts(column, np.append(column.levels, ""))
+        return self.filed(values)
+
+    def zeros(self, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+        """A matrix of zeros, mapped; DataError where the disk has not so much room."""
+        size = dtype.itemsize * shape[0] * shape[1]
         if not size:
-            return np.zeros(shape, np.float32)
+            return np.zeros(shape, dtype)
         check_room(self.folder, size)
         with full_disk(self.folder, size), tempfile.TemporaryFile(dir=self.folder.parent, prefix="nnlab-") as opened:
             _reserve(opened, size)
             try:
-                return np.memmap(opened, np.float32, "r+", shape=shape)
+                return np.memmap(opened, dtype, "r+", shape=shape)
             except OSError as error:
                 if error.errno != errno.ENOMEM:
                     raise

@@ -39,7 +39,7 @@ def spreads(columns: Iterable[np.ndarray], rows: int) -> Iterator[Spread | None]
 
 
 def spread_of_all(features: np.ndarray) -> Spread | None:
-    """Of all cells of a float32 matrix together, without bars."""
+    """Of all cells of a matrix together, without bars."""
     cells = features.astype(np.float64).ravel()
     n, total, squares = len(cells), float(cells.sum()), float(cells @ cells)
     if not n or not np.isfinite(squares) or squares * n < 1.000001 * total**2:  # the difference would have no digits

@@ -113,14 +113,19 @@ def held_whole(spec: PrepareSpec) -> list[str]:
     return list(dict.fromkeys([*found, *(f"text {part.name}" for part in texts if part.name != "drop")]))
 
 
+def called(frame: Any) -> str:
+    """A frame in words: the path of a file, else its type."""
+    path = _path_of(frame)
+    return f"{str(path)!r}" if path else f"the {type(frame).__name__}"
+
+
 @contextmanager
 def short_memory(frame: Any, spec: PrepareSpec, streamed: bool) -> Iterator[None]:
     """Inside, a lack of memory is a DataError that says what helps."""
     try:
         yield
     except MemoryError:
-        path = _path_of(frame)
-        what = f"{str(path)!r}" if path else f"the {type(frame).__name__}"
+        path, what = _path_of(frame), called(frame)
         if streamed:
             steps = ", ".join(held_whole(spec))
             way = (

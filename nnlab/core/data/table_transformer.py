@@ -33,7 +33,7 @@ NOT_HERE: dict[str, Any] = {
 
 
 class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Tables as float32 matrices, as nnlab prepares them, within scikit-learn's pipelines and searches.
+    """Tables as matrices of numbers, as nnlab prepares them, within scikit-learn's pipelines and searches.
 
     spec: how; its options of splitting, weighing and adding rows play no part, since all rows of fit are training rows.
     Tables go by the names of their columns, arrays by place. fit_transform gives rows of fit what training rows get:
@@ -53,7 +53,7 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._fitted(X, y).train.x
 
     def transform(self, X: Any) -> np.ndarray:
-        """Rows of a table with the same columns, or of an array of as many, as float32 (rows, features)."""
+        """Rows of a table with the same columns, or of an array of as many, as (rows, features)."""
         pipeline, table = self._known(), _table(X)
         if isinstance(table, np.ndarray):
             if table.shape[1] != self.n_features_in_:
@@ -108,7 +108,7 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         tags.target_tags.required = True
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.transformer_tags.preserves_dtype = [self.spec.dtype if self.spec else "float32"]
         return tags
 
 

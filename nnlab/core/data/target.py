@@ -27,7 +27,7 @@ class Target:
     """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale, or as the scaler
     and its state say where there is one. ends: where a scaler clips, the least and largest training number; beyond them
     the scale goes on in a straight line, so that no score is taken against a clipped target. reading: how text is read
-    as numbers, where it is not written as numbers usually are."""
+    as numbers, where it is not written as numbers usually are. dtype: of scaled numbers, and of the features beside."""
 
     name: str
     task: Task
@@ -38,6 +38,7 @@ class Target:
     scaling: Mapping[str, Any] = field(default_factory=dict)
     ends: tuple[float, float] | None = None
     reading: Reading | None = None
+    dtype: str = "float32"
 
     @property
     def done(self) -> str:
@@ -45,17 +46,17 @@ class Target:
         return f"{self.scaler} scaled" if self.scaler else "standardized" if self.scale != 1.0 else "as it is"
 
     def scaled(self, numbers: np.ndarray) -> np.ndarray:
-        """Numbers in the target's units as float32 that the network learns."""
+        """Numbers in the target's units as those of `dtype` that the network learns."""
         if self.scaler:
-            return np.asarray(self._bent(numbers.astype(np.float64)), np.float32)
-        out = np.empty(len(numbers), np.float32)
+            return np.asarray(self._bent(numbers.astype(np.float64)), self.dtype)
+        out = np.empty(len(numbers), self.dtype)
         for low in range(0, len(numbers), AT_ONCE):
             rows = numbers[low : low + AT_ONCE].astype(np.float64)
             out[low : low + AT_ONCE] = (rows - self.mean) / self.scale
         return out
 
     def encode(self, values: Any) -> np.ndarray:
-        """Labels as int64 codes, or numbers as scaled float32; DataError for a missing value or a label not known."""
+        """Labels as int64 codes, or numbers as they are scaled; DataError for a missing value or a label not known."""
         import pandas as pd
 
         return self.encode_column(column_of(self.name, pd.Series(values)))
@@ -143,6 +144,7 @@ class Target:
             "scale": self.scale,
             **self._scaling_state(),
             **({"reading": self.reading.state()} if self.reading else {}),
+            **({"dtype": self.dtype} if self.dtype != "float32" else {}),
         }
 
     def _scaling_state(self) -> dict[str, Any]:
@@ -159,7 +161,8 @@ def target_from(state: Mapping[str, Any]) -> Target:
     ends = (float(state["ends"][0]), float(state["ends"][1])) if "ends" in state else None
     classes = tuple(state["classes"])
     reading = Reading.from_state(state["reading"]) if "reading" in state else None
-    return Target(state["name"], state["task"], classes, *numbers, state.get("scaler", ""), scaling, ends, reading)
+    scaler, dtype = state.get("scaler", ""), np.dtype(state.get("dtype", "float32")).name
+    return Target(state["name"], state["task"], classes, *numbers, scaler, scaling, ends, reading, dtype)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from nnlab.core.data.columns import Column
+from nnlab.core.data.features import Date, Feature
+from nnlab.core.data.numbers import Number
 from nnlab.core.errors import DataWarning
 
 PACKAGE = str(Path(__file__).parents[2])
@@ -90,3 +95,13 @@ class Unfamiliar:
             while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
                 level, frame = level + 1, frame.f_back
             warnings.warn(str(found), DataWarning, stacklevel=level)
+
+
+def count_of(feature: Feature, values: np.ndarray, strange: int, raw: Column) -> Count:
+    """What is unfamiliar in one column, its values and the cells as they came. strange: those unknown to it."""
+    if isinstance(feature, Number):
+        gaps = int(np.isnan(values).sum()) - strange if feature.complete and values.dtype.kind == "f" else 0
+        outside, far = feature.outside(values)
+        return Count(0, strange, outside, gaps, feature.low, feature.high, far)
+    gaps = int(np.count_nonzero(raw.missing())) if feature.complete else 0
+    return Count(strange, 0, feature.outside(values) if isinstance(feature, Date) else 0, gaps)

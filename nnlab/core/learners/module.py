@@ -22,6 +22,8 @@ from nnlab.core.metrics import measure, metrics_for, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
+from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import as_columns, forward, points
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
@@ -50,7 +52,11 @@ class ModuleLearner:
         n_out = outputs_for(self._loss_part, len(data.target.classes))
         custom.check_output(network, len(data.feature_names), n_out)
         if maker is None or spec.init is not None:
-            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]))
+            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
+        self._dtype = dtype_of(spec)
+        if self._dtype != torch.float32:
+            network = in_precision(network, spec)  # the first weights are those of any precision
+            custom.check_output(network, len(data.feature_names), n_out, self._dtype)
         self._model: nn.Module = network.to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y = self._tensors(data.train)
@@ -61,13 +67,12 @@ class ModuleLearner:
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
-        groups = [{"params": decaying, "decays": True}, {"params": fixed, "decays": False, "weight_decay": 0.0}]
-        self._optimizer = optimizer_for(spec, [g for g in groups if g["params"]])
+        self._optimizer = optimizer_for(spec, groups_of(self._model, spec))
         self._searches = needs_closure(spec)
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), device=device)
+        self._sum = torch.zeros((), dtype=self._dtype, device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
@@ -96,15 +101,16 @@ class ModuleLearner:
         return self._model
 
     def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(rows.x).to(self.device), torch.from_numpy(rows.y).to(self.device)
+        x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
+        return x.to(self.device, self._dtype), y.to(self.device, self._dtype if y.is_floating_point() else y.dtype)
 
     def _weight(self, rows: Rows) -> Tensor | None:
-        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device)
+        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device, self._dtype)
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("factor", 1.0)
         weight = None if self._weights_of_rows is None else self._weights_of_rows.index_select(0, rows)
         batch = Batch(self._x.index_select(0, rows), self._y.index_select(0, rows), weight, self._codes)
         for augment, values in self._augments:
@@ -267,16 +273,3 @@ def class_counts(data: Prepared) -> list[int]:
     if not data.target.classes:
         return []
     return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()
-
-
-def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weights that may shrink, and those that must not: biases, norms and embeddings."""
-    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # weights of other norms are vectors
-    fixed = {
-        id(weight)
-        for layer in model.modules()
-        for name, weight in layer.named_parameters(recurse=False)
-        if isinstance(layer, fixed_layers) or name.endswith("bias") or weight.ndim < 2
-    }
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]

@@ -11,7 +11,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 
 def dropouts(model: nn.Module) -> list[Any]:
     """The layers whose share can be changed while a run lives."""
-    return [layer for layer in model.modules() if isinstance(layer, DROPOUTS)]
+    return [m for m in model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
 
 
 def network_state(model: nn.Module) -> dict[str, Any]:

@@ -64,15 +64,15 @@ def _initialized(module: "nn.Module", n_in: int) -> "nn.Module":
     return module
 
 
-def check_output(module: "nn.Module", n_in: int, n_out: int) -> None:
-    """RunError unless two rows of zeros come out as (2, n_out)."""
+def check_output(module: "nn.Module", n_in: int, n_out: int, dtype: Any = None) -> None:
+    """RunError unless two rows of zeros come out as (2, n_out). dtype: of the rows, None for float32."""
     import torch
 
     training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            output = module(torch.zeros(2, n_in))
+            output = module(torch.zeros(2, n_in, dtype=dtype))
     except Exception as error:
         raise RunError(f"the model failed on 2 rows of {n_in} features: {type(error).__name__}: {error}") from error
     finally:

@@ -16,7 +16,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Reason, Resumable, Resumed, Started, Warned
+from nnlab.core.events import (
+    Changed,
+    EpochDone,
+    Event,
+    Finished,
+    Probed,
+    Reason,
+    Resumable,
+    Resumed,
+    Started,
+    Warned,
+)
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, Checkpoints
@@ -129,7 +140,7 @@ class RunFolder:
                 self._best, self._best_epoch = (event.epoch, event.weights), event.epoch
                 self._metrics = dict(event.valid)
             return event.epoch == 1
-        if isinstance(event, (Changed, Resumed, Warned)):
+        if isinstance(event, (Changed, Probed, Resumed, Warned)):
             self._lines.append(lines.to_line(event))
         elif isinstance(event, Started):
             if event.resumed_from is None:

@@ -5,15 +5,19 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nnlab.core.events import Changed, EpochDone, Event, Resumed, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Probed, Resumed, Warned
 
 
-def to_line(event: EpochDone | Changed | Resumed | Warned) -> str:
+def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
     """One line of JSON. Numbers that JSON lacks are texts: "nan", "inf", "-inf"."""
     if isinstance(event, Warned):
         return json.dumps({"warned": event.message})
     if isinstance(event, Resumed):
         return json.dumps({"resumed": {"epoch": event.epoch, "step": event.step}})
+    if isinstance(event, Probed):
+        values = {name: [plain(value) for value in line] for name, line in event.values.items()}
+        told = {"epoch": event.epoch, "step": event.step, "layers": event.layers, "values": values}
+        return json.dumps({"probed": {**told, "drift": plain(event.drift), "load": plain(event.load)}})
     if isinstance(event, Changed):
         change = {"epoch": event.epoch, "step": event.step, "name": event.name}
         return json.dumps({"changed": {**change, "old": plain(event.old), "new": plain(event.new)}})
@@ -31,15 +35,22 @@ def to_line(event: EpochDone | Changed | Resumed | Warned) -> str:
 
 
 def from_lines(lines: Iterable[str]) -> list[Event]:
-    """The events of the lines; a line that is damaged is left out, of an epoch told twice the last counts."""
+    """The events of the lines; a line that is damaged is left out, of an epoch or look told twice the last counts."""
     events: dict[Any, Event] = {}
     for number, line in enumerate(lines):
         try:
             event = _event(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-        events[event.epoch if isinstance(event, EpochDone) else f"line {number}"] = event
+        events[_key(event, number)] = event
     return list(events.values())
+
+
+def _key(event: Event, number: int) -> Any:
+    """What events that tell of the same thing share."""
+    if isinstance(event, Probed):
+        return f"step {event.step}"
+    return event.epoch if isinstance(event, EpochDone) else f"line {number}"
 
 
 def _event(item: Mapping[str, Any]) -> Event:
@@ -47,6 +58,11 @@ def _event(item: Mapping[str, Any]) -> Event:
         return Warned(str(item["warned"]))
     if "resumed" in item:
         return Resumed(int(item["resumed"]["epoch"]), int(item["resumed"]["step"]))
+    if "probed" in item:
+        look = item["probed"]
+        values = {str(name): tuple(map(float, line)) for name, line in look["values"].items()}
+        layers = tuple(map(str, look["layers"]))
+        return Probed(int(look["epoch"]), int(look["step"]), layers, values, float(look["drift"]), float(look["load"]))
     if "changed" in item:
         change = item["changed"]
         place = (int(change["epoch"]), int(change["step"]), str(change["name"]))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.options import Option, options_of, resolve, unknown_option
 from nnlab.core.params import Param, Within, params_of, show_value
-from nnlab.core.registry import Part
+from nnlab.core.registry import Part, Registry
 from nnlab.core.spec import TrainSpec, part_values
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
-SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps")  # left out of the default space
+SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init")
 Value = bool | int | float | str | None
 
 
@@ -293,8 +293,9 @@ def default_space(base: TrainSpec, fixed: Iterable[str] = (), rows: int | None =
 def _offered(param: Param, now: Value, rows: int | None) -> Range | None:
     """The declared range of one hyperparameter as a search takes it, the present value among its choices."""
     if not isinstance(param.domain, Within):
-        listed = isinstance(param.domain, tuple) and not param.many
-        return Range(choices=tuple(dict.fromkeys((now, *param.domain)))) if listed else None
+        listed = param.domain.searched if isinstance(param.domain, Registry) else param.domain or ()
+        one = isinstance(listed, tuple) and not param.many
+        return Range(choices=tuple(dict.fromkeys((now, *listed)))) if one and listed else None
     low, high, log = param.domain.offered.low, param.domain.offered.high, param.domain.log
     if param.many:
         return Range(choices=tuple(dict.fromkeys((now, *_shapes(int(low), int(high))))))

@@ -124,3 +124,65 @@ def test_what_is_said() -> None:
 def test_rows_of_no_part_neither_give_nor_take() -> None:
     split = Split(np.array([0, 3]), np.array([1]), np.array([4]), left_out=np.array([2]))
     assert parts_of(split, 5).tolist() == [0, 1, -1, 0, 2]
+
+
+def dated(seed: int = 0) -> pd.DataFrame:
+    """Dates with gaps, as dates, as text, and before 1970; whole days, so that what is taken from a row is told."""
+    draw = np.random.default_rng(seed)
+    days = pd.to_datetime(draw.integers(-40_000, 20_000, ROWS), unit="D")
+    gone = draw.random(ROWS) < 0.4
+    when = pd.Series(days).mask(gone)
+    return table(seed).assign(when=when, text=when.dt.strftime("%d.%m.%Y"))
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("name", ["ffill", "bfill", "interpolate"])
+def test_dates_are_filled_as_pandas_does_with_their_numbers(name: str, limit: int | None) -> None:
+    frame = dated()
+    first = frame["when"].min()
+    days = frame.assign(a=(frame["when"] - first) / pd.Timedelta("1D"))
+    data = prepare(frame, "y", impute=name, limit=limit, **PLAIN)
+    train = days.loc[data.train.index]
+    start = (train["when"].min() - first) / pd.Timedelta("1D")  # days are counted from the first one of the training
+    expected = by_pandas(train, name, limit)
+    expected = expected.fillna(train["a"].median()) - start
+    for column_name in ("when elapsed", "text elapsed"):
+        np.testing.assert_allclose(column(data, "train", column_name), expected, rtol=1e-6, atol=1e-3)
+    parts = [data.train.index, data.valid.index, data.test.index]
+    seen = days.loc[np.sort(np.concatenate(parts[:2] if name == "ffill" else parts[1:2]))]
+    if name != "interpolate" and limit is None:
+        expected = by_pandas(seen, name, limit).loc[parts[1]].fillna(train["a"].median()) - start
+        np.testing.assert_allclose(column(data, "valid", "when elapsed"), expected, rtol=1e-6, atol=1e-3)
+    whole = by_pandas(days, name, limit).fillna(train["a"].median()) - start
+    at = data.feature_names.index("text elapsed")
+    np.testing.assert_allclose(data.transform(frame)[:, at], whole, rtol=1e-6, atol=1e-3)
+
+
+def test_dates_keep_their_flags_parts_and_cycles() -> None:
+    frame = dated()
+    own = {"impute.date": "ffill", "impute.text": "median", "cycles": True, "indicators": True, "impute": "mean"}
+    data = prepare(frame, "y", **(PLAIN | own))
+    train = frame.loc[data.train.index]
+    filled = train.sort_values("t").groupby("g")["when"].ffill().reindex(train.index)
+    known = filled.notna().to_numpy()
+    np.testing.assert_array_equal(column(data, "train", "when year")[known], filled[known].dt.year)
+    angle = 2 * np.pi * (filled[known].dt.month - 1) / 12
+    np.testing.assert_allclose(column(data, "train", "when month sin")[known], np.sin(angle), atol=1e-6)
+    (flag,) = [name for name in data.feature_names if name.startswith("when") and "missing" in name]
+    np.testing.assert_array_equal(column(data, "train", flag), train["when"].isna())
+    gone = train["when"].isna().to_numpy()
+    assert len(np.unique(column(data, "train", "text year")[gone])) == 1  # its own imputer: one number for all
+    plain, arrays = data.pipeline.state()
+    again = Pipeline.from_state(json.loads(json.dumps(plain)), arrays)
+    np.testing.assert_array_equal(again.transform(frame), data.transform(frame))
+
+
+def test_poisoned_dates_change_neither_training_rows_nor_pipeline() -> None:
+    frame = dated()
+    first = prepare(frame, "y", impute="interpolate", **PLAIN)
+    hidden = np.concatenate([first.valid.index, first.test.index])
+    other = frame.copy()
+    other.loc[hidden, "when"] = pd.Timestamp("2150-01-01")
+    second = prepare(other, "y", impute="interpolate", **PLAIN)
+    np.testing.assert_array_equal(first.train.x, second.train.x)
+    assert json.dumps(first.pipeline.state()[0]) == json.dumps(second.pipeline.state()[0])

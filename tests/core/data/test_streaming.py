@@ -389,6 +389,67 @@ def test_by_itself_where_memory_is_short(tmp_path: Path, monkeypatch: pytest.Mon
         prepare(small, "nothing")
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "t.feather"])
+def test_a_file_to_predict_on_is_read_in_pieces_where_memory_is_short(
+    name: str, tmp_path: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"impute.x": "ffill", "text": "tfidf", "inf": "missing", "encode.colour": "target"}
+    data = prepare(frame(), "y", split="random", time="when", **options)
+    far = frame(60).assign(x=[1e9, np.inf, *range(58)], colour=["mauve"] * 2 + ["red"] * 58)
+    path = write(tmp_path, name, pd.concat([frame(), far]))
+    monkeypatch.setattr(streaming, "free_memory", lambda: 10**12)
+    with pytest.warns(nnlab.core.errors.DataWarning, match="2 with a level that training did not see") as told:
+        whole, count, target = data.transform(path), data.check(path), data.pipeline.transform_target(path)
+    monkeypatch.setattr(streaming, "free_memory", lambda: 1000)
+    with pytest.warns(nnlab.core.errors.DataWarning) as told_again:
+        pieces = data.transform(path)
+    assert isinstance(pieces, np.memmap) and not isinstance(whole, np.memmap) and not list(spool_folder.iterdir())
+    assert pieces.tobytes() == whole.tobytes() and pieces.shape == (ROWS + 60, len(data.feature_names))
+    assert str(told[0].message) == str(told_again[0].message) and data.check(path) == count
+    with pytest.warns(nnlab.core.errors.DataWarning):
+        x, y = data.pipeline.labelled(path)
+    assert x.tobytes() == whole.tobytes() and np.array_equal(y, target)
+
+
+def test_runs_predict_and_score_files_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "t.csv", frame())
+    run = nnlab.fit(prepare(path, "y"), epochs=1, store=False, seed=1, device="cpu")
+    whole = run.predict_proba(path), run.predict(path), run.score(path)
+    monkeypatch.setattr(streaming, "free_memory", lambda: 1000)
+    assert np.array_equal(run.predict_proba(path), whole[0]) and np.array_equal(run.predict(path), whole[1])
+    assert run.score(path) == whole[2]
+    with pytest.raises(DataError, match="lacks columns: 'x'"):
+        run.predict(write(tmp_path, "u.csv", frame().drop(columns="x")))
+
+
+def test_a_lack_of_memory_at_prediction_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = prepare(frame(), "y")
+
+    def none_left(*given: Any, **options: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(nnlab.core.data.pipeline.Pipeline, "raw_matrix", none_left)
+    with pytest.raises(DataError, match="memory is short for the DataFrame; give some rows at a time, or a file"):
+        data.transform(frame())
+    monkeypatch.setattr(streaming, "free_memory", lambda: 1000)
+    with pytest.raises(DataError, match=r"memory is short for '.*t.csv'; take fewer rows at a time"):
+        data.transform(write(tmp_path, "t.csv", frame()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells the addresses that a process has")
+def test_a_limit_on_addresses_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    from nnlab.core.data import sources
+
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (taken + 2**20, -1))
+    free = sources.free_memory()
+    assert free is not None and free < 2**25
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, -1))
+    assert (sources.free_memory() or 0) > 2**25
+
+
 BROKEN = {
     "too wide": (
         "a,y\n" + "1,2\n" * 90 + "1,2,3\n" * 4,
@@ -460,6 +521,6 @@ def test_without_a_way_to_reserve_room_the_file_is_written(monkeypatch: pytest.M
     monkeypatch.delattr(os, "posix_fallocate")
     monkeypatch.setattr(spool, "ZEROS", 1000)
     with Spool() as place:
-        x = place.zeros((333, 7))
+        x = place.zeros((333, 7), np.dtype(np.float32))
         x[-1, -1] = 3
     assert x.sum() == 3 and x.shape == (333, 7)

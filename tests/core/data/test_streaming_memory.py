@@ -1,4 +1,4 @@
-"""A table that does not fit into the process's addresses is prepared in pieces. Linux limits and tells them."""
+"""A table that does not fit into the process's addresses is prepared and predicted on in pieces. Linux limits them."""
 
 import json
 import os
@@ -38,6 +38,11 @@ except nnlab.DataError as error:
     sys.exit()
 run = nnlab.fit(data, hidden="16", epochs=2, batch_size=1024, store=False, device="cpu")
 found = {"train": data.train.x.shape, "loss": run.record.epochs[-1].valid["loss"]}
+found["test rows"] = run.score(data)["accuracy"]
+del data
+found["all rows"] = run.score(path)["accuracy"]
+found["predicted"] = len(run.predict(path))
+found["strange"] = str(run.check(path))
 print(json.dumps(found))
 """
 
@@ -69,6 +74,8 @@ def test_a_table_larger_than_the_room_is_prepared_and_trained_on(suffix: str, tm
     assert "cannot be prepared in the memory that is free; --stream yes reads it in pieces" in whole["error"]
     assert pieces["train"] == [int(ROWS * 0.64), NUMBERS + 3]
     assert pieces["loss"] < 0.1
+    assert pieces["predicted"] == ROWS and pieces["strange"].startswith(f"of {ROWS} rows 'n0' has ")
+    assert pieces["all rows"] == pytest.approx(pieces["test rows"], abs=0.01)
 
 
 def run(large: Path, small: Path, way: str) -> dict[str, Any]:

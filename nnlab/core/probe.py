@@ -1,0 +1,210 @@
+"""Looks into a network while it learns: what each layer's gradients, weights, steps and activations are like.
+
+A look takes the gradients that the step itself made, the weights before and after it, and one pass of a few training
+rows in eval mode with all random states put back: no bit of the training changes.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.events import Probed, Warned
+from nnlab.core.learners.protocol import Learner
+from nnlab.core.predict import forward
+from nnlab.core.randomness import put_states, take_states
+
+ROWS = 256  # of the training part, the same each time
+MOST_LAYERS = 48
+SAME = 1e-6  # of a layer's root mean square: a unit that varies less over the rows says nothing
+NEAR_END = 0.02  # of a bounded activation's range: so near to an end its slope is almost nothing
+BOUNDED = {
+    nn.Tanh: (-1.0, 1.0),
+    nn.Sigmoid: (0.0, 1.0),
+    nn.Hardtanh: (-1.0, 1.0),
+    nn.Hardsigmoid: (0.0, 1.0),
+    nn.Softsign: (-1.0, 1.0),
+}
+
+
+class Probe:
+    """Makes steps of a learner and tells what they did. `take` gives what was seen since the last call."""
+
+    def __init__(self, model: nn.Module, data: Prepared, device: str) -> None:
+        self._model, self._device = model, device
+        self._layers = weight_layers(model)
+        self._weights = [
+            (at, weight)
+            for at, layer in enumerate(self._layers.values())
+            for weight in layer.parameters(recurse=False)
+            if weight.requires_grad
+        ]
+        self._x, self._y = data.train.x, data.train.y.astype(np.float64)
+        some = np.unique(np.linspace(0, len(self._x) - 1, min(ROWS, len(self._x))).round().astype(int))
+        self._rows = torch.from_numpy(np.ascontiguousarray(self._x[some])).to(device)
+        self._mean, self._spread = float(self._y.mean()), float(self._y.std())
+        self._seen: list[Probed | Warned] = []
+        self._off = not self._weights
+
+    def step(self, learner: Learner, rows: Tensor, lr: float, epoch: int, number: int) -> None:
+        """The learner's step, which is the number-th of the run."""
+        if self._off:
+            learner.step(rows, lr)
+            return
+        gathering = self._gathering(rows)
+        before = [weight.detach().clone() for _, weight in self._weights]
+        began = time.perf_counter()
+        learner.step(rows, lr)
+        took = time.perf_counter() - began
+        try:
+            values = self._look(before)
+        except Exception as error:  # a network that cannot be looked into can still be trained
+            self._off = True
+            self._seen.append(Warned(f"layers are not looked at: {type(error).__name__}: {error}"))
+            return
+        load = float("nan") if gathering is None else round(gathering / max(gathering + took, 1e-12), 4)
+        self._seen.append(Probed(epoch, number, tuple(self._layers), values, self._drift(rows), load))
+
+    def _look(self, before: list[Tensor]) -> dict[str, tuple[float, ...]]:
+        """What the layers are like after a step; before: their weights before it."""
+        weights = [weight for _, weight in self._weights]
+        states = take_states(self._device)
+        try:
+            with torch.no_grad():
+                steps = [after.detach() - old for after, old in zip(weights, before, strict=True)]
+                slopes = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+                found = {"gradient": self._norms(slopes), "weight": self._norms(before), "update": self._norms(steps)}
+                found |= self._activations()
+        finally:
+            put_states(self._device, states)
+        return {name: tuple(float(f"{value:.4g}") for value in line) for name, line in found.items()}
+
+    def take(self) -> list[Probed | Warned]:
+        """What was seen since the last call."""
+        seen, self._seen = self._seen, []
+        return seen
+
+    def _gathering(self, rows: Tensor) -> float | None:
+        """Seconds that it takes to fetch the rows of a step from memory or disk; None where they are on a device."""
+        if self._device != "cpu":
+            return None
+        began = time.perf_counter()
+        torch.from_numpy(self._x).index_select(0, rows)
+        return time.perf_counter() - began
+
+    def _drift(self, rows: Tensor) -> float:
+        """How far the mean target of the step's rows is from that of all, in standard deviations of a random draw."""
+        count, every = len(rows), len(self._y)
+        if count >= every or not self._spread > 0:
+            return float("nan")
+        deviation = self._spread * ((every - count) / (every - 1) / count) ** 0.5
+        return float(f"{(self._y[rows.cpu().numpy()].mean() - self._mean) / deviation:.4g}")
+
+    def _norms(self, tensors: list[Tensor]) -> list[float]:
+        """The norm of each layer's numbers."""
+        squares = [0.0] * len(self._layers)
+        for (at, _), norm in zip(self._weights, torch.stack(torch._foreach_norm(tensors)).tolist(), strict=True):
+            squares[at] += norm**2
+        return [square**0.5 for square in squares]
+
+    def _activations(self) -> dict[str, list[float]]:
+        with _Ear(list(self._layers.values())).listening(self._model) as heard:
+            forward(self._model, self._rows, self._device)
+        order = {id(layer): at for at, layer in enumerate(self._layers.values())}
+        lines = torch.full((len(self._layers), 3), torch.nan, device=self._device)
+        for place, sound in enumerate(heard):
+            values = sound.output if sound.after is None else sound.after
+            last = place == len(heard) - 1
+            lines[order[id(sound.layer)]] = _facts(values, sound, last)
+        columns = lines.T.tolist()
+        return dict(zip(("activation", "dead", "saturated"), columns, strict=True))
+
+
+def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers that have a weight matrix of their own, by name, in the order of the network; tables are left out."""
+    found = {
+        name or type(layer).__name__.lower(): layer
+        for name, layer in model.named_modules()
+        if not isinstance(layer, (nn.Embedding, nn.EmbeddingBag))
+        and any(weight.ndim > 1 and weight.requires_grad for weight in layer.parameters(recurse=False))
+    }
+    names = list(found)
+    kept = np.unique(np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int))
+    return {names[at]: found[names[at]] for at in kept}
+
+
+@dataclass(eq=False)
+class _Sound:
+    """What a layer gave, and what came of it: out of an activation, else what the next layer got of the same width."""
+
+    layer: nn.Module
+    output: Tensor
+    after: Tensor | None = None
+    bounds: tuple[float, float] | None = None
+
+
+class _Ear:
+    """Hooks that hear a pass of a model: one sound for each layer, in the order they are called."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        self.heard: list[_Sound] = []
+        self._layers = layers
+
+    @contextmanager
+    def listening(self, model: nn.Module) -> Iterator[list[_Sound]]:
+        """Inside, passes of the model are heard."""
+        hooks: list[Any] = [layer.register_forward_pre_hook(self._given) for layer in self._layers]
+        hooks += [layer.register_forward_hook(self._layer) for layer in self._layers]
+        for layer in model.modules():
+            if type(layer).__module__ == "torch.nn.modules.activation" and layer not in self._layers:
+                hooks.append(layer.register_forward_hook(self._activation))
+        try:
+            yield self.heard
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _given(self, layer: nn.Module, given: tuple[Any, ...]) -> None:
+        x, last = _numbers(given), self.heard[-1] if self.heard else None
+        if x is not None and last is not None and last.after is None and x.shape[-1:] == last.output.shape[-1:]:
+            last.after = x.clone()
+
+    def _layer(self, layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        x = _numbers(output)
+        if x is not None and all(sound.layer is not layer for sound in self.heard):
+            self.heard.append(_Sound(layer, x.clone()))
+
+    def _activation(self, layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        x = _numbers(output)
+        if x is not None and self.heard and self.heard[-1].output.shape == x.shape:
+            self.heard[-1].after, self.heard[-1].bounds = x.clone(), BOUNDED.get(type(layer))
+
+
+def _numbers(passed: Any) -> Tensor | None:
+    """The first tensor of what a layer gets or gives, if it holds real numbers."""
+    first = passed[0] if isinstance(passed, tuple) and passed else passed
+    return first if isinstance(first, Tensor) and first.is_floating_point() and first.ndim else None
+
+
+def _facts(values: Tensor, sound: _Sound, last: bool) -> Tensor:
+    """Root mean square, shares of dead units and of values near an end of their range; of the last layer the first."""
+    units = values.movedim(1, -1) if isinstance(sound.layer, nn.modules.conv._ConvNd) and values.ndim > 2 else values
+    units = units.reshape(-1, units.shape[-1]).float()
+    size = units.square().mean().sqrt()
+    blank = torch.full_like(size, torch.nan)
+    if last or len(units) < 2:
+        return torch.stack([size, blank, blank])
+    dead = (units.amax(0) - units.amin(0) <= SAME * size).float().mean()
+    low, high = units.aminmax()
+    bounds = sound.bounds or ((-1.0, 1.0) if low < -0.5 and high > 0.5 and low >= -1 and high <= 1 else None)
+    if bounds is None:
+        return torch.stack([size, dead, blank])
+    margin = NEAR_END * (bounds[1] - bounds[0])
+    near = (units < bounds[0] + margin) | (units > bounds[1] - margin)
+    return torch.stack([size, dead, near.float().mean()])

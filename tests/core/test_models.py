@@ -1,0 +1,205 @@
+"""Every architecture: a word that trains, repeats, is kept and comes back; and its mathematics, against its paper."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import nnlab
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.inits import initialize
+from nnlab.core.layers import RowDrop
+from nnlab.core.models import MODELS
+from nnlab.core.options import resolve
+from nnlab.core.run import Run
+from nnlab.core.spec import TrainSpec, from_json, to_json
+from nnlab.core.tune.space import base_values, default_space
+from nnlab.magics.text import parse, to_line
+
+SMALL: dict[str, dict[str, Any]] = {
+    "dcn": {"hidden": (16,), "crosses": 2},
+    "linear": {},
+    "mlp": {"hidden": (16,)},
+    "resnet": {"width": 16, "depth": 2},
+}
+KEYS = {
+    "dcn": "cross.layers.0.bias cross.layers.0.weight deep.0.bias deep.0.weight head.bias head.weight",
+    "linear": "0.bias 0.weight",
+    "mlp": "0.bias 0.weight 3.bias 3.weight",
+    "resnet": "0.bias 0.weight 1.inner.0.bias 1.inner.0.num_batches_tracked 1.inner.0.running_mean "
+    "1.inner.0.running_var 1.inner.0.weight 1.inner.1.bias 1.inner.1.weight 1.inner.4.bias 1.inner.4.weight "
+    "2.bias 2.num_batches_tracked 2.running_mean 2.running_var 2.weight 4.bias 4.weight",
+}
+SMALLEST: dict[str, dict[str, Any]] = {"dcn": {"crosses": 1}, "resnet": {"depth": 1}}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Prepared:
+    """Numbers, flags and codes of categories; whether `b` counts is known by the category alone."""
+    draw = np.random.default_rng(0)
+    city, a, b = draw.integers(0, 12, 400), draw.normal(size=400), draw.normal(size=400)
+    frame = pd.DataFrame({"a": a, "city": [f"c{i}" for i in city], "b": b, "flag": draw.random(400) > 0.5})
+    frame["y"] = np.where(np.where(city % 2 == 0, b, -b) + a > 0, "yes", "no")
+    frame.loc[::17, "a"] = np.nan
+    return nnlab.prepare(frame, target="y", encode="codes")
+
+
+def test_every_model_is_tested() -> None:
+    assert set(SMALL) == set(MODELS) == set(KEYS)
+
+
+@pytest.mark.parametrize("data", ["classes", "numbers", "mixed"])
+@pytest.mark.parametrize("name", SMALL)
+def test_each_learns_gives_the_same_bits_again_and_comes_back(
+    name: str, data: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    prepared: Prepared = request.getfixturevalue(data)
+    options = {"model": name, "epochs": 3, "seed": 5, **SMALL[name]}
+    runs = [nnlab.fit(prepared, store=store, **options) for store in (tmp_path / "store", False)]
+    assert runs[0].finished.reason == "completed"
+    assert runs[0].history.drop(columns="seconds").equals(runs[1].history.drop(columns="seconds"))
+    assert runs[0].history["train_loss"].iloc[-1] < runs[0].history["train_loss"].iloc[0]
+    kept = Run.load(tmp_path / "store" / "runs" / runs[0].id)
+    x = torch.from_numpy(prepared.valid.x)
+    outputs = [run.model.eval()(x).detach() for run in (*runs, kept)]
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    assert kept.spec == runs[0].spec
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_each_is_a_spec_a_line_and_a_space(name: str) -> None:
+    spec = resolve(TrainSpec, {"model": name, **SMALL[name]})
+    assert from_json(TrainSpec, to_json(spec)) == spec
+    call = parse(to_line("nn_train", "data", spec).partition(" ")[2], None, "nn_train", {})
+    assert resolve(TrainSpec, call.options) == spec
+    space = default_space(resolve(TrainSpec, {"model": name}))
+    assert set(base_values(space, resolve(TrainSpec, {"model": name}))) == set(space), "the default lies in its space"
+    assert MODELS[name].summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_keep_their_names(name: str) -> None:
+    """A changed name would lose every stored run of this model."""
+    values = SMALL[name] | SMALLEST.get(name, {})
+    assert " ".join(sorted(MODELS[name].make(4, 3, **values).state_dict())) == KEYS[name]
+
+
+# What a model brings along
+
+
+def test_a_model_brings_its_own_values_and_what_was_said_stays() -> None:
+    assert resolve(TrainSpec, {"model": "resnet"}).optimizer.values["lr"] == 0.003
+    assert resolve(TrainSpec, {"model": "resnet", "lr": 0.5}).optimizer.values == {"lr": 0.5, "weight_decay": 0.01}
+    base = resolve(TrainSpec, {"epochs": 7, "lr": 0.2})
+    changed = resolve(TrainSpec, {"model": "resnet"}, base)
+    assert (changed.epochs, changed.optimizer) == (7, base.optimizer)
+    back = resolve(TrainSpec, {"model": "mlp"}, resolve(TrainSpec, {"model": "resnet"}))
+    assert back == TrainSpec()
+    assert resolve(TrainSpec, {"model": "resnet", "optimizer": "sgd"}).optimizer.values == {}
+
+
+# Mathematics
+
+
+def test_the_linear_floor_is_logistic_regression(classes: Prepared) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    options = {"optimizer": "lbfgs", "weight_decay": 0, "epochs": 30, "schedule": "constant", "warmup": 0}
+    run = nnlab.fit(classes, model="linear", store=False, patience=None, monitor="loss", **options)
+    theirs = LogisticRegression(C=1e6, max_iter=5000).fit(classes.train.x, classes.train.y)
+    ours = run.model(torch.from_numpy(classes.test.x)).softmax(1).detach().numpy()
+    assert (ours.argmax(1) == theirs.predict(classes.test.x)).mean() > 0.97
+
+
+def test_resnet_is_the_papers() -> None:
+    """x + linear2(act(linear1(norm(x)))), then linear(act(norm(x))) (Gorishniy et al. 2021, section 3.2)."""
+    network = MODELS["resnet"].make(5, 3, width=12, depth=2, norm="layer", dropout=0.0)
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.3)
+    w: dict[str, Tensor] = network.state_dict()
+
+    def normed(x: Tensor, at: str) -> Tensor:
+        return functional.layer_norm(x, (12,), w[f"{at}.weight"], w[f"{at}.bias"])
+
+    def linear(x: Tensor, at: str) -> Tensor:
+        return x @ w[f"{at}.weight"].T + w[f"{at}.bias"]
+
+    x = torch.randn(9, 5)
+    h = linear(x, "0")
+    for block in ("1", "2"):
+        middle = linear(normed(h, f"{block}.inner.0"), f"{block}.inner.1").clamp(min=0)
+        h = h + linear(middle, f"{block}.inner.4")
+    torch.testing.assert_close(network(x), linear(normed(h, "3").clamp(min=0), "5"))
+
+
+def test_blocks_begin_as_the_identity_unless_told_otherwise() -> None:
+    x = torch.randn(30, 5)
+    for zero in (True, False):
+        network = MODELS["resnet"].make(5, 3, width=12, depth=2, zero_init=zero)
+        initialize(network, None, "relu", x)
+        h = network[0](x)
+        assert torch.equal(network[1].eval()(h), h) == zero
+
+
+def test_stochastic_depth_drops_rows_and_keeps_the_expectation() -> None:
+    out = RowDrop(0.3)(torch.ones(20_000, 2, 3))
+    per_row = out.flatten(1)
+    assert ((per_row == per_row[:, :1]).all(1)).all()
+    assert float((per_row[:, 0] == 0).float().mean()) == pytest.approx(0.3, abs=0.02)
+    assert float(out.mean()) == pytest.approx(1.0, abs=0.02)
+    network = MODELS["resnet"].make(5, 3, width=12, depth=4, stochastic_depth=0.2)
+    assert [layer.p for layer in network.modules() if isinstance(layer, RowDrop)] == pytest.approx(
+        [0.05, 0.1, 0.15, 0.2]
+    )
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+@pytest.mark.parametrize("layout", ["stacked", "parallel"])
+def test_dcn_is_the_papers(rank: int | None, layout: str) -> None:
+    """x0 * (W x + b) + x (Wang et al. 2021, equations 1 and 2)."""
+    network = MODELS["dcn"].make(6, 2, crosses=2, rank=rank, layout=layout, hidden=(7,), dropout=0.0)
+    w: dict[str, Tensor] = network.state_dict()
+    x = torch.randn(9, 6)
+    crossed = x
+    for at in ("cross.layers.0", "cross.layers.1"):
+        matrix = w[f"{at}.weight"] if rank is None else w[f"{at}.1.weight"] @ w[f"{at}.0.weight"]
+        bias = w[f"{at}.bias"] if rank is None else w[f"{at}.1.bias"]
+        crossed = x * (crossed @ matrix.T + bias) + crossed
+    deep = ((crossed if layout == "stacked" else x) @ w["deep.0.weight"].T + w["deep.0.bias"]).clamp(min=0)
+    last = deep if layout == "stacked" else torch.cat([crossed, deep], 1)
+    torch.testing.assert_close(network(x), last @ w["head.weight"].T + w["head.bias"])
+
+
+def test_a_change_of_the_dropout_leaves_fixed_ones_alone(classes: Prepared) -> None:
+    from nnlab.core.learners.module import ModuleLearner
+
+    spec = resolve(TrainSpec, {"model": "resnet", "width": 8, "residual_dropout": 0.1, "dropout": 0.3})
+    learner = ModuleLearner(spec, classes, "cpu")
+    assert learner.change("dropout", 0.5) == 0.3
+    assert {layer.p for layer in learner.model.modules() if isinstance(layer, nn.Dropout)} == {0.5, 0.1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "resnet", "hidden": "none"}, "option 'hidden' belongs to model .*; this one is resnet"),
+        ({"model": "resnet", "depth": 0}, "depth=0: expected whole number, 1 to 100"),
+        ({"model": "resnets"}, "did you mean 'resnet'"),
+        ({"model": "dcn", "layout": "both"}, "layout=both: expected stacked, parallel"),
+    ],
+)
+def test_bad_values_are_refused_in_a_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(nnlab.SpecError, match=message) as caught:
+        resolve(TrainSpec, options)
+    assert "\n" not in str(caught.value)
