@@ -61,7 +61,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
         )
     with understood(info.path):
         checkpoint = read_checkpoint(info.path)
-        longer = _with_epochs(spec, epochs, len(data.train.y), int(checkpoint.generation["epoch"]))
+        done = int(checkpoint.generation["epoch"])
+    longer = _with_epochs(spec, epochs, len(data.train.y), done)
     job = set_up(longer, data, model)
     job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
     controls = controls or Controls()
@@ -131,20 +132,26 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What of the data is another, as far as the record tells."""
     if then["target"] != now["target"]:
         return f"its target is {now['target']!r}, the run's is {then['target']!r}"
-    before, after = ({column["name"]: column for column in one["columns"]} for one in (then, now))
+    before, after = then["sums"], now["sums"]
     for names, what in (
         ([n for n in before if n not in after], "lacks"),
         ([n for n in after if n not in before], "has"),
     ):
         if names:
-            return f"it {what} column {names[0]!r}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+            return f"it {what} column {_first_of(names)}"
     for name, value in then["spec"].items():
         if now["spec"].get(name) != value:
             return f"it was prepared with {name} {_shown(now['spec'].get(name))}, the run's with {_shown(value)}"
     if then["rows"] != now["rows"]:
         return f"it has {sum(now['rows'].values())} rows, the run's had {sum(then['rows'].values())}"
-    changed = [name for name, column in before.items() if column != after[name]]
-    return f"column {changed[0]!r} has other values" if changed else "its values or their order are others"
+    changed = [name for name in before if before[name] != after[name]]
+    if len(changed) == len(before) > 1 or not changed:
+        return "its rows or their order are others"
+    return f"other values in column {_first_of(changed)}"
+
+
+def _first_of(names: list[str]) -> str:
+    return f"{names[0]!r} and {len(names) - 1} more" if len(names) > 1 else repr(names[0])
 
 
 def _shown(value: Any) -> str:
