@@ -184,7 +184,8 @@ class _Loop:
         epoch = self.epoch + 1
         self._seconds = self._seconds if self.done else 0.0
         self._steps = self._plan[epoch - 1]
-        self._follow(epoch)
+        if not self.done:
+            self._follow(epoch)
         batches = self._order(epoch).to(self._job.learner.device).tensor_split(self._steps)
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):

@@ -352,6 +352,17 @@ for line in sys.stdin:
 """
 
 
+def _await_progress(root: Path) -> None:
+    """Wait until a checkpoint is written that was not there before."""
+
+    def newest() -> set[int]:
+        return {path.stat().st_mtime_ns for path in root.glob("runs/*/LATEST")}
+
+    before, until = newest(), time.monotonic() + 20
+    while newest() <= before and time.monotonic() < until:
+        time.sleep(0.001)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to be killed are forked")
 def test_kills_at_any_time_do_no_harm(tmp_path: Path) -> None:
     from tests.core.store.store_training import small_training
@@ -376,7 +387,8 @@ def test_kills_at_any_time_do_no_harm(tmp_path: Path) -> None:
             server.stdin.write("go\n")
             child = int(server.stdout.readline())
             if kills < 12:
-                time.sleep(0.05 + 0.2 * draw.random())
+                _await_progress(tmp_path / "store")
+                time.sleep(0.03 * draw.random())
                 with contextlib.suppress(ProcessLookupError):  # it had ended
                     os.kill(child, signal.SIGKILL)
             status = int(server.stdout.readline())
