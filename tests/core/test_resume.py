@@ -386,7 +386,7 @@ def test_kills_at_any_time_do_no_harm(tmp_path: Path) -> None:
         while True:
             server.stdin.write("go\n")
             child = int(server.stdout.readline())
-            if kills < 12:
+            if kills < 8:
                 _await_progress(tmp_path / "store")
                 time.sleep(0.03 * draw.random())
                 with contextlib.suppress(ProcessLookupError):  # it had ended
