@@ -15,7 +15,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, subjects
+from nnlab.magics import config, resuming, subjects
 from nnlab.magics.body import begin_at_user, run_body
 from nnlab.magics.options import help_text
 from nnlab.magics.scan import Word, plain, value_of, with_article
@@ -152,6 +152,8 @@ def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 
 
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
+    if said.options.get("resume") is not None:
+        return _resume(lab, said, names)
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
@@ -182,9 +184,28 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def work(view: View, controls: Controls) -> "Run":
         told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
+        told["checkpoint_seconds"] = order.own["checkpoint_seconds"]
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+
+
+def _resume(lab: "Lab", said: Call, names: Names) -> Any:
+    run = resuming.meant(said, names, _store())
+    data = resuming.data_of(said, names, run)
+    from nnlab.core.resume import resume
+    from nnlab.report.bundle import run_bundles
+
+    options, own = _settle(lab, said, based=True)
+    model, _ = _network(said, names, None)
+    resuming.check_network(run, own_network=model is not None or said.body is not None)
+    model = model if said.body is None else run_body(lab.ip, said.body)
+
+    def work(view: View, controls: Controls) -> "Run":
+        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+        return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
+
+    return _shown(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
