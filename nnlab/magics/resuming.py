@@ -25,7 +25,7 @@ def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":
             shown = name.replace("_", "-")
             raise SpecError(f"--{shown} cannot be given to a run that goes on: it keeps its own; --epochs alone can")
     value = said.options["resume"]
-    held = names.get(value) if isinstance(value, str) else value
+    held: Any = names.get(value) if isinstance(value, str) else value
     word = held.id if subjects.is_a(held, ("nnlab", "Run")) else str(plain(value, "--resume"))
     return resumable_run(store, word, longer="epochs" in said.options)
 
@@ -55,7 +55,7 @@ def check_network(run: "RunInfo", own_network: bool) -> None:
     label = run.name or run.id
     if custom and not own_network:
         raise SpecError(
-            f"run {label} trains a network of your own; give it again: --model Net, or its code as the body of %%nn_train"
+            f"run {label} trains a network of your own; give it again: --model Net, or its code as the cell's body"
         )
     if own_network and not custom:
         raise SpecError(f"run {label} trains nnlab's {run.spec and run.spec.model}; take the network away")

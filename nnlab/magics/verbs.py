@@ -142,7 +142,7 @@ _ALL = (
             "run = %nn_train data --lr find --schedule one_cycle",
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
-        "run = %nn_train data --resume last",
+            "run = %nn_train data --resume last",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
