@@ -19,9 +19,9 @@ from nnlab.core.inits import initialize
 from nnlab.core.losses import make_loss, outputs_for
 from nnlab.core.metrics import measure, metrics_for, wide
 from nnlab.core.models import MODELS, custom
-from nnlab.core.network import loss_of, network_for
+from nnlab.core.network import fit_rows, loss_of, network_for
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import as_columns, forward, points
 from nnlab.core.randomness import put_states, take_states
@@ -30,6 +30,7 @@ from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
 
 INIT_ROWS = 1024  # that data-dependent first weights look at
+FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
@@ -51,6 +52,8 @@ class ModuleLearner:
         network = network_for(spec, data.pipeline, maker)
         n_out = outputs_for(self._loss_part, len(data.target.classes))
         custom.check_output(network, len(data.feature_names), n_out)
+        if maker is None:
+            fit_rows(network, torch.from_numpy(data.train.x[:: 1 + len(data.train) // FIT_ROWS]).float())
         if maker is None or spec.init is not None:
             initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
         self._dtype = dtype_of(spec)
@@ -78,9 +81,9 @@ class ModuleLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
