@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nnlab.core.errors import RunError as RunError
     from nnlab.core.errors import SpecError as SpecError
     from nnlab.core.errors import StoreError as StoreError
+    from nnlab.core.estimators import NNClassifier as NNClassifier
+    from nnlab.core.estimators import NNRegressor as NNRegressor
     from nnlab.core.fit import fit as fit
     from nnlab.core.lr_range import lr_range as lr_range
     from nnlab.core.own import loss as loss
@@ -42,6 +44,8 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "metric": "nnlab.core.own",
+    "NNClassifier": "nnlab.core.estimators",
+    "NNRegressor": "nnlab.core.estimators",
     "Run": "nnlab.core.run",
     "Study": "nnlab.core.tune.study",
     "Store": "nnlab.core.store.runs",

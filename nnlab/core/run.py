@@ -138,7 +138,7 @@ class Run:
 
     def predict(self, frame: Any) -> np.ndarray:
         """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         values = output[:, 0] if self.task == "regression" else output.argmax(1)
         return np.asarray(self.pipeline.target.decode(values.numpy()))
 
@@ -146,7 +146,7 @@ class Run:
         """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
         if self.task == "regression":
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
@@ -183,7 +183,7 @@ class Run:
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self._output(x), torch.from_numpy(y)
+        output, truth = self.outputs(x), torch.from_numpy(y)
         if self.task == "regression":
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
@@ -234,8 +234,8 @@ class Run:
         network = network.to(device).eval()
         return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
 
-    def _output(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU."""
+    def outputs(self, x: np.ndarray) -> "Tensor":
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
         return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)

@@ -15,7 +15,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started
-from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
@@ -49,7 +49,7 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     check_precision(spec, device)
     random = PrivateRandom(spec.seed, device)
     with random:
-        learner = ModuleLearner(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
+        learner = choose(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
     return Job(spec, data, learner, random)
 
 
@@ -128,7 +128,8 @@ class _Loop:
         metrics = metrics_for(data.task, spec.metrics)
         maximize = check_monitor(spec.monitor, metrics)
         sizes = (self._rows, self._steps, learner.parameters)
-        return Started(spec, data.task, *sizes, learner.device, learner.name, metrics, spec.monitor, maximize)
+        doer = f"{learner.name}: {learner.why}" if learner.why else learner.name
+        return Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
 
     def steps_of(self, epoch: int) -> Iterator[Event]:
         """One pass over the training rows; Progress at most 20 a second, Changed where a change begins to hold."""

@@ -65,7 +65,7 @@ class Prepared:
     """Everything that training needs; no part of the user's frame is kept.
 
     target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (counts, edges) of a
-    regression target in its own units, None for classes. fingerprint: sha256 of content and spec. audit: what was found
+    regression target in its own units, None for classes. fingerprint: of content and spec. audit: what was found
     that may make scores too good or predictions worse. folds: one preparation for each fold; this one is the first.
     synthesis: how good the synthetic rows among the training rows are (their index is -1), None where there are none.
     """

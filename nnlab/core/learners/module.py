@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,25 +11,23 @@ from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.batch import Batch, Pass
-from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.inits import initialize
-from nnlab.core.losses import make_loss, outputs_for
-from nnlab.core.metrics import measure, metrics_for, wide
-from nnlab.core.models import MODELS, custom
-from nnlab.core.network import fit_rows, loss_of, network_for
+from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.losses import make_loss
+from nnlab.core.metrics import metrics_for
+from nnlab.core.models import custom
+from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of, separate
-from nnlab.core.precision import dtype_of, in_precision
-from nnlab.core.predict import as_columns, forward, points
+from nnlab.core.precision import dtype_of
+from nnlab.core.predict import as_columns, forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
 
-INIT_ROWS = 1024  # that data-dependent first weights look at
-FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
@@ -41,6 +38,7 @@ class ModuleLearner:
     """
 
     name = "module"
+    why = ""  # not the stack: what of the run it cannot do
 
     def __init__(
         self, spec: TrainSpec, data: Prepared, device: str, maker: custom.Maker = None, *, steps: int = 1
@@ -49,23 +47,11 @@ class ModuleLearner:
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
-        network = network_for(spec, data.pipeline, maker)
-        n_out = outputs_for(self._loss_part, len(data.target.classes))
-        custom.check_output(network, len(data.feature_names), n_out)
-        if maker is None:
-            fit_rows(network, torch.from_numpy(data.train.x[:: 1 + len(data.train) // FIT_ROWS]).float())
-        if maker is None or spec.init is not None:
-            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
-        self._dtype = dtype_of(spec)
-        if self._dtype != torch.float32:
-            network = in_precision(network, spec)  # the first weights are those of any precision
-            custom.check_output(network, len(data.feature_names), n_out, self._dtype)
-        self._model: nn.Module = network.to(device).train()
+        self._model: nn.Module = first_network(spec, data, maker).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._x, self._y = self._tensors(data.train)
-        self._valid = self._tensors(data.valid)
-        self._weights_of_rows = self._weight(data.train)
-        self._weights_of_valid = self._weight(data.valid)
+        dtype = dtype_of(spec)
+        self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
+        self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
@@ -75,7 +61,7 @@ class ModuleLearner:
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), dtype=self._dtype, device=device)
+        self._sum = torch.zeros((), dtype=dtype, device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
@@ -102,13 +88,6 @@ class ModuleLearner:
     def model(self) -> nn.Module:
         """The network as it is now."""
         return self._model
-
-    def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
-        return x.to(self.device, self._dtype), y.to(self.device, self._dtype if y.is_floating_point() else y.dtype)
-
-    def _weight(self, rows: Rows) -> Tensor | None:
-        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device, self._dtype)
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
@@ -189,19 +168,11 @@ class ModuleLearner:
 
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
-        x, y = self._valid
-        if not len(y):
+        if not len(self._valid[1]):
             return {}
         with self._best_weights():
-            output = forward(self._model, x, self.device)
-        more = () if self._weights_of_valid is None else (self._weights_of_valid,)
-        loss = self._loss(output, y, *more).item()
-        output = points(output, self._loss_part, self._target.task)
-        if self._target.scaler:
-            output, y = (torch.from_numpy(self._target.decode(values.cpu().numpy())) for values in (output, y))
-        elif not self._target.classes:
-            output, y = (wide(values) * self._target.scale + self._target.mean for values in (output, y))
-        return {"loss": loss, **measure(self.metrics, output, y)}
+            output = forward(self._model, self._valid[0], self.device)
+        return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""
@@ -243,15 +214,3 @@ def needs_closure(spec: TrainSpec) -> bool:
     """Whether a step of the optimizer evaluates the loss several times."""
     entries = [OPTIMIZERS[spec.optimizer.name], *(WRAPPERS[part.name] for part in spec.wrappers)]
     return any(entry.facts.get("closure") for entry in entries)
-
-
-def activation_of(spec: TrainSpec) -> str | None:
-    """The activation of a registered network, None where it has none."""
-    return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
-
-
-def class_counts(data: Prepared) -> list[int]:
-    """Training rows of each class, by weight where rows have one; none for a regression."""
-    if not data.target.classes:
-        return []
-    return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 class Learner(Protocol):
     """Holds the network, its optimizer and the data on the device; the loop decides when and with which step size.
 
-    Nothing but `take_loss` and `validate` may wait for the device.
+    Nothing but `take_loss` and `validate` may wait for the device. why: what of the run another learner cannot do.
     """
 
     name: str
+    why: str
     device: str
     parameters: int
 
