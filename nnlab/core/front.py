@@ -15,6 +15,8 @@ class Front(nn.Module):
     dimension. widths: how many values each column has in the end.
     """
 
+    one_layer = True
+
     def __init__(self, inputs: Inputs, members: int | None = None) -> None:
         super().__init__()
         self._members, self._share = members, inputs.feature_dropout
@@ -68,6 +70,7 @@ class Tokens(nn.Module):
 
     role = "embedding"
     undecayed = True
+    one_layer = True
 
     def __init__(self, inputs: Inputs, width: int) -> None:
         super().__init__()
@@ -85,6 +88,9 @@ class Tokens(nn.Module):
         if inputs.codes:
             codes = {i: (count, width) for i, (count, _) in enumerate(inputs.codes.values())}
             self.codes = CategoryEmbedding(len(codes), codes, dropout=inputs.embedding_dropout)
+            with torch.no_grad():
+                for table in self.codes.tables:
+                    table.get_parameter("weight").mul_(bound)  # as small as the vectors of numbers
             self.code_bias = nn.Parameter(torch.empty(len(codes), width).uniform_(-bound, bound))
 
     def fit_rows(self, x: Tensor) -> None:

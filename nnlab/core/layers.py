@@ -254,3 +254,29 @@ class DeepAndCross(nn.Module):
         if self._parallel:
             return self.head(torch.cat([crossed, self.deep(x)], 1))
         return self.head(self.deep(crossed))
+
+
+class Autoencoder(nn.Module):
+    """A head on a code, and a decoder that writes the inputs again from it.
+
+    In training `added_loss` is the weighted error of that, which the learner adds to the loss of the step.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, weight: float, corruption: float
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+        self._weight, self._corruption = weight, corruption
+        self.added_loss: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, n_in) -> (rows, n_out). What is in front of it does not learn to be easily written."""
+        if not self.training:
+            return self.head(self.encoder(x))
+        seen = x
+        if self._corruption:
+            seen = x * (torch.rand_like(x) >= self._corruption)
+        code = self.encoder(seen)
+        self.added_loss = self._weight * functional.mse_loss(self.decoder(code), x.detach())
+        return self.head(code)

@@ -91,7 +91,7 @@ def _depths(model: nn.Module) -> Iterator[tuple[int, nn.Parameter]]:
         nonlocal depth
         own = list(module.parameters(recurse=False))
         one = getattr(module, "one_layer", False) or isinstance(module, nn.TransformerEncoderLayer)
-        if not inside and (one or any(weight.ndim > 1 for weight in own)):
+        if not inside and any(weight.ndim > 1 for weight in (module.parameters() if one else own)):
             depth += 1
         yield from ((max(depth, 0), weight) for weight in own)
         for child in module.children():

@@ -74,6 +74,7 @@ class ModuleLearner:
         ]
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = None
         if spec.average.name != "none":
             self._average = Average(self._model, make(AVERAGES, spec.average), steps)
@@ -118,6 +119,8 @@ class ModuleLearner:
         """The loss of rows, its gradients in the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
+        for layer in self._adding:
+            loss = loss + layer.added_loss
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         self._optimizer.zero_grad(set_to_none=True)

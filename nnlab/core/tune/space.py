@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
-SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init")
+# Left out of the default space.
+SELDOM_MATTERS = {"beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init"}
+SELDOM_MATTERS |= {"input_scale", "heads", "inner", "sharing", "layout", "rank"}
 Value = bool | int | float | str | None
 
 
