@@ -21,7 +21,7 @@ from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.randomness import put_states, take_states
@@ -66,14 +66,15 @@ class ModuleLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = None
         if spec.average.name != "none":
             self._average = Average(self._model, make(AVERAGES, spec.average), steps)
@@ -118,6 +119,8 @@ class ModuleLearner:
         """The loss of rows, its gradients in the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
+        for layer in self._adding:
+            loss = loss + layer.added_loss
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         self._optimizer.zero_grad(set_to_none=True)
