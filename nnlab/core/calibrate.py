@@ -55,7 +55,7 @@ def fitted_temperature(run: "Run", data: Prepared) -> float:
     if data.fingerprint != run.fingerprint:
         raise DataError("this data is not what the run was trained on")
     check_calibration(data)
-    logits = run.output_of(data.valid.x).double().numpy() * (run.temperature or 1.0)
+    logits = run.outputs(data.valid.x).double().numpy() * (run.temperature or 1.0)
     return temperature_of(logits, data.valid.y, data.valid.weight)
 
 

@@ -15,7 +15,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -119,6 +119,11 @@ class Run:
         return self.record.changes
 
     @property
+    def resumptions(self) -> list[Resumed]:
+        """Where it was taken up again after it had been cut."""
+        return self.record.resumptions
+
+    @property
     def warnings(self) -> list[str]:
         """What the user should know."""
         return self.record.warnings
@@ -141,7 +146,7 @@ class Run:
 
     def predict(self, frame: Any) -> np.ndarray:
         """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
-        output = self.output_of(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         values = output[:, 0] if self.task == "regression" else output.argmax(1)
         return np.asarray(self.pipeline.target.decode(values.numpy()))
 
@@ -149,7 +154,7 @@ class Run:
         """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
         if self.task == "regression":
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
-        output = self.output_of(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
@@ -186,7 +191,7 @@ class Run:
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self.output_of(x), torch.from_numpy(y)
+        output, truth = self.outputs(x), torch.from_numpy(y)
         if self.task == "regression":
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
@@ -250,8 +255,8 @@ class Run:
             saved.facts, saved.record, network, pipeline, device, state, evaluation, path, kept_temperature(path)
         )
 
-    def output_of(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) of prepared features, on the CPU."""
+    def outputs(self, x: np.ndarray) -> "Tensor":
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
         output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
@@ -355,12 +360,12 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
-    _check_fit(network.state_dict(), saved.weights, where)
+    check_fit(network.state_dict(), saved.weights, where)
     network.load_state_dict(saved.weights)
     return network
 
 
-def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+def check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
     """StoreError that names the weights which the network and the file do not share."""
     faults = [f"{name} is missing" for name in wanted if name not in saved]
     faults += [f"{name} is not in the network" for name in saved if name not in wanted]

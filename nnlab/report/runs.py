@@ -67,6 +67,9 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
         words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
         yield Sentence("calibrated:", words)
     yield from confusion_blocks(run.evaluation)
+    if run.resumptions:
+        places = ", ".join(f"{place.epoch}" for place in run.resumptions)
+        yield Sentence("resumed", f"after epoch {places}")
     if run.changes:
         rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
         yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")

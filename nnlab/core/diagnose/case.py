@@ -137,7 +137,7 @@ class Case:
     @cached_property
     def output(self) -> np.ndarray:
         """(rows, classes) logits, or (rows, 1) scaled predictions of a regression."""
-        return self.run.output_of(np.asarray(self._rows.x[self.places])).double().numpy()
+        return self.run.outputs(np.asarray(self._rows.x[self.places])).double().numpy()
 
     @cached_property
     def shares(self) -> np.ndarray:
