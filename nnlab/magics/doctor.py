@@ -44,7 +44,7 @@ def _cell(run: "Run", verdict: "Verdict", data: str) -> str:
     if verdict.fix or verdict.prepare:
         spec, calibrate = mended(run, verdict)
         extra = {"model": _network(run), "calibrate": calibrate or None}
-        steps.append(to_line("nn_train", data, spec, extra=extra))
+        steps.append(to_line("nn_train", data, spec, extra=extra, keep=verdict.fix))
     code = (run.code or "").strip("\n")
     if code and steps:
         return "\n\n".join([*steps[:-1], f"%{steps[-1]}\n{code}"])

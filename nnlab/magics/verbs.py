@@ -149,7 +149,7 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(_view, _checkpoints, _train),
+        _own(_view, _checkpoints, _train, _looks),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",

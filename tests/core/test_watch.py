@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_friedman1
 from torch import nn
 
-from nnlab import DataError, RunError, fit
+from nnlab import DataError, RunError, fit, prepare
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.diagnose.more_rows import fitted, rows_curve
 from nnlab.core.diagnose.watch import Watch
@@ -69,11 +70,13 @@ def test_the_curve_is_the_one_that_the_losses_lie_on() -> None:
     assert not fitted(rows, 0.3 + 0.02 * np.random.default_rng(0).normal(size=8)).helps
 
 
-def test_more_rows_help_where_rows_are_few(numbers: Prepared) -> None:
-    run = fit(numbers, hidden=(16,), epochs=4, store=False)
-    curve = rows_curve(run, numbers)
-    assert sorted(set(curve.rows)) == [48, 96, 192, 384]
-    assert curve.loss[0] > curve.loss[-1]
+def test_more_rows_help_where_rows_are_few() -> None:
+    x, y = make_friedman1(300, 6, noise=0.5, random_state=0)
+    data = prepare((x, y), scale="standard")
+    curve = rows_curve(fit(data, hidden=(32,), epochs=20, dropout=0, store=False), data)
+    assert sorted(set(curve.rows)) == [24, 48, 96, 192]
+    assert curve.loss[:2].mean() > 1.3 * curve.loss[-2:].mean()
+    assert curve.doubled <= curve.now
     assert str(curve).startswith("more rows would help")
 
 

@@ -4,6 +4,7 @@ import nbformat
 import pytest
 
 from nnlab.core.diagnose.doctor import Diagnosis
+from nnlab.report.tables import number
 from tests.magics.conftest import Session
 
 HIGH = "run = %nn_train data --lr 3 --epochs 4 --hidden 8 --warmup 0;"
@@ -20,7 +21,7 @@ def test_a_run_of_a_variable_and_of_the_store(prepared: Session) -> None:
     ]
     text = shown.outputs[1].data["text/plain"]
     assert "the learning rate is too high" in text
-    assert "\n    %nn_train data --hidden 8 --lr 0.01 --warmup 0.0 --epochs 4" in text
+    assert "\n    %nn_train data --hidden 8 --lr 0.01 --warmup 0 --epochs 4" in text
     assert "not looked at" not in text  # the data was found among the variables
     for word in ("last", prepared.names["run"].id):
         found = prepared.value(f"%nn_diagnose {word}")
@@ -42,7 +43,7 @@ def test_a_network_of_the_users_own_comes_back_with_its_code(prepared: Session) 
     prepared.run(f"%%nn_train data --lr 5 --warmup 0 --epochs 4 --view none\n{body}")
     prepared.run("run = _")
     text = prepared.run("%nn_diagnose run").outputs[1].data["text/plain"]
-    assert "    %%nn_train data --lr 0.001 --warmup 0.0 --epochs 4\n    from torch import nn\n" in text
+    assert "    %%nn_train data --lr 0.001 --warmup 0 --epochs 4\n    from torch import nn\n" in text
     prepared.run("def net(n_in, n_out):\n    from torch import nn\n    return nn.Linear(n_in, n_out)")
     prepared.run("own = %nn_train data --model net --lr 9 --warmup 0 --epochs 4;")
     assert "--epochs 4 --model net" in prepared.run("%nn_diagnose own").outputs[1].data["text/plain"]
@@ -71,7 +72,7 @@ def test_a_calibrated_run_says_so(prepared: Session) -> None:
     assert run.temperature is not None and not run.record.probes
     assert run.line == "%nn_train data --hidden 8 --epochs 2 --probe off --calibrate on"
     text = prepared.run("run").outputs[1].data["text/plain"]
-    assert f"predict_proba divides logits by {run.temperature:.4g}"[:40] in text
+    assert f"predict_proba divides logits by {number(run.temperature, 3)}" in text
 
 
 def test_more_rows_by_a_line(prepared: Session) -> None:

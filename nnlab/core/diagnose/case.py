@@ -157,6 +157,11 @@ class Case:
         return max(self.lr, float(self.history["lr"].max())) if len(self.history) else self.lr
 
     @property
+    def taken(self) -> int:
+        """Steps of the epochs that are done."""
+        return self.run.started.steps * len(self.epochs)
+
+    @property
     def lowest(self) -> float:
         """The smallest finite training loss."""
         finite = self.train[np.isfinite(self.train)]

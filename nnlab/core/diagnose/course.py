@@ -87,24 +87,19 @@ def lr_too_low(
 ) -> Verdict | None:
     """Steps are so small that the weights hardly move while there is much to learn."""
     rates = np.median(case.rates[np.isfinite(case.rates).all(1)], axis=1)
-    moved = float(np.median(rates)) * _steps(case) if len(rates) else math.inf
+    moved = float(np.median(rates)) * case.taken if len(rates) else math.inf
     if (
-        _steps(case) < FEWEST_STEPS
+        case.taken < FEWEST_STEPS
         or not moved < path
         or (case.baseline is not None and case.lowest < left * case.baseline)
     ):
         return None
     evidence = (
-        f"all {_steps(case):,} steps together moved the weights by {moved:.1%} of their norm at the most;"
+        f"all {case.taken:,} steps together moved the weights by {moved:.1%} of their norm at the most;"
         f" the training loss fell from {case.train[0]:.3g} to {case.lowest:.3g}"
     )
     plot = Plot("training loss", case.epochs.tolist(), {"": case.train.tolist()}, level=case.baseline)
     return Verdict("lr_too_low", "the learning rate is too low", evidence, {"lr": _changed(case, FACTOR)}, plot=plot)
-
-
-def _steps(case: Case) -> int:
-    """Steps of the epochs that are done."""
-    return max(case.run.started.steps * len(case.epochs), int(case.steps[-1]) if len(case.steps) else 0)
 
 
 def _changed(case: Case, factor: float) -> float:

@@ -11,7 +11,7 @@ from nnlab.core.errors import DataError, RunError
 from nnlab.core.models.custom import Maker
 from nnlab.core.randomness import row_order
 from nnlab.core.run import Run
-from nnlab.core.spec import CUSTOM, TrainSpec
+from nnlab.core.spec import CUSTOM
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 TRIES = 2  # runs of each size
@@ -79,20 +79,23 @@ def rows_curve(run: Run, data: Prepared | None, model: Maker = None) -> RowsCurv
         raise RunError("a learning curve trains the network anew; give it too: --model Net, or model=Net")
     if not len(data.valid.y) or len(data.train.y) * SHARES[0] < FEWEST:
         raise DataError(f"a learning curve needs validation rows and {math.ceil(FEWEST / SHARES[0])} training rows")
-    found = [
-        (rows, _best_loss(run.spec, _part(data, rows, seed), model, seed))
-        for rows in (max(FEWEST, round(share * len(data.train.y))) for share in SHARES)
-        for seed in range(TRIES)
-    ]
+    sizes = [max(FEWEST, round(share * len(data.train.y))) for share in SHARES]
+    found = [(rows, _best_loss(run, data, rows, seed, model)) for rows in sizes for seed in range(TRIES)]
     rows, loss = (np.array(values) for values in zip(*found, strict=True))
     return fitted(rows, loss)
 
 
-def _best_loss(spec: TrainSpec, data: Prepared, model: Maker, seed: int) -> float:
+def _best_loss(run: Run, data: Prepared, rows: int, seed: int, model: Maker) -> float:
+    """The best validation loss of a run on so many rows, with as many steps as the run on all of them."""
     from nnlab.core.fit import fit
+    from nnlab.core.train import steps_by_epoch
 
-    run = fit(data, spec=replace(spec, seed=(spec.seed + seed) % 2**31), model=model, store=False, probe=False)
-    return float(np.nanmin(run.history["valid_loss"].to_numpy(float), initial=math.inf))
+    spec = run.spec
+    longer = steps_by_epoch(spec, len(data.train.y))[0] / steps_by_epoch(spec, rows)[0]
+    patience = None if spec.patience is None else math.ceil(spec.patience * longer)
+    spec = replace(spec, seed=(spec.seed + seed) % 2**31, epochs=math.ceil(spec.epochs * longer), patience=patience)
+    done = fit(_part(data, rows, seed), spec=spec, model=model, store=False, probe=False)
+    return float(np.nanmin(done.history["valid_loss"].to_numpy(float), initial=math.inf))
 
 
 def _part(data: Prepared, rows: int, seed: int) -> Prepared:

@@ -14,6 +14,7 @@ from nnlab.core.spec import CUSTOM, part_values
 
 LEAKS = ("target_copy", "near_copy", "unknown_at_prediction")  # kinds of the audit's findings
 SURE = 2.0  # standard errors
+FEWEST_STEPS = 50  # of a run that can have learned its classes
 FEWEST = 8  # rows of a class that must have had a chance
 SURELY = 3  # the rows that a model is surest of are one in so many
 
@@ -101,7 +102,7 @@ def no_shuffling(
     return Verdict("no_shuffling", "rows are not shuffled", evidence, fix, plot=plot)
 
 
-@DIAGNOSES.add(needs=("classes", "weights", "valid"))
+@DIAGNOSES.add(needs=("classes", "weights", "valid", "epochs"))
 def class_ignored(
     case: Case,
     found: Annotated[float, Within(0.0, 1.0), "share of a class's validation rows that is found, at most"] = 0.1,
@@ -113,8 +114,9 @@ def class_ignored(
     counts = np.array(evaluation.confusion, float)
     rows = counts.sum(1)
     recall = counts.diagonal() / np.maximum(rows, 1.0)
-    missed = np.flatnonzero((rows >= FEWEST) & (recall < found))
-    if not len(missed):
+    rare = rows * len(rows) <= rows.sum()
+    missed = np.flatnonzero((rows >= FEWEST) & rare & (recall < found))
+    if not len(missed) or case.taken < FEWEST_STEPS:
         return None
     worst = int(missed[np.argmin(recall[missed])])
     name = evaluation.classes[worst]
