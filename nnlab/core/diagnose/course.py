@@ -16,6 +16,7 @@ FACTOR = 10.0  # by which a step size that does not fit is changed
 FEWEST_STEPS = 100  # a run of fewer is short, whatever its steps
 FEWEST = 15  # epochs of a plateau
 STEADY = 0.8  # of the largest step size; where it falls further the schedule explains that little happens
+LEARNED = 0.4  # of the loss of one prediction for all rows
 DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall is not the step size's
 
 
@@ -33,7 +34,7 @@ DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall i
 )
 def lr_too_high(
     case: Case,
-    rate: Annotated[float, Within(0.0, 10.0), "largest step for the norm of the weights, median of the layers"] = 0.35,
+    rate: Annotated[float, Within(0.0, 10.0), "largest step for the norm of the weights, median of the layers"] = 0.8,
     rise: Annotated[float, Within(1.0, 1e6), "largest training loss for that of one prediction for all rows"] = 3.0,
     lost: Annotated[float, Within(0.0, 2.0), "training loss at the end, likewise, after it was below"] = 0.9,
 ) -> Verdict | None:
@@ -59,9 +60,14 @@ def _too_large(case: Case, rate: float) -> str:
         return ""
     rates = np.nanmedian(case.rates, axis=1) if np.isfinite(case.rates).any() else np.zeros(1)
     most = int(np.nanargmax(rates))
-    if not rates[most] > rate:
+    if not rates[most] > rate or _learned(case):
         return ""
     return f"step {case.looks[most].step} changed the weights by {rates[most]:.0%} of their norm, at lr {case.peak:.2g}"
+
+
+def _learned(case: Case) -> bool:
+    """Whether the training loss went down all the same, and stayed there."""
+    return case.baseline is not None and max(case.lowest, case.train[-1]) < LEARNED * case.baseline
 
 
 def _risen(case: Case, rise: float, lost: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from nnlab.core.events import EpochDone, Event, Probed, Warned
 
 GRADIENT = 1e4  # norm of a layer's gradient that no healthy run came near
-RATE = 0.5  # a step for the norm of the weights, median of the layers
+RATE = 1.0  # a step for the norm of the weights, median of the layers
 DEAD = 0.5  # share of a layer's units that give the same for every row
 LATER = 50  # steps after which dead units stay dead
 RISE = 10.0  # the training loss for its smallest
