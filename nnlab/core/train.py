@@ -14,13 +14,13 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started, Warned
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.precision import check_precision
+from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.samples import due
@@ -74,7 +74,7 @@ def train(job: Job, controls: Controls) -> Generator[Event, None, None]:
     reason: Reason = "completed"
     epoch = 0
     try:
-        with thread_limit(loop.threads):
+        with thread_limit(loop.threads), matmul_precision(job.spec.tf32):
             for number in range(1, job.spec.epochs + 1):
                 yield from loop.steps_of(number)
                 if controls.stop_reason and epoch:
@@ -146,6 +146,7 @@ class _Loop:
             self._seconds += time.perf_counter() - began
             if self._job.probe is not None:
                 yield from self._job.probe.take()
+            yield from map(Warned, self._job.learner.take_notes())
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, done, self._steps, self._pace(done))
