@@ -34,7 +34,12 @@ class Batch:
     of: "tuple[Tensor | float, Tensor | float] | None" = None
 
     def loss(self, output: "Tensor", loss: "Loss") -> "Tensor":
-        """The loss of outputs for these rows, of both targets by their share."""
+        """The loss of outputs for these rows, of both targets by their share.
+
+        output: (rows, n_out), or (rows, members, n_out): the mean over members.
+        """
+        if output.ndim == 3:
+            return self._repeated(output.shape[1]).loss(output.flatten(0, 1), loss)
         own = loss(output, self.y) if self.weight is None else loss(output, self.y, self.weight)
         if self.of is not None:
             own = (own * self.of[0]).to(own.dtype)
@@ -45,6 +50,11 @@ class Batch:
         return self.share * own + (1.0 - self.share) * (
             second if self.of is None else (second * self.of[1]).to(own.dtype)
         )
+
+    def _repeated(self, times: int) -> "Batch":
+        """Targets and weights of each row that many times."""
+        names = [name for name in ROWS if getattr(self, name) is not None]
+        return replace(self, **{name: getattr(self, name).repeat_interleave(times) for name in names})
 
 
 @dataclass(frozen=True, eq=False)

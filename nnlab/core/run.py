@@ -338,12 +338,12 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
-    _check_fit(network.state_dict(), saved.weights, where)
+    check_fit(network.state_dict(), saved.weights, where)
     network.load_state_dict(saved.weights)
     return network
 
 
-def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+def check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
     """StoreError that names the weights which the network and the file do not share."""
     faults = [f"{name} is missing" for name in wanted if name not in saved]
     faults += [f"{name} is not in the network" for name in saved if name not in wanted]

@@ -12,7 +12,7 @@ from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Sta
 from nnlab.core.plan import plan
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
-from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves, thin
+from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
 
 CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
 NOTES = 4  # the newest of them are shown
@@ -168,11 +168,12 @@ class TrainPanel:
         self._charts[-1].draw(*self._lr_course())
 
     def _lr_course(self) -> tuple[np.ndarray, np.ndarray]:
-        """The step size as planned over all epochs, and as it was until now."""
-        so_far = self._lr.values(0)
-        epochs = np.arange(1.0, 1 + max(self._started.spec.epochs, len(so_far)))
-        planned = np.interp(epochs, self._plan.epochs, self._plan.end_lr)
-        return thin(epochs, np.stack([planned, np.append(so_far, np.full(len(epochs) - len(so_far), np.nan))]))
+        """The step size as planned over all epochs, and as it was until now, at the points that either needs."""
+        done, (so_far,) = self._lr.thinned()
+        x = np.union1d(self._plan.epochs, done)
+        now = np.interp(x, done, so_far)
+        now[x > done[-1]] = np.nan
+        return x, np.stack([np.interp(x, self._plan.epochs, self._plan.end_lr), now])
 
     def _column(self, title: str, chart: Chart, grow: int) -> Any:
         """A chart under its heading, in a row that wraps where it is narrow."""

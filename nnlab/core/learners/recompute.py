@@ -14,7 +14,7 @@ Forward = Callable[..., Any]
 class Recomputed:
     """Calls a network so that only the inputs of its blocks are kept: the same numbers, less memory, more time.
 
-    Blocks are the layers with matrices of an nn.Sequential, each with what follows it, and the members of nn.ModuleList;
+    Blocks are the layers with matrices of an nn.Sequential, each with what follows it, and members of nn.ModuleList;
     SpecError for a network that has none.
     """
 

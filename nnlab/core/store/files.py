@@ -138,10 +138,21 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.size = 0  # bytes that are known to be whole lines
+        self._digest = hashlib.sha256()
+
+    @property
+    def sum(self) -> str:
+        """SHA-256 of the whole lines."""
+        return self._digest.hexdigest()
+
+    def go_on(self, lines: list[str]) -> None:
+        """Go on behind these lines; what follows them in the file is cut off with the next append."""
+        data = _joined(lines)
+        self.size, self._digest = len(data), hashlib.sha256(data)
 
     def append(self, lines: list[str], sync: bool) -> None:
         """Add the lines, or on OSError none of them."""
-        data = "".join(f"{line}\n" for line in lines).encode()
+        data = _joined(lines)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | _BINARY, 0o666)
         try:
             self.size = min(self.size, os.fstat(descriptor).st_size)
@@ -153,6 +164,11 @@ class LineFile:
         finally:
             os.close(descriptor)
         self.size += len(data)
+        self._digest.update(data)
+
+
+def _joined(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def whole_lines(data: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import StoreError, did_you_mean
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store import files
+from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import new_facts, new_id
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
@@ -46,11 +47,15 @@ class Store:
         name: str | None = None,
         code: str | None = None,
         line: str | None = None,
+        seconds: float = SECONDS,
     ) -> RunFolder:
-        """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it."""
+        """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it.
+
+        seconds: between two checkpoints inside an epoch, 0 for none at all.
+        """
         facts = new_facts(data, name, line, code)
         while True:
-            folder = RunFolder(self.root / "runs" / facts.id, facts)
+            folder = RunFolder(self.root / "runs" / facts.id, facts, seconds=seconds)
             try:
                 folder.claim()
             except FileExistsError:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
-SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init")
+# Left out of the default space.
+SELDOM_MATTERS = {"beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init"}
+SELDOM_MATTERS |= {"input_scale", "heads", "inner", "sharing", "layout", "rank"}
 Value = bool | int | float | str | None
 
 
@@ -272,7 +274,7 @@ def spec_with(values: Mapping[str, Value], base: TrainSpec) -> TrainSpec:
 
 
 def default_space(base: TrainSpec, fixed: Iterable[str] = (), rows: int | None = None) -> Space:
-    """What is worth trying: the offered values of model, optimizer and batch size, without the names that are fixed.
+    """What is worth trying: the offered values of model, embedding, optimizer and batch size, but for fixed names.
 
     rows: training rows; batches then leave at least eight steps an epoch.
     """
@@ -281,7 +283,7 @@ def default_space(base: TrainSpec, fixed: Iterable[str] = (), rows: int | None =
     kept = {(o.field, o.part, o.param.name) for word in fixed if (o := option_for(word, options, chosen))}
     space = {}
     for name, option in options.items():
-        wanted = name == "batch_size" or (option.field in ("model", "optimizer") and "." in name)
+        wanted = name == "batch_size" or (option.field in ("model", "embed", "optimizer") and "." in name)
         if not wanted or option.param.name in SELDOM_MATTERS or (option.field, option.part, option.param.name) in kept:
             continue
         word = option.param.name if options.get(option.param.name) == option else name
