@@ -221,7 +221,7 @@ def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes:
             learner.step(rows, 0.1)
         found.append({name: tensor.clone() for name, tensor in learner.model.state_dict().items()})
     assert all(torch.allclose(found[0][name], found[1][name], rtol=1e-5, atol=1e-7) for name in found[0])
-    learner._x.fill_(float("inf"))
+    learner._x = torch.full_like(learner._x, float("inf"))
     learner.step(rows, 0.1)
     assert all(torch.equal(found[1][name], tensor) for name, tensor in learner.model.state_dict().items())
     assert learner.scaler is not None and learner.scaler.get_scale() == 512.0
