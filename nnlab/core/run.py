@@ -14,7 +14,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -114,6 +114,11 @@ class Run:
     def changes(self) -> list[Changed]:
         """What was changed while the run lived."""
         return self.record.changes
+
+    @property
+    def resumptions(self) -> list[Resumed]:
+        """Where it was taken up again after it had been cut."""
+        return self.record.resumptions
 
     @property
     def warnings(self) -> list[str]:

@@ -215,12 +215,14 @@ def usual(spec: type[Any], model: str | None = None) -> dict[str, Any]:
 
 
 def usual_params(spec: type[Any], model: str | None = None) -> dict[str, Param]:
-    """The declarations of a spec class, with the defaults that the chosen model brings along."""
+    """The declarations of a spec class, with the defaults and the ranges that the chosen model brings along."""
     own = params_of(spec)
     if spec is not TrainSpec or model is None or model not in MODELS:
         return own
-    brought = MODELS[model].facts.get("defaults", {})
-    return own | {name: replace(own[name], default=value) for name, value in brought.items()}
+    brought, ranges = (MODELS[model].facts.get(name, {}) for name in ("defaults", "searched"))
+    own |= {name: replace(own[name], default=value) for name, value in brought.items()}
+    ranged = {name: ends for name, ends in ranges.items() if name in own}
+    return own | {n: replace(own[n], domain=replace(own[n].domain, search=ends)) for n, ends in ranged.items()}
 
 
 @dataclass(frozen=True)

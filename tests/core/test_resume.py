@@ -333,7 +333,7 @@ from nnlab.core.store.runs import Store
 from tests.core.store.store_training import small_training
 data, store = small_training().data, Store(Path(sys.argv[1]))
 checkpoint.SHARE = checkpoint.FIRST = train.TICK = 0.0
-nnlab.fit(data, store=Path(sys.argv[1]).parent / "warm", epochs=1)  # what is imported late, once, before the forks
+nnlab.fit(data, store=Path(sys.argv[1]).parent / "warm", **OPTIONS)  # imports all, once, before the forks
 nnlab.resume
 def work():
     if any(checkpoint.place_of(info.path) for info in store.runs()):

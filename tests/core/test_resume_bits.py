@@ -13,9 +13,11 @@ from torch import nn
 from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
 from nnlab.core.models import MODELS
+from nnlab.core.norms import NORMS
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.options import options_of
 from nnlab.core.params import params_of
@@ -36,6 +38,8 @@ def words() -> list[tuple[str, Any]]:
     """Every entry of every registry as the option that chooses it, and every word that a field of the spec allows."""
     found: list[tuple[str, Any]] = [("optimizer", name) for name in OPTIMIZERS]
     found += [("model", name) for name in MODELS]
+    found += [(word, name) for word, registry in (("norm", NORMS), ("embed", EMBEDDINGS)) for name in registry]
+    found += [("activation", "swish"), ("parametric", True), ("dropout_kind", "alpha"), ("feature_dropout", 0.2)]
     found += [("average", name) for name in AVERAGES]
     found += [("init", name) for name in INITS]
     found += [(field, name) for field in ("schedule", "dropout_schedule", "decay_schedule") for name in SCHEDULES]

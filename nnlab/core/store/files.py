@@ -25,6 +25,14 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links; a named pipe must not block
 
 
+def store_root(root: str | Path | None = None) -> Path:
+    """The folder of the store: root, else $NNLAB_HOME, else .nnlab in the working directory; StoreError if neither."""
+    try:
+        return Path(root or os.environ.get("NNLAB_HOME") or ".nnlab").expanduser().absolute()
+    except (OSError, RuntimeError) as error:  # the working directory or the home folder is gone
+        raise StoreError(f"the place of the store cannot be told: {error}") from error
+
+
 def inside(folder: Path, name: str) -> Path:
     """folder/name for a name that nnlab could have chosen; StoreError for any other, so no text becomes a path."""
     if not isinstance(name, str) or not FILE_NAME.fullmatch(name):

@@ -29,10 +29,7 @@ class Store:
     """root: default $NNLAB_HOME, else .nnlab in the working directory; it is made at the first write."""
 
     def __init__(self, root: Path | None = None) -> None:
-        try:
-            self.root = Path(root or os.environ.get("NNLAB_HOME") or ".nnlab").expanduser().absolute()
-        except (OSError, RuntimeError) as error:  # the working directory or the home folder is gone
-            raise StoreError(f"the place of the store cannot be told: {error}") from error
+        self.root = files.store_root(root)
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"the store {self.root} is a file; give a folder")
 
