@@ -16,11 +16,11 @@ from nnlab.core.inits import initialize
 from nnlab.core.inputs import Inputs
 from nnlab.core.layers import RowDrop
 from nnlab.core.models import MODELS
-from nnlab.core.options import resolve
+from nnlab.core.options import options_of, resolve
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec, from_json, to_json
-from nnlab.core.tune.space import base_values, default_space
+from nnlab.core.tune.space import Range, base_values, default_space, spec_with
 from nnlab.magics.text import parse, to_line
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -130,6 +130,33 @@ def test_a_model_brings_its_own_values_and_what_was_said_stays() -> None:
     back = resolve(TrainSpec, {"model": "mlp"}, resolve(TrainSpec, {"model": "resnet"}))
     assert back == TrainSpec()
     assert resolve(TrainSpec, {"model": "resnet", "optimizer": "sgd"}).optimizer.values == {}
+
+
+def test_a_search_tries_what_the_model_asks_for() -> None:
+    space = {name: str(one) for name, one in default_space(resolve(TrainSpec, {"model": "realmlp"})).items()}
+    assert space["lr"] == "0.01..0.3 log"
+    assert space["sigma"] == "0.05..10 log"
+    assert space["lr_embedding"] == "0.05..1"
+    assert "members" not in space, "one while searching, more for the winner"
+    assert default_space(TrainSpec())["lr"] == Range(3e-4, 3e-2, log=True)
+    both = spec_with({"model": "resnet", "lr": 0.02}, TrainSpec())
+    assert both.optimizer == Part("adamw", {"lr": 0.02, "weight_decay": 0.01})
+
+
+def test_the_help_shows_what_a_model_brings() -> None:
+    known = options_of(TrainSpec, {"model": "realmlp"})
+    shown = {
+        name: known[name].param.shown_default for name in ("lr", "schedule", "embed", "init", "lr_scale", "patience")
+    }
+    assert shown == {
+        "lr": "0.04",
+        "schedule": "coslog4",
+        "embed": "pbld",
+        "init": "data_driven",
+        "lr_scale": "6",
+        "patience": "none",
+    }
+    assert options_of(TrainSpec)["lr"].param.default == 0.01
 
 
 # Mathematics

@@ -13,9 +13,11 @@ from torch import nn
 from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
 from nnlab.core.models import MODELS
+from nnlab.core.norms import NORMS
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.options import options_of
 from nnlab.core.params import params_of
@@ -28,6 +30,7 @@ from tests.core.resuming import spec_of, taken_up, whole_run
 
 pytestmark = pytest.mark.usefixtures("every_step")
 
+ELSEWHERE = ("device", "tf32", "fp16", "channels_last", "compile")  # need a device, convolutions or a C++ compiler
 SMALL = {"hidden": "8,8", "epochs": 3, "batch_size": 150, "seed": 5, "dropout": 0.2}
 
 
@@ -35,6 +38,8 @@ def words() -> list[tuple[str, Any]]:
     """Every entry of every registry as the option that chooses it, and every word that a field of the spec allows."""
     found: list[tuple[str, Any]] = [("optimizer", name) for name in OPTIMIZERS]
     found += [("model", name) for name in MODELS]
+    found += [(word, name) for word, registry in (("norm", NORMS), ("embed", EMBEDDINGS)) for name in registry]
+    found += [("activation", "swish"), ("parametric", True), ("dropout_kind", "alpha"), ("feature_dropout", 0.2)]
     found += [("average", name) for name in AVERAGES]
     found += [("init", name) for name in INITS]
     found += [(field, name) for field in ("schedule", "dropout_schedule", "decay_schedule") for name in SCHEDULES]
@@ -42,8 +47,8 @@ def words() -> list[tuple[str, Any]]:
     found += [(name, 0.3) for registry in (REGULARIZERS, GRADIENTS, AUGMENTS, TERMS) for name in registry]
     for name, param in params_of(TrainSpec).items():
         if typing.get_origin(param.kind) is typing.Literal or isinstance(param.domain, tuple):
-            found += [(name, word) for word in param.choices if name != "device"]
-    return [*found, ("batch_growth", 3.0), ("patience", 1), ("warmup", 0.5)]
+            found += [(name, word) for word in param.choices if name not in ELSEWHERE and word not in ELSEWHERE]
+    return [*found, ("batch_growth", 3.0), ("patience", 1), ("warmup", 0.5), ("accumulate", 3)]
 
 
 def options_for(word: str, value: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ DEFAULTS = {
     "epochs": 64,
     "patience": None,
 }
-SEARCHED = {"optimizer.lr": (0.01, 0.3), "optimizer.weight_decay": (0.001, 0.2)}
+SEARCHED = {"optimizer.lr": (0.01, 0.3), "optimizer.weight_decay": (0.001, 0.2), "lr_embedding": (0.05, 1.0)}
 
 
 @MODELS.add(columns=True, members=True, defaults=DEFAULTS, searched=SEARCHED)
