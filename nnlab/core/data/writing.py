@@ -82,7 +82,7 @@ class _Run:
     """Numbers side by side. They are worked out as lines of memory and turned at once: far fewer of it is touched."""
 
     def __init__(self, numbers: list[tuple[int, Number]], low: int, dtype: np.dtype) -> None:
-        self._numbers, self._low, self._dtype = numbers, low, dtype
+        self._numbers, self._low = numbers, low
         widths = [len(number.labels) for _, number in numbers]
         self._at = np.cumsum([0, *widths[:-1]])
         self._high = low + sum(widths)
@@ -92,9 +92,12 @@ class _Run:
         linear = all(SCALERS[number.scaler].facts["apply"] is shift_and_divide for _, number in numbers)
         states = [number.scaling for _, number in numbers] if linear else []
         self._lines = [np.array([[state[word]] for state in states]) for word in ("shift", "scale")] if linear else []
+        self._room: tuple[np.ndarray, ...] = np.empty((len(numbers), 0)), np.empty((self._high - low, 0), dtype)
 
     def write(self, values: Sequence[np.ndarray], out: np.ndarray, filled: Given) -> None:
-        lines = np.empty((len(self._numbers), len(out)))
+        if self._room[0].shape[1] < len(out):  # once: memory that is used again is not to be cleared by the system
+            self._room = tuple(np.empty((len(room), len(out)), room.dtype) for room in self._room)
+        lines, own = (room[:, : len(out)] for room in self._room)
         for line, (i, _) in zip(lines, self._numbers, strict=True):
             line[:] = values[i]
         for i in self._clipped:
@@ -106,7 +109,6 @@ class _Run:
             if number.name in filled:
                 lines[i] = filled[number.name]
         self._scale(lines)
-        own = np.empty((self._high - self._low, len(out)), self._dtype)
         own[self._at if self._flagged else slice(None)] = lines
         for i in self._flagged:
             own[self._at[i] + 1] = gaps[i]
