@@ -120,7 +120,8 @@ class ModuleLearner:
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
         for layer in self._adding:
-            loss = loss + layer.added_loss
+            if layer.added_loss is not None:
+                loss = loss + layer.added_loss
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         self._optimizer.zero_grad(set_to_none=True)
