@@ -145,6 +145,16 @@ def test_weights_keep_their_names(name: str) -> None:
     assert " ".join(sorted(built(name, 4, 3, **values).state_dict())) == KEYS[name]
 
 
+@pytest.mark.parametrize("precision", ["float64", "bf16"])
+@pytest.mark.parametrize("name", SMALL)
+def test_each_computes_with_other_numbers(name: str, precision: str, classes: Prepared) -> None:
+    options = {"model": name, "epochs": 1, "embed": "pbld", "precision": precision, **SMALL[name]}
+    run = nnlab.fit(classes, store=False, **options)
+    assert run.finished.reason == "completed"
+    wanted = torch.float64 if precision == "float64" else torch.float32
+    assert {weight.dtype for weight in run.model.parameters()} == {wanted}
+
+
 # What a model brings along
 
 
