@@ -22,7 +22,6 @@ from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
-from nnlab.core.predict import forward
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -115,7 +114,7 @@ class StackLearner:
         if not len(self._valid[1]):
             return {}
         with self._best_weights():
-            output = forward(self._model, self._valid[0], self.device)
+            output = self._members.outputs(self._valid[0])[0]
         return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
     def change(self, name: str, value: float) -> float:
