@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls of a step for one batch size, gather(rows) first. total: sums of the loss of rows, (K, n_out, rows)."""
+    """The calls of a step for one batch size, gather(rows) first. total: sums of losses in parts."""
 
     gather: Callable[[Tensor], None]
     calls: list[Call]
@@ -55,7 +55,6 @@ class Engine:
         self.dropout = list(shares)
         self._forget()
 
-    @torch.no_grad()
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
         plan = self._plan(rows)
@@ -64,7 +63,6 @@ class Engine:
             call()
         self._seen += rows.shape[-1]
 
-    @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
         parts = [self._outputs_of(part) for part in x.split(CHUNK)]
@@ -110,7 +108,8 @@ class Engine:
 
     def _sum_up(self) -> None:
         for plan in self._plans.values():
-            self._lost += torch.stack([own.sum(dtype=torch.float64) for own in plan.total])
+            rows = plan.total.shape[2]
+            self._lost += torch.stack([own.sum(dtype=torch.float64) * rows for own in plan.total])
             plan.total.zero_()
 
     def _forget(self) -> None:
