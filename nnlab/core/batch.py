@@ -1,7 +1,7 @@
 """The rows of one training step, as techniques see and change them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,12 +27,22 @@ class Batch:
     share: float = 1.0
 
     def loss(self, output: "Tensor", loss: "Loss") -> "Tensor":
-        """The loss of outputs for these rows, of both targets by their share."""
+        """The loss of outputs for these rows, of both targets by their share.
+
+        output: (rows, n_out), or (rows, members, n_out): the mean over members.
+        """
+        if output.ndim == 3:
+            return self._repeated(output.shape[1]).loss(output.flatten(0, 1), loss)
         own = loss(output, self.y) if self.weight is None else loss(output, self.y, self.weight)
         if self.other is None:
             return own
         more = () if self.other_weight is None else (self.other_weight,)
         return self.share * own + (1.0 - self.share) * loss(output, self.other, *more)
+
+    def _repeated(self, times: int) -> "Batch":
+        """Targets and weights of each row that many times."""
+        names = [name for name in ("y", "weight", "other", "other_weight") if getattr(self, name) is not None]
+        return replace(self, **{name: getattr(self, name).repeat_interleave(times) for name in names})
 
 
 @dataclass(frozen=True, eq=False)

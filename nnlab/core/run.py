@@ -14,7 +14,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -116,6 +116,11 @@ class Run:
         return self.record.changes
 
     @property
+    def resumptions(self) -> list[Resumed]:
+        """Where it was taken up again after it had been cut."""
+        return self.record.resumptions
+
+    @property
     def warnings(self) -> list[str]:
         """What the user should know."""
         return self.record.warnings
@@ -138,7 +143,7 @@ class Run:
 
     def predict(self, frame: Any) -> np.ndarray:
         """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         values = output[:, 0] if self.task == "regression" else output.argmax(1)
         return np.asarray(self.pipeline.target.decode(values.numpy()))
 
@@ -146,7 +151,7 @@ class Run:
         """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
         if self.task == "regression":
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
@@ -183,7 +188,7 @@ class Run:
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self._output(x), torch.from_numpy(y)
+        output, truth = self.outputs(x), torch.from_numpy(y)
         if self.task == "regression":
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
@@ -234,8 +239,8 @@ class Run:
         network = network.to(device).eval()
         return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
 
-    def _output(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU."""
+    def outputs(self, x: np.ndarray) -> "Tensor":
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
         return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
@@ -338,12 +343,12 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
-    _check_fit(network.state_dict(), saved.weights, where)
+    check_fit(network.state_dict(), saved.weights, where)
     network.load_state_dict(saved.weights)
     return network
 
 
-def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+def check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
     """StoreError that names the weights which the network and the file do not share."""
     faults = [f"{name} is missing" for name in wanted if name not in saved]
     faults += [f"{name} is not in the network" for name in saved if name not in wanted]

@@ -25,8 +25,8 @@ def confidence_penalty(
     """Sure predictions cost: minus the entropy of the softmax (Pereyra et al. 2017). Nothing for a regression."""
     if not step.classes:
         return step.value.new_zeros(())
-    logs = step.output.log_softmax(1)
-    return strength * (logs.exp() * logs).sum(1).mean()
+    logs = step.output.log_softmax(-1)
+    return strength * (logs.exp() * logs).sum(-1).mean()
 
 
 @TERMS.add
@@ -95,8 +95,8 @@ def _divergence(p: "Tensor", q: "Tensor", step: Pass) -> "Tensor":
     """KL(p || q) of two logits, the mean over rows; the mean squared difference of two regressions."""
     if not step.classes:
         return (p - q).square().mean()
-    logs = p.log_softmax(1)
-    return (logs.exp() * (logs - q.log_softmax(1))).sum(1).mean()
+    logs = p.log_softmax(-1)
+    return (logs.exp() * (logs - q.log_softmax(-1))).sum(-1).mean()
 
 
 def _uphill(step: Pass, x: "Tensor") -> "Tensor":

@@ -198,6 +198,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
     elif param.name == "from":
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]
+    elif param.name == "resume":
+        found += _runs(place)
     elif param.name == "monitor":
         found += [Candidate(name, "value") for name in ("loss", *METRICS)]
     if param.optional and param.choices:

@@ -18,9 +18,18 @@ def _view(
     """Options of every magic that works for a while."""
 
 
+def _checkpoints(
+    checkpoint_seconds: Annotated[
+        float, Within(0.0, 1e6), "seconds between two checkpoints inside an epoch; each epoch has one; 0: none at all"
+    ] = 30.0,
+) -> None:
+    """Options of what a killed run leaves behind."""
+
+
 def _train(
     name: Annotated[str | None, "name of the run, to load it by"] = None,
     from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
+    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name"] = None,
     find_lr: Annotated[
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
@@ -84,7 +93,7 @@ _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
     "Steps": ("optimizer", "lr", "weight_decay", "schedule", "batch_size", "loss"),
     "Length": ("epochs", "patience", "monitor", "metrics"),
-    "Run": ("seed", "device", "name", "from", "find_lr", "view"),
+    "Run": ("seed", "device", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
@@ -126,13 +135,14 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(_view, _train),
+        _own(_view, _checkpoints, _train),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
             "run = %nn_train data --lr find --schedule one_cycle",
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
+            "run = %nn_train data --resume last",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
@@ -179,7 +189,7 @@ _ALL = (
         "nn_config",
         "Show each default with its source, or set defaults for this session.",
         specs=(PrepareSpec, TrainSpec, TuneSpec),
-        own=_own(_view, _config),
+        own=_own(_view, _checkpoints, _config),
         examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
     ),
 )

@@ -63,6 +63,9 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from confusion_blocks(run.evaluation)
+    if run.resumptions:
+        places = ", ".join(f"{place.epoch}" for place in run.resumptions)
+        yield Sentence("resumed", f"after epoch {places}")
     if run.changes:
         rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
         yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")

@@ -9,11 +9,13 @@ The cost of a member is the time of K members together over K times that of a ti
 
 import argparse
 import gc
+import itertools
 import math
 import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -38,7 +40,7 @@ def products(data: Prepared, epochs: int) -> Callable[[], None]:
     """The matrix products of a fit."""
     sizes = [data.train.x.shape[1], *WIDTHS, CLASSES]
     steps = math.ceil(len(data.train.y) / BATCH)
-    rows, pairs = math.ceil(len(data.train.y) / steps), list(zip(sizes, sizes[1:], strict=False))
+    rows, pairs = math.ceil(len(data.train.y) / steps), list(itertools.pairwise(sizes))
     training = [torch.randn(rows, size) for size in sizes]
     valid = len(data.valid.y)
     checking = [torch.randn(min(CHUNK, valid), size) for size in sizes]
@@ -128,9 +130,10 @@ def main() -> None:
         data = nnlab.prepare(make_data(rows, features), task="multiclass", scale="none", valid=0.2, test=0.0)
         epochs = asked.epochs * max(1, 20_000 // rows)
         for dropout in (0.0, 0.1):
-            share = ratio(products(data, epochs), lambda d=dropout: fit(data, epochs, d), asked.pairs)
+            share = ratio(products(data, epochs), partial(fit, data, epochs, dropout), asked.pairs)
             print(f"{rows:7d} x {features}, dropout {dropout}: products / whole fit {share:.2f}")
-    x, y = (torch.from_numpy(values) for values in make_data(20_000, 50))
+    values, codes = make_data(20_000, 50)
+    x, y = torch.from_numpy(values), torch.from_numpy(codes)
     for batch in (256, 32):
         batches = list(torch.randperm(len(y)).split(batch))[:150]
         for dropout in (0.0, 0.1):

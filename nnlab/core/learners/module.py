@@ -15,20 +15,19 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import as_columns, forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
-
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class ModuleLearner:
@@ -67,14 +66,15 @@ class ModuleLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = None
         if spec.average.name != "none":
             self._average = Average(self._model, make(AVERAGES, spec.average), steps)
@@ -119,6 +119,8 @@ class ModuleLearner:
         """The loss of rows, its gradients in the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
+        for layer in self._adding:
+            loss = loss + layer.added_loss
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         self._optimizer.zero_grad(set_to_none=True)
@@ -182,7 +184,7 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
+        layers = dropouts(self._model)
         old = layers[0].p if layers else value  # nothing changes where there is no such layer
         for layer in layers:
             layer.p = value
@@ -196,6 +198,27 @@ class ModuleLearner:
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
         self._model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; the tensors are the learner's own, no copies."""
+        return {
+            "network": network_state(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "weight_decay": self._weight_decay,
+            "average": self._average.state() if self._average is not None else None,
+            "loss": {"sum": self._sum, "seen": self._seen},
+            "made": self._made,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, in a learner of the same spec and data."""
+        load_network(self._model, state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._weight_decay = state["weight_decay"]
+        if self._average is not None:
+            self._average.load(state["average"])
+        self._sum.copy_(state["loss"]["sum"])
+        self._seen, self._made = state["loss"]["seen"], state["made"]
 
 
 def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -13,13 +13,14 @@ from nnlab.core.inits import initialize
 from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
-from nnlab.core.network import loss_of, network_for
+from nnlab.core.network import fit_rows, loss_of, network_for
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
 
 INIT_ROWS = 1024  # that data-dependent first weights look at
+FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 
 
 def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -> nn.Module:
@@ -27,6 +28,8 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
     network = network_for(spec, data.pipeline, maker)
     n_out = outputs_for(loss_of(spec, data.target), len(data.target.classes))
     custom.check_output(network, len(data.feature_names), n_out)
+    if maker is None:
+        fit_rows(network, torch.from_numpy(data.train.x[:: 1 + len(data.train) // FIT_ROWS]).float())
     if maker is None or spec.init is not None:
         initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
     dtype = dtype_of(spec)

@@ -47,6 +47,8 @@ def summarize(data: "Prepared") -> dict[str, Any]:
     """The preparation in plain values, for the list and for reports of a run whose data is gone."""
     return {
         "name": str(data.name),
+        "source": data.source,
+        "sums": {str(name): digest[:16] for name, digest in data.sums.items()},
         "task": data.task,
         "target": str(data.target.name),
         "classes": list(data.target.labels),

@@ -11,16 +11,16 @@ from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.learners.module import DROPOUTS
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
@@ -63,9 +63,9 @@ class StackLearner:
     def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
@@ -81,7 +81,7 @@ class StackLearner:
 
     @property
     def _dropouts(self) -> list[Any]:
-        return [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
+        return dropouts(self._model)
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
@@ -142,7 +142,7 @@ class StackLearner:
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs; the tensors are the learner's own, no copies."""
         return {
-            "network": self._model.state_dict(),
+            "network": network_state(self._model),
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
@@ -150,10 +150,8 @@ class StackLearner:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
-        self._model.load_state_dict(state["network"])
+        load_network(self._model, state["network"])
         self._members.load_state(state["members"])
         if self._average is not None:
             self._average.load(state["average"])
-        for layer in self._dropouts:
-            layer.p = self._members.dropout[0]
         self._made = state["made"]
