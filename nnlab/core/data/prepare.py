@@ -9,7 +9,7 @@ import numpy as np
 
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, evidence_of, findings_of
-from nnlab.core.data.columns import Column, column_of, option, part_option, shown
+from nnlab.core.data.columns import Column, column_of, option, shown
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
 from nnlab.core.data.fitting import fit_pipeline
@@ -21,7 +21,7 @@ from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, all_reports, cells_of
-from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
+from nnlab.core.data.roles import Typed, check_overrides, type_column
 from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
@@ -31,7 +31,7 @@ from nnlab.core.data.streaming import held_whole, read_in_pieces, short_memory, 
 from nnlab.core.data.synthesis import Quality
 from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
-from nnlab.core.data.told import NOTHING_TOLD, Later, Told
+from nnlab.core.data.told import NOTHING_TOLD, Later, Told, aside, read_as
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.options import resolve
@@ -225,8 +225,8 @@ class _Content:
         counts, histogram = _picture(self.target, numbers)
         cells = cells_of(self.columns, typed, split.train, numbers)
         reports = Later(partial(all_reports, cells, pipeline, train.x, train.y), cells.size)
-        before = (*self.notes, *_read_as(typed))
-        after = (*_aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes)
+        before = (*self.notes, *read_as(typed))
+        after = (*aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes)
         return Prepared(
             spec=spec,
             target=pipeline.target,
@@ -393,23 +393,3 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
         return dict(zip(target.classes, np.bincount(numbers).tolist(), strict=True)), None
     counts, edges = np.histogram(numbers, BINS)
     return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
-
-
-def _read_as(typed: list[Typed]) -> list[str]:
-    """One warning for each column whose dates or numbers could have been read otherwise."""
-    return [f"column {column.name!r}: {column.why}" for column in typed if column.column is not None and column.why]
-
-
-def _aside(typed: list[Typed]) -> list[str]:
-    """One warning for each reason to set columns aside, with the option that keeps them."""
-    reasons: dict[tuple[Role, str], list[str]] = {}
-    for column in typed:
-        if column.role in SET_ASIDE and column.column is None:
-            reasons.setdefault((column.role, column.why), []).append(column.name)
-    notes = []
-    for (role, why), names in reasons.items():
-        keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
-        if role == "text":
-            keep = part_option("text", names[0], "tfidf")
-        notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
-    return notes
