@@ -8,7 +8,7 @@ import numpy as np
 
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
-from nnlab.core.data.columns import Column, column_of, option, part_option, shown
+from nnlab.core.data.columns import Column, column_of, option, shown
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fingerprint import fingerprint_of, of_fold
 from nnlab.core.data.fitting import fit_pipeline
@@ -20,7 +20,7 @@ from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, column_reports, with_after
-from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
+from nnlab.core.data.roles import SET_ASIDE, Role, Typed, check_overrides, to_keep, type_column
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
 from nnlab.core.data.steps import BALANCES
@@ -380,14 +380,12 @@ def _read_as(typed: list[Typed]) -> list[str]:
 
 def _aside(typed: list[Typed]) -> list[str]:
     """One warning for each reason to set columns aside, with the option that keeps them."""
-    reasons: dict[tuple[Role, str], list[str]] = {}
+    reasons: dict[tuple[Role, str], list[Typed]] = {}
     for column in typed:
         if column.role in SET_ASIDE and column.column is None:
-            reasons.setdefault((column.role, column.why), []).append(column.name)
+            reasons.setdefault((column.role, column.why), []).append(column)
     notes = []
-    for (role, why), names in reasons.items():
-        keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
-        if role == "text":
-            keep = part_option("text", names[0], "tfidf")
-        notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
+    for (role, why), found in reasons.items():
+        names = shown(column.name for column in found)
+        notes.append(f"set aside as {role}: {names} ({why}); {to_keep(found[0])} keeps {found[0].name!r}")
     return notes

@@ -18,6 +18,7 @@ from nnlab.core.data.columns import (
     date_format,
     option,
     parse_numbers,
+    part_option,
     shown,
 )
 from nnlab.core.data.readings import lenient_reading, reading_of
@@ -52,6 +53,13 @@ class Typed:
     as_category: bool = False
     date_format: str | None = None
     reading: Reading | None = None
+
+
+def to_keep(column: Typed) -> str:
+    """The option that learns from a column which was set aside, as it is typed."""
+    if column.role == "text":
+        return part_option("text", column.name, "tfidf")
+    return option("numeric" if column.why == ID_NUMBERS else "categorical", column.name)
 
 
 def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional: bool = False) -> Typed:
