@@ -102,6 +102,11 @@ class PrepareSpec:
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()
     cycles: Annotated[bool, "add sine and cosine of month, day, weekday and hour of dates"] = False
+    merge_levels: Annotated[
+        tuple[str, ...],
+        Column(),
+        "columns whose levels are one where they differ only in case, blanks, accents or punctuation",
+    ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False

@@ -135,6 +135,12 @@ def _cannot(column: Typed, name: str, own: bool) -> str:
     return f"impute.{word} {name}: column {column.name!r} holds a category, {name} fills numbers; take {instead}"
 
 
+def with_levels(typed: Typed, column: Column, train: np.ndarray) -> Typed:
+    """A category whose gaps were filled along an order."""
+    assert typed.column is not None
+    return replace(typed, column=column, had_gaps=bool(typed.column.missing()[train].any()))
+
+
 def parts_of(split: Split, rows: int) -> np.ndarray:
     """0, 1, 2 for the rows of training, validation and test, -1 for rows of none."""
     part = np.full(rows, -1)
