@@ -6,7 +6,7 @@ one part: history that shall count must be in it, nothing is kept of the trainin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
