@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from nnlab.core.errors import RunError as RunError
     from nnlab.core.errors import SpecError as SpecError
     from nnlab.core.errors import StoreError as StoreError
+    from nnlab.core.estimators import NNClassifier as NNClassifier
+    from nnlab.core.estimators import NNRegressor as NNRegressor
     from nnlab.core.fit import fit as fit
     from nnlab.core.lr_range import lr_range as lr_range
     from nnlab.core.own import loss as loss
     from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
+    from nnlab.core.resume import resume as resume
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
     from nnlab.core.spec import TrainSpec as TrainSpec
@@ -39,9 +42,13 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "Prepared": "nnlab.core.data.prepare",
     "fit": "nnlab.core.fit",
     "tune": "nnlab.core.tune.search",
+    "diagnose": "nnlab.core.diagnose.doctor",
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
+    "resume": "nnlab.core.resume",
     "metric": "nnlab.core.own",
+    "NNClassifier": "nnlab.core.estimators",
+    "NNRegressor": "nnlab.core.estimators",
     "Run": "nnlab.core.run",
     "Study": "nnlab.core.tune.study",
     "Store": "nnlab.core.store.runs",

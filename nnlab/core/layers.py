@@ -11,8 +11,13 @@ from torch.nn import functional
 class Dropout(nn.Dropout):
     """nn.Dropout with masks from 16-bit random numbers on the CPU, where drawing the mask is most of its cost.
 
-    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact.
+    p is rounded to 1/65536, and kept values are scaled by what was truly kept, so the expectation is exact. fixed: a
+    change of the run's dropout while it lives, or by its schedule, leaves this one alone.
     """
+
+    def __init__(self, p: float = 0.5, *, fixed: bool = False) -> None:
+        super().__init__(p)
+        self.fixed = fixed
 
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape; the same where the layer does not train."""
@@ -30,22 +35,30 @@ class CategoryEmbedding(nn.Module):
 
     codes: position -> (cardinality, width). Columns of one width share a table, each with an offset, so that one lookup
     serves all of them. Codes 0 (unseen) and 1 (missing) begin as zeros: what training never shows adds nothing.
+    members: networks side by side, each with vectors of its own. dropout: the chance that a level is 0 for all rows of
+    a step (Gal & Ghahramani 2016). widths: of the columns of codes, in the order of the output.
     """
 
-    def __init__(self, n_in: int, codes: Mapping[int, tuple[int, int]]) -> None:
+    role = "embedding"
+
+    def __init__(
+        self, n_in: int, codes: Mapping[int, tuple[int, int]], *, members: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.tables = nn.ModuleList()
-        self.n_out = n_in - len(codes) + sum(width for _, width in codes.values())
+        self.widths = sorted(width for _, width in codes.values())
+        self.n_out = n_in - len(codes) + sum(self.widths)
+        self._members, self._dropout = members, dropout
         others = [i for i in range(n_in) if i not in codes]
         self.register_buffer("others", torch.tensor(others, dtype=torch.long), persistent=False)
         self._places: list[str] = []
-        for width in sorted({width for _, width in codes.values()}):
+        for width in sorted(set(self.widths)):
             self._add_table(width, {place: size for place, (size, own) in codes.items() if own == width})
 
     def _add_table(self, width: int, sizes: Mapping[int, int]) -> None:
         counts = torch.tensor(list(sizes.values()))
         offsets = counts.cumsum(0) - counts
-        table = nn.Embedding(int(counts.sum()), width)
+        table = nn.Embedding(int(counts.sum()), width * (self._members or 1))
         with torch.no_grad():
             for code in (0, 1):
                 table.weight[offsets + code] = 0.0
@@ -56,12 +69,19 @@ class CategoryEmbedding(nn.Module):
         self._places.append(name)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (rows, n_in) -> (rows, n_out), the columns without codes first."""
-        parts = [x.index_select(1, self.get_buffer("others"))]
+        """x: (rows, n_in) -> (rows, n_out) or (rows, members, n_out), the columns without codes first."""
+        others = x.index_select(1, self.get_buffer("others"))
+        parts = [others if self._members is None else others.unsqueeze(1).expand(-1, self._members, -1)]
         for name, table in zip(self._places, self.tables, strict=True):
             codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
-            parts.append(table(codes).flatten(1))
-        return torch.cat(parts, 1)
+            vectors = table(codes)
+            if self._dropout and self.training:
+                kept = torch.rand(len(table.get_parameter("weight")), 1, device=x.device) >= self._dropout
+                vectors = vectors * (kept[codes] / (1.0 - self._dropout)).to(x.dtype)
+            if self._members is not None:
+                vectors = vectors.unflatten(-1, (self._members, -1)).transpose(1, 2)
+            parts.append(vectors.flatten(-2))
+        return torch.cat(parts, -1)
 
 
 class Gate(nn.Module):
@@ -103,7 +123,7 @@ class Parametric(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., *shape); the same."""
-        return torch.lerp(x, self.function(x), self.weight)
+        return x + self.weight * (self.function(x) - x)  # lerp wants one dtype, which autocast does not give
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -157,3 +177,106 @@ class GroupNorm(LayerNorm):
         width = x.shape[-1]
         flat = functional.group_norm(x.reshape(-1, width), math.gcd(width, 8))
         return torch.addcmul(self.bias, flat.view(x.shape), self.weight)
+
+
+class Residual(nn.Module):
+    """x + inner(x); what is added goes through `drop`."""
+
+    one_layer = True
+
+    def __init__(self, inner: nn.Module, drop: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.drop = inner, drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: any shape that inner keeps; the same."""
+        return x + self.drop(self.inner(x))
+
+
+class RowDrop(nn.Module):
+    """Stochastic depth: with chance p a row is 0 as a whole, others are scaled up (Huang et al. 2016)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, ...); the same where the layer does not train."""
+        if not self.training:
+            return x
+        kept = torch.rand(len(x), *(1,) * (x.ndim - 1), device=x.device) >= self.p
+        return x * kept.to(x.dtype).div_(1.0 - self.p)
+
+
+def row_drop(p: float, block: int, blocks: int) -> nn.Module:
+    """Stochastic depth for one of some blocks: the chance grows evenly to p at the last one."""
+    return RowDrop(p * (block + 1) / blocks) if p else nn.Identity()
+
+
+def starts_at_zero(layer: nn.Linear) -> nn.Linear:
+    """The last layer of a residual branch, marked for `inits.initialize`."""
+    layer.zero_start = True  # type: ignore[assignment]
+    return layer
+
+
+class CrossNet(nn.Module):
+    """x <- x0 (W x + b) + x, once for each layer; W of full rank, or U V of a lower one (Wang et al. 2021)."""
+
+    def __init__(self, width: int, layers: int, rank: int | None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_square(width, rank) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width); the same."""
+        first = x
+        for layer in self.layers:
+            x = torch.addcmul(x, first, layer(x))
+        return x
+
+
+def _square(width: int, rank: int | None) -> nn.Module:
+    if rank is None or rank >= width:
+        return nn.Linear(width, width)
+    return nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, width))
+
+
+class DeepAndCross(nn.Module):
+    """A cross network with a deep one behind it, or beside it (parallel)."""
+
+    def __init__(self, cross: nn.Module, deep: nn.Module, head: nn.Module, parallel: bool) -> None:
+        super().__init__()
+        self.cross, self.deep, self.head = cross, deep, head
+        self._parallel = parallel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, width) -> (rows, n_out)."""
+        crossed = self.cross(x)
+        if self._parallel:
+            return self.head(torch.cat([crossed, self.deep(x)], 1))
+        return self.head(self.deep(crossed))
+
+
+class Autoencoder(nn.Module):
+    """A head on a code, and a decoder that writes the inputs again from it.
+
+    In training `added_loss` is the weighted error of that, which the learner adds to the loss of the step.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, weight: float, corruption: float
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+        self._weight, self._corruption = weight, corruption
+        self.added_loss: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, n_in) -> (rows, n_out). What is in front of it does not learn to be easily written."""
+        if not self.training:
+            return self.head(self.encoder(x))
+        seen = x
+        if self._corruption:
+            seen = x * (torch.rand_like(x) >= self._corruption)
+        code = self.encoder(seen)
+        self.added_loss = self._weight * functional.mse_loss(self.decoder(code), x.detach())
+        return self.head(code)

@@ -5,10 +5,21 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.models import MODELS
 from nnlab.core.own import with_own
 from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Entry, Part, Registry
-from nnlab.core.spec import PER_COLUMN, PrepareSpec, S, TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.spec import (
+    PER_COLUMN,
+    PrepareSpec,
+    S,
+    TrainSpec,
+    TuneSpec,
+    from_json,
+    to_json,
+    usual,
+    usual_params,
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,12 @@ def options_of(spec: type[Any], chosen: Mapping[str, Any] | None = None) -> dict
     the part is left to nnlab (loss: auto), a parameter's name chooses the part that has it. Parts that are not chosen,
     or chosen by name, show the values that the spec's own default brings along.
     """
-    own = params_of(spec)
+    model = str((chosen or {}).get("model", ""))
+    own = usual_params(spec, model)
     found = {name: Option(name, param, name) for name, param in own.items() if not _is_list_of_parts(param)}
     short: dict[str, Option | None] = {}
     for field, param in own.items():
-        for option in _part_options(field, param, (chosen or {}).get(field, str(param.default or "") or None)):
+        for option in _part_options(field, param, (chosen or {}).get(field, str(param.default or "") or None), model):
             found[f"{field}.{option.name}"] = option
             short[option.name] = None if option.name in short else option
     return found | {name: option for name, option in short.items() if option and name not in own}
@@ -52,7 +64,7 @@ def _is_list_of_parts(param: Param) -> bool:
     return param.many and param.kind is Part
 
 
-def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
+def _part_options(field: str, param: Param, chosen: Any, model: str = "") -> list[Option]:
     if param.kind is not Part:
         return []
     if _is_list_of_parts(param):
@@ -61,10 +73,17 @@ def _part_options(field: str, param: Param, chosen: Any) -> list[Option]:
     names = list(param.domain) if name is None else [name] if name in param.domain else []
     brought = param.default.values if isinstance(chosen, str) and chosen == str(param.default) else {}
     return [
-        Option(p.name, replace(p, default=brought.get(p.name, p.default)), field, part)
+        Option(p.name, replace(p, default=brought.get(p.name, p.default), domain=_range(p, field, model)), field, part)
         for part in names
         for p in param.domain[part].params.values()
     ]
+
+
+def _range(param: Param, field: str, model: str) -> Any:
+    """The domain of a parameter, with the range that the chosen model asks a search to try."""
+    ranges = MODELS[model].facts.get("searched", {}) if model in MODELS else {}
+    place = f"{field}.{param.name}"
+    return replace(param.domain, search=ranges[place]) if place in ranges else param.domain
 
 
 def _listed_options(field: str, entry: Entry) -> list[Option]:
@@ -85,6 +104,8 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     given = with_own(given) if spec is TrainSpec else given
     special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name)}
     start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
+    if "model" in given and "model" in own:
+        start = _with_usual(spec, start, own["model"].read(given["model"]).name)
     values = dict(start)
     for name, param in own.items():
         if name in given:
@@ -99,6 +120,12 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     if spec is PrepareSpec:
         values["overrides"] = _overrides(special, values, getattr(base, "overrides", {}))
     return spec(**values)
+
+
+def _with_usual(spec: type[Any], start: dict[str, Any], model: str) -> dict[str, Any]:
+    """The start of a spec whose model changes: what is as the old model has it becomes as the new one has it."""
+    old, new = usual(spec, start["model"].name), usual(spec, model)
+    return {name: new[name] if value == old[name] and name != "model" else value for name, value in start.items()}
 
 
 def is_override(name: str) -> bool:

@@ -73,7 +73,8 @@ class Param:
                 raise self._error(raw)
         if not self.many:
             return self._one(raw)
-        return tuple(self._one(item) for item in split_list(raw, numbers=isinstance(self.domain, Within)))
+        items = tuple(self._one(item) for item in split_list(raw, numbers=isinstance(self.domain, Within)))
+        return items if items or not self.optional else None
 
     def _lists(self, word: str) -> bool:
         return any(word.lower() == choice.lower() for choice in self.choices)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.calibrate import fitted_temperature, keep_temperature, kept_temperature
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -35,7 +36,8 @@ NAMES_SHOWN = 4
 @dataclass(eq=False, repr=False)
 class Run:
     """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
-    while it went on or after its process died, running or crashed. evaluation: of the validation rows."""
+    while it went on or after its process died, running or crashed. evaluation: of the validation rows.
+    temperature: what logits are divided by, where the run is calibrated."""
 
     facts: Facts
     record: Record
@@ -45,6 +47,7 @@ class Run:
     state: str
     evaluation: Evaluation | None = None
     path: Path | None = None
+    temperature: float | None = None
 
     @property
     def id(self) -> str:
@@ -116,6 +119,11 @@ class Run:
         return self.record.changes
 
     @property
+    def resumptions(self) -> list[Resumed]:
+        """Where it was taken up again after it had been cut."""
+        return self.record.resumptions
+
+    @property
     def warnings(self) -> list[str]:
         """What the user should know."""
         return self.record.warnings
@@ -138,7 +146,7 @@ class Run:
 
     def predict(self, frame: Any) -> np.ndarray:
         """Labels, or for a regression values in the target's units, one a row of a raw frame (columns go by name)."""
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         values = output[:, 0] if self.task == "regression" else output.argmax(1)
         return np.asarray(self.pipeline.target.decode(values.numpy()))
 
@@ -146,7 +154,7 @@ class Run:
         """Probabilities (n, classes) in the order of `pipeline.target.classes`; RunError for a regression."""
         if self.task == "regression":
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
-        output = self._output(self.pipeline.transform(frame))
+        output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
@@ -183,7 +191,7 @@ class Run:
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self._output(x), torch.from_numpy(y)
+        output, truth = self.outputs(x), torch.from_numpy(y)
         if self.task == "regression":
             decode = self.pipeline.target.decode
             output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
@@ -197,6 +205,15 @@ class Run:
         key = key_of(rows.index, rows.y, self.pipeline.target.name)
         notes = (note_test_score(self.path, self.id, key, found), left_out)
         return Scores(found, "; ".join(filter(None, notes)))
+
+    def calibrate(self, data: Prepared) -> float:
+        """Fit the temperature of `predict_proba` on the validation rows of what the run was trained on, and keep it.
+
+        Labels stay as they are. RunError for a regression, DataError for other data or no validation rows.
+        """
+        self.temperature = fitted_temperature(self, data)
+        keep_temperature(self.path, self.temperature)
+        return self.temperature
 
     @property
     def test_scores(self) -> list[dict[str, Any]]:
@@ -212,6 +229,7 @@ class Run:
         try:
             self._write(aside)
             keep_test_scores(self.path, aside)
+            keep_temperature(aside, self.temperature)
             _swap(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -232,13 +250,17 @@ class Run:
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
         network = network.to(device).eval()
-        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
+        state = saved.info.state
+        return cls(
+            saved.facts, saved.record, network, pipeline, device, state, evaluation, path, kept_temperature(path)
+        )
 
-    def _output(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU."""
+    def outputs(self, x: np.ndarray) -> "Tensor":
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
-        return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        return output if self.temperature is None else output / self.temperature
 
     def _raw_output(self, x: np.ndarray) -> "Tensor":
         """All outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""
@@ -338,12 +360,12 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
-    _check_fit(network.state_dict(), saved.weights, where)
+    check_fit(network.state_dict(), saved.weights, where)
     network.load_state_dict(saved.weights)
     return network
 
 
-def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+def check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
     """StoreError that names the weights which the network and the file do not share."""
     faults = [f"{name} is missing" for name in wanted if name not in saved]
     faults += [f"{name} is not in the network" for name in saved if name not in wanted]

@@ -22,6 +22,7 @@ from nnlab.core.data.steps import (
     TEXTS,
 )
 from nnlab.core.data.synthesis import SYNTHESIZERS
+from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.errors import SpecError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
@@ -42,8 +43,9 @@ OWN = "own"  # where the JSON of a spec tells of losses and metrics that the use
 
 FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are too coarse
 Share = Within(0.0, 0.9)
+Factor = Within(0.0, 1000.0, search=(0.05, 10.0))
 Seed = Within(0, 2**31 - 1)
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,13 @@ class TrainSpec:
     optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part(
         "adamw", {"lr": 0.01, "weight_decay": 0.1}
     )
+    embed: Annotated[Part, EMBEDDINGS, "how numbers become vectors in front of the network"] = Part("none")
+    feature_dropout: Annotated[
+        float, Within(0.0, 0.95, search=(0.0, 0.3)), "share of features that are 0 in a row, with all of their values"
+    ] = 0.0
+    embedding_dropout: Annotated[
+        float, Within(0.0, 0.95, search=(0.0, 0.3)), "share of levels of embedded categories that are 0 in a step"
+    ] = 0.0
     wrappers: Annotated[tuple[Part, ...], WRAPPERS, "what is put around the optimizer"] = ()
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
@@ -148,6 +157,14 @@ class TrainSpec:
     average: Annotated[Part, AVERAGES, "average of the weights that is validated and kept"] = Part("none")
     dropout_schedule: Annotated[Part, SCHEDULES, "course of the dropout, by epochs"] = Part("constant")
     decay_schedule: Annotated[Part, SCHEDULES, "course of the weight decay, by epochs"] = Part("constant")
+    layer_decay: Annotated[
+        float, Within(0.01, 1.0, search=(0.5, 1.0)), "step size of each layer, times that of the next one"
+    ] = 1.0
+    lr_bias: Annotated[float, Factor, "step size of biases, times that of the run; 0: they stay"] = 1.0
+    lr_scale: Annotated[float, Factor, "step size of learned scales of the inputs, times that of the run"] = 1.0
+    lr_embedding: Annotated[float, Factor, "step size of embeddings, times that of the run"] = 1.0
+    lr_activation: Annotated[float, Factor, "step size of learned activations, times that of the run"] = 1.0
+    lr_head: Annotated[float, Factor, "step size of the last layer's weights, times that of the run"] = 1.0
     epochs: Annotated[int, Within(1, 1_000_000, log=True, search=(10, 200)), "passes over the training rows"] = 60
     batch_size: Annotated[
         int | None, Within(1, 1_048_576, log=True, search=(32, 512)), "rows per step; auto: by number of rows"
@@ -166,7 +183,16 @@ class TrainSpec:
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
-    precision: Annotated[Precision, "numbers that the network computes with"] = "float32"
+    precision: Annotated[Precision, "numbers that the network computes with; bf16, fp16: weights stay float32"] = (
+        "float32"
+    )
+    tf32: Annotated[bool, "products of float32 matrices in the shorter numbers of CUDA's tensor cores"] = False
+    accumulate: Annotated[
+        int, Within(1, 65_536, log=True), "parts that a step's rows are taken in: less memory, the same gradient"
+    ] = 1
+    checkpoint_activations: Annotated[bool, "compute activations twice instead of keeping them: less memory"] = False
+    channels_last: Annotated[bool, "images of nn.Conv2d with their channels last in memory: often faster"] = False
+    compile: Annotated[bool, "the network through torch.compile; pays for large networks on CUDA"] = False
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
 
 
@@ -179,10 +205,29 @@ OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
 
 
 def defaults_for(spec: Any) -> dict[str, Any]:
-    """What the fields of such a spec are where nobody says anything; an own network has starting values of its own."""
-    if isinstance(spec, TrainSpec) and spec.model.name == CUSTOM:
+    """What the fields of such a spec are where nobody says anything; a network has starting values of its own."""
+    return usual(type(spec), getattr(getattr(spec, "model", None), "name", None))
+
+
+def usual(spec: type[Any], model: str | None = None) -> dict[str, Any]:
+    """The defaults of a spec class, with those that the chosen model brings along; the default of model is the mlp."""
+    found = {name: param.default for name, param in params_of(spec).items()}
+    if spec is not TrainSpec or model is None:
+        return found
+    if model == CUSTOM:
         return {f.name: getattr(OWN_NETWORK, f.name) for f in fields(OWN_NETWORK)}
-    return {name: param.default for name, param in params_of(type(spec)).items()}
+    return found | dict(MODELS[model].facts.get("defaults", {}) if model in MODELS else {})
+
+
+def usual_params(spec: type[Any], model: str | None = None) -> dict[str, Param]:
+    """The declarations of a spec class, with the defaults and the ranges that the chosen model brings along."""
+    own = params_of(spec)
+    if spec is not TrainSpec or model is None or model not in MODELS:
+        return own
+    brought, ranges = (MODELS[model].facts.get(name, {}) for name in ("defaults", "searched"))
+    own |= {name: replace(own[name], default=value) for name, value in brought.items()}
+    ranged = {name: ends for name, ends in ranges.items() if name in own}
+    return own | {n: replace(own[n], domain=replace(own[n].domain, search=ends)) for n, ends in ranged.items()}
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ def read_words(param: Param | None, words: list[Word], names: Mapping[str, Any] 
     if not words:
         return True
     if _takes_many_words(param):
+        if len(words) == 1 and not words[0].quoted and words[0].text.lower() in UNSET_WORDS:
+            return words[0].text
         return [str(plain(value_of(word, names, braces=False), where)) for word in words]
     word = words[0]
     items = items_of(word) if param is not None and param.many else None
@@ -346,7 +348,8 @@ def _option_word(option: Option, known: Mapping[str, Option]) -> str:
 
 def _shown(param: Param, value: Any) -> str:
     if _takes_many_words(param):
-        return " ".join(quote(item) for item in value) or "none"
+        lonely = len(value) == 1 and value[0].lower() in UNSET_WORDS  # a text that would be read as: there is none
+        return f"'{value[0]}'" if lonely else " ".join(quote(item) for item in value) or "none"
     if param.many and param.kind is str and value:
         return ",".join(_shown_item(item) for item in value)
     return quote(value) if isinstance(value, str) else param.show(value)

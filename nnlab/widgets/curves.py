@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     import bqplot
 
 MOST = 1000  # points of a curve; more are drawn slowly by bqplot and are not seen anyway
+SHORT = 10_000  # from here on whole numbers are written as 20k, which leaves them room
 CHARTS_HEIGHT = "216px"  # of a row of charts with headings; kept free from the start, so that nothing jumps
 
 
@@ -136,7 +137,8 @@ class Chart:
         last = float(x[-1])
         if last > self._enough and self._x_scale.max is not None:
             self._x_scale.max = None
-        _mark(self._x_axis, ticks(self._first, max(last, self._enough), 4, whole=True), "d")
+        end = max(last, self._enough)
+        _mark(self._x_axis, ticks(self._first, end, 4, whole=True), "d" if end < SHORT else "~s")
         seen = y[np.isfinite(y)]
         if len(seen):
             places = ticks(float(seen.min()), float(seen.max()), 4)

@@ -8,8 +8,9 @@ float32. Runs are paired in one process (A B A B) with one thread; printed are m
 CPU time (children included) and wall time, so that more is better, with the least and the largest ratio of CPU, and the
 largest difference of the numbers on the same rows. nnlab's side includes its audit, report and fingerprint. Peak memory
 is that of one run in a process of its own, over what the process held with its table read; printed as nnlab / rival, so
-that less is better. Kinds are those of the text columns: str is what pandas 3 makes of text, arrow is string[pyarrow];
-polars is a polars frame, of which the rival gets frame.to_pandas().
+that less is better. Kinds are those of the text columns: object has an object for each cell, as astype(object) of
+pandas 3 gives; shared has one for each level, as read_csv of pandas 2 gives; str is what pandas 3 makes of text, arrow
+is string[pyarrow]; polars is a polars frame, of which the rival gets frame.to_pandas().
 """
 
 import argparse
@@ -33,7 +34,7 @@ import pyarrow
 
 import nnlab
 
-KINDS = ("object", "str", "arrow", "category", "polars")
+KINDS = ("object", "shared", "str", "arrow", "category", "polars")
 CPU_FOR_WIDE = 5.0  # seconds that 10,000 columns x 200 rows may take
 NUMBERS, LEVELS = 14, (3, 5, 8, 12, 25, 50)
 TEXTS = [f"c{i}" for i in range(len(LEVELS))]
@@ -57,8 +58,10 @@ def table(rows: int, kind: str) -> Any:
         import polars
 
         return polars.DataFrame({name: list(v) if v.dtype == object else v for name, v in columns.items()})
+    if kind == "shared":
+        columns |= {name: pd.Series(columns[name], dtype=object) for name in TEXTS}
     frame = pd.DataFrame(columns)
-    dtype = {"object": object, "str": "str", "arrow": "string[pyarrow]", "category": "category"}[kind]
+    dtype = {"object": object, "shared": object, "str": "str", "arrow": "string[pyarrow]", "category": "category"}[kind]
     return frame.astype(dict.fromkeys(TEXTS, dtype))
 
 

@@ -14,10 +14,11 @@ from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.building import activation_layer, dropout_layer
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError
-from nnlab.core.learners.module import ModuleLearner, decay_groups
+from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.models import MODELS
 from nnlab.core.norms import NORMS
 from nnlab.core.options import resolve
+from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.spec import TrainSpec, from_json, to_json
 
 WORDS = [("activation", name) for name in ACTIVATIONS] + [("norm", name) for name in NORMS]

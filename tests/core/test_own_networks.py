@@ -11,9 +11,9 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.events import Event, Finished
-from nnlab.core.learners.module import decay_groups
 from nnlab.core.models.custom import build
 from nnlab.core.options import resolve
+from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.predict import forward
 from nnlab.core.spec import TrainSpec
 from nnlab.core.train import set_up, train

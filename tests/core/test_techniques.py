@@ -19,6 +19,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS, initialize
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.stack.learner import StackLearner
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
@@ -343,26 +344,26 @@ def test_the_activation_chooses_where_nobody_does(activation: str, variance: flo
 
 def test_dropout_and_decay_follow_their_schedules(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, float]] = []
-    plain = ModuleLearner.change
+    plain = StackLearner.change
 
-    def change(self: ModuleLearner, name: str, value: float) -> float:
+    def change(self: StackLearner, name: str, value: float) -> float:
         seen.append((name, round(value, 4)))
         return plain(self, name, value)
 
-    monkeypatch.setattr(ModuleLearner, "change", change)
+    monkeypatch.setattr(StackLearner, "change", change)
     nnlab.fit(classes, dropout=0.4, dropout_schedule="polynomial", hidden="8", epochs=4, store=False)
     assert [value for name, value in seen if name == "dropout" and value] == [0.4, 0.3, 0.2, 0.1]
 
 
 def test_batches_grow(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    plain = ModuleLearner.step
+    plain = StackLearner.step
 
-    def step(self: ModuleLearner, rows: Tensor, lr: float) -> None:
+    def step(self: StackLearner, rows: Tensor, lr: float) -> None:
         sizes.append(len(rows))
         plain(self, rows, lr)
 
-    monkeypatch.setattr(ModuleLearner, "step", step)
+    monkeypatch.setattr(StackLearner, "step", step)
     nnlab.fit(classes, batch_size=24, batch_growth=4, hidden="8", epochs=4, store=False, patience=None)
     rows = len(classes.train)
     per_epoch = [24, 48, 72, 96]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnlab.core.data.steps import ENCODERS
 from nnlab.core.errors import NNLabError, SpecError
 from nnlab.core.options import options_of, resolve
 from nnlab.core.params import UNSET_WORDS, Column, Param, Within, params_of
@@ -243,6 +244,16 @@ def test_line_of_a_spec_gives_the_spec(verb: str, kind: type[Any], data: st.Data
     line = to_line(verb, "data", spec)
     call = parse(line.removeprefix(f"%{verb}"), None, verb, {})
     assert filled(resolve(kind, call.options)) == filled(spec)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("none", None), ((), None), (("none",), ("none",)), (("low", "none"), ("low", "none"))]
+)
+def test_no_list_of_texts_and_a_text_that_reads_none_are_two_things(given: Any, kept: Any) -> None:
+    spec = resolve(PrepareSpec, {"target": "y", "encode": "ordinal", "order": given})
+    call = parse(to_line("nn_preprocess", "data", spec).removeprefix("%nn_preprocess"), None, "nn_preprocess", {})
+    for one in (spec, resolve(PrepareSpec, call.options)):
+        assert part_values(ENCODERS, one.encode)["order"] == kept
 
 
 @given(st.text(max_size=20).filter(str.strip))

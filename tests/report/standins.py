@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nnlab.core.evaluate import Evaluation
-from nnlab.core.events import Changed, Finished
+from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
 from nnlab.core.spec import TrainSpec
 
@@ -56,6 +56,8 @@ class RunStandIn:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
+    resumptions: list[Resumed] = field(default_factory=list)
+    temperature: float | None = None
     classes: tuple[str, ...] = ("benign", "malignant")
     line: str | None = None
     code: str | None = None

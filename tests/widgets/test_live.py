@@ -225,3 +225,18 @@ def test_numbers_keep_their_width(value: float | None, shown: str) -> None:
 
 def test_time_is_shown_as_on_a_clock() -> None:
     assert [look.clock(t) for t in (0.4, 67, 3723)] == ["0:00", "1:07", "1:02:03"]
+
+
+def test_a_plan_of_a_million_epochs_is_drawn_by_few_points_whose_numbers_have_room(clock: SimpleNamespace) -> None:
+    started = replace(STARTED, spec=TrainSpec(epochs=1_000_000))
+    view = LiveView(Controls())
+    draw(view, clock, started, *(epoch(number) for number in range(1, 40)))
+    draw(view, clock, epoch(40))
+    charts = [model for model in models() if type(model).__name__ == "Figure"]
+    course = charts[-1].marks[0]
+    assert len(course.x) < 1000 and course.x[-1] == 1_000_000
+    planned, real = course.y
+    assert math.isfinite(planned.sum()) and real[course.x <= 40].tolist() == [1e-3] * 40
+    assert all(math.isnan(lr) for lr in real[course.x > 40])
+    assert charts[-1].axes[0].tick_format == "~s"
+    view.close()

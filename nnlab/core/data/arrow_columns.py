@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXT = ("string", "large_string", "string_view")
+MANY = 1000  # cells that pay for another way, and that tell whether cells repeat
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 FIRST, LAST = np.datetime64("0001-01-01", "D"), np.datetime64("9999-12-31", "D")  # what Python's dates can tell
 Found = tuple[Literal["text", "number", "date"], np.ndarray, list[str]]
@@ -65,6 +66,20 @@ def _text(array: Any) -> Found:
         encoded = encoded.combine_chunks()  # all chunks have one dictionary
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return "text", codes, encoded.dictionary.to_pylist()
+
+
+def object_texts(objects: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
+    """Codes and levels of str objects, None among them -1; None where most differ or Arrow cannot hold them."""
+    some = objects[:: max(1, len(objects) // MANY)]
+    if len(objects) < MANY or 2 * len(set(some)) > len(some):
+        return None
+    try:
+        import pyarrow
+
+        encoded = pyarrow.array(objects, pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), from_pandas=True)
+    except (ImportError, ValueError, TypeError):  # half of a surrogate pair is no text for Arrow
+        return None
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
 
 
 def _numpy(array: Any) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds, without_nesting
+from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds, object_texts, without_nesting
 from nnlab.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ MISSING_NUMBER = MISSING | {"none", "-", "--", "."}  # words that may be a level
 LONGEST_MISSING = max(map(len, MISSING))
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 5
+SHARING = 1000  # cells that tell whether a column's cells share their objects
 
 DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
 NAMED = ("%b %Y", "%B %Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")  # months by their name
@@ -139,6 +140,31 @@ def _bool_column(name: str, series: "pd.Series") -> Column:
 
 
 def _object_column(name: str, series: "pd.Series") -> Column:
+    """A column of Python objects; where cells share them, each object is looked at once."""
+    shared = _shared(np.ascontiguousarray(series.to_numpy()))
+    if shared is None:
+        return _column_of_objects(name, series)
+    codes, first = shared
+    column = _column_of_objects(name, series.iloc[first])
+    return replace(column, data=column.data[codes])
+
+
+def _shared(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The number of each cell's object and where each object comes first; None where few cells share theirs.
+
+    The array holds addresses; numbers of 64 bits are told apart several times faster than texts.
+    """
+    import pandas as pd
+
+    addresses = np.frombuffer(objects, np.intp) if len(objects) >= 2 * SHARING else np.empty(0, np.intp)
+    some = addresses[:: max(1, len(addresses) // SHARING)]
+    if 2 * len(np.unique(some)) > len(some) or not len(some):
+        return None
+    codes, found = pd.factorize(addresses)
+    return codes, np.searchsorted(np.maximum.accumulate(codes), np.arange(len(found)))
+
+
+def _column_of_objects(name: str, series: "pd.Series") -> Column:
     """A column of Python objects, by what they are; a mixture becomes text."""
     import pandas as pd
     from pandas.api import types
@@ -154,6 +180,8 @@ def _object_column(name: str, series: "pd.Series") -> Column:
         raise DataError(f"column {name!r} holds complex numbers; give their real and imaginary part as two columns")
     if found != "string":
         series = series.map(str, na_action="ignore")
+    elif texts := object_texts(series.to_numpy()):
+        return _text_column(name, *texts)
     codes, levels = series.factorize()
     return _levels_column(name, codes, pd.Series(levels, dtype=object))
 

@@ -45,12 +45,12 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> "TableTransformer":
         """Learn the preparation from all rows. X: what nnlab.prepare takes as a table; y: its target, row by row."""
-        self._fitted(X, y)
+        self.prepared(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any, **fit_params: Any) -> np.ndarray:
         """Learn the preparation and give the features (rows, features) of the same rows."""
-        return self._fitted(X, y).train.x
+        return self.prepared(X, y).train.x
 
     def transform(self, X: Any) -> np.ndarray:
         """Rows of a table with the same columns, or of an array of as many, as (rows, features)."""
@@ -72,7 +72,8 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """The names of the features."""
         return np.asarray(self._known().feature_names, object)
 
-    def _fitted(self, x: Any, y: Any) -> Prepared:
+    def prepared(self, x: Any, y: Any) -> Prepared:
+        """Learn the preparation from all rows and give all that it knows; every row is a training row."""
         if y is None:
             raise ValueError("TableTransformer requires y to be passed, but the target y is None")
         table = _table(x)

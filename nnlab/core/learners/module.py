@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,24 +11,25 @@ from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.batch import Batch, Pass
-from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.inits import initialize
-from nnlab.core.losses import make_loss, outputs_for
-from nnlab.core.metrics import measure, metrics_for, wide
-from nnlab.core.models import MODELS, custom
-from nnlab.core.network import loss_of, network_for
+from nnlab.core.learners.calls import training_call
+from nnlab.core.learners.pieces import Pieces
+from nnlab.core.learners.start import class_counts, first_network, laid_out, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
+from nnlab.core.losses import make_loss
+from nnlab.core.metrics import metrics_for
+from nnlab.core.models import custom
+from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.precision import dtype_of, in_precision
-from nnlab.core.predict import as_columns, forward, points
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
+from nnlab.core.precision import dtype_of
+from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
-
-INIT_ROWS = 1024  # that data-dependent first weights look at
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class ModuleLearner:
@@ -39,6 +39,7 @@ class ModuleLearner:
     """
 
     name = "module"
+    why = ""  # not the stack: what of the run it cannot do
 
     def __init__(
         self, spec: TrainSpec, data: Prepared, device: str, maker: custom.Maker = None, *, steps: int = 1
@@ -47,45 +48,40 @@ class ModuleLearner:
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
-        network = network_for(spec, data.pipeline, maker)
-        n_out = outputs_for(self._loss_part, len(data.target.classes))
-        custom.check_output(network, len(data.feature_names), n_out)
-        if maker is None or spec.init is not None:
-            initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
-        self._dtype = dtype_of(spec)
-        if self._dtype != torch.float32:
-            network = in_precision(network, spec)  # the first weights are those of any precision
-            custom.check_output(network, len(data.feature_names), n_out, self._dtype)
-        self._model: nn.Module = network.to(device).train()
+        self._model: nn.Module = laid_out(first_network(spec, data, maker).to(device), spec).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._x, self._y = self._tensors(data.train)
-        self._valid = self._tensors(data.valid)
-        self._weights_of_rows = self._weight(data.train)
-        self._weights_of_valid = self._weight(data.valid)
+        dtype = dtype_of(spec)
+        self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
+        self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
+        self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
+        self._forward = training_call(self._model, spec, device, self._pieces.notes)
+        self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
-        groups = [{"params": decaying, "decays": True}, {"params": fixed, "decays": False, "weight_decay": 0.0}]
-        self._optimizer = optimizer_for(spec, [g for g in groups if g["params"]])
+        self._optimizer = optimizer_for(spec, groups_of(self._model, spec))
         self._searches = needs_closure(spec)
+        if self._searches and self.scaler is not None:
+            raise SpecError(f"precision=fp16 does not go with {spec.optimizer}, which evaluates the loss several times")
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), dtype=self._dtype, device=device)
+        self._sum = torch.zeros((), dtype=dtype, device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = None
         if spec.average.name != "none":
             self._average = Average(self._model, make(AVERAGES, spec.average), steps)
@@ -100,17 +96,10 @@ class ModuleLearner:
         """The network as it is now."""
         return self._model
 
-    def _tensors(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
-        return x.to(self.device, self._dtype), y.to(self.device, self._dtype if y.is_floating_point() else y.dtype)
-
-    def _weight(self, rows: Rows) -> Tensor | None:
-        return None if rows.weight is None else torch.from_numpy(rows.weight).to(self.device, self._dtype)
-
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("factor", 1.0)
         weight = None if self._weights_of_rows is None else self._weights_of_rows.index_select(0, rows)
         batch = Batch(self._x.index_select(0, rows), self._y.index_select(0, rows), weight, self._codes)
         for augment, values in self._augments:
@@ -119,7 +108,11 @@ class ModuleLearner:
             loss = self._search(batch)
         else:
             loss = self._gradient(batch)
-            self._optimizer.step()
+            if self.scaler is None:
+                self._optimizer.step()
+            else:
+                self.scaler.step(self._optimizer)
+                self.scaler.update()
         if self._penalties:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
@@ -130,22 +123,29 @@ class ModuleLearner:
         self._sum += loss * len(rows)
         self._seen += len(rows)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return as_columns(self._model(x))
-
-    def _gradient(self, batch: Batch) -> Tensor:
-        """The loss of rows, its gradients in the weights."""
+    def _backward(self, batch: Batch) -> Tensor:
+        """The loss of rows, its gradients added to those of the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
+        for layer in self._adding:
+            if layer.added_loss is not None:
+                loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
+        torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
+        return loss.detach()
+
+    def _gradient(self, batch: Batch) -> Tensor:
+        """The loss of a step's rows, its gradients in the weights."""
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        loss = self._pieces(batch, self._backward)
+        if self.scaler is not None:
+            self.scaler.unscale_(self._optimizer)
         if self._rules:
             with torch.no_grad():
                 for rule, values in self._rules:
                     rule(self._weights, self._made, **values)
-        return loss.detach()
+        return loss
 
     def _search(self, batch: Batch) -> Tensor:
         """A step that evaluates the loss several times, each with the same dropout; running means see it once."""
@@ -177,6 +177,11 @@ class ModuleLearner:
         finally:
             getattr(self._optimizer, "train", lambda: None)()
 
+    def take_notes(self) -> list[str]:
+        """What the user should know of the steps since the last call."""
+        notes, self._pieces.notes[:] = list(self._pieces.notes), []
+        return notes
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
         mean = self._sum.item() / self._seen if self._seen else float("nan")
@@ -186,19 +191,11 @@ class ModuleLearner:
 
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
-        x, y = self._valid
-        if not len(y):
+        if not len(self._valid[1]):
             return {}
         with self._best_weights():
-            output = forward(self._model, x, self.device)
-        more = () if self._weights_of_valid is None else (self._weights_of_valid,)
-        loss = self._loss(output, y, *more).item()
-        output = points(output, self._loss_part, self._target.task)
-        if self._target.scaler:
-            output, y = (torch.from_numpy(self._target.decode(values.cpu().numpy())) for values in (output, y))
-        elif not self._target.classes:
-            output, y = (wide(values) * self._target.scale + self._target.mean for values in (output, y))
-        return {"loss": loss, **measure(self.metrics, output, y)}
+            output = forward(self._model, self._valid[0], self.device)
+        return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""
@@ -208,7 +205,7 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = [layer for layer in self._model.modules() if isinstance(layer, DROPOUTS)]
+        layers = dropouts(self._model)
         old = layers[0].p if layers else value  # nothing changes where there is no such layer
         for layer in layers:
             layer.p = value
@@ -222,6 +219,32 @@ class ModuleLearner:
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
         self._model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; the tensors are the learner's own, no copies."""
+        return {
+            "network": network_state(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "weight_decay": self._weight_decay,
+            "average": self._average.state() if self._average is not None else None,
+            "loss": {"sum": self._sum, "seen": self._seen},
+            "made": self._made,
+            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
+            "pieces": self._pieces.count,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, in a learner of the same spec and data."""
+        load_network(self._model, state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._weight_decay = state["weight_decay"]
+        if self._average is not None:
+            self._average.load(state["average"])
+        self._sum.copy_(state["loss"]["sum"])
+        self._seen, self._made = state["loss"]["seen"], state["made"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self._pieces.count = state["pieces"]
 
 
 def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -240,31 +263,3 @@ def needs_closure(spec: TrainSpec) -> bool:
     """Whether a step of the optimizer evaluates the loss several times."""
     entries = [OPTIMIZERS[spec.optimizer.name], *(WRAPPERS[part.name] for part in spec.wrappers)]
     return any(entry.facts.get("closure") for entry in entries)
-
-
-def activation_of(spec: TrainSpec) -> str | None:
-    """The activation of a registered network, None where it has none."""
-    return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
-
-
-def class_counts(data: Prepared) -> list[int]:
-    """Training rows of each class, by weight where rows have one; none for a regression."""
-    if not data.target.classes:
-        return []
-    return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()
-
-
-def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weights that may shrink, and those that must not: biases, norms and embeddings."""
-    fixed_layers = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)  # weights of other norms are vectors
-    fixed = {
-        id(weight)
-        for layer in model.modules()
-        for name, weight in layer.named_parameters(recurse=False)
-        if isinstance(layer, fixed_layers)
-        or getattr(layer, "undecayed", False)
-        or name.endswith("bias")
-        or weight.ndim < 2
-    }
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]

@@ -2,18 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from nnlab.core.building import (
-    Activation,
-    DropoutKind,
-    Dropped,
-    Hidden,
-    Norm,
-    Parametric,
-    activation_layer,
-    dropout_layer,
-    fan,
-    norm_layers,
-)
+from nnlab.core.building import Activation, DropoutKind, Dropped, Hidden, Norm, Parametric, hidden_layers
 from nnlab.core.models.registry import MODELS
 
 if TYPE_CHECKING:
@@ -34,12 +23,5 @@ def mlp(
     """Multilayer perceptron: linear, norm, activation, dropout for each width, then linear."""
     from torch import nn
 
-    layers: list[nn.Module] = []
-    width = n_in
-    for next_width in hidden:
-        wide = fan(activation, next_width)
-        layers += [nn.Linear(width, wide), *norm_layers(norm, (wide,))]
-        layers += [activation_layer(activation, (next_width,), parametric)]
-        layers += [dropout_layer(dropout, activation, dropout_kind)]
-        width = next_width
-    return nn.Sequential(*layers, nn.Linear(width, n_out))
+    layers = hidden_layers(n_in, hidden, activation, parametric, norm, dropout, dropout_kind)
+    return nn.Sequential(*layers, nn.Linear(hidden[-1] if hidden else n_in, n_out))

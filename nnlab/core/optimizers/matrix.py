@@ -39,7 +39,8 @@ def muon(
     others = AdamW(rest, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=fused)
     if not matrices:
         return others
-    own = [{"params": matrices, "decays": True}]
+    own = [group | {"params": [w for w in group["params"] if id(w) in hidden]} for group in groups]
+    own = [group for group in own if group["params"]]
     first = Muon(own, lr=lr, weight_decay=weight_decay, momentum=momentum, adjust_lr_fn="match_rms_adamw")
     return Together([first, others])
 

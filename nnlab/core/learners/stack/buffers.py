@@ -1,0 +1,112 @@
+"""Where the numbers of a stack lie: weights of all members in one flat buffer, activations in room that is kept.
+
+Every part begins and ends at a multiple of a vector, so that elementwise kernels never take their path for leftovers,
+which may round otherwise: a member has the same bits whatever stands beside it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+VECTOR = 64  # numbers: twice the widest vector of float32, which is what torch's loops take at a time
+
+
+def padded(count: int) -> int:
+    """The next multiple of a vector."""
+    return -(-count // VECTOR) * VECTOR
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are stepped alike, from start to stop in the flat buffer. factor: on the step size."""
+
+    start: int
+    stop: int
+    decays: bool
+    factor: float = 1.0
+
+
+class Flat:
+    """Weights, gradients and moments of K modules of one shape; the modules' parameters become views of it.
+
+    A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], groups: Sequence[tuple[Sequence[str], bool, float]]) -> None:
+        self.members = len(modules)
+        first = dict(modules[0].named_parameters())
+        some = next(iter(first.values()))
+        self._places: dict[str, tuple[int, int, torch.Size]] = {}
+        self.groups: list[Group] = []
+        at = 0
+        for names, decays, factor in groups:
+            start = at
+            for name in names:
+                size = padded(first[name].numel())
+                self._places[name] = (at, size, first[name].shape)
+                at += size * self.members
+            self.groups.append(Group(start, at, decays, factor))
+        self.values = torch.zeros(at, dtype=some.dtype, device=some.device)
+        self.gradients = torch.zeros_like(self.values)
+        for k, module in enumerate(modules):
+            for name, parameter in module.named_parameters():
+                own = self.of(self.values, name)[k]
+                own.copy_(parameter.data)
+                parameter.data = own
+
+    def like(self) -> Tensor:
+        """Another buffer of this layout, of zeros: moments, an average."""
+        return torch.zeros_like(self.values)
+
+    def of(self, buffer: Tensor, name: str) -> Tensor:
+        """A parameter in a buffer of this layout, (K, *shape)."""
+        start, size, shape = self._places[name]
+        strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        return buffer.as_strided((self.members, *shape), (size, *strides), start)
+
+    def parts(self, buffer: Tensor, group: Group, member: int) -> list[Tensor]:
+        """What a member has in a group, padding included."""
+        return [
+            buffer.narrow(0, start + member * size, size)
+            for start, size, _ in self._places.values()
+            if group.start <= start < group.stop
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """Parameters by their names in the modules."""
+        return list(self._places)
+
+
+class Room:
+    """Memory of activations, taken in the same order for each batch size and used again."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._kept: list[Tensor] = []
+        self._next = 0
+        self.grew = False
+
+    def begin(self) -> None:
+        """Take from the start again; what was taken before is overwritten."""
+        self._next, self.grew = 0, False
+
+    def take(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor of the shape, with whole vectors of memory behind it."""
+        size = padded(math.prod(shape))
+        if self._next == len(self._kept):
+            self._kept.append(self._like.new_zeros(size, dtype=dtype))
+        elif self._kept[self._next].numel() < size:
+            self._kept[self._next] = self._like.new_zeros(size, dtype=dtype)
+            self.grew = True
+        found = self._kept[self._next]
+        self._next += 1
+        return found[: math.prod(shape)].view(shape)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A contiguous tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
+    return tensor.as_strided((padded(tensor.numel()),), (1,))

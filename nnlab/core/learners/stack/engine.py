@@ -1,0 +1,164 @@
+"""One training step of K members: rows in, weights changed, in calls that are fixed for a batch size."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nnlab.core.learners.stack.buffers import Flat, Room
+from nnlab.core.learners.stack.layers import Build, Call, Dropout, Layer, Port
+from nnlab.core.learners.stack.losses import Criterion, bind_loss
+from nnlab.core.learners.stack.streams import Streams
+
+SIZES_KEPT = 4  # batch sizes whose calls are kept; an epoch has two
+CHUNK = 1024  # rows at a time where nothing is learned: what they make stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The training rows on the device. weight: of rows, or None."""
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The calls of a step for one batch size, gather(rows) first. total: sums of losses in parts."""
+
+    gather: Callable[[Tensor], None]
+    calls: list[Call]
+    total: Tensor
+
+
+class Engine:
+    """Networks of one shape, their gradients for batches of rows. dropout: the share of each member."""
+
+    def __init__(
+        self, flat: Flat, layers: Sequence[Layer], criterion: Criterion, table: Table, streams: Streams
+    ) -> None:
+        self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
+        self._streams = streams
+        self._room, self._checking = Room(flat.values), Room(flat.values)
+        self._passes: dict[int, tuple[Tensor, list[Call], Tensor]] = {}
+        self._plans: dict[tuple[int, bool], Plan] = {}
+        self._lost = torch.zeros(flat.members, dtype=torch.float64, device=flat.values.device)
+        self.dropout = [0.0] * flat.members
+        self._seen = 0
+        self._waiting: dict[tuple[int, bool], Tensor] = {}  # totals of a resumed run, for plans that are not made yet
+
+    def set_dropout(self, shares: Sequence[float]) -> None:
+        """Other shares from the next step on."""
+        self.dropout = list(shares)
+        self._forget()
+
+    def gradients(self, rows: Tensor) -> None:
+        """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
+        plan = self._plan(rows)
+        plan.gather(rows)
+        for call in plan.calls:
+            call()
+        self._seen += rows.shape[-1]
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        parts = [self._outputs_of(x[at : at + CHUNK]) for at in range(0, len(x), CHUNK)]
+        return torch.cat(parts, 1)
+
+    def _outputs_of(self, x: Tensor) -> Tensor:
+        if len(x) not in self._passes:
+            self._checking.begin()
+            build = Build(self._flat, self._checking, len(x))
+            given = self._checking.take(*x.shape)
+            port = self._bound(given.expand(self._flat.members, -1, -1), build)
+            self._passes[len(x)] = (given, build.forward, port.value.mT)
+        given, calls, output = self._passes[len(x)]
+        given.copy_(x)
+        for call in calls:
+            call()
+        return output.clone()
+
+    def _bound(self, x: Tensor, build: Build) -> Port:
+        port = Port(x, None, free=False)
+        for layer in self._layers:
+            port = layer.bind(port, build)
+        return port
+
+    def take_loss(self) -> list[float]:
+        """Each member's mean loss over the rows since the last call; nan if there were none."""
+        self._sum_up(self._waiting)
+        self._waiting.clear()
+        seen, lost = self._seen, self._lost.tolist()
+        self._lost.zero_()
+        self._seen = 0
+        return [loss / seen if seen else float("nan") for loss in lost]
+
+    def loss_state(self) -> dict[str, Any]:
+        """The sums that the next mean will be of, as they are: summing them up here would change their last bits."""
+        totals = {key: plan.total for key, plan in self._plans.items()}
+        return {"lost": self._lost, "seen": self._seen, "totals": self._waiting | totals}
+
+    def load_loss(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self._plans.clear()
+        self._lost.copy_(state["lost"])
+        self._seen = state["seen"]
+        self._waiting = {key: total.to(self._lost.device) for key, total in state["totals"].items()}
+
+    def _sum_up(self, waiting: Mapping[tuple[int, bool], Tensor] | None = None) -> None:
+        """Add the totals of all plans, large batches first, whenever each of them was made."""
+        totals = dict(waiting or {}) | {key: plan.total for key, plan in self._plans.items()}
+        for key in sorted(totals, reverse=True):
+            self._lost += torch.stack([own.sum(dtype=torch.float64) * key[0] for own in totals[key]])
+            totals[key].zero_()
+
+    def _forget(self) -> None:
+        self._sum_up()
+        self._plans.clear()
+
+    def _plan(self, rows: Tensor) -> Plan:
+        key = (rows.shape[-1], rows.ndim == 1)
+        if key not in self._plans:
+            if len(self._plans) == SIZES_KEPT:
+                self._forget()
+            self._room.begin()
+            plan = self._built(*key)
+            if self._room.grew:
+                self._forget()  # their calls write into memory that is no longer shared
+            if key in self._waiting:
+                plan.total.copy_(self._waiting.pop(key))
+            self._plans[key] = plan
+        return self._plans[key]
+
+    def _built(self, size: int, shared: bool) -> Plan:
+        members, room, table = self._flat.members, self._room, self._table
+        sets = 1 if shared else members
+        x = room.take(sets * size, table.x.shape[1])
+        y = room.take(sets * size, dtype=table.y.dtype)
+        weight = None if table.weight is None else room.take(sets * size)
+        build = Build(self._flat, room, size)
+        start = list[Call]()
+        count = size * sum(layer.width for layer in self._layers if isinstance(layer, Dropout))
+        if count and any(self.dropout):
+            build.masks, draw = self._streams.masks(count, self.dropout, self._flat.values)
+            start.append(draw)
+        port = self._bound(x.view(sets, size, -1).expand(members, -1, -1), build)
+        rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
+        target, counted = rows_of(y), None if weight is None else rows_of(weight)
+        loss, total = bind_loss(self._criterion, port, room, target, counted)
+        backward = [call for layer in reversed(build.backward) for call in layer]
+        sources = [(table.x, x), (table.y, y)]
+        if table.weight is not None and weight is not None:
+            sources.append((table.weight, weight))
+        return Plan(partial(_gather, sources), [*start, *build.forward, *loss, *backward], total)
+
+
+def _gather(sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:
+    """The rows of the tables into the buffers of a batch."""
+    chosen = rows if rows.ndim == 1 else rows.reshape(-1)
+    for table, out in sources:
+        torch.index_select(table, 0, chosen, out=out)

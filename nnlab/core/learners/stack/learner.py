@@ -1,0 +1,161 @@
+"""The learner of the loop on top of an engine of one member."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnlab.core.averages import AVERAGES
+from nnlab.core.averaging import Average
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.gradients import GRADIENTS
+from nnlab.core.learners.stack.engine import Table
+from nnlab.core.learners.stack.losses import Criterion
+from nnlab.core.learners.stack.members import Members
+from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
+from nnlab.core.losses import LOSSES, make_loss
+from nnlab.core.metrics import metrics_for
+from nnlab.core.network import loss_of
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
+from nnlab.core.precision import dtype_of
+from nnlab.core.registry import Part
+from nnlab.core.regularizers import REGULARIZERS
+from nnlab.core.spec import TrainSpec, make, part_values
+
+
+class StackLearner:
+    """The learner for networks whose gradients are written by hand. steps: of the whole run."""
+
+    name = "stack"
+    why = ""
+
+    def __init__(self, spec: TrainSpec, data: Prepared, device: str, *, steps: int = 1) -> None:
+        self.device = device
+        self.metrics = metrics_for(data.task, spec.metrics)
+        self._target = data.target
+        self._loss_part = loss_of(spec, data.target)
+        self._loss = make_loss(self._loss_part, class_counts(data))
+        self._model = first_network(spec, data).to(device).train()
+        self.parameters = sum(p.numel() for p in self._model.parameters())
+        dtype = dtype_of(spec)
+        self._valid = tensors_of(data.valid, device, dtype)
+        decaying, fixed = decay_groups(self._model)
+        names = {id(weight): name for name, weight in self._model.named_parameters()}
+        groups = [
+            ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
+            for group in groups_of(self._model, spec)
+        ]
+        criterion = Criterion(self._loss_part.name, part_values(LOSSES, self._loss_part), class_counts(data))
+        optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
+        table = Table(*tensors_of(data.train, device, dtype))
+        self._members = Members([self._model], groups, criterion, table, optimizer, [spec.seed])
+        self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)]
+        self._weights = [*decaying, *fixed]
+        self._take_techniques(spec, decaying, steps)
+        flat = self._members.flat
+        for name, weight in self._model.named_parameters():
+            weight.grad = flat.of(flat.gradients, name)[0]
+
+    def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
+        """What is done to gradients and weights besides the plain step; mostly nothing."""
+        self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
+        each, first = separate(self._model, decaying)
+        self._penalties = [
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
+            for part in spec.regularizers
+            for entry in [REGULARIZERS[part.name]]
+        ]
+        self._average = None
+        if spec.average.name != "none":
+            self._average = Average(self._model, make(AVERAGES, spec.average), steps)
+        self._made = 0
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now."""
+        return self._model
+
+    @property
+    def _dropouts(self) -> list[Any]:
+        return dropouts(self._model)
+
+    def step(self, rows: Tensor, lr: float) -> None:
+        """One step on the training rows with these numbers."""
+        self._members.gradients(rows)
+        if self._rules:
+            with torch.no_grad():
+                for rule, values in self._rules:
+                    rule(self._weights, self._made, **values)
+        self._members.update([lr])
+        if self._penalties:
+            with torch.no_grad():
+                for penalize, weights, values in self._penalties:
+                    penalize(weights, lr, **values)
+        if self._average is not None:
+            self._average.update()
+        self._made += 1
+
+    @contextlib.contextmanager
+    def _best_weights(self) -> Iterator[None]:
+        """Inside, the network has the weights that the run would give: those of an average, if there is one."""
+        with self._average.inside() if self._average is not None else contextlib.nullcontext():
+            yield
+
+    def take_notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def take_loss(self) -> float:
+        """Mean training loss over the rows seen since the last call; nan if there were none."""
+        return self._members.take_loss()[0]
+
+    def validate(self) -> dict[str, float]:
+        """The loss and every metric of the validation rows; empty if there are none."""
+        if not len(self._valid[1]):
+            return {}
+        with self._best_weights():
+            output = self._members.outputs(self._valid[0])[0]
+        return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
+
+    def change(self, name: str, value: float) -> float:
+        """Set weight_decay or dropout from the next step on; gives the old value."""
+        if name == "weight_decay":
+            old, self._members.decays = self._members.decays[0], [value]
+            return old
+        if not self._dropouts:
+            return value  # nothing changes where there is no such layer
+        old = float(self._dropouts[0].p)
+        for layer in self._dropouts:
+            layer.p = value
+        self._members.dropout = [value]
+        return old
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        """A copy of weights and buffers."""
+        with self._best_weights():
+            return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights and buffers back from a snapshot."""
+        self._model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; the tensors are the learner's own, no copies."""
+        return {
+            "network": network_state(self._model),
+            "members": self._members.state(),
+            "average": self._average.state() if self._average is not None else None,
+            "made": self._made,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, in a learner of the same spec and data."""
+        load_network(self._model, state["network"])
+        self._members.load_state(state["members"])
+        if self._average is not None:
+            self._average.load(state["average"])
+        self._made = state["made"]

@@ -1,0 +1,91 @@
+"""K networks of one shape that are trained side by side, each as it would be alone, to the same bits."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnlab.core.learners.stack.buffers import Flat
+from nnlab.core.learners.stack.engine import Engine, Table
+from nnlab.core.learners.stack.losses import Criterion
+from nnlab.core.learners.stack.streams import Streams
+from nnlab.core.learners.stack.translate import translated
+from nnlab.core.learners.stack.updates import Update
+from nnlab.core.registry import Part
+
+Groups = Sequence[tuple[Sequence[str], bool, float]]
+
+
+class Members:
+    """Networks, whose weights become views of one buffer, with what a step needs.
+
+    groups: names of parameters, whether they decay, and a factor on the step size. optimizer: a part with all values.
+    seeds: of each member's dropout. Dropout begins as 0.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        groups: Groups,
+        criterion: Criterion,
+        table: Table,
+        optimizer: Part,
+        seeds: Sequence[int],
+    ) -> None:
+        self.networks = list(networks)
+        with torch.no_grad():
+            self.flat = Flat(networks, groups)
+        self._streams = Streams(seeds, self.flat.values.device.type)
+        self._engine = Engine(self.flat, translated(networks[0]), criterion, table, self._streams)
+        self._update = Update(self.flat, optimizer.name, dict(optimizer.values))
+
+    def gradients(self, rows: Tensor) -> None:
+        """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
+        self._engine.gradients(rows)
+
+    def update(self, lrs: Sequence[float]) -> None:
+        """A step with these gradients and a step size for each member."""
+        self._update.step(list(lrs))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        return self._engine.outputs(x)
+
+    def take_loss(self) -> list[float]:
+        """Each member's mean loss over the rows since the last call; nan if there were none."""
+        return self._engine.take_loss()
+
+    @property
+    def dropout(self) -> list[float]:
+        """The share of each member, from the next step on."""
+        return self._engine.dropout
+
+    @dropout.setter
+    def dropout(self, shares: Sequence[float]) -> None:
+        self._engine.set_dropout(shares)
+
+    @property
+    def decays(self) -> list[float]:
+        """The weight decay of each member, from the next step on."""
+        return self._update.decays
+
+    @decays.setter
+    def decays(self, decays: Sequence[float]) -> None:
+        self._update.decays = list(decays)
+
+    def state(self) -> dict[str, Any]:
+        """All but the weights that a resumed run needs; the tensors are the members' own, no copies."""
+        return {
+            "update": self._update.state(),
+            "streams": self._streams.state(),
+            "loss": self._engine.loss_state(),
+            "dropout": self.dropout,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._update.load_state(state["update"])
+        self._streams.load_state(state["streams"])
+        self.dropout = state["dropout"]
+        self._engine.load_loss(state["loss"])

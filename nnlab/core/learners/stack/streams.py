@@ -1,0 +1,86 @@
+"""Random numbers of the members: each has a stream of its own, so it drops the same whatever stands beside it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DRAWS = 8  # draws of one byte in a word of 64 bits
+DROPOUT = 0x6D61736B  # sets these draws apart from others of the same seed
+
+
+class Streams:
+    """Masks of dropout out of one byte a value: on the CPU NumPy's SFC64, which is the cheapest, else torch's.
+
+    A share p is p 256 bytes: one more draw for each mask decides whether that is rounded up or down, so that each value
+    is dropped with probability p (to 2^-32). Kept values are scaled by what this mask keeps: the expectation is exact.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: str) -> None:
+        self._device = device
+        self._sources: list[Any] = [self._source(seed) for seed in seeds]
+
+    def _source(self, seed: int) -> Any:
+        mixed = np.random.SeedSequence([seed, DROPOUT])
+        if self._device == "cpu":
+            return np.random.SFC64(mixed)
+        own = int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return torch.Generator(self._device).manual_seed(own)
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """torch's, which a CUDA graph must know of."""
+        return [source for source in self._sources if isinstance(source, torch.Generator)]
+
+    def masks(self, count: int, shares: Sequence[float], like: Tensor) -> tuple[Tensor, Any]:
+        """Masks (K, count) and the call that draws them anew."""
+        masks = like.new_zeros(len(shares), count)
+        words = -(-count // DRAWS)
+        if self._device == "cpu":
+            parts = [_parted(share) for share in shares]
+            return masks, partial(self._draw, list(masks.unbind()), parts, words)
+        room = torch.empty(words + 1, dtype=torch.int64, device=like.device)
+        limits = torch.tensor([share * 256 for share in shares], dtype=torch.float64, device=like.device)
+        return masks, partial(self._draw_on_device, masks, limits, room)
+
+    def _draw(self, masks: Sequence[Tensor], parts: Sequence[tuple[int, int]], words: int) -> None:
+        for source, (limit, extra), mask in zip(self._sources, parts, masks, strict=True):
+            drawn = source.random_raw(words + 1)
+            lost = min(limit + (int(drawn[words]) >> 32 < extra), 255)
+            torch.ge(torch.from_numpy(drawn.view(np.uint8))[: len(mask)], lost, out=mask)
+            mask.mul_(256 / (256 - lost))
+
+    def _draw_on_device(self, masks: Tensor, limits: Tensor, words: Tensor) -> None:
+        """The same without waiting for the device."""
+        for k, (source, mask) in enumerate(zip(self._sources, masks, strict=True)):
+            drawn = words.random_(-(2**63), None, generator=source)
+            up = (drawn[-1:] >> 32) + 2**31 < (limits[k].frac() * 2**32)
+            lost = (limits[k].floor() + up).clamp(max=255)
+            torch.ge(drawn.view(torch.uint8)[: len(mask)], lost, out=mask)
+            mask.mul_(256 / (256 - lost))
+
+    def state(self) -> list[Tensor]:
+        """Where the streams are."""
+        if self._device == "cpu":
+            states = (source.state["state"]["state"] for source in self._sources)
+            return [torch.from_numpy(state.view(np.int64).copy()) for state in states]
+        return [source.get_state() for source in self._sources]
+
+    def load_state(self, states: Sequence[Tensor]) -> None:
+        """Go on from there."""
+        for source, state in zip(self._sources, states, strict=True):
+            if self._device != "cpu":
+                source.set_state(state.cpu())
+                continue
+            whole = source.state
+            whole["state"]["state"] = state.cpu().numpy().view(np.uint64).copy()
+            source.state = whole
+
+
+def _parted(share: float) -> tuple[int, int]:
+    """Whole bytes that a share loses of 256, and how many of 2^32 masks lose one more."""
+    whole, rest = divmod(share * 256, 1.0)
+    return int(whole), round(rest * 2**32)

@@ -1,0 +1,36 @@
+"""From a module to the layers of a stack, by the exact type of every part."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from nnlab.core.layers import Dropout as CheapDropout
+from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear
+
+
+def translated(network: nn.Module) -> list[Layer]:
+    """The layers of a network, which ends in a linear one. KeyError with the name of a part that is not known."""
+    parts = list(_parts("", network))
+    layers: list[Layer] = []
+    width = 0
+    for place, (name, part) in enumerate(parts):
+        if type(part) is nn.Linear:
+            width = part.out_features
+            bias = f"{name}bias" if part.bias is not None else None
+            layers.append(Linear(f"{name}weight", bias, part.in_features, width, last=place == len(parts) - 1))
+        elif type(part) in (nn.Dropout, CheapDropout):
+            layers.append(Dropout(width))
+        elif type(part) in ACTIVATIONS:
+            layers.append(Activation(part, width))
+        else:
+            raise KeyError(type(part).__name__)
+    return layers
+
+
+def _parts(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The parts of sequences in sequences, with the prefix of their parameters' names."""
+    if type(module) is not nn.Sequential:
+        yield prefix, module
+        return
+    for name, part in module.named_children():
+        yield from _parts(f"{prefix}{name}.", part)

@@ -1,0 +1,102 @@
+"""Steps of the weights of all members: one fused call a group where members agree, else one a member and group."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nnlab.core.learners.stack.buffers import Flat
+from nnlab.core.learners.stack.private import adam_step, sgd_step
+
+Values = dict[str, Any]
+
+
+class Update:
+    """An optimizer over a flat buffer. values: as of the registered one; decays: weight decay of each member."""
+
+    def __init__(self, flat: Flat, name: str, values: Values) -> None:
+        self._flat = flat
+        self.decays = [float(values["weight_decay"])] * flat.members
+        self._fused, moments = BY_HAND[name](values, flat.values.device.type)
+        self.moments = [flat.like() for _ in range(moments)]
+        self.made = torch.zeros((), device=flat.values.device)
+        self._counts = name in ("adam", "adamw")
+        self._decoupled = name == "adamw"
+        buffers = [flat.values, flat.gradients, *self.moments]
+        self._groups = [group for group in flat.groups if group.start < group.stop]
+        self._parts = [[[buffer[g.start : g.stop]] for buffer in buffers] for g in self._groups]
+        self._own = [
+            [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
+        ]
+        self._every = [[buffer] for buffer in buffers]
+        self._alike = all(group.factor == 1.0 for group in self._groups)
+
+    def step(self, lrs: list[float]) -> None:
+        """One step with these gradients and a step size for each member."""
+        if self._counts:
+            self.made.add_(1)
+        if lrs.count(lrs[0]) < len(lrs) or self.decays.count(self.decays[0]) < len(lrs):
+            self._step_each(lrs)
+        elif self._alike and (self._decoupled or not self.decays[0]):
+            self._step_all(lrs[0])
+        else:
+            for group, parts in zip(self._groups, self._parts, strict=True):
+                self._call(parts, lrs[0] * group.factor, self.decays[0] if group.decays else 0.0)
+
+    def _step_all(self, lr: float) -> None:
+        """One call for all groups, what decays being shrunk before it as the call would."""
+        if self.decays[0]:
+            for group, parts in zip(self._groups, self._parts, strict=True):
+                if group.decays:
+                    parts[0][0].mul_(1 - lr * self.decays[0])
+        self._call(self._every, lr, 0.0)
+
+    def _step_each(self, lrs: list[float]) -> None:
+        for group, own in zip(self._groups, self._own, strict=True):
+            for k, parts in enumerate(own):
+                decay, lr = self.decays[k] if group.decays else 0.0, lrs[k] * group.factor
+                if self._decoupled and decay and self._alike:
+                    torch._foreach_mul_(parts[0], 1 - lr * decay)
+                    decay = 0.0
+                self._call(parts, lr, decay)
+
+    def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
+        """The fused step; SGD without momentum wants an empty list for its moments."""
+        more = [[self.made] * len(parts[0])] if self._counts else [] if len(parts) > 2 else [[]]
+        self._fused(*parts, *more, lr=lr, weight_decay=decay)
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"moments": self.moments, "made": self.made, "decays": torch.tensor(self.decays, dtype=torch.float64)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        for own, kept in zip(self.moments, state["moments"], strict=True):
+            own.copy_(kept)
+        self.made.copy_(state["made"])
+        self.decays = state["decays"].tolist()
+
+
+def _adam(values: Values, device: str, decoupled: bool) -> tuple[Callable[..., None], int]:
+    fixed = {name: values[name] for name in ("beta1", "beta2", "eps")}
+    return partial(adam_step(device), decoupled=decoupled, **fixed), 2
+
+
+def _sgd(values: Values, device: str, nesterov: bool) -> tuple[Callable[..., None], int]:
+    momentum = values.get("momentum", 0.0)
+    return partial(sgd_step(device), momentum=momentum, nesterov=nesterov), 1 if momentum else 0
+
+
+def _nesterov(values: Values, device: str) -> tuple[Callable[..., None], int]:
+    return _sgd(values | {"momentum": values["momentum"] or 1e-12}, device, nesterov=True)
+
+
+BY_HAND: dict[str, Callable[[Values, str], tuple[Callable[..., None], int]]] = {
+    "adam": partial(_adam, decoupled=False),
+    "adamw": partial(_adam, decoupled=True),
+    "sgd": partial(_sgd, nesterov=False),
+    "momentum": partial(_sgd, nesterov=False),
+    "nesterov": _nesterov,
+}

@@ -1,0 +1,88 @@
+"""What all learners begin with, and how they measure: one way, so that it is no difference between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.data.target import Target
+from nnlab.core.errors import SpecError
+from nnlab.core.inits import initialize
+from nnlab.core.losses import Loss, outputs_for
+from nnlab.core.metrics import measure, wide
+from nnlab.core.models import MODELS, custom
+from nnlab.core.network import fit_rows, loss_of, network_for
+from nnlab.core.precision import dtype_of, in_precision
+from nnlab.core.predict import points
+from nnlab.core.registry import Part
+from nnlab.core.spec import TrainSpec, part_values
+
+INIT_ROWS = 1024  # that data-dependent first weights look at
+FIT_ROWS = 100_000  # about so many at the most give bins of numbers
+
+
+def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -> nn.Module:
+    """The network with its first weights, drawn from the global generators. maker: the user's own network."""
+    network = network_for(spec, data.pipeline, maker)
+    n_out = outputs_for(loss_of(spec, data.target), len(data.target.classes))
+    custom.check_output(network, len(data.feature_names), n_out)
+    if maker is None:
+        fit_rows(network, torch.from_numpy(data.train.x[:: 1 + len(data.train) // FIT_ROWS]).float())
+    if maker is None or spec.init is not None:
+        initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
+    dtype = dtype_of(spec)
+    if dtype != torch.float32:
+        network = in_precision(network, spec)  # the first weights are those of any precision
+        custom.check_output(network, len(data.feature_names), n_out, dtype)
+    return network
+
+
+def laid_out(network: nn.Module, spec: TrainSpec) -> nn.Module:
+    """The network, weights of convolutions with their channels last if the run asks for it; SpecError without any."""
+    if not spec.channels_last:
+        return network
+    if not any(isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) for layer in network.modules()):
+        raise SpecError("channels_last is for networks with nn.Conv2d; this one has none")
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def activation_of(spec: TrainSpec) -> str | None:
+    """The activation of a registered network, None where it has none."""
+    return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
+
+
+def tensors_of(rows: Rows, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Features, targets and, if rows have any, weights on the device, in the dtype but for class codes."""
+    x, y = torch.from_numpy(rows.x).to(device, dtype), torch.from_numpy(rows.y).to(device)
+    weight = None if rows.weight is None else torch.from_numpy(rows.weight).to(device, dtype)
+    return x, y.to(dtype) if y.is_floating_point() else y, weight
+
+
+def class_counts(data: Prepared) -> list[int]:
+    """Training rows of each class, by weight where rows have one; none for a regression."""
+    if not data.target.classes:
+        return []
+    return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()
+
+
+def measured(
+    output: Tensor,
+    rows: tuple[Tensor, Tensor, Tensor | None],
+    loss: Loss,
+    part: Part,
+    target: Target,
+    metrics: Sequence[str],
+) -> dict[str, float]:
+    """The loss and every metric of outputs (n, n_out) for rows with their targets. part: the loss by name."""
+    _, y, weight = rows
+    value = (loss(output, y) if weight is None else loss(output, y, weight)).item()
+    output = points(output, part, target.task)
+    truth: Any = y
+    if target.scaler:
+        output, truth = (torch.from_numpy(target.decode(values.cpu().numpy())) for values in (output, y))
+    elif not target.classes:
+        output, truth = (wide(values) * target.scale + target.mean for values in (output, y))
+    return {"loss": value, **measure(tuple(metrics), output, truth)}

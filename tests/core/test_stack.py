@@ -1,0 +1,303 @@
+"""The hand-written stack against finite differences, autograd, torch's optimizers, and itself with fewer members."""
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nnlab
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.layers import Dropout
+from nnlab.core.learners.choice import choose, hindrance
+from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.stack import private
+from nnlab.core.learners.stack.engine import Table
+from nnlab.core.learners.stack.layers import ACTIVATIONS
+from nnlab.core.learners.stack.losses import BY_HAND, Criterion
+from nnlab.core.learners.stack.members import Members
+from nnlab.core.learners.stack.streams import Streams
+from nnlab.core.losses import LOSSES, make_loss, outputs_for
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import resolve
+from nnlab.core.parameter_groups import decay_groups
+from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.registry import Part
+from nnlab.core.spec import TrainSpec, part_values
+
+FEATURES, ROWS = 5, 64
+
+
+def network(sizes: Sequence[int], function: nn.Module, seed: int, dtype: torch.dtype) -> nn.Module:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(sizes[:-1]):
+        layers += [nn.Linear(n_in, n_out), function, Dropout(0.0)]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1])).to(dtype)
+
+
+def table(classes: int, weighted: bool, dtype: torch.dtype = torch.float64) -> Table:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(ROWS, FEATURES, generator=draw, dtype=dtype)
+    y = torch.randint(0, classes, (ROWS,), generator=draw) if classes else x[:, 0] + x[:, 1].sin()
+    return Table(x, y, torch.rand(ROWS, generator=draw, dtype=dtype) if weighted else None)
+
+
+def members(  # the parts of a test, in one place
+    networks: Sequence[nn.Module], loss: Part, rows: Table, optimizer: str = "adamw", seeds: Sequence[int] | None = None
+) -> Members:
+    decaying, _ = decay_groups(networks[0])
+    names = [[], []]
+    for name, weight in networks[0].named_parameters():
+        names[all(weight is not other for other in decaying)].append(name)
+    counts = torch.bincount(rows.y).tolist() if not rows.y.is_floating_point() else []
+    criterion = Criterion(loss.name, part_values(LOSSES, loss), counts)
+    part = Part(optimizer, part_values(OPTIMIZERS, Part(optimizer)))
+    groups = [(names[0], True, 1.0), (names[1], False, 1.0)]
+    return Members(networks, groups, criterion, rows, part, seeds or range(len(networks)))
+
+
+def loss_at(stack: Members, state: dict[str, Any], rows: Tensor) -> float:
+    """The loss with the masks that are drawn from a state."""
+    stack.load_state(state)
+    stack.gradients(rows)
+    return stack.take_loss()[0]
+
+
+def check_gradients(stack: Members, every: int = 7) -> None:
+    """Hand-written gradients against central differences, with dropout at work."""
+    rows = torch.arange(3, 50)
+    stack.dropout = [0.3]
+    state = {name: value for name, value in stack.state().items() if name != "update"}
+    state["update"] = stack.state()["update"]
+    loss_at(stack, state, rows)
+    flat = stack.flat
+    for name in flat.names:
+        weights, slopes = (flat.of(b, name)[0].view(-1) for b in (flat.values, flat.gradients.clone()))
+        for place in range(0, len(weights), every):
+            kept, far = float(weights[place]), []
+            for step in (1e-6, -1e-6):
+                weights[place] = kept + step
+                far.append(loss_at(stack, state, rows))
+            weights[place] = kept
+            assert (far[0] - far[1]) / 2e-6 == pytest.approx(float(slopes[place]), rel=1e-5, abs=1e-7), name
+
+
+@pytest.mark.parametrize("function", ACTIVATIONS, ids=lambda f: f.__name__)
+def test_gradients_of_layers_are_those_of_finite_differences(function: type[nn.Module]) -> None:
+    net = network((FEATURES, 16, 8, 3), function(), 1, torch.float64)
+    check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_gradients_of_losses_are_those_of_finite_differences(name: str, weighted: bool) -> None:
+    classes = 3 if "binary" in LOSSES[name].facts["tasks"] else 0
+    part = Part(name, {"label_smoothing": 0.2} if name == "cross_entropy" else {})
+    net = network((FEATURES, 8, outputs_for(part, classes)), nn.Tanh(), 2, torch.float64)
+    check_gradients(members([net], part, table(classes, weighted)), every=5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_losses_are_those_of_autograd(name: str, weighted: bool) -> None:
+    classes = 4 if "binary" in LOSSES[name].facts["tasks"] else 0
+    part, rows = Part(name), table(4 if classes else 0, weighted)
+    net = network((FEATURES, 8, outputs_for(part, classes)), nn.GELU(), 2, torch.float64)
+    stack = members([net], part, rows)
+    counts = torch.bincount(rows.y).tolist() if classes else []
+    stack.gradients(torch.arange(40))
+    more = () if rows.weight is None else (rows.weight[:40],)
+    loss = make_loss(part, counts)(net(rows.x[:40]), rows.y[:40], *more)
+    assert stack.take_loss()[0] == pytest.approx(loss.item(), rel=1e-6)
+    loss.backward()
+    for name, weight in net.named_parameters():
+        own = stack.flat.of(stack.flat.gradients, name)[0]
+        torch.testing.assert_close(own, weight.grad, rtol=1e-6, atol=1e-9)
+
+
+def trained(learner: Any, data: Prepared, steps: int, lr: float) -> dict[str, Tensor]:
+    batches = [rows for epoch in range(steps) for rows in row_order(0, epoch, len(data.train.y)).tensor_split(5)]
+    for rows in batches[:steps]:
+        learner.step(rows, lr)
+    return {name: weight.clone() for name, weight in learner.model.state_dict().items()}
+
+
+def both(data: Prepared, **options: Any) -> list[Any]:
+    spec = resolve(TrainSpec, {"hidden": (32, 16), "dropout": 0.0} | options)
+    made: list[Any] = []
+    for choice in (choose, ModuleLearner):
+        with PrivateRandom(0, "cpu"):
+            made.append(choice(spec, data, "cpu", steps=40))
+    assert [learner.name for learner in made] == ["stack", "module"]
+    return made
+
+
+OPTIONS: list[dict[str, Any]] = [{"optimizer": name} for name in ("adam", "adamw", "sgd", "momentum", "nesterov")]
+OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")]
+OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
+OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
+OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
+OPTIONS += [
+    {"precision": "float64"},
+    {"average": "ema"},
+    {"label_smoothing": 0.1},
+    {"loss": "balanced_cross_entropy"},
+    {"hidden": ()},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_forty_steps_are_those_of_autograd(options: dict[str, Any], classes: Prepared) -> None:
+    stack, module = both(classes, **options)
+    lr = 0.05 if options.get("optimizer") in ("sgd", "momentum", "nesterov") else 0.001
+    own, other = (trained(learner, classes, 40, lr) for learner in (stack, module))
+    for name, weight in own.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
+    assert stack.take_loss() == pytest.approx(module.take_loss(), rel=1e-5)
+    assert stack.validate() == pytest.approx(module.validate(), rel=1e-4)
+    averaged, expected = stack.snapshot(), module.snapshot()
+    for name, weight in averaged.items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "quantile"])
+def test_forty_steps_of_a_regression_are_those_of_autograd(loss: str, numbers: Prepared) -> None:
+    own, other = (trained(learner, numbers, 40, 0.002) for learner in both(numbers, loss=loss))
+    for name, weight in own.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
+
+
+def test_changes_hold_from_the_next_step(classes: Prepared) -> None:
+    stack, module = both(classes)
+    for learner in (stack, module):
+        trained(learner, classes, 3, 0.01)
+        assert learner.change("weight_decay", 3.0) == 0.1
+        assert learner.change("dropout", 0.0) == 0.0
+    own, other = (trained(learner, classes, 5, 0.01) for learner in (stack, module))
+    for name, weight in own.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
+    before = trained(stack, classes, 0, 0.01)
+    assert stack.change("dropout", 0.5) == 0.0 and stack.change("dropout", 0.25) == 0.5
+    assert any(not torch.equal(before[name], weight) for name, weight in trained(stack, classes, 1, 0.01).items())
+
+
+def test_a_learner_goes_on_from_its_state_to_the_same_bits(classes: Prepared) -> None:
+    spec = resolve(TrainSpec, {"hidden": (32, 16), "dropout": 0.3, "average": "ema"})
+    first, second = (choose(spec, classes, "cpu", steps=40) for _ in range(2))
+    trained(first, classes, 7, 0.01)
+    first.change("dropout", 0.2)
+    first.change("weight_decay", 0.05)
+    second.load_state(first.state())
+    own, other = (trained(learner, classes, 9, 0.01) for learner in (first, second))
+    assert all(torch.equal(own[name], other[name]) for name in own)
+    assert first.take_loss() == second.take_loss() and first.validate() == second.validate()
+    assert first.change("dropout", 0) == second.change("dropout", 0) == 0.2
+
+
+def test_masks_keep_the_expectation_exactly_and_differ_from_step_to_step() -> None:
+    share, n = 0.1234, 100_003
+    masks, draw = Streams([3, 4], "cpu").masks(n, [share, 0.001], torch.zeros(()))
+    seen, lost = [], []
+    for _ in range(400):
+        draw()
+        scale = float(masks[0].max())
+        assert round(1 - 1 / scale, 6) in (round(31 / 256, 6), round(32 / 256, 6)), "what the share lies between"
+        lost.append((masks == 0).float().mean(1))
+        seen = [*seen, masks[0].clone()][-2:]
+    dropped = torch.stack(lost).mean(0).tolist()
+    assert dropped == pytest.approx([share, 0.001], abs=5e-4), "each value is dropped as often as asked for"
+    assert float(seen[0].mean()) == pytest.approx(1.0, abs=0.01), "and the expectation stays in every single mask"
+    kept = [mask > 0 for mask in seen]
+    both = float((kept[0] & kept[1]).float().mean())
+    assert both == pytest.approx(float(kept[0].float().mean() * kept[1].float().mean()), abs=0.005)
+    for far in (1, 7, 8, 64):
+        pairs = float((kept[0][:-far] & kept[0][far:]).float().mean())
+        assert pairs == pytest.approx(float(kept[0].float().mean()) ** 2, abs=0.005), "neighbours are independent"
+
+
+@pytest.mark.parametrize("agree", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("sizes", [(FEATURES, 128, 64, 3), (FEATURES, 64, 1), (FEATURES, 17, 9, 2)], ids=str)
+def test_members_have_the_bits_that_they_have_alone(sizes: tuple[int, ...], shared: bool, agree: bool) -> None:
+    """Three members of their own step size, decay, dropout, seed and rows, beside each other and alone."""
+    loss = Part("mse") if sizes[-1] == 1 else Part("cross_entropy")
+    rows = table(0 if sizes[-1] == 1 else sizes[-1], weighted=not agree, dtype=torch.float32)
+    draw = torch.Generator().manual_seed(0)
+    batches = [torch.stack([torch.randperm(ROWS, generator=draw) for _ in range(3)])[:, :size] for size in (33, 32, 33)]
+    lrs, decays, drops = [(0.01, 0.003, 0.02), (0.1, 0.0, 0.5), (0.1, 0.3, 0.0)]
+    if agree:
+        lrs, decays = (0.01,) * 3, (0.1,) * 3
+
+    def run(chosen: list[int]) -> tuple[list[list[Tensor]], list[list[float]]]:
+        nets = [network(sizes, nn.SiLU(), k, torch.float32) for k in chosen]
+        stack = members(nets, loss, rows, seeds=chosen)
+        stack.dropout, stack.decays = [drops[k] for k in chosen], [decays[k] for k in chosen]
+        losses = []
+        for batch in batches:
+            stack.gradients(batch[0] if shared else batch[chosen])
+            stack.update([lrs[k] for k in chosen])
+            losses.append(stack.take_loss())
+        return [[w.detach() for w in net.parameters()] for net in nets], losses
+
+    together, losses = run([0, 1, 2])
+    for k in range(3):
+        alone, own = run([k])
+        assert all(torch.equal(a, b) for a, b in zip(together[k], alone[0], strict=True)), k
+        assert [loss[k] for loss in losses] == [loss[0] for loss in own]
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"optimizer": "lion"}, "optimizer lion"),
+    ({"loss": "focal"}, "loss focal"),
+    ({"activation": "swiglu"}, "activation swiglu"),
+    ({"activation": "selu"}, "activation selu"),  # its dropout is another
+    ({"norm": "group"}, "norm group"),
+    ({"parametric": True}, "parametric True"),
+    ({"mixup": 0.2}, "augments"),
+    ({"lookahead": 5}, "wrappers"),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), REFUSED, ids=lambda value: str(value))
+def test_what_the_stack_cannot_do_goes_to_autograd_and_is_told(
+    options: dict[str, Any], why: str, classes: Prepared
+) -> None:
+    run = nnlab.fit(classes, epochs=1, hidden="8", store=False, **options)
+    assert run.started.learner == f"module: {why}"
+    assert nnlab.fit(classes, epochs=1, hidden="8", store=False).started.learner == "stack"
+    assert hindrance(run.spec, classes, "cuda") == "device cuda"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "momentum"])
+def test_a_torch_whose_private_steps_changed_is_noticed(
+    optimizer: str, classes: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = trained(both(classes, optimizer=optimizer)[0], classes, 10, 0.001)
+
+    def changed(*arguments: Any, **values: Any) -> None:
+        arguments[0][0].zero_()  # it runs, and does something else
+
+    monkeypatch.setattr(private, "_CHOSEN", {})
+    for name in ("_fused_adam_", "_fused_adamw_", "_fused_sgd_"):
+        monkeypatch.setattr(torch, name, changed)
+    with pytest.warns(UserWarning, match="has no fused"):
+        learner = both(classes, optimizer=optimizer)[0]
+    for name, weight in trained(learner, classes, 10, 0.001).items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+def test_a_plain_run_loads_no_compiler() -> None:
+    """torch._dynamo takes longer to import than a small run to train."""
+    code = (
+        "import sys, numpy as np, nnlab; x = np.random.default_rng(0).normal(size=(200, 3))\n"
+        "run = nnlab.fit(nnlab.prepare((x, x.sum(1))), epochs=1, store=False)\n"
+        "assert run.started.learner == 'stack', run.started.learner\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
