@@ -8,7 +8,7 @@ from typing import Any
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
-from nnlab.core.events import Sink, Started, Warned
+from nnlab.core.events import Changed, Sink, Started, Warned
 from nnlab.core.fit import Stream, Where, as_store, carried, drive, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
@@ -68,7 +68,9 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)
-    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer)]
+    again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
+    controls.plan(again)
+    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
     folder = _claimed(info, facts, checkpoint, dict(about) | {"spec": to_json(longer)}, checkpoint_seconds)
     record = Record()
     told = [started, *lines.from_lines(checkpoint.lines)]
@@ -201,7 +203,9 @@ def _changes(about: Mapping[str, Any], facts: Facts, job: Job, code: str | None)
         yield "the code of the network is not what the run began with"
 
 
-def _more(spec: TrainSpec, longer: TrainSpec) -> Iterator[str]:
+def _more(spec: TrainSpec, longer: TrainSpec, again: int) -> Iterator[str]:
+    if again:
+        yield f"{again} change{'s' * (again > 1)} made by hand after the checkpoint will be made again at the same step"
     if spec.epochs != longer.epochs:
         yield f"the run goes on to {longer.epochs} epochs, {spec.epochs} were planned"
 

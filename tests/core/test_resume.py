@@ -124,6 +124,33 @@ def test_a_run_is_resumed_twice_and_moved_between(store: Store, classes: Prepare
     assert len(run.record.resumptions) == 2
 
 
+def test_changes_by_hand_after_the_checkpoint_are_made_again(store: Store, classes: Prepared) -> None:
+    def changing(controls: Controls, until: int) -> Run | None:
+        """A run whose lr and dropout are changed on its way; it has checkpoints at its first `until` places."""
+        spec = spec_of(**OPTIONS)
+        folder, job, places = store.create_run(spec, classes, seconds=1e-9), training.set_up(spec, classes), 0
+        for event in training.train(job, controls):
+            places += isinstance(event, Resumable)
+            if not isinstance(event, Resumable) or places <= until:
+                folder(event)
+            if isinstance(event, Resumable) and places in (6, 7):
+                controls.set(*(("lr", 0.003) if places == 6 else ("dropout", 0.5)))
+            if places == 12 and until < 12:
+                orphan(folder.path)
+                return None
+        folder.complete(None)
+        return Run.load(folder.path)
+
+    whole = changing(Controls(), 99)
+    assert whole is not None
+    assert len(whole.changes) == 2
+    changing(Controls(), 5)
+    run = nnlab.resume("last", classes, store=store)
+    assert run.changes == whole.changes
+    assert run.warnings == ["2 changes made by hand after the checkpoint will be made again at the same step"]
+    assert run.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
+
+
 @pytest.mark.parametrize("at", [2, 6])  # in the first epoch, which a stopped run counts as whole, and in the second
 def test_an_interrupted_run_is_resumed_in_the_middle_of_its_epoch(
     store: Store, classes: Prepared, whole: Run, at: int

@@ -93,13 +93,15 @@ class Checkpoints:
 class Checkpoint:
     """One that was read. generation: how LATEST names it; newest: epochs and steps of the newest that it names.
 
-    lines: of the journal until then; notes: what was wrong with newer ones.
+    lines: of the journal until then; later: those behind it, as far as they are whole; notes: what was wrong with
+    newer checkpoints.
     """
 
     generation: Mapping[str, Any]
     newest: tuple[int, int] | None
     state: Mapping[str, Any]
     lines: list[str]
+    later: list[str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -134,8 +136,10 @@ def _read(run: Path, generation: Mapping[str, Any], before: list[str]) -> Checkp
     if files.sum_of(data) != generation["sum"]:
         raise StoreError(f"{where} fails its checksum: it was changed or damaged")
     size = int(generation["journal"]["bytes"])
-    journal = files.read_file(run / "metrics.jsonl")[:size] if size else b""
+    whole = files.read_file(run / "metrics.jsonl") if (run / "metrics.jsonl").exists() else b""
+    journal = whole[:size]
     if len(journal) != size or files.sum_of(journal) != generation["journal"]["sum"]:
         raise StoreError(f"{run.name}/metrics.jsonl fails its checksum: it was changed or damaged")
     notes = [f"{text}; the checkpoint before it, of epoch {generation['epoch']}, is taken" for text in before]
-    return Checkpoint(generation, place_of(run), unpack_tree(data, where), files.whole_lines(journal), notes)
+    lines = (files.whole_lines(journal), files.whole_lines(whole[size:]))
+    return Checkpoint(generation, place_of(run), unpack_tree(data, where), *lines, notes)
