@@ -71,7 +71,9 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
     controls.plan(again)
     said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
-    folder = _claimed(info, facts, checkpoint, dict(about) | {"spec": to_json(longer)}, checkpoint_seconds)
+    facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state())
+    about |= {"spec": to_json(longer), "line": facts.line}
+    folder = _claimed(info, facts, checkpoint, about, checkpoint_seconds)
     record = Record()
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
@@ -201,6 +203,14 @@ def _changes(about: Mapping[str, Any], facts: Facts, job: Job, code: str | None)
         yield f"begun on {about['started']['device']}, resumed on {job.learner.device}: the same bits are not to be had"
     if facts.code and code and facts.code.strip() != code.strip():
         yield "the code of the network is not what the run began with"
+
+
+def _line(facts: Facts, epochs: int | None) -> str | None:
+    """What the user typed, and then, where the run was made longer, a comment that says so."""
+    if facts.line is None or epochs is None:
+        return facts.line
+    first, *body = facts.line.split("\n")
+    return "\n".join([f"{first}  # then: %nn_train --resume {facts.id} --epochs {epochs}", *body])
 
 
 def _more(spec: TrainSpec, longer: TrainSpec, again: int) -> Iterator[str]:

@@ -86,7 +86,7 @@ def same(run: Run, other: Run) -> bool:
     )
 
 
-def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepared, whole: Run) -> None:
+def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepared, whole: Run, tmp_path: Path) -> None:
     path = killed(store, classes, 7)
     (info,) = store.runs()
     assert (info.state, "can be resumed in epoch 2" in info.message) == ("crashed", True)
@@ -102,6 +102,9 @@ def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepare
     assert run.record.resumptions == Run.load(path).record.resumptions == [Resumed(1, 3)]
     assert run.warnings == []
     assert np.array_equal(run.model(torch.zeros(2, 5)).detach(), whole.model(torch.zeros(2, 5)).detach())
+    copy = Run.load(run.save(tmp_path / "copy"))
+    assert same(copy, whole)
+    assert copy.record.resumptions == run.record.resumptions
     assert not (path / "ckpt").exists()  # a cosine has no course beyond the last epoch
 
 
@@ -294,13 +297,15 @@ def test_a_store_that_cannot_be_written_is_named(
 def test_more_epochs_where_the_schedule_allows_them(store: Store, classes: Prepared) -> None:
     options = OPTIONS | {"schedule": "constant", "warmup": 0.0}
     longer = nnlab.fit(classes, store=False, **options | {"epochs": 7})
-    first = nnlab.fit(classes, store=store, **options)
+    first = nnlab.fit(classes, store=store, line="%nn_train data --schedule constant", **options)
     with pytest.raises(RunError, match="with more --epochs it goes on"):
         nnlab.resume("last", classes, store=store)
     run = nnlab.resume(first.id, classes, store=store, epochs=7)
     assert same(run, longer)
     assert (run.spec.epochs, Run.load(first.path or "").spec.epochs) == (7, 7)
     assert "the run goes on to 7 epochs, 4 were planned" in run.warnings
+    assert run.line == f"%nn_train data --schedule constant  # then: %nn_train --resume {run.id} --epochs 7"
+    assert Run.load(run.path or "").line == run.line
     for word, value in (("schedule", "cosine"), ("dropout_schedule", "flat_cosine"), ("average", "swa")):
         path = killed(store, classes, 16, **options | {word: value})
         with pytest.raises(SpecError, match=f"epochs=9: {word} {value} is drawn over the run's 4 epochs"):
