@@ -18,8 +18,8 @@ from nnlab.core.store import files
 
 FOLDER, POINTER = "ckpt", "LATEST"
 GENERATIONS = 2
-FIRST = 1.0  # seconds of a run before its first checkpoint; a shorter one is as soon made again
-SHARE = 50  # a checkpoint that took t seconds is followed by 50 t without: 2% of the time at most
+FIRST = 2.0  # seconds of a run before its first checkpoint; a shorter one is as soon made again
+SHARE = 50  # all checkpoints with the next one take one part in so many of the time since the run began: 2% at most
 SECONDS = 30.0  # between two checkpoints inside an epoch
 
 
@@ -29,8 +29,9 @@ class Checkpoints:
     def __init__(self, run: Path, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._run, self._seconds, self._clock = run, seconds, clock
         self._generations: list[dict[str, Any]] = []
-        self._last = clock()
-        self._allowed = self._last + min(FIRST, seconds)
+        self._began = self._last = clock()
+        self._spent = 0.0
+        self._allowed = self._began + min(FIRST, seconds)
         self.lasting = False  # the run has ended and could be made longer
 
     def due(self, event: Resumable) -> bool:
@@ -60,7 +61,9 @@ class Checkpoints:
         self._generations, self.lasting = kept, event.lasting
         self._remove_but({generation["file"] for generation in kept})
         self._last = self._clock()
-        self._allowed = self._last + SHARE * (self._last - began)
+        took = self._last - began
+        self._spent += took
+        self._allowed = self._began + SHARE * (self._spent + took)
 
     def go_on(self, taken: Mapping[str, Any]) -> None:
         """Keep the generation that a resumed run began with, and none that came after it."""
