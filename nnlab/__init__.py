@@ -42,6 +42,7 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "Prepared": "nnlab.core.data.prepare",
     "fit": "nnlab.core.fit",
     "tune": "nnlab.core.tune.search",
+    "diagnose": "nnlab.core.diagnose.doctor",
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",

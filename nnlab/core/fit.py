@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nnlab.core.calibrate import check_calibration
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.events import Event, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
@@ -23,7 +25,7 @@ from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import new_facts
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.runs import Store
-from nnlab.core.train import set_up, train
+from nnlab.core.train import Job, set_up, train
 
 Stream = Generator[Event, None, None]
 Where = Store | str | Path | Literal[False] | None
@@ -42,6 +44,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     code: str | None = None,
     checkpoint_seconds: float = SECONDS,
     probe: bool = True,
+    calibrate: bool = False,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -50,8 +53,9 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
-    bit of the training. checkpoint_seconds: between two checkpoints inside an epoch, 0 for none; see
-    `nnlab.resume`. Interrupting ends the run at the next step; twice raises.
+    bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. checkpoint_seconds:
+    between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. Interrupting ends the run at the next step;
+    twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -63,9 +67,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
-    job = set_up(spec, data, model)
-    if probe:
-        job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
+    job = _ready(set_up(spec, data, model), probe, calibrate)
     record = Record()
     folder = None
     if store is not False:
@@ -73,14 +75,17 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         folder = as_store(store).create_run(spec, data, **told, seconds=checkpoint_seconds)
     carried(saying(said, train(job, controls)), controls, record, folder, view)
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    return finish(record, job.learner.model, data, folder, facts)
+    run = finish(record, job.learner.model, data, folder, facts)
+    if calibrate and run.best_epoch is not None:
+        run.calibrate(data)
+    return run
 
 
 def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> None:
     """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends."""
     try:
-        with interruptible(controls), contextlib.closing(events):
-            drive(events, *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(watched(events)) as told:
+            drive(told, *(sink for sink in (record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -88,6 +93,13 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     finally:
         if folder is not None:
             folder.close()
+
+
+def _ready(job: Job, probe: bool, calibrate: bool) -> Job:
+    """The job with somebody who looks into its layers; DataError or RunError for what cannot be calibrated."""
+    if calibrate:
+        check_calibration(job.data)
+    return replace(job, probe=Probe(job.learner.model, job.data, job.learner.device)) if probe else job
 
 
 def _settled(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.calibrate import fitted_temperature, keep_temperature, kept_temperature
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
@@ -35,7 +36,8 @@ NAMES_SHOWN = 4
 @dataclass(eq=False, repr=False)
 class Run:
     """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
-    while it went on or after its process died, running or crashed. evaluation: of the validation rows."""
+    while it went on or after its process died, running or crashed. evaluation: of the validation rows.
+    temperature: what logits are divided by, where the run is calibrated."""
 
     facts: Facts
     record: Record
@@ -45,6 +47,7 @@ class Run:
     state: str
     evaluation: Evaluation | None = None
     path: Path | None = None
+    temperature: float | None = None
 
     @property
     def id(self) -> str:
@@ -203,6 +206,15 @@ class Run:
         notes = (note_test_score(self.path, self.id, key, found), left_out)
         return Scores(found, "; ".join(filter(None, notes)))
 
+    def calibrate(self, data: Prepared) -> float:
+        """Fit the temperature of `predict_proba` on the validation rows of what the run was trained on, and keep it.
+
+        Labels stay as they are. RunError for a regression, DataError for other data or no validation rows.
+        """
+        self.temperature = fitted_temperature(self, data)
+        keep_temperature(self.path, self.temperature)
+        return self.temperature
+
     @property
     def test_scores(self) -> list[dict[str, Any]]:
         """Each score of the test part that is written down in the run's folder: time, part, rows, metrics."""
@@ -217,6 +229,7 @@ class Run:
         try:
             self._write(aside)
             keep_test_scores(self.path, aside)
+            keep_temperature(aside, self.temperature)
             _swap(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -237,13 +250,17 @@ class Run:
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
         network = network.to(device).eval()
-        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
+        state = saved.info.state
+        return cls(
+            saved.facts, saved.record, network, pipeline, device, state, evaluation, path, kept_temperature(path)
+        )
 
     def outputs(self, x: np.ndarray) -> "Tensor":
         """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
-        return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        return output if self.temperature is None else output / self.temperature
 
     def _raw_output(self, x: np.ndarray) -> "Tensor":
         """All outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""

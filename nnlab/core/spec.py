@@ -45,7 +45,7 @@ FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are t
 Share = Within(0.0, 0.9)
 Factor = Within(0.0, 1000.0, search=(0.05, 10.0))
 Seed = Within(0, 2**31 - 1)
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,16 @@ class TrainSpec:
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
-    precision: Annotated[Precision, "numbers that the network computes with"] = "float32"
+    precision: Annotated[Precision, "numbers that the network computes with; bf16, fp16: weights stay float32"] = (
+        "float32"
+    )
+    tf32: Annotated[bool, "products of float32 matrices in the shorter numbers of CUDA's tensor cores"] = False
+    accumulate: Annotated[
+        int, Within(1, 65_536, log=True), "parts that a step's rows are taken in: less memory, the same gradient"
+    ] = 1
+    checkpoint_activations: Annotated[bool, "compute activations twice instead of keeping them: less memory"] = False
+    channels_last: Annotated[bool, "images of nn.Conv2d with their channels last in memory: often faster"] = False
+    compile: Annotated[bool, "the network through torch.compile; pays for large networks on CUDA"] = False
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
 
 

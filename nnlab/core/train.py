@@ -15,14 +15,14 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started, Warned
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.longer import what_differs
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.precision import check_precision
+from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.samples import due
@@ -81,7 +81,7 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
     if state is not None:
         yield Resumed(loop.epoch, loop.done)
     try:
-        with thread_limit(loop.threads):
+        with thread_limit(loop.threads), matmul_precision(job.spec.tf32):
             reason = yield from _epochs(loop, controls)
         best.restore()
         message = loop.divergence if reason == "diverged" else best.doubt
@@ -195,6 +195,7 @@ class _Loop:
             self._seconds += time.perf_counter() - began
             if self._job.probe is not None:
                 yield from self._job.probe.take()
+            yield from map(Warned, self._job.learner.take_notes())
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, self.done, self._steps, self._pace(self.done))

@@ -16,6 +16,7 @@ SUMMARIES = {
     "nn_tune": "Search hyperparameters.",
     "nn_runs": "List runs or compare their curves.",
     "nn_load": "Bring a run back.",
+    "nn_diagnose": "Say what went wrong in a run.",
     "nn_config": "Show or set defaults.",
 }
 RESULTS = (
@@ -23,6 +24,7 @@ RESULTS = (
     ("nnlab.core.run", "Run"),
     ("nnlab.core.tune.study", "Study"),
     ("nnlab.core.lr_range", "LrRange"),
+    ("nnlab.core.diagnose.doctor", "Diagnosis"),
 )
 LISTED = ("nnlab.magics.magics", "Listed")
 

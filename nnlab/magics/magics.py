@@ -1,10 +1,8 @@
 """What each magic does: parse, call, show. `call` is the one door; heavy libraries are imported by what is called."""
 
-import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
@@ -17,6 +15,7 @@ from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpe
 from nnlab.magics import config, resuming, subjects
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
+from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
 from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.verbs import VERBS
@@ -168,6 +167,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def line_of(spec: TrainSpec) -> str:
         extra = {"name": name, "model": order.variable, "probe": None if probe else False}
+        extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -183,6 +183,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def work(view: View, controls: Controls) -> "Run":
         told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
+        told["calibrate"] = order.own["calibrate"]
         told["checkpoint_seconds"] = order.own["checkpoint_seconds"]
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
@@ -312,39 +313,29 @@ def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
     _, own = _settle(lab, said)
     store = _store()
     there = [] if said.words else store.runs()
-    asked = {run.id: run for run in (_run_or_info(word, names, store) for word in said.words)}
+    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
     found = list(asked.values()) or there[: own["limit"]]
     _publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
     return Listed(found)
 
 
-def _run_or_info(word: Word, names: Names, store: "Store") -> Any:
-    """A run of a variable, or one of the store with its history but without its weights."""
-    from nnlab.core.store.reading import read_run
-
-    value = value_of(word, names)
-    held = names.get(value) if isinstance(value, str) else value
-    if subjects.is_a(held, ("nnlab", "Run")):
-        return held
-    info = store.find(str(plain(value, word.text)))
-    return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)
-
-
 def _load(lab: "Lab", said: Call, names: Names) -> "Run":
-    from nnlab.core.run import Run
-
     _, own = _settle(lab, said)
-    if said.subject is None:
-        raise SpecError("%nn_load needs a run: last, an id, a name, or a folder; %nn_runs lists them")
-    model = None
-    if own["model"]:
-        model = subjects.variable(
-            own["model"], names, callable, "an nn.Module or what makes one", "%%nn_train data ..."
-        )
-    word = str(plain(value_of(said.subject, names), said.subject.text))
-    if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):
-        return Run.load(word, model)
-    return _store().load(word, model)
+    return stored_run(said, own["model"], names)
+
+
+def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
+    _, own = _settle(lab, said)
+    run = any_run(said, own["model"], names)
+    from nnlab.core.diagnose.doctor import diagnose
+    from nnlab.magics.doctor import data_of, mending_lines
+    from nnlab.report.diagnosis import diagnosis_bundles
+
+    data, variable = data_of(run, own["data"], names)
+    found = diagnose(run, data, learning_curve=own["learning_curve"], model=network_of(own["model"], names))
+    lab.later[found] = lambda found: diagnosis_bundles(found, mending_lines(found, variable))
+    _publish(lab.later[found], found, said.muted)
+    return found
 
 
 def _config(lab: "Lab", said: Call, names: Names) -> None:
@@ -366,5 +357,6 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_tune": _tune,
     "nn_runs": _runs,
     "nn_load": _load,
+    "nn_diagnose": _diagnose,
     "nn_config": _config,
 }

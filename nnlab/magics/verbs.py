@@ -33,10 +33,16 @@ def _train(
     find_lr: Annotated[
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
-    probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
 ) -> None:
     """Options of %nn_train."""
+
+
+def _looks(
+    probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
+    calibrate: Annotated[bool, "fit the temperature of predict_proba on the validation rows"] = False,
+) -> None:
+    """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
 def _tune(
@@ -53,6 +59,14 @@ def _load(
     model: Annotated[str | None, "variable with the network of a run whose model was your own code"] = None,
 ) -> None:
     """Options of %nn_load."""
+
+
+def _diagnose(
+    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
+    learning_curve: Annotated[bool, "train on parts of the rows too, and say whether more rows would help"] = False,
+    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_diagnose."""
 
 
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
@@ -135,7 +149,7 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(_view, _checkpoints, _train),
+        _own(_view, _checkpoints, _train, _looks),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
@@ -184,6 +198,15 @@ _ALL = (
         (),
         _own(_load),
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
+    ),
+    Verb(
+        "nn_diagnose",
+        "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
+        "run: a variable, last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_diagnose),
+        ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
     ),
     Verb(
         "nn_config",

@@ -14,7 +14,9 @@ from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.calls import training_call
+from nnlab.core.learners.pieces import Pieces
+from nnlab.core.learners.start import class_counts, first_network, laid_out, measured, tensors_of
 from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
@@ -23,7 +25,7 @@ from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
-from nnlab.core.predict import as_columns, forward
+from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -46,17 +48,22 @@ class ModuleLearner:
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
-        self._model: nn.Module = first_network(spec, data, maker).to(device).train()
+        self._model: nn.Module = laid_out(first_network(spec, data, maker).to(device), spec).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         dtype = dtype_of(spec)
         self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
         self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
+        self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
+        self._forward = training_call(self._model, spec, device, self._pieces.notes)
+        self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
         self._optimizer = optimizer_for(spec, groups_of(self._model, spec))
         self._searches = needs_closure(spec)
+        if self._searches and self.scaler is not None:
+            raise SpecError(f"precision=fp16 does not go with {spec.optimizer}, which evaluates the loss several times")
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
@@ -101,7 +108,11 @@ class ModuleLearner:
             loss = self._search(batch)
         else:
             loss = self._gradient(batch)
-            self._optimizer.step()
+            if self.scaler is None:
+                self._optimizer.step()
+            else:
+                self.scaler.step(self._optimizer)
+                self.scaler.update()
         if self._penalties:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
@@ -112,24 +123,28 @@ class ModuleLearner:
         self._sum += loss * len(rows)
         self._seen += len(rows)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return as_columns(self._model(x))
-
-    def _gradient(self, batch: Batch) -> Tensor:
-        """The loss of rows, its gradients in the weights."""
+    def _backward(self, batch: Batch) -> Tensor:
+        """The loss of rows, its gradients added to those of the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
         for layer in self._adding:
-            loss = loss + layer.added_loss
+            loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
+        torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
+        return loss.detach()
+
+    def _gradient(self, batch: Batch) -> Tensor:
+        """The loss of a step's rows, its gradients in the weights."""
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        loss = self._pieces(batch, self._backward)
+        if self.scaler is not None:
+            self.scaler.unscale_(self._optimizer)
         if self._rules:
             with torch.no_grad():
                 for rule, values in self._rules:
                     rule(self._weights, self._made, **values)
-        return loss.detach()
+        return loss
 
     def _search(self, batch: Batch) -> Tensor:
         """A step that evaluates the loss several times, each with the same dropout; running means see it once."""
@@ -160,6 +175,11 @@ class ModuleLearner:
                 yield
         finally:
             getattr(self._optimizer, "train", lambda: None)()
+
+    def take_notes(self) -> list[str]:
+        """What the user should know of the steps since the last call."""
+        notes, self._pieces.notes[:] = list(self._pieces.notes), []
+        return notes
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
@@ -208,6 +228,8 @@ class ModuleLearner:
             "average": self._average.state() if self._average is not None else None,
             "loss": {"sum": self._sum, "seen": self._seen},
             "made": self._made,
+            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
+            "pieces": self._pieces.count,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -219,6 +241,9 @@ class ModuleLearner:
             self._average.load(state["average"])
         self._sum.copy_(state["loss"]["sum"])
         self._seen, self._made = state["loss"]["seen"], state["made"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self._pieces.count = state["pieces"]
 
 
 def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -24,6 +24,9 @@ class Learner(Protocol):
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
 
+    def take_notes(self) -> list[str]:
+        """What the user should know of the steps since the last call."""
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.target import Target
+from nnlab.core.errors import SpecError
 from nnlab.core.inits import initialize
 from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
@@ -37,6 +38,15 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
         network = in_precision(network, spec)  # the first weights are those of any precision
         custom.check_output(network, len(data.feature_names), n_out, dtype)
     return network
+
+
+def laid_out(network: nn.Module, spec: TrainSpec) -> nn.Module:
+    """The network, weights of convolutions with their channels last if the run asks for it; SpecError without any."""
+    if not spec.channels_last:
+        return network
+    if not any(isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) for layer in network.modules()):
+        raise SpecError("channels_last is for networks with nn.Conv2d; this one has none")
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def activation_of(spec: TrainSpec) -> str | None:

@@ -55,6 +55,7 @@ def summarize(data: "Prepared") -> dict[str, Any]:
         "rows": {part: len(getattr(data, part).y) for part in ("train", "valid", "test")},
         "features": len(data.feature_names),
         "columns": [plain(column) for column in data.columns],
+        "audit": [plain(finding) for finding in data.audit],
         "warnings": [str(warning) for warning in data.warnings],
         "spec": to_json(data.spec),
     }

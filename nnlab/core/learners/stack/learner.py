@@ -106,6 +106,10 @@ class StackLearner:
         with self._average.inside() if self._average is not None else contextlib.nullcontext():
             yield
 
+    def take_notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
         return self._members.take_loss()[0]
