@@ -13,8 +13,8 @@ from torch import nn
 from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError
 from nnlab.core.embeddings import EMBEDDINGS
+from nnlab.core.errors import RunError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
 from nnlab.core.models import MODELS
