@@ -192,8 +192,11 @@ class TrainSpec:
     ] = 1
     checkpoint_activations: Annotated[bool, "compute activations twice instead of keeping them: less memory"] = False
     channels_last: Annotated[bool, "images of nn.Conv2d with their channels last in memory: often faster"] = False
+    cuda_graphs: Annotated[bool, "passes of the network recorded once and replayed: for small networks on CUDA"] = False
     compile: Annotated[bool, "the network through torch.compile; pays for large networks on CUDA"] = False
-    threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
+    threads: Annotated[
+        int | None, Within(1, 1024), "CPU threads; auto: one, or all where a trial of some steps is faster so"
+    ] = None
 
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
