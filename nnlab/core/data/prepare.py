@@ -15,13 +15,13 @@ from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.idle import idle_overrides
-from nnlab.core.data.ordering import Order, fit_order, parts_of
+from nnlab.core.data.ordering import Order, fit_order, parts_of, with_levels
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, all_reports, cells_of
-from nnlab.core.data.roles import Typed, check_overrides, type_column
+from nnlab.core.data.roles import Typed, check_overrides, merge_levels, type_column
 from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
@@ -245,7 +245,9 @@ class _Content:
     def _typed(self, split: Split) -> list[Typed]:
         aside = (*set_aside(self.spec), self.wanted.name)
         others = [column for column in self.columns if column.name not in aside]
-        typed = [self._kept(type_column(column, split.train, self.spec, self.table.positional)) for column in others]
+        typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
+        spelled = self.spec.merge_levels
+        typed = [self._kept(merge_levels(item, split.train) if item.name in spelled else item) for item in typed]
         return _too_empty(typed, split.train, self.spec)
 
     def _kept(self, typed: Typed) -> Typed:
@@ -274,7 +276,7 @@ class _Content:
         columns = {column.name: column for column in self.columns}
         columns |= {column.name: column.column for column in typed if column.column is not None}
         levels, given = order.filled(columns, parts_of(split, len(self.numbers)))
-        typed = [replace(column, column=levels.get(column.name, column.column)) for column in typed]
+        typed = [with_levels(item, levels[item.name], split.train) if item.name in levels else item for item in typed]
         return order, typed, given
 
     def _audit(self, typed: list[Typed], split: Split) -> Later[tuple[Finding, ...]]:

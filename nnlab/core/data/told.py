@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from nnlab.core.data.audit import Finding
-from nnlab.core.data.columns import option, part_option, shown
+from nnlab.core.data.columns import shown
 from nnlab.core.data.reports import ColumnReport
-from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed
+from nnlab.core.data.roles import SET_ASIDE, Role, Typed, to_keep
 
 T = TypeVar("T")
 MOST_CELLS = 1 << 22  # that may wait; of more the answer is worked out at once
@@ -63,14 +63,12 @@ def read_as(typed: list[Typed]) -> list[str]:
 
 def aside(typed: list[Typed]) -> list[str]:
     """One warning for each reason to set columns aside, with the option that keeps them."""
-    reasons: dict[tuple[Role, str], list[str]] = {}
+    reasons: dict[tuple[Role, str], list[Typed]] = {}
     for column in typed:
         if column.role in SET_ASIDE and column.column is None:
-            reasons.setdefault((column.role, column.why), []).append(column.name)
+            reasons.setdefault((column.role, column.why), []).append(column)
     notes = []
-    for (role, why), names in reasons.items():
-        keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
-        if role == "text":
-            keep = part_option("text", names[0], "tfidf")
-        notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
+    for (role, why), found in reasons.items():
+        names = shown(column.name for column in found)
+        notes.append(f"set aside as {role}: {names} ({why}); {to_keep(found[0])} keeps {found[0].name!r}")
     return notes
