@@ -107,7 +107,7 @@ _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
     "Steps": ("optimizer", "lr", "weight_decay", "schedule", "batch_size", "loss"),
     "Length": ("epochs", "patience", "monitor", "metrics"),
-    "Run": ("seed", "device", "name", "from", "resume", "find_lr", "view"),
+    "Run": ("seed", "device", "precision", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
