@@ -55,7 +55,7 @@ class ModuleLearner:
         self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
-        self._forward = training_call(self._model, spec, device, self._pieces.notes)
+        self._forward = training_call(self._model, spec, device, self._pieces)
         self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
@@ -128,7 +128,8 @@ class ModuleLearner:
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
         for layer in self._adding:
-            loss = loss + layer.added_loss * batch.part
+            if layer.added_loss is not None:
+                loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
