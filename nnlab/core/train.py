@@ -213,8 +213,9 @@ class _Loop:
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
         deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
+        until = controls.steps_to_plan(epoch, self._steps)
         with self._job.random:
-            while done < self._steps:
+            while done < until:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
                 done += 1
@@ -227,7 +228,7 @@ class _Loop:
         return done
 
     def _changes(self, epoch: int, done: int) -> Iterator[Changed]:
-        for change in self._controls.take_changes():
+        for change in self._controls.take_changes(epoch, done + 1):
             if change.name == "lr":
                 old, self._peak = self._peak, change.value
             else:
