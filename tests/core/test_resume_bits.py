@@ -32,7 +32,14 @@ from tests.core.resuming import spec_of, taken_up, whole_run
 
 pytestmark = pytest.mark.usefixtures("every_step")
 
-ELSEWHERE = ("device", "tf32", "fp16", "channels_last", "compile")  # need a device, convolutions or a C++ compiler
+ELSEWHERE = (
+    "device",
+    "tf32",
+    "fp16",
+    "cuda_graphs",
+    "channels_last",
+    "compile",
+)  # need a device, convolutions or a C++ compiler
 SMALL = {"hidden": "8,8", "epochs": 3, "batch_size": 150, "seed": 5, "dropout": 0.2}
 
 
