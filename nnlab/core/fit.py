@@ -1,6 +1,7 @@
 """Train in one call: `fit(data, optimizer="adamw", dropout=0.2)`."""
 
 import contextlib
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     line: str | None = None,
     code: str | None = None,
     probe: bool = True,
+    baseline: bool = True,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -46,7 +48,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
-    bit of the training. Interrupting ends the run at the next step; twice raises.
+    bit of the training. baseline: fit a linear model and boosted trees, too, when the run is over; they take at most a
+    tenth of its time. Interrupting ends the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -63,6 +66,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
     record = Record()
     folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
+    began = time.process_time()
     try:
         with interruptible(controls), contextlib.closing(train(job, controls)) as events:
             drive(_with(said, events), *(sink for sink in (record, folder, view) if sink is not None))
@@ -74,7 +78,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         if folder is not None:
             folder.close()
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    return finish(record, job.learner.model, data, folder, facts)
+    spent = min(time.process_time() - began, sum(done.seconds for done in record.epochs)) if baseline else None
+    return finish(record, job.learner.model, data, folder, facts, spent)
 
 
 def _settled(

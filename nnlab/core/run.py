@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.baselines import Baseline, fit_baselines
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAMES_SHOWN = 4
+WHOLE = ("completed", "stopped_early", "stopped")  # after another end nobody wants to wait for baselines
 
 
 @dataclass(eq=False, repr=False)
 class Run:
     """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
-    while it went on or after its process died, running or crashed. evaluation: of the validation rows."""
+    while it went on or after its process died, running or crashed. evaluation: of the validation rows. beside: the
+    baselines that were fitted on the same rows."""
 
     facts: Facts
     record: Record
@@ -45,6 +48,7 @@ class Run:
     state: str
     evaluation: Evaluation | None = None
     path: Path | None = None
+    beside: tuple[Baseline, ...] = ()
 
     @property
     def id(self) -> str:
@@ -129,6 +133,17 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Validation values of the best epoch, its loss among them."""
         return self.record.metrics(self.best_epoch)
+
+    @property
+    def baselines(self) -> "pd.DataFrame":
+        """A linear model and boosted trees, one a row: their metrics of the validation rows, the rows that they were
+        fitted on, and what was cut so that they cost little."""
+        import pandas as pd
+
+        rows = [{**b.metrics, "rows": b.rows, "note": b.note} for b in self.beside]
+        names = [name for name in self.started.metrics if any(name in b.metrics for b in self.beside)]
+        index = pd.Index([b.name for b in self.beside], name="baseline", dtype=object)
+        return pd.DataFrame(rows, index=index, columns=[*names, "rows", "note"])
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
@@ -229,10 +244,11 @@ class Run:
         with understood(path):
             pipeline = Pipeline.from_state(json, arrays)
             evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
+            beside = tuple(Baseline.from_json(plain) for plain in (saved.baselines or {}).get("baselines", ()))
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
         network = network.to(device).eval()
-        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path)
+        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path, beside)
 
     def outputs(self, x: np.ndarray) -> "Tensor":
         """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
@@ -277,13 +293,23 @@ class Run:
                     writer(look)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
-        writer.complete(self.evaluation)
+        writer.complete(self.evaluation, self.beside)
         if not writer.kept:
             raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")
 
 
-def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts) -> Run:
-    """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed."""
+def finish(
+    record: Record,
+    model: "nn.Module",
+    data: Prepared,
+    folder: RunFolder | None,
+    facts: Facts,
+    spent: float | None = None,
+) -> Run:
+    """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed.
+
+    spent: seconds that it took, of which baselines may take a share; None: there shall be none.
+    """
     started, finished = record.started, record.finished
     if started is None or finished is None:
         raise RunError("the training has not ended")
@@ -291,12 +317,15 @@ def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder
     evaluation = None
     if finished.best_epoch is not None and len(data.valid.y):
         evaluation = evaluate(model, data.valid, data.target, started.device, loss_of(started.spec, data.target))
+    beside: tuple[Baseline, ...] = ()
+    if evaluation is not None and spent is not None and finished.reason in WHOLE:
+        beside = fit_baselines(data, loss_of(started.spec, data.target), started.metrics, spent)
     path = None
     if folder is not None:
-        folder.complete(evaluation)
+        folder.complete(evaluation, beside)
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
-    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path)
+    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside)
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nnlab.magics import Lab
 
 Names = Mapping[str, Any]
+SWITCHES = ("probe", "baseline")  # of %nn_train, on unless they are turned off
 
 
 class Listed(list[Any]):
@@ -163,10 +164,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
     spec = _train_spec(options, order.base, order.own_network)
-    name, probe = order.own["name"], order.own["probe"]
+    name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
-        extra = {"name": name, "model": order.variable, "probe": None if probe else False}
+        off = {word: False for word in SWITCHES if not order.own[word]}
+        extra = {"name": name, "model": order.variable, **off}
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -181,7 +183,8 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
             return tested
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
+        told: dict[str, Any] = {"name": name, "line": line, "code": said.body}
+        told |= {word: order.own[word] for word in SWITCHES}
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))

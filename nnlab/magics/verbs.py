@@ -25,6 +25,9 @@ def _train(
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
     probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
+    baseline: Annotated[
+        bool, "fit a linear model and boosted trees beside it, for at most a tenth of the run's time"
+    ] = True,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
 ) -> None:
     """Options of %nn_train."""
