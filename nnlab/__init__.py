@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nnlab.core.own import loss as loss
     from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
+    from nnlab.core.resume import resume as resume
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
     from nnlab.core.spec import TrainSpec as TrainSpec
@@ -41,8 +42,10 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "Prepared": "nnlab.core.data.prepare",
     "fit": "nnlab.core.fit",
     "tune": "nnlab.core.tune.search",
+    "diagnose": "nnlab.core.diagnose.doctor",
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
+    "resume": "nnlab.core.resume",
     "metric": "nnlab.core.own",
     "NNClassifier": "nnlab.core.estimators",
     "NNRegressor": "nnlab.core.estimators",

@@ -56,4 +56,5 @@ class Average:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take it back."""
-        self._step, self._mean = state["step"], state["mean"]
+        self._step, mean = state["step"], state["mean"]
+        self._mean = mean and [kept.to(own.device).clone() for kept, own in zip(mean, self._tensors(), strict=True)]

@@ -1,7 +1,7 @@
 """The rows of one training step, as techniques see and change them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from nnlab.core.losses import Loss
 
 
+ROWS = ("y", "weight", "other", "other_weight")  # fields with one entry a row, besides x
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """x: (n, features). y: (n,) codes or scaled values. weight: (n,) or None. codes: bool (features,), columns
     that hold codes for an embedding, which are numbers without an order; None where there are none.
 
-    other: a second target of each row, other_weight: its weight; the first target counts by share.
+    other: a second target of each row, other_weight: its weight; the first target counts by share. part: share of a
+    step's rows that these are, for terms that are means over rows; of: shares that the losses of both targets have in
+    those of the whole step, None for all of it.
     """
 
     x: "Tensor"
@@ -25,14 +30,31 @@ class Batch:
     other: "Tensor | None" = None
     other_weight: "Tensor | None" = None
     share: float = 1.0
+    part: float = 1.0
+    of: "tuple[Tensor | float, Tensor | float] | None" = None
 
     def loss(self, output: "Tensor", loss: "Loss") -> "Tensor":
-        """The loss of outputs for these rows, of both targets by their share."""
+        """The loss of outputs for these rows, of both targets by their share.
+
+        output: (rows, n_out), or (rows, members, n_out): the mean over members.
+        """
+        if output.ndim == 3:
+            return self._repeated(output.shape[1]).loss(output.flatten(0, 1), loss)
         own = loss(output, self.y) if self.weight is None else loss(output, self.y, self.weight)
+        if self.of is not None:
+            own = (own * self.of[0]).to(own.dtype)
         if self.other is None:
             return own
         more = () if self.other_weight is None else (self.other_weight,)
-        return self.share * own + (1.0 - self.share) * loss(output, self.other, *more)
+        second = loss(output, self.other, *more)
+        return self.share * own + (1.0 - self.share) * (
+            second if self.of is None else (second * self.of[1]).to(own.dtype)
+        )
+
+    def _repeated(self, times: int) -> "Batch":
+        """Targets and weights of each row that many times."""
+        names = [name for name in ROWS if getattr(self, name) is not None]
+        return replace(self, **{name: getattr(self, name).repeat_interleave(times) for name in names})
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +75,29 @@ class Pass:
     def classes(self) -> bool:
         """Whether the outputs are logits."""
         return not self.batch.y.is_floating_point()
+
+
+def pieces_of(batch: Batch, count: int, loss: "Loss") -> "Iterator[Batch]":
+    """The rows in so many pieces of nearly equal size; the losses of all add up to that of the batch."""
+    rows, low = len(batch.x), 0
+    whole = _mass(loss, batch.y, batch.weight)
+    others = None if batch.other is None else _mass(loss, batch.other, batch.other_weight)
+    for x in batch.x.tensor_split(min(count, rows)):
+        here = slice(low, low + len(x))
+        low += len(x)
+        own = {name: tensor[here] for name in ROWS if (tensor := getattr(batch, name)) is not None}
+        piece = replace(batch, x=x, part=len(x) / rows, **own)
+        first = _mass(loss, piece.y, piece.weight) / whole
+        second = 1.0 if others is None else _mass(loss, piece.other, piece.other_weight) / others
+        yield replace(piece, of=(first, second))
+
+
+def _mass(loss: "Loss", y: "Tensor | None", weight: "Tensor | None") -> "Tensor | float":
+    """What the mean of a loss divides by."""
+    if weight is not None:
+        return weight.sum().clamp(min=1e-12)
+    own = getattr(loss, "mass", None)
+    return own(y) if own is not None else len(y)  # type: ignore[arg-type]
 
 
 def inputs_only(x: "Tensor", codes: "Tensor | None") -> "Tensor":

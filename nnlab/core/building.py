@@ -1,5 +1,6 @@
 """What models are built from: the types of the values that they share, and layers by the names of the registries."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from nnlab.core.activations import ACTIVATIONS
@@ -17,6 +18,7 @@ Activation = Annotated[str, ACTIVATIONS, "function between the layers"]
 Parametric = Annotated[bool, "each unit learns how much of the activation it takes, x + a (f(x) - x)"]
 Norm = Annotated[str, NORMS, "normalization in front of the activation"]
 Dropped = Annotated[float, Share, "share of hidden values set to 0"]
+Members = Annotated[int, Within(1, 1024, log=True, search=(1, 16)), "networks side by side, trained at once, averaged"]
 Depth = Annotated[int, Within(1, 100, search=(1, 6)), "blocks one after the other"]
 Multiple = Annotated[float, Within(0.1, 16.0, search=(1.0, 4.0)), "width inside a block, times that outside"]
 StochasticDepth = Annotated[
@@ -37,15 +39,19 @@ def hidden_layers(  # noqa: PLR0913 (the values that models declare)
     norm: str,
     dropout: float,
     dropout_kind: str | None,
+    *,
+    linear: "Callable[[int, int], nn.Module] | None" = None,
+    members: int | None = None,
 ) -> "list[nn.Module]":
-    """Linear, norm, activation, dropout for each width."""
+    """Linear, norm, activation, dropout for each width. members: networks side by side, linear their matrices."""
     from torch import nn
 
     layers: list[nn.Module] = []
+    lead = () if members is None else (members,)
     for width in hidden:
         wide = fan(activation, width)
-        layers += [nn.Linear(n_in, wide), *norm_layers(norm, (wide,))]
-        layers += [activation_layer(activation, (width,), parametric)]
+        layers += [(linear or nn.Linear)(n_in, wide), *norm_layers(norm, (*lead, wide))]
+        layers += [activation_layer(activation, (*lead, width), parametric)]
         layers += [dropout_layer(dropout, activation, dropout_kind)]
         n_in = width
     return layers

@@ -7,6 +7,7 @@ import torch
 
 from nnlab.core.errors import RunError
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 SMALL_STEP = 1 << 27  # multiply-adds of a step below which a second thread costs more than it gives
 
 
@@ -27,6 +28,13 @@ def threads_for(wanted: int | None, batch: int, parameters: int) -> int:
     if wanted is not None:
         return wanted
     return 1 if batch * parameters < SMALL_STEP else torch.get_num_threads()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)
 
 
 @contextlib.contextmanager

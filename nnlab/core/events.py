@@ -14,7 +14,10 @@ Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverg
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch."""
+    """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch.
+
+    resumed_from: epochs that were done when a run was taken up again; None for one that begins.
+    """
 
     spec: TrainSpec
     task: str
@@ -26,6 +29,7 @@ class Started:
     metrics: tuple[str, ...]
     monitor: str
     maximize: bool
+    resumed_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,29 @@ class Changed:
     name: str
     old: float
     new: float
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """A run could be taken up again from here: so many epochs are done, and so many steps of the next.
+
+    state: makes all that is needed for it, in plain values and tensors; to be called while the event is handled.
+    must: it should be kept now, for the run ends here. lasting: a run that has ended could be made longer from here.
+    """
+
+    epoch: int
+    step: int
+    state: Callable[[], Mapping[str, Any]] = field(repr=False, compare=False)
+    must: bool = False
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run was taken up again after so many epochs and steps of the next."""
+
+    epoch: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -137,5 +164,18 @@ class StudyFinished:
     seconds: float
 
 
-Event = Started | Progress | EpochDone | Changed | Probed | Warned | Finished | StudyStarted | TrialDone | StudyFinished
+Event = (
+    Started
+    | Progress
+    | EpochDone
+    | Resumable
+    | Resumed
+    | Changed
+    | Probed
+    | Warned
+    | Finished
+    | StudyStarted
+    | TrialDone
+    | StudyFinished
+)
 Sink = Callable[[Event], None]

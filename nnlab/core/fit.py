@@ -3,13 +3,15 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from nnlab.core.calibrate import check_calibration
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.events import Event, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
@@ -20,10 +22,13 @@ from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
+from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import new_facts
+from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.runs import Store
-from nnlab.core.train import set_up, train
+from nnlab.core.train import Job, set_up, train
 
+Stream = Generator[Event, None, None]
 Where = Store | str | Path | Literal[False] | None
 
 
@@ -38,8 +43,10 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     name: str | None = None,
     line: str | None = None,
     code: str | None = None,
+    checkpoint_seconds: float = SECONDS,
     probe: bool = True,
     baseline: bool = True,
+    calibrate: bool = False,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -48,8 +55,10 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
-    bit of the training. baseline: fit a linear model and boosted trees, too, when the run is over; they take at most a
-    tenth of its time. Interrupting ends the run at the next step; twice raises.
+    bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. baseline: fit a linear
+    model and boosted trees, too, when the run is over; they take at most a tenth of its time. checkpoint_seconds:
+    between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. Interrupting ends the run at the next step;
+    twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -61,15 +70,27 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
-    job = set_up(spec, data, model)
-    if probe:
-        job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
+    job = _ready(set_up(spec, data, model), probe, calibrate)
     record = Record()
-    folder = None if store is False else as_store(store).create_run(spec, data, name=name, code=code, line=line)
+    folder = None
+    if store is not False:
+        told = {"name": name, "code": code, "line": line}
+        folder = as_store(store).create_run(spec, data, **told, seconds=checkpoint_seconds)
+    spent = carried(saying(said, train(job, controls)), controls, record, folder, view)
+    facts = folder.facts if folder is not None else new_facts(data, name, line, code)
+    run = finish(record, job.learner.model, data, folder, facts, spent if baseline else None)
+    if calibrate and run.best_epoch is not None:
+        run.calibrate(data)
+    return run
+
+
+def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
+    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends. Gives
+    the seconds of CPU that it took, pauses and the waits of others not among them."""
     began = time.process_time()
     try:
-        with interruptible(controls), contextlib.closing(train(job, controls)) as events:
-            drive(_with(said, events), *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(watched(events)) as told:
+            drive(told, *(sink for sink in (record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -77,9 +98,14 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     finally:
         if folder is not None:
             folder.close()
-    facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    spent = min(time.process_time() - began, sum(done.seconds for done in record.epochs)) if baseline else None
-    return finish(record, job.learner.model, data, folder, facts, spent)
+    return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
+
+
+def _ready(job: Job, probe: bool, calibrate: bool) -> Job:
+    """The job with somebody who looks into its layers; DataError or RunError for what cannot be calibrated."""
+    if calibrate:
+        check_calibration(job.data)
+    return replace(job, probe=Probe(job.learner.model, job.data, job.learner.device)) if probe else job
 
 
 def _settled(
@@ -96,7 +122,7 @@ def _settled(
     return spec, [Warned(f"lr=find: no clear region, {tested.why}; the usual lr is kept")]
 
 
-def _with(said: list[Event], events: Iterator[Event]) -> Iterator[Event]:
+def saying(said: Iterable[Event], events: Stream) -> Stream:
     """The events, others said right after the first."""
     yield next(events)
     yield from said

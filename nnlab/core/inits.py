@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 INITS = Registry("initialization")
+SIMPLEX = 6  # rows that a bias of data_driven lies between
 Std = Within(1e-6, 10.0, log=True, search=(0.005, 0.3))
 Gain = Within(1e-3, 100.0, log=True, search=(0.5, 2.0))
 Slope = Within(0.0, 10.0)
@@ -149,8 +150,7 @@ def lsuv(
 ) -> None:
     """Orthogonal, then layers are scaled until outputs of training rows have variance 1 (Mishkin & Matas 2016)."""
     for layer in linears(network):
-        orthogonal(layer.weight)
-        _zero_bias(layer)
+        _fill(layer, orthogonal, {})
     for layer in linears(network)[:-1]:
         for _ in range(rounds):
             variance = float(_outputs_of(network, layer, x).var())
@@ -167,7 +167,7 @@ def data_driven(
 ) -> None:
     """Neurons of unit deviation on training rows, kinks inside the data (RealMLP's he+5; Holzmüller et al. 2024).
 
-    Each bias is minus the output for a random convex combination of rows, weights of which are exponential draws.
+    Each bias is minus the output for a random convex combination of six rows, shares of which are exponential draws.
     """
     import torch
 
@@ -175,30 +175,46 @@ def data_driven(
         layer.weight.normal_()
         _zero_bias(layer)
         outputs = _outputs_of(network, layer, x)
-        layer.weight.mul_(gain / outputs.std(0).clamp(min=1e-6).unsqueeze(1))
+        layer.weight.mul_(gain / outputs.std(0).clamp(min=1e-6).unsqueeze(-1))
         if layer.bias is not None:
             outputs = _outputs_of(network, layer, x)
-            parts = torch.empty(len(outputs), outputs.shape[1], device=outputs.device).exponential_()
-            layer.bias.copy_(-(parts / parts.sum(0) * outputs).sum(0))
-    last = linears(network)[-1]
-    lecun_normal(last.weight)
-    _zero_bias(last)
+            some = torch.randint(len(outputs), (SIMPLEX, *outputs.shape[1:]), device=outputs.device)
+            shares = torch.empty(some.shape, device=outputs.device).exponential_()
+            layer.bias.copy_(-(shares / shares.sum(0) * outputs.gather(0, some)).sum(0))
+    _fill(linears(network)[-1], lecun_normal, {})
 
 
-def linears(network: "nn.Module") -> "list[nn.Linear]":
-    """The linear layers, in order."""
+def linears(network: "nn.Module") -> "list[Any]":
+    """The linear layers, in order, those of networks side by side among them."""
     from torch import nn
 
-    return [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    from nnlab.core.members import MemberLinear
+
+    return [layer for layer in network.modules() if isinstance(layer, (nn.Linear, MemberLinear))]
 
 
-def _zero_bias(layer: "nn.Linear") -> None:
+def matrices(layer: Any) -> "list[Tensor]":
+    """The weights of a linear layer, a matrix for each member."""
+    weight: Tensor = layer.weight.detach()
+    return list(weight.unbind(0)) if weight.ndim == 3 else [weight]
+
+
+def _fill(layer: Any, make: Any, values: "dict[str, Any]") -> None:
+    """First weights of a layer; with NTK scaling of N(0, 1) size, so that its function is the same."""
+    for matrix in matrices(layer):
+        make(matrix, **values)
+        if getattr(layer, "ntk", False):
+            matrix.mul_(matrix.shape[1] ** 0.5)
+    _zero_bias(layer)
+
+
+def _zero_bias(layer: Any) -> None:
     if layer.bias is not None:
         layer.bias.zero_()
 
 
-def _outputs_of(network: "nn.Module", layer: "nn.Linear", x: "Tensor") -> "Tensor":
-    """What one layer gives for rows, the others in eval mode."""
+def _outputs_of(network: "nn.Module", layer: Any, x: "Tensor") -> "Tensor":
+    """What one layer gives for rows, the others in eval mode: (rows, out), or (rows, members, out) of members' own."""
     found: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _layer, _inputs, output: found.append(output.detach()))
     training = network.training
@@ -208,7 +224,7 @@ def _outputs_of(network: "nn.Module", layer: "nn.Linear", x: "Tensor") -> "Tenso
     finally:
         network.train(training)
         hook.remove()
-    return found[0].flatten(0, -2)
+    return found[0] if layer.weight.ndim == 3 else found[0].flatten(0, -2)
 
 
 def initialize(network: "nn.Module", part: Part | None, activation: str | None, x: "Tensor") -> None:
@@ -230,8 +246,7 @@ def initialize(network: "nn.Module", part: Part | None, activation: str | None, 
         elif part.name != "torch_default":
             layers = linears(network)
             for layer in layers if chosen else layers[:-1]:  # behind the last one comes no activation
-                entry.make(layer.weight, **values)
-                _zero_bias(layer)
+                _fill(layer, entry.make, values)
         for layer in linears(network):
             if getattr(layer, "zero_start", False):
                 layer.weight.zero_()

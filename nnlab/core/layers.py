@@ -35,22 +35,30 @@ class CategoryEmbedding(nn.Module):
 
     codes: position -> (cardinality, width). Columns of one width share a table, each with an offset, so that one lookup
     serves all of them. Codes 0 (unseen) and 1 (missing) begin as zeros: what training never shows adds nothing.
+    members: networks side by side, each with vectors of its own. dropout: the chance that a level is 0 for all rows of
+    a step (Gal & Ghahramani 2016). widths: of the columns of codes, in the order of the output.
     """
 
-    def __init__(self, n_in: int, codes: Mapping[int, tuple[int, int]]) -> None:
+    role = "embedding"
+
+    def __init__(
+        self, n_in: int, codes: Mapping[int, tuple[int, int]], *, members: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.tables = nn.ModuleList()
-        self.n_out = n_in - len(codes) + sum(width for _, width in codes.values())
+        self.widths = sorted(width for _, width in codes.values())
+        self.n_out = n_in - len(codes) + sum(self.widths)
+        self._members, self._dropout = members, dropout
         others = [i for i in range(n_in) if i not in codes]
         self.register_buffer("others", torch.tensor(others, dtype=torch.long), persistent=False)
         self._places: list[str] = []
-        for width in sorted({width for _, width in codes.values()}):
+        for width in sorted(set(self.widths)):
             self._add_table(width, {place: size for place, (size, own) in codes.items() if own == width})
 
     def _add_table(self, width: int, sizes: Mapping[int, int]) -> None:
         counts = torch.tensor(list(sizes.values()))
         offsets = counts.cumsum(0) - counts
-        table = nn.Embedding(int(counts.sum()), width)
+        table = nn.Embedding(int(counts.sum()), width * (self._members or 1))
         with torch.no_grad():
             for code in (0, 1):
                 table.weight[offsets + code] = 0.0
@@ -61,12 +69,19 @@ class CategoryEmbedding(nn.Module):
         self._places.append(name)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (rows, n_in) -> (rows, n_out), the columns without codes first."""
-        parts = [x.index_select(1, self.get_buffer("others"))]
+        """x: (rows, n_in) -> (rows, n_out) or (rows, members, n_out), the columns without codes first."""
+        others = x.index_select(1, self.get_buffer("others"))
+        parts = [others if self._members is None else others.unsqueeze(1).expand(-1, self._members, -1)]
         for name, table in zip(self._places, self.tables, strict=True):
             codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
-            parts.append(table(codes).flatten(1))
-        return torch.cat(parts, 1)
+            vectors = table(codes)
+            if self._dropout and self.training:
+                kept = torch.rand(len(table.get_parameter("weight")), 1, device=x.device) >= self._dropout
+                vectors = vectors * (kept[codes] / (1.0 - self._dropout)).to(x.dtype)
+            if self._members is not None:
+                vectors = vectors.unflatten(-1, (self._members, -1)).transpose(1, 2)
+            parts.append(vectors.flatten(-2))
+        return torch.cat(parts, -1)
 
 
 class Gate(nn.Module):
@@ -239,3 +254,29 @@ class DeepAndCross(nn.Module):
         if self._parallel:
             return self.head(torch.cat([crossed, self.deep(x)], 1))
         return self.head(self.deep(crossed))
+
+
+class Autoencoder(nn.Module):
+    """A head on a code, and a decoder that writes the inputs again from it.
+
+    In training `added_loss` is the weighted error of that, which the learner adds to the loss of the step.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, weight: float, corruption: float
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+        self._weight, self._corruption = weight, corruption
+        self.added_loss: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (rows, n_in) -> (rows, n_out). What is in front of it does not learn to be easily written."""
+        if not self.training:
+            return self.head(self.encoder(x))
+        seen = x
+        if self._corruption:
+            seen = x * (torch.rand_like(x) >= self._corruption)
+        code = self.encoder(seen)
+        self.added_loss = self._weight * functional.mse_loss(self.decoder(code), x.detach())
+        return self.head(code)

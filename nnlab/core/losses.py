@@ -8,6 +8,7 @@ is the prediction in the target's own units. An argument `counts` is given the t
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nnlab.core.errors import SpecError
@@ -22,14 +23,19 @@ Loss = Callable[..., "Tensor"]  # (output, target, weight=None)
 CLASSES = ("binary", "multiclass")
 
 
-def weighted_mean(compute: Callable[..., "Tensor"]) -> Loss:
-    """A loss of compute(output, target, reduction=...): its mean, or with row weights sum(w * loss) / sum(w)."""
+def weighted_mean(compute: Callable[..., "Tensor"], mass: "Callable[[Tensor], Tensor] | None" = None) -> Loss:
+    """A loss of compute(output, target, reduction=...): its mean, or with row weights sum(w * loss) / sum(w).
+
+    mass: of a target, what the mean divides by, where that is not the number of rows.
+    """
 
     def loss(output: "Tensor", target: "Tensor", weight: "Tensor | None" = None) -> "Tensor":
         if weight is None:
             return compute(output, target)
         return (compute(output, target, reduction="none") * weight).sum() / weight.sum().clamp(min=1e-12)
 
+    if mass is not None:
+        loss.mass = mass  # type: ignore[attr-defined]
     return loss
 
 
@@ -56,7 +62,7 @@ def focal(
     """Cross-entropy times (1 - p)^gamma: hard rows count more (Lin et al. 2017). Its probabilities are less sure."""
     import torch
 
-    scale = torch.tensor(class_weights(counts)) if balanced else None
+    scale = torch.tensor(class_weights(counts), dtype=torch.float64) if balanced else None
 
     def compute(out: "Tensor", y: "Tensor", reduction: str = "mean") -> "Tensor":
         logs = out.log_softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)
@@ -66,7 +72,7 @@ def focal(
         own = scale.to(out)[y]
         return (own * each).sum() / own.sum() if reduction == "mean" else own * each
 
-    return weighted_mean(compute)
+    return weighted_mean(compute, None if scale is None else partial(_mass, scale))
 
 
 @LOSSES.add(tasks=CLASSES)
@@ -78,8 +84,13 @@ def balanced_cross_entropy(
     import torch
     from torch.nn.functional import cross_entropy as compute
 
-    scale = torch.tensor(class_weights(counts)) ** power
-    return weighted_mean(lambda out, y, **how: compute(out, y, weight=scale.to(out), **how))
+    scale = torch.tensor(class_weights(counts), dtype=torch.float64) ** power
+    return weighted_mean(lambda out, y, **how: compute(out, y, weight=scale.to(out), **how), partial(_mass, scale))
+
+
+def _mass(scale: "Tensor", y: "Tensor") -> "Tensor":
+    """What the mean of rows weighted by their class divides by."""
+    return scale.to(y.device, scale.float().dtype if y.device.type == "mps" else scale.dtype)[y].sum()
 
 
 @LOSSES.add(tasks=("regression",))

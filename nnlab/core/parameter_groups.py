@@ -1,15 +1,15 @@
 """Which weights shrink, and each weight's own share of the step size.
 
 A layer tells its role by a class attribute: role = "scale", "embedding" or "activation" for all weights inside it;
-undecayed = True keeps its own weights from shrinking; one_layer = True makes all inside it one layer of layer_decay.
+undecayed = True, or names, keeps own weights from shrinking; one_layer = True: all inside is one layer of layer_decay.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from nnlab.core.inits import linears
+from nnlab.core.inits import linears, matrices
 from nnlab.core.spec import TrainSpec
 
 ROLES = {"bias": "lr_bias", "scale": "lr_scale", "embedding": "lr_embedding", "activation": "lr_activation"}
@@ -38,13 +38,23 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
         id(weight)
         for layer in model.modules()
         for name, weight in layer.named_parameters(recurse=False)
-        if isinstance(layer, fixed_layers)
-        or getattr(layer, "undecayed", False)
-        or name.endswith("bias")
-        or weight.ndim < 2
+        if isinstance(layer, fixed_layers) or _undecayed(layer, name) or name.endswith("bias") or weight.ndim < 2
     }
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]
+
+
+def separate(model: nn.Module, weights: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights, a matrix of each member where networks stand side by side; and those of the first layer alone."""
+    split = {id(layer.weight): matrices(layer) for layer in linears(model)}
+    parts = [split.get(id(weight), [weight.detach()]) for weight in weights]
+    first = next((part for part in parts if part[0].ndim == 2), [])
+    return [matrix for part in parts for matrix in part], first
+
+
+def _undecayed(layer: nn.Module, name: str) -> bool:
+    own: bool | tuple[str, ...] = getattr(layer, "undecayed", False)
+    return own if isinstance(own, bool) else name in own
 
 
 def _factors(model: nn.Module, spec: TrainSpec) -> dict[int, float]:
@@ -81,7 +91,7 @@ def _depths(model: nn.Module) -> Iterator[tuple[int, nn.Parameter]]:
         nonlocal depth
         own = list(module.parameters(recurse=False))
         one = getattr(module, "one_layer", False) or isinstance(module, nn.TransformerEncoderLayer)
-        if not inside and (one or any(weight.ndim > 1 for weight in own)):
+        if not inside and any(weight.ndim > 1 for weight in (module.parameters() if one else own)):
             depth += 1
         yield from ((max(depth, 0), weight) for weight in own)
         for child in module.children():

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnlab.core.device import out_of_memory
 from nnlab.core.losses import LOSSES
 from nnlab.core.precision import as_weights
 from nnlab.core.registry import Part
@@ -20,22 +21,31 @@ def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.devi
     """Outputs (n, n_out) on the device for x (n, features), in eval mode without gradients; training flags come back.
 
     A network may change its input in place, so it gets copies; and keep what it computes (a mask, a table of
-    positions) for training, so these are no inference tensors.
+    positions) for training, so these are no inference tensors. Where memory runs out, fewer rows are taken at a time.
     """
     rows = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
     training = [module for module in model.modules() if module.training]
     model.eval()
+    chunk = min(chunk, max(len(rows), 1))
     try:
-        with torch.no_grad():
-            parts = (
-                as_weights(rows[at : at + chunk], model).to(device, copy=True)
-                for at in range(0, max(len(rows), 1), chunk)
-            )
-            outputs = [as_columns(model(part)) for part in parts]
-            return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        while True:
+            try:
+                return _in_chunks(model, rows, device, chunk)
+            except (RuntimeError, MemoryError) as error:
+                if chunk == 1 or not out_of_memory(error):
+                    raise
+            chunk = -(-chunk // 2)
     finally:
         for module in training:
             module.training = True
+
+
+@torch.no_grad()
+def _in_chunks(model: "nn.Module", rows: Tensor, device: str | torch.device, chunk: int) -> Tensor:
+    places = range(0, max(len(rows), 1), chunk)
+    parts = (as_weights(rows[at : at + chunk], model).to(device, copy=True) for at in places)
+    outputs = [as_columns(model(part)) for part in parts]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def as_columns(output: Tensor) -> Tensor:

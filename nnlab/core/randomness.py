@@ -36,6 +36,15 @@ class PrivateRandom:
         put_states(self._device, self._outside)
         _ONE_AT_A_TIME.release()
 
+    def state(self) -> tuple[Any, ...]:
+        """The states of the run's generators."""
+        return tuple(self._inside)
+
+    def load_state(self, state: tuple[Any, ...]) -> None:
+        """Go on from what `state` gave; a device that it does not tell of keeps its own."""
+        *host, device = state
+        self._inside = (*host, self._inside[-1] if device is None else device)
+
     def _seed(self, seed: int) -> None:
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Resumed, Started, Warned
 from nnlab.core.samples import thinned
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ class Record:
         self.started: Started | None = None
         self.epochs: list[EpochDone] = []
         self.changes: list[Changed] = []
+        self.resumptions: list[Resumed] = []
         self.probes: list[Probed] = []
         self.warnings: list[str] = []
         self.finished: Finished | None = None
@@ -28,6 +29,8 @@ class Record:
             self._history = None
         elif isinstance(event, Changed):
             self.changes.append(event)
+        elif isinstance(event, Resumed):
+            self.resumptions.append(event)
         elif isinstance(event, Probed):
             self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.baselines import Baseline, fit_baselines
+from nnlab.core.calibrate import fitted_temperature, keep_temperature, kept_temperature
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Started, Warned
+from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -38,7 +39,8 @@ WHOLE = ("completed", "stopped_early", "stopped")  # after another end nobody wa
 class Run:
     """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
     while it went on or after its process died, running or crashed. evaluation: of the validation rows. beside: the
-    baselines that were fitted on the same rows."""
+    baselines that were fitted on the same rows. temperature: what logits are divided by, where the run is calibrated.
+    """
 
     facts: Facts
     record: Record
@@ -48,6 +50,7 @@ class Run:
     state: str
     evaluation: Evaluation | None = None
     path: Path | None = None
+    temperature: float | None = None
     beside: tuple[Baseline, ...] = ()
 
     @property
@@ -118,6 +121,11 @@ class Run:
     def changes(self) -> list[Changed]:
         """What was changed while the run lived."""
         return self.record.changes
+
+    @property
+    def resumptions(self) -> list[Resumed]:
+        """Where it was taken up again after it had been cut."""
+        return self.record.resumptions
 
     @property
     def warnings(self) -> list[str]:
@@ -213,6 +221,15 @@ class Run:
         notes = (note_test_score(self.path, self.id, key, found), left_out)
         return Scores(found, "; ".join(filter(None, notes)))
 
+    def calibrate(self, data: Prepared) -> float:
+        """Fit the temperature of `predict_proba` on the validation rows of what the run was trained on, and keep it.
+
+        Labels stay as they are. RunError for a regression, DataError for other data or no validation rows.
+        """
+        self.temperature = fitted_temperature(self, data)
+        keep_temperature(self.path, self.temperature)
+        return self.temperature
+
     @property
     def test_scores(self) -> list[dict[str, Any]]:
         """Each score of the test part that is written down in the run's folder: time, part, rows, metrics."""
@@ -227,6 +244,7 @@ class Run:
         try:
             self._write(aside)
             keep_test_scores(self.path, aside)
+            keep_temperature(aside, self.temperature)
             _swap(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -248,13 +266,15 @@ class Run:
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
         network = network.to(device).eval()
-        return cls(saved.facts, saved.record, network, pipeline, device, saved.info.state, evaluation, path, beside)
+        state, warm = saved.info.state, kept_temperature(path)
+        return cls(saved.facts, saved.record, network, pipeline, device, state, evaluation, path, warm, beside)
 
     def outputs(self, x: np.ndarray) -> "Tensor":
         """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
         from nnlab.core.predict import points
 
-        return points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
+        return output if self.temperature is None else output / self.temperature
 
     def _raw_output(self, x: np.ndarray) -> "Tensor":
         """All outputs (n, n_out) on the CPU. Threads follow the work alone: they decide how sums are grouped."""
@@ -325,7 +345,7 @@ def finish(
         folder.complete(evaluation, beside)
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
-    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside)
+    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside=beside)
 
 
 def _swap(new: Path, target: Path) -> None:
@@ -367,12 +387,12 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)
         except (SpecError, TypeError) as error:
             raise StoreError(f"the network of {where} cannot be built: {error}") from error
-    _check_fit(network.state_dict(), saved.weights, where)
+    check_fit(network.state_dict(), saved.weights, where)
     network.load_state_dict(saved.weights)
     return network
 
 
-def _check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
+def check_fit(wanted: "Mapping[str, Tensor]", saved: "Mapping[str, Tensor]", where: str) -> None:
     """StoreError that names the weights which the network and the file do not share."""
     faults = [f"{name} is missing" for name in wanted if name not in saved]
     faults += [f"{name} is not in the network" for name in saved if name not in wanted]

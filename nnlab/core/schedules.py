@@ -27,6 +27,11 @@ class Losses:
         self._values.append(value)
         self._known.clear()
 
+    @property
+    def values(self) -> list[float]:
+        """The values so far."""
+        return list(self._values)
+
     def once(self, key: Any, compute: Callable[[list[float]], float]) -> float:
         """compute(values), computed once an epoch for each key."""
         if key not in self._known:

@@ -22,6 +22,7 @@ from nnlab.core.data.steps import (
     TEXTS,
 )
 from nnlab.core.data.synthesis import SYNTHESIZERS
+from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.errors import SpecError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
@@ -44,7 +45,7 @@ FEW_ROWS = 2000  # training rows below which the ranks of quantile scaling are t
 Share = Within(0.0, 0.9)
 Factor = Within(0.0, 1000.0, search=(0.05, 10.0))
 Seed = Within(0, 2**31 - 1)
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,13 @@ class TrainSpec:
     optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part(
         "adamw", {"lr": 0.01, "weight_decay": 0.1}
     )
+    embed: Annotated[Part, EMBEDDINGS, "how numbers become vectors in front of the network"] = Part("none")
+    feature_dropout: Annotated[
+        float, Within(0.0, 0.95, search=(0.0, 0.3)), "share of features that are 0 in a row, with all of their values"
+    ] = 0.0
+    embedding_dropout: Annotated[
+        float, Within(0.0, 0.95, search=(0.0, 0.3)), "share of levels of embedded categories that are 0 in a step"
+    ] = 0.0
     wrappers: Annotated[tuple[Part, ...], WRAPPERS, "what is put around the optimizer"] = ()
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
@@ -170,7 +178,16 @@ class TrainSpec:
     metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
-    precision: Annotated[Precision, "numbers that the network computes with"] = "float32"
+    precision: Annotated[Precision, "numbers that the network computes with; bf16, fp16: weights stay float32"] = (
+        "float32"
+    )
+    tf32: Annotated[bool, "products of float32 matrices in the shorter numbers of CUDA's tensor cores"] = False
+    accumulate: Annotated[
+        int, Within(1, 65_536, log=True), "parts that a step's rows are taken in: less memory, the same gradient"
+    ] = 1
+    checkpoint_activations: Annotated[bool, "compute activations twice instead of keeping them: less memory"] = False
+    channels_last: Annotated[bool, "images of nn.Conv2d with their channels last in memory: often faster"] = False
+    compile: Annotated[bool, "the network through torch.compile; pays for large networks on CUDA"] = False
     threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
 
 
@@ -198,12 +215,14 @@ def usual(spec: type[Any], model: str | None = None) -> dict[str, Any]:
 
 
 def usual_params(spec: type[Any], model: str | None = None) -> dict[str, Param]:
-    """The declarations of a spec class, with the defaults that the chosen model brings along."""
+    """The declarations of a spec class, with the defaults and the ranges that the chosen model brings along."""
     own = params_of(spec)
     if spec is not TrainSpec or model is None or model not in MODELS:
         return own
-    brought = MODELS[model].facts.get("defaults", {})
-    return own | {name: replace(own[name], default=value) for name, value in brought.items()}
+    brought, ranges = (MODELS[model].facts.get(name, {}) for name in ("defaults", "searched"))
+    own |= {name: replace(own[name], default=value) for name, value in brought.items()}
+    ranged = {name: ends for name, ends in ranges.items() if name in own}
+    return own | {n: replace(own[n], domain=replace(own[n].domain, search=ends)) for n, ends in ranged.items()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Further terms of the loss, one decorated function each: fn(step, **values) -> a tensor that is added to the loss.
 
-step: the forward pass of the rows. The first value is how much the term counts; 0 is off.
+step: the forward pass of the rows. The first value is how much the term counts; 0 is off. A mean over rows is
+multiplied by step.batch.part, as the rows may be a part of the step's.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -25,8 +26,8 @@ def confidence_penalty(
     """Sure predictions cost: minus the entropy of the softmax (Pereyra et al. 2017). Nothing for a regression."""
     if not step.classes:
         return step.value.new_zeros(())
-    logs = step.output.log_softmax(1)
-    return strength * (logs.exp() * logs).sum(1).mean()
+    logs = step.output.log_softmax(-1)
+    return strength * (logs.exp() * logs).sum(-1).mean() * step.batch.part
 
 
 @TERMS.add
@@ -94,9 +95,9 @@ def vat(
 def _divergence(p: "Tensor", q: "Tensor", step: Pass) -> "Tensor":
     """KL(p || q) of two logits, the mean over rows; the mean squared difference of two regressions."""
     if not step.classes:
-        return (p - q).square().mean()
-    logs = p.log_softmax(1)
-    return (logs.exp() * (logs - q.log_softmax(1))).sum(1).mean()
+        return (p - q).square().mean() * step.batch.part
+    logs = p.log_softmax(-1)
+    return (logs.exp() * (logs - q.log_softmax(-1))).sum(-1).mean() * step.batch.part
 
 
 def _uphill(step: Pass, x: "Tensor") -> "Tensor":

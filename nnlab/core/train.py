@@ -4,8 +4,9 @@ import math
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +15,14 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Started
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started, Warned
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
+from nnlab.core.longer import what_differs
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.precision import check_precision
+from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.samples import due
@@ -66,49 +68,59 @@ def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
     return [math.ceil(rows / min(rows, batch * (1.0 + growth * epoch))) for epoch in range(spec.epochs)]
 
 
-def train(job: Job, controls: Controls) -> Generator[Event, None, None]:
-    """Run the job. However it ends, the model then holds the best epoch's weights and the last event is Finished."""
-    loop, best = _Loop(job, controls), _Best(job)
-    began = time.perf_counter()
-    yield loop.started()
-    reason: Reason = "completed"
-    epoch = 0
+def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) -> Generator[Event, None, None]:
+    """Run the job. However it ends, the model then holds the best epoch's weights and the last event is Finished.
+
+    state: what `Resumable` gave, to go on from there to the same bits.
+    """
+    best = _Best(job)
+    loop = _Loop(job, controls, best)
+    if state is not None:
+        loop.load_state(state)
+    yield loop.started(resumed=state is not None)
+    if state is not None:
+        yield Resumed(loop.epoch, loop.done)
     try:
-        with thread_limit(loop.threads):
-            for number in range(1, job.spec.epochs + 1):
-                yield from loop.steps_of(number)
-                if controls.stop_reason and epoch:
-                    break  # the cut epoch is given up, a whole one is there
-                done = loop.validated(number, best)
-                epoch = number
-                yield done
-                if not math.isfinite(done.train["loss"]):
-                    reason = "diverged"
-                    break
-                if controls.stop_reason:
-                    break
-                if best.waited(number) >= (job.spec.patience or math.inf):
-                    reason = "stopped_early"
-                    break
-        reason = controls.stop_reason or reason
+        with thread_limit(loop.threads), matmul_precision(job.spec.tf32):
+            reason = yield from _epochs(loop, controls)
         best.restore()
         message = loop.divergence if reason == "diverged" else best.doubt
-        yield Finished(reason, epoch, best.epoch, time.perf_counter() - began, message)
+        yield Finished(reason, loop.epoch, best.epoch, loop.elapsed, message)
     except (Exception, KeyboardInterrupt) as error:
         best.restore()
-        wrapped = _explained(error, epoch + 1)
+        wrapped = _explained(error, loop.epoch + 1)
         ended: Reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        yield Finished(ended, epoch, best.epoch, time.perf_counter() - began, str(wrapped))
+        yield Finished(ended, loop.epoch, best.epoch, loop.elapsed, str(wrapped))
         if wrapped is error:
             raise
         raise wrapped from error
 
 
-class _Loop:
-    """Steps and their pace: batches, step size, changes and pauses."""
+def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]:
+    """The epochs that are left; gives why there are no more."""
+    while not (over := loop.over()):
+        yield from loop.steps()
+        cut = controls.stop_reason
+        if cut:
+            yield loop.resumable()
+            if loop.epoch:
+                return cut  # the cut epoch is given up, a whole one is there
+        done = loop.validated()
+        yield done
+        if not math.isfinite(done.train["loss"]):
+            return controls.stop_reason or "diverged"
+        if not cut:
+            yield loop.resumable()
+        if controls.stop_reason:
+            return controls.stop_reason
+    return controls.stop_reason or over
 
-    def __init__(self, job: Job, controls: Controls) -> None:
-        self._job, self._controls = job, controls
+
+class _Loop:
+    """Steps and their pace: batches, step size, changes and pauses. epoch: epochs done; done: steps of the next."""
+
+    def __init__(self, job: Job, controls: Controls, best: "_Best") -> None:
+        self._job, self._controls, self._best = job, controls, best
         self._rows = len(job.data.train.y)
         self._plan = steps_by_epoch(job.spec, self._rows)
         self._steps = self._plan[0]
@@ -120,38 +132,77 @@ class _Loop:
         self._base: dict[str, float] = {}  # dropout and weight decay that their schedules are shares of
         self._sign = -1.0 if check_monitor(job.spec.monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
         self._seconds = 0.0
-        self._last_tick = time.perf_counter()
+        self._last_tick = self._began = time.perf_counter()
+        self.epoch = self.done = 0
         self.divergence = ""
 
-    def started(self) -> Started:
+    def started(self, resumed: bool) -> Started:
         spec, learner, data = self._job.spec, self._job.learner, self._job.data
         metrics = metrics_for(data.task, spec.metrics)
         maximize = check_monitor(spec.monitor, metrics)
-        sizes = (self._rows, self._steps, learner.parameters)
+        sizes = (self._rows, self._plan[0], learner.parameters)
         doer = f"{learner.name}: {learner.why}" if learner.why else learner.name
-        return Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
+        told = Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
+        return replace(told, resumed_from=self.epoch) if resumed else told
 
-    def steps_of(self, epoch: int) -> Iterator[Event]:
-        """One pass over the training rows; Progress at most 20 a second, Changed where a change begins to hold."""
-        self._seconds = 0.0
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the run, of its parts before a resumption too."""
+        return time.perf_counter() - self._began
+
+    def over(self) -> Reason | None:
+        """Why no further epoch is due."""
+        if self._best.waited(self.epoch) >= (self._job.spec.patience or math.inf):
+            return "stopped_early"
+        return "completed" if self.epoch >= self._job.spec.epochs else None
+
+    def resumable(self) -> Resumable:
+        """The place where the run is now."""
+        spec = self._job.spec
+        ends, longer = self.epoch >= spec.epochs, replace(spec, epochs=spec.epochs + 1)
+        lasting = ends and not what_differs(spec, self._plan, longer, steps_by_epoch(longer, self._rows), self.epoch)
+        return Resumable(self.epoch, self.done, self._state, bool(self._controls.stop_reason) or lasting, lasting)
+
+    def _state(self) -> dict[str, Any]:
+        own = {"epoch": self.epoch, "done": self.done, "peak": self._peak, "lr": self._lr, "base": dict(self._base)}
+        own |= {"losses": self._losses.values, "seconds": self._seconds, "elapsed": self.elapsed}
+        learner, random = self._job.learner.state(), self._job.random.state()
+        return {"loop": own, "learner": learner, "random": random, "best": self._best.state()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `resumable` told."""
+        own = state["loop"]
+        self.epoch, self.done, self._peak, self._lr = own["epoch"], own["done"], own["peak"], own["lr"]
+        self._base, self._losses, self._seconds = dict(own["base"]), Losses(own["losses"]), own["seconds"]
+        self._began -= own["elapsed"]
+        self._job.learner.load_state(state["learner"])
+        self._job.random.load_state(state["random"])
+        self._best.load_state(state["best"])
+
+    def steps(self) -> Iterator[Event]:
+        """The rest of a pass over the training rows; Progress at most 20 a second, Changed where a change begins."""
+        epoch = self.epoch + 1
+        self._seconds = self._seconds if self.done else 0.0
         self._steps = self._plan[epoch - 1]
-        self._follow(epoch)
+        if not self.done:
+            self._follow(epoch)
         batches = self._order(epoch).to(self._job.learner.device).tensor_split(self._steps)
-        done = 0
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
-        while done < self._steps and (done < at_least or not self._controls.stop_reason):
-            yield from self._changes(epoch, done)
+        while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
+            yield from self._changes(epoch, self.done)
             began = time.perf_counter()
-            done = self._burst(epoch, batches, done)
+            self.done = self._burst(epoch, batches, self.done)
             self._seconds += time.perf_counter() - began
             if self._job.probe is not None:
                 yield from self._job.probe.take()
+            yield from map(Warned, self._job.learner.take_notes())
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
-                yield Progress(epoch, done, self._steps, self._pace(done))
+                yield Progress(epoch, self.done, self._steps, self._pace(self.done))
+                yield self.resumable()
             while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
-                yield Progress(epoch, done, self._steps, 0.0, paused=True)
+                yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
 
     def _order(self, epoch: int) -> Tensor:
         spec = self._job.spec
@@ -205,9 +256,9 @@ class _Loop:
     def _pace(self, done: int) -> float:
         return self._rows * done / self._steps / self._seconds if self._seconds else 0.0
 
-    def validated(self, epoch: int, best: "_Best") -> EpochDone:
+    def validated(self) -> EpochDone:
         """Measure the epoch, and keep its weights if it is the best so far."""
-        began = time.perf_counter()
+        epoch, began = self.epoch + 1, time.perf_counter()
         learner = self._job.learner
         with self._job.random:
             loss = learner.take_loss()
@@ -216,11 +267,12 @@ class _Loop:
             self.divergence = (
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
             )
-        weights = best.offer(epoch, loss, valid)
+        weights = self._best.offer(epoch, loss, valid)
         self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
         pace = self._pace(self._steps)
         is_best = weights is not None
+        self.epoch, self.done = epoch, 0
         return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights)
 
 
@@ -262,6 +314,17 @@ class _Best:
 
     def restore(self) -> None:
         self._learner.restore(self._kept[2])
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for a resumed run."""
+        epoch, value, weights = self._kept
+        own = {"epoch": epoch, "value": value, "improved": self._improved, "reached": self._reached}
+        return own | {"weights": dict(weights)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._kept = (state["epoch"], state["value"], state["weights"])
+        self._improved, self._reached = state["improved"], state["reached"]
 
 
 def _explained(error: BaseException, epoch: int) -> BaseException:

@@ -1,5 +1,6 @@
 """IPython magics over nnlab.core. Only this file is imported by %load_ext; the rest comes with the first use."""
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ SUMMARIES = {
     "nn_tune": "Search hyperparameters.",
     "nn_runs": "List runs or compare their curves.",
     "nn_load": "Bring a run back.",
+    "nn_diagnose": "Say what went wrong in a run.",
     "nn_config": "Show or set defaults.",
 }
 RESULTS = (
@@ -22,6 +24,7 @@ RESULTS = (
     ("nnlab.core.run", "Run"),
     ("nnlab.core.tune.study", "Study"),
     ("nnlab.core.lr_range", "LrRange"),
+    ("nnlab.core.diagnose.doctor", "Diagnosis"),
 )
 LISTED = ("nnlab.magics.magics", "Listed")
 
@@ -86,6 +89,17 @@ def register(ip: Any, live_view: "LiveView | None" = None) -> None:
         ip.display_formatter.ipython_display_formatter.for_type_by_name(module, kind, lab.display)
     ip.Completer.custom_matchers.append(_matcher(ip))
     ip.events.register("pre_run_cell", lab.forget)
+    _tell_unfinished()
+
+
+def _tell_unfinished() -> None:
+    """One line for runs of the store whose process died; a store that cannot be read is no reason not to load."""
+    from nnlab.core.store.files import store_root
+    from nnlab.core.store.unfinished import told, unfinished
+
+    with contextlib.suppress(Exception):
+        if runs := unfinished(store_root()):
+            print(told(runs))
 
 
 def unregister(ip: Any) -> None:

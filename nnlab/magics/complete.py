@@ -35,6 +35,14 @@ BODY_NAME = re.compile(r"\s*([\w.-]*)$")
 BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
 
 
+# What the variables are that an option can name.
+VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (is_network_or_maker, "network"),
+    "data": (is_prepared, "data"),
+    "loss": (is_own_function, "function"),
+    "metrics": (is_own_function, "function"),
+}
+
 Stored = Callable[[str], list[str]]  # "run" or "study" -> their names, newest first
 
 
@@ -191,13 +199,14 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found.insert(0, Candidate(param.show(param.default), "default"))
     if param.name == "lr" and place.verb.name == "nn_train":
         found.append(Candidate(FIND, "value"))
-    if param.name == "model":
-        found += [Candidate(name, "network") for name in visible(place.names, is_network_or_maker)]
-    elif param.name in ("loss", "metrics"):
-        found += [Candidate(name, "function") for name in visible(place.names, is_own_function)]
+    if param.name in VARIABLES:
+        test, kind = VARIABLES[param.name]
+        found += [Candidate(name, kind) for name in visible(place.names, test)]
     elif param.name == "from":
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]
+    elif param.name == "resume":
+        found += _runs(place)
     elif param.name == "monitor":
         found += [Candidate(name, "value") for name in ("loss", *METRICS)]
     if param.optional and param.choices:
@@ -267,7 +276,7 @@ def _subject(place: Place, current: str) -> Found:
     if verb == "nn_preprocess":
         return _table(current, names)
     found = _runs(place)
-    if verb == "nn_runs":
+    if verb in ("nn_runs", "nn_diagnose"):
         found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]
     known = _matching(current, found)
     return known if known.candidates or verb == "nn_runs" else _paths(current, ())

@@ -1,11 +1,8 @@
 """What each magic does: parse, call, show. `call` is the one door; heavy libraries are imported by what is called."""
 
-import contextlib
-import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
@@ -15,15 +12,16 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, subjects
-from nnlab.magics.body import begin_at_user, run_body
+from nnlab.magics import config, resuming, subjects
+from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
+from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
 from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.verbs import VERBS
-from nnlab.magics.views import Kind, View, make_view, second_press, show
+from nnlab.magics.views import View, show
+from nnlab.magics.work import drawn, under_view
 from nnlab.report.bundle import Bundle, page
-from nnlab.report.html import visible
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
@@ -85,7 +83,7 @@ def _layers(lab: "Lab") -> list[dict[str, Any]]:
 
 
 def _publish(bundles_of: Callable[[Any], list[Bundle]], result: Any, muted: bool) -> None:
-    for bundle in () if muted else _drawn(bundles_of, result):
+    for bundle in () if muted else drawn(bundles_of, result):
         show(bundle)
 
 
@@ -153,6 +151,8 @@ def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 
 
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
+    if said.options.get("resume") is not None:
+        return _resume(lab, said, names)
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
@@ -169,6 +169,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     def line_of(spec: TrainSpec) -> str:
         off = {word: False for word in SWITCHES if not order.own[word]}
         extra = {"name": name, "model": order.variable, **off}
+        extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -184,10 +185,29 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     def work(view: View, controls: Controls) -> "Run":
         told: dict[str, Any] = {"name": name, "line": line, "code": said.body}
-        told |= {word: order.own[word] for word in SWITCHES}
+        told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
-    return _shown(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+    return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+
+
+def _resume(lab: "Lab", said: Call, names: Names) -> Any:
+    run = resuming.meant(said, names, _store())
+    data = resuming.data_of(said, names, run)
+    from nnlab.core.resume import resume
+    from nnlab.report.bundle import run_bundles
+
+    options, own = _settle(lab, said, based=True)
+    model, _ = _network(said, names, None)
+    resuming.check_network(run, own_network=model is not None or said.body is not None)
+    model = model if said.body is None else run_body(lab.ip, said.body)
+
+    def work(view: View, controls: Controls) -> "Run":
+        told: dict[str, Any] = {"code": said.body}
+        told |= {word: own[word] for word in ("checkpoint_seconds", "baseline")}
+        return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
+
+    return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -213,53 +233,7 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
         best = _line(again, names, (study.best,), {}, order.configured) if alone else None
         return study_bundles(study, line, best)
 
-    return _shown(lab, order.own["view"], said.muted, "tune", work, bundles_of)
-
-
-def _shown(
-    lab: "Lab",
-    word: str,
-    muted: bool,
-    kind: Kind,
-    work: Callable[[View, Controls], Any],
-    bundles_of: Callable[[Any], list[Bundle]],
-) -> Any:
-    """Work under a view, which is closed however the work ends. A late interrupt does not lose the result."""
-    controls = Controls()
-    live = lab.live_view
-    view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
-    try:
-        result = work(view, controls)
-    except BaseException as error:
-        view.close([])
-        begin_at_user(lab.ip, error)
-        raise
-
-    if muted and kind == "train":
-        lab.later[result] = bundles_of
-
-    def remembered(result: Any) -> list[Bundle]:
-        lab.bundles[result] = drawn = bundles_of(result)
-        return drawn
-
-    bundles: list[Bundle] = []
-    with second_press(controls.stop_reason == "interrupted"):
-        with contextlib.suppress(KeyboardInterrupt):
-            bundles = [] if muted else _drawn(remembered, result)
-        with contextlib.suppress(KeyboardInterrupt):
-            view.close(bundles)
-    return result
-
-
-def _drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle]:
-    """The bundles of a result; of one that cannot be drawn, or whose drawing is interrupted, a line that says so."""
-    try:
-        return bundles_of(result)
-    except KeyboardInterrupt:
-        reason = "interrupted; show the value again to draw it"
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    return [Bundle({"text/plain": visible(f"{result!r}\nnot drawn: {reason}")})]
+    return under_view(lab, order.own["view"], said.muted, "tune", work, bundles_of)
 
 
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
@@ -341,39 +315,29 @@ def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
     _, own = _settle(lab, said)
     store = _store()
     there = [] if said.words else store.runs()
-    asked = {run.id: run for run in (_run_or_info(word, names, store) for word in said.words)}
+    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
     found = list(asked.values()) or there[: own["limit"]]
     _publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
     return Listed(found)
 
 
-def _run_or_info(word: Word, names: Names, store: "Store") -> Any:
-    """A run of a variable, or one of the store with its history but without its weights."""
-    from nnlab.core.store.reading import read_run
-
-    value = value_of(word, names)
-    held = names.get(value) if isinstance(value, str) else value
-    if subjects.is_a(held, ("nnlab", "Run")):
-        return held
-    info = store.find(str(plain(value, word.text)))
-    return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)
-
-
 def _load(lab: "Lab", said: Call, names: Names) -> "Run":
-    from nnlab.core.run import Run
-
     _, own = _settle(lab, said)
-    if said.subject is None:
-        raise SpecError("%nn_load needs a run: last, an id, a name, or a folder; %nn_runs lists them")
-    model = None
-    if own["model"]:
-        model = subjects.variable(
-            own["model"], names, callable, "an nn.Module or what makes one", "%%nn_train data ..."
-        )
-    word = str(plain(value_of(said.subject, names), said.subject.text))
-    if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):
-        return Run.load(word, model)
-    return _store().load(word, model)
+    return stored_run(said, own["model"], names)
+
+
+def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
+    _, own = _settle(lab, said)
+    run = any_run(said, own["model"], names)
+    from nnlab.core.diagnose.doctor import diagnose
+    from nnlab.magics.doctor import data_of, mending_lines
+    from nnlab.report.diagnosis import diagnosis_bundles
+
+    data, variable = data_of(run, own["data"], names)
+    found = diagnose(run, data, learning_curve=own["learning_curve"], model=network_of(own["model"], names))
+    lab.later[found] = lambda found: diagnosis_bundles(found, mending_lines(found, variable))
+    _publish(lab.later[found], found, said.muted)
+    return found
 
 
 def _config(lab: "Lab", said: Call, names: Names) -> None:
@@ -395,5 +359,6 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_tune": _tune,
     "nn_runs": _runs,
     "nn_load": _load,
+    "nn_diagnose": _diagnose,
     "nn_config": _config,
 }

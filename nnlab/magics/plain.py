@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from nnlab.core.events import EpochDone, Event, Finished, Progress, Started, StudyStarted, TrialDone, Warned
+from nnlab.core.events import EpochDone, Event, Finished, Progress, Resumed, Started, StudyStarted, TrialDone, Warned
 from nnlab.magics.verbs import shown_value
 from nnlab.report.bundle import Bundle
 
@@ -59,6 +59,8 @@ class TextView:
             self._write(f"epoch {event.epoch}  paused")
         elif isinstance(event, TrialDone):
             self._write(self._trial(event))
+        elif isinstance(event, Resumed):
+            self._say(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Warned):
             self._say(f"warning: {event.message}")
         elif isinstance(event, Finished) and self._study is None:
@@ -76,7 +78,8 @@ class TextView:
         epochs = self._started.spec.epochs if self._started else event.epoch
         if event.best:
             self._best = f"  best {event.epoch}"
-        left = (self._clock() - self._began) / event.epoch * (epochs - event.epoch)
+        before = (self._started and self._started.resumed_from) or 0  # done in another process, at no cost to this one
+        left = (self._clock() - self._began) / max(event.epoch - before, 1) * (epochs - event.epoch)
         valid = dict(event.valid)
         losses = f"loss {_number(event.train.get('loss'))}  valid {_number(valid.pop('loss', None))}"
         shown = "  ".join(f"{name} {_number(value)}" for name, value in list(valid.items())[:SHOWN])

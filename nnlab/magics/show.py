@@ -15,7 +15,8 @@ def one_line(value: Any) -> None:
 
 def static(value: Any) -> list[Bundle]:
     """All that a result shows, as at the end of its work."""
-    from nnlab.report import ahead, bundle
+    from nnlab.magics.doctor import mending_lines
+    from nnlab.report import ahead, bundle, diagnosis
 
     make = {
         "LrRange": lambda: ahead.lr_range_bundles(
@@ -24,6 +25,7 @@ def static(value: Any) -> list[Bundle]:
         "Prepared": lambda: bundle.prepared_bundles(value),
         "Run": lambda: bundle.run_bundles(value, value.line),
         "Study": lambda: bundle.study_bundles(value),
+        "Diagnosis": lambda: diagnosis.diagnosis_bundles(value, mending_lines(value)),
         "Listed": lambda: bundle.runs_bundles(list(value)),
     }
     return make[type(value).__name__]()

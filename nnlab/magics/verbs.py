@@ -18,19 +18,34 @@ def _view(
     """Options of every magic that works for a while."""
 
 
+def _checkpoints(
+    checkpoint_seconds: Annotated[
+        float, Within(0.0, 1e6), "seconds between two checkpoints inside an epoch; each epoch has one; 0: none at all"
+    ] = 30.0,
+) -> None:
+    """Options of what a killed run leaves behind."""
+
+
 def _train(
     name: Annotated[str | None, "name of the run, to load it by"] = None,
     from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
+    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name"] = None,
     find_lr: Annotated[
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
+    preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
+) -> None:
+    """Options of %nn_train."""
+
+
+def _looks(
     probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
     baseline: Annotated[
         bool, "fit a linear model and boosted trees beside it, for at most a tenth of the run's time"
     ] = True,
-    preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
+    calibrate: Annotated[bool, "fit the temperature of predict_proba on the validation rows"] = False,
 ) -> None:
-    """Options of %nn_train."""
+    """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
 def _tune(
@@ -47,6 +62,14 @@ def _load(
     model: Annotated[str | None, "variable with the network of a run whose model was your own code"] = None,
 ) -> None:
     """Options of %nn_load."""
+
+
+def _diagnose(
+    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
+    learning_curve: Annotated[bool, "train on parts of the rows too, and say whether more rows would help"] = False,
+    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_diagnose."""
 
 
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
@@ -87,7 +110,7 @@ _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
     "Steps": ("optimizer", "lr", "weight_decay", "schedule", "batch_size", "loss"),
     "Length": ("epochs", "patience", "monitor", "metrics"),
-    "Run": ("seed", "device", "name", "from", "find_lr", "view"),
+    "Run": ("seed", "device", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
@@ -129,13 +152,14 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(_view, _train),
+        _own(_view, _checkpoints, _train, _looks),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
             "run = %nn_train data --lr find --schedule one_cycle",
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
+            "run = %nn_train data --resume last",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
@@ -179,10 +203,19 @@ _ALL = (
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
     ),
     Verb(
+        "nn_diagnose",
+        "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
+        "run: a variable, last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_diagnose),
+        ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
+    ),
+    Verb(
         "nn_config",
         "Show each default with its source, or set defaults for this session.",
         specs=(PrepareSpec, TrainSpec, TuneSpec),
-        own=_own(_view, _config),
+        own=_own(_view, _checkpoints, _config),
         examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
     ),
 )

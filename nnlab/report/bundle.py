@@ -61,7 +61,8 @@ def run_bundles(run: "Run", line: str | None = None, data: "Prepared | None" = N
     blocks = page(run_blocks(run, line, data))
     if not len(run.history):
         return [blocks]
-    png = curves(run.history, main_metric(run.metrics, run.spec.monitor), run.best_epoch, run.changes)
+    shown = main_metric(run.metrics, run.spec.monitor)
+    png = curves(run.history, shown, run.best_epoch, run.changes, run.resumptions)
     return [picture(png, f"curves of the run: {verdict(run).text()}"), blocks]
 
 

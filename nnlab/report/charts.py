@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from nnlab.core.events import Changed
+    from nnlab.core.events import Changed, Resumed
 
 WIDE, NARROW = 840, 520  # points of the page
 ROUND = (1, 2, 2.5, 5, 10)  # what ticks count by
@@ -37,12 +37,16 @@ MOST_BARS = 12
 
 
 def curves(
-    history: "pd.DataFrame", metric: str | None, best_epoch: int | None = None, changes: "Sequence[Changed]" = ()
+    history: "pd.DataFrame",
+    metric: str | None,
+    best_epoch: int | None = None,
+    changes: "Sequence[Changed]" = (),
+    resumed: "Sequence[Resumed]" = (),
 ) -> bytes:
     """Loss of training and validation rows, the metric, and the step size, over the epochs.
 
     history: as Run.history. metric: its name without valid_; None or "loss" for no panel of its own.
-    changes: thin lines.
+    changes: thin lines; resumed: dotted ones, behind the epoch that was done.
     """
     shown = metric if metric and metric != "loss" and f"valid_{metric}" in history else None
 
@@ -53,10 +57,13 @@ def curves(
         if shown:
             _panel(panels[1], history, [(f"valid_{shown}", "validation", VALID)], shown, best_epoch)
         _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=4)
-        title(panels[-1], "learning rate", [("changed", CHANGE)] if changes else [])
+        words = [("changed", CHANGE)] * bool(changes) + [("resumed", MUTED)] * bool(resumed)
+        title(panels[-1], "learning rate", words)
         for axes in panels:
             for change in changes:
                 axes.axvline(change.epoch, color=CHANGE, linewidth=0.7, alpha=0.7, zorder=1)
+            for place in resumed:
+                axes.axvline(place.epoch + 0.5, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
 
     return draw(WIDE, 252, paint)
 

@@ -1,6 +1,7 @@
 """What is said of one run, and of several."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,13 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
+    if run.temperature is not None:
+        words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
+        yield Sentence("calibrated:", words)
     yield from confusion_blocks(run.evaluation)
+    if run.resumptions:
+        places = ", ".join(f"{place.epoch}" for place in run.resumptions)
+        yield Sentence("resumed", f"after epoch {places}")
     if run.changes:
         rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
         yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")
@@ -103,7 +110,8 @@ def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     title = f"Metrics (epoch {epoch})" if epoch is not None else "Metrics"
     if not valid:
         return Table(["metric", "training"], [("loss", row.get("train_loss"))], title)
-    measured = run.score(data.train) if data is not None and run.best_epoch is not None else {}
+    plain = run if run.temperature is None else replace(run, temperature=None)  # as the validation values are
+    measured = plain.score(data.train) if data is not None and run.best_epoch is not None else {}
     train = measured | {"loss": row.get("train_loss")}
     beside = [baseline for baseline in run.beside if baseline.metrics]
     columns = ["metric", "training", "validation", *(baseline.name for baseline in beside)]

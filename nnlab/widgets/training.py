@@ -8,7 +8,7 @@ import numpy as np
 from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
 from nnlab.core.plan import plan
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
@@ -29,6 +29,7 @@ class TrainPanel:
         self._last: EpochDone | None = None
         self._best: EpochDone | None = None
         self._drawn: EpochDone | None = None
+        self._resumed: EpochDone | None = None  # the last epoch of the process before
         self._durations: deque[float] = deque(maxlen=10)
         self._finished = False
         self._metric = started.monitor if started.monitor != "loss" else next(iter(started.metrics), None)
@@ -66,6 +67,9 @@ class TrainPanel:
             self._take_epoch(event)
         elif isinstance(event, Changed):
             self.tell(f"epoch {event.epoch}: {event.name.replace('_', ' ')} {event.old:.4g} → {event.new:.4g}")
+        elif isinstance(event, Resumed):
+            self._resumed = self._last
+            self.tell(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Warned):
             self.tell(event.message)
         elif isinstance(event, Finished):
@@ -144,8 +148,9 @@ class TrainPanel:
         return ["", "training loss", *shown, "lr"], rows
 
     def _make_charts(self) -> None:
-        loss = Chart([look.TRAIN, look.VALID], [look.BEST])
+        loss = Chart([look.TRAIN, look.VALID], [look.BEST, look.FAINT])
         legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
+        legend += [("resumed", look.FAINT, True)] * (self._resumed is not None)
         columns = [self._column(look.title("loss", legend), loss, 3)]
         self._charts = [loss]
         if self._metric and self._last and self._metric in self._last.valid:
@@ -158,11 +163,7 @@ class TrainPanel:
         self._chart_row.children = columns
 
     def _draw_charts(self) -> None:
-        best = self._best
-        dot = [] if best is None or "loss" not in best.valid else [(float(best.epoch), best.valid["loss"])]
-        self._charts[0].draw(
-            *self._loss.thinned(), dots=[(np.array([x for x, _ in dot]), np.array([y for _, y in dot]))]
-        )
+        self._charts[0].draw(*self._loss.thinned(), dots=[_dot(self._best), _dot(self._resumed)])
         if len(self._charts) == 3:
             self._charts[1].draw(*self._scores.thinned())
         self._charts[-1].draw(*self._lr_course())
@@ -179,3 +180,9 @@ class TrainPanel:
         """A chart under its heading, in a row that wraps where it is narrow."""
         layout = Layout(flex=f"{grow} 1 {80 * grow}px", min_width="200px")
         return VBox([self._text(title), chart.widget], layout=layout)
+
+
+def _dot(event: EpochDone | None) -> tuple[np.ndarray, np.ndarray]:
+    """The validation loss of an epoch as a set of one dot; none where there is no such epoch."""
+    there = event is not None and "loss" in event.valid
+    return (np.array([float(event.epoch)]), np.array([event.valid["loss"]])) if there and event else (np.array([]),) * 2

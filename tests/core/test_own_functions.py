@@ -19,6 +19,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.core.spec import TrainSpec, from_json, to_json
 
 QUICK = {"epochs": 3, "hidden": (8,), "store": False, "batch_size": 32}
+SURE: dict[str, Any] = QUICK | {"dropout": 0.0}  # a loss of one's own goes to autograd, which draws other masks
 
 
 pytestmark = pytest.mark.usefixtures("registries")
@@ -55,20 +56,23 @@ def largest_error(output: Tensor, target: Tensor) -> Tensor:
 
 def test_a_loss_of_the_users_trains_like_the_same_loss_of_nnlab() -> None:
     data = nnlab.prepare(table("regression"), target="y")
-    mine = nnlab.fit(data, loss=squared, **QUICK)
-    theirs = nnlab.fit(data, loss="mse", **QUICK)
+    mine = nnlab.fit(data, loss=squared, **SURE)
+    theirs = nnlab.fit(data, loss="mse", **SURE)
     assert mine.spec.loss is not None and mine.spec.loss.name == "squared"
-    pd.testing.assert_frame_equal(mine.history.drop(columns="seconds"), theirs.history.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(
+        mine.history.drop(columns="seconds"), theirs.history.drop(columns="seconds"), rtol=1e-5
+    )
     data = nnlab.prepare(table("binary"), target="y")
-    mine, theirs = nnlab.fit(data, loss=smooth_nll, **QUICK), nnlab.fit(data, **QUICK)
-    assert all(torch.equal(a, b) for a, b in zip(mine.model.parameters(), theirs.model.parameters(), strict=True))
+    mine, theirs = nnlab.fit(data, loss=smooth_nll, **SURE), nnlab.fit(data, **SURE)
+    for one, other in zip(mine.model.parameters(), theirs.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_rows_count_by_their_weight_where_a_loss_gives_one_number_a_row() -> None:
     frame = table("regression").assign(w=np.arange(160) % 3 + 0.5)
     data = nnlab.prepare(frame, target="y", weight="w")
-    mine, theirs = nnlab.fit(data, loss=squared, **QUICK), nnlab.fit(data, loss="mse", **QUICK)
-    np.testing.assert_allclose(mine.history["train_loss"], theirs.history["train_loss"], rtol=1e-6)
+    mine, theirs = nnlab.fit(data, loss=squared, **SURE), nnlab.fit(data, loss="mse", **SURE)
+    np.testing.assert_allclose(mine.history["train_loss"], theirs.history["train_loss"], rtol=1e-5)
 
     @nnlab.loss
     def whole(output: Tensor, target: Tensor) -> Tensor:

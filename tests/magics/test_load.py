@@ -50,7 +50,7 @@ def test_unload_leaves_nothing_and_reload_adds_nothing(prepared) -> None:  # typ
     shell.run_line_magic("reload_ext", "nnlab")
     shell.run_line_magic("reload_ext", "nnlab")
     assert state(shell) == once
-    assert len(once[0]) == 12
+    assert len(once[0]) == 14
     shell.run_line_magic("unload_ext", "nnlab")
     assert state(shell) == bare
     shell.run_line_magic("load_ext", "nnlab")

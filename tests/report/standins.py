@@ -10,7 +10,7 @@ import pandas as pd
 
 from nnlab.core.baselines import Baseline
 from nnlab.core.evaluate import Evaluation
-from nnlab.core.events import Changed, Finished
+from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
 from nnlab.core.spec import TrainSpec
 
@@ -57,6 +57,7 @@ class RunStandIn:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
+    resumptions: list[Resumed] = field(default_factory=list)
     classes: tuple[str, ...] = ("benign", "malignant")
     line: str | None = None
     code: str | None = None

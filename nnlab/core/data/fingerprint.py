@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,14 +11,20 @@ from nnlab.core.data.columns import Column
 from nnlab.core.spec import PrepareSpec, to_json
 
 
-def fingerprint_of(columns: list[Column], spec: PrepareSpec) -> str:
-    """sha256 of checksums of what the columns hold, of their names and levels, and of how they are prepared."""
-    plain = {name: value for name, value in to_json(spec).items() if name != "stream"}  # the numbers are the same
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+def sums_of(columns: list[Column]) -> dict[str, str]:
+    """sha256 of a checksum of what each column holds, of its kind and its levels, by its name."""
+    found = {}
     for column in columns:
-        digest.update(json.dumps([column.name, column.kind, str(column.data.dtype), list(column.levels)]).encode())
+        digest = hashlib.sha256(json.dumps([column.kind, str(column.data.dtype), list(column.levels)]).encode())
         digest.update(_checksum(np.ascontiguousarray(column.data).view(np.uint8)))
-    return digest.hexdigest()
+        found[column.name] = digest.hexdigest()
+    return found
+
+
+def fingerprint_of(sums: Mapping[str, str], spec: PrepareSpec) -> str:
+    """sha256 of what the columns hold, by their sums, and of how they are prepared."""
+    plain = {name: value for name, value in to_json(spec).items() if name != "stream"}  # the numbers are the same
+    return hashlib.sha256(json.dumps([plain, list(sums.items())], sort_keys=True).encode()).hexdigest()
 
 
 def _checksum(content: np.ndarray) -> bytes:

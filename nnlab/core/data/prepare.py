@@ -1,7 +1,7 @@
 """A table made ready for training: read, split, then fitted on the training rows alone."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.columns import Column, column_of, option, part_option, shown
 from nnlab.core.data.extremes import all_finite
-from nnlab.core.data.fingerprint import fingerprint_of, of_fold
+from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.idle import idle_overrides
@@ -21,6 +21,7 @@ from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, column_reports, with_after
 from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
+from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
 from nnlab.core.data.steps import BALANCES
@@ -68,6 +69,8 @@ class Prepared:
     regression target in its own units, None for classes. fingerprint: of content and spec. audit: what was found
     that may make scores too good or predictions worse. folds: one preparation for each fold; this one is the first.
     synthesis: how good the synthetic rows among the training rows are (their index is -1), None where there are none.
+    source: the file, SQLite address or bundled set that can be read again, "" for tables in memory and on servers.
+    sums: sha256 of each column as it was read.
     """
 
     spec: PrepareSpec
@@ -85,6 +88,8 @@ class Prepared:
     audit: tuple[Finding, ...] = ()
     folds: tuple["Prepared", ...] = ()
     synthesis: Quality | None = None
+    source: str = ""
+    sums: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -143,13 +148,13 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
     with short_memory(frame, chosen, streamed):
         if not streamed:
             table = read(frame)
-            return _prepared(table, _spec(table, target, spec, chosen), MEMORY)
+            return _prepared(table, _spec(table, target, spec, chosen), MEMORY, readable_again(frame))
         with Spool() as spool:
             table = read_in_pieces(frame, spool, bool(chosen.stream))
-            return _prepared(table, _spec(table, target, spec, chosen), spool)
+            return _prepared(table, _spec(table, target, spec, chosen), spool, readable_again(frame))
 
 
-def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
+def _prepared(table: Table, spec: PrepareSpec, place: Place, source: str) -> Prepared:
     table = _named(table, spec.target)
     _check(table, spec)
     columns = [column_of(name, series) for name, series in table.columns.items()]
@@ -160,9 +165,11 @@ def _prepared(table: Table, spec: PrepareSpec, place: Place) -> Prepared:
     read_as = replace(read_as, dtype=spec.dtype)
     splits, said = make_splits(columns, read_as, numbers, spec)
     notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]
-    found = (wanted, read_as, numbers, tuple(notes), fingerprint_of(columns, spec))
+    sums = sums_of(columns)
+    found = (wanted, read_as, numbers, tuple(notes), fingerprint_of(sums, spec))
     content = _Content(table, spec, columns, kept, *found, place)
     made = [replace(content, fingerprint=of_fold(content.fingerprint, i)).prepared(s) for i, s in enumerate(splits)]
+    made = [replace(fold, source=source, sums=sums) for fold in made]
     return replace(made[0], folds=tuple(made)) if spec.folds else made[0]
 
 

@@ -67,6 +67,19 @@ def without_password(text: str) -> str:
     return SECRETS.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", text)
 
 
+def readable_again(frame: Any) -> str:
+    """The whole path of a file, the SQLite address or the bundled set that frame names; "" for anything else, and for
+    databases on servers, whose addresses may hold passwords.
+
+    >>> readable_again("sklearn:iris"), readable_again("postgresql://ann@host/shop::orders")
+    ('sklearn:iris', '')
+    """
+    if isinstance(frame, str) and is_source(frame):
+        known = frame.lower().startswith((SKLEARN, "sqlite:")) and without_password(frame) == frame
+        return frame if known else ""
+    return str(Path(os.path.expanduser(frame)).absolute()) if isinstance(frame, str | Path) else ""
+
+
 def read_source(text: str, most: int | None = None) -> Source:
     """The table of 'sklearn:name' or 'url::query'; DataError where it cannot be read.
 

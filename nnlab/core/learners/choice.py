@@ -9,6 +9,7 @@ from nnlab.core.learners.protocol import Learner
 from nnlab.core.models import MODELS
 from nnlab.core.models.custom import Maker
 from nnlab.core.network import loss_of
+from nnlab.core.precision import AUTOCAST
 from nnlab.core.spec import TrainSpec, defaults_for, part_values
 
 # What the loop does by itself, or the stack whatever the value is. Another field must be as it is by default.
@@ -47,6 +48,8 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return f"loss {loss}"
     if spec.optimizer.name not in updates.BY_HAND:
         return f"optimizer {spec.optimizer.name}"
+    if spec.precision in AUTOCAST:
+        return f"precision {spec.precision}"
     usual = defaults_for(spec)
     for field in fields(spec):
         if field.name not in DONE and getattr(spec, field.name) != usual[field.name]:

@@ -14,21 +14,22 @@ from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.calls import training_call
+from nnlab.core.learners.pieces import Pieces
+from nnlab.core.learners.start import class_counts, first_network, laid_out, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
-from nnlab.core.predict import as_columns, forward
+from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
-
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class ModuleLearner:
@@ -47,17 +48,22 @@ class ModuleLearner:
         self.metrics = metrics_for(data.task, spec.metrics)
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
-        self._model: nn.Module = first_network(spec, data, maker).to(device).train()
+        self._model: nn.Module = laid_out(first_network(spec, data, maker).to(device), spec).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         dtype = dtype_of(spec)
         self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
         self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
+        self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
+        self._forward = training_call(self._model, spec, device, self._pieces.notes)
+        self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:
             raise RunError("the model has no weights that can be trained")
         self._optimizer = optimizer_for(spec, groups_of(self._model, spec))
         self._searches = needs_closure(spec)
+        if self._searches and self.scaler is not None:
+            raise SpecError(f"precision=fp16 does not go with {spec.optimizer}, which evaluates the loss several times")
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
@@ -67,14 +73,15 @@ class ModuleLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
+        self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = None
         if spec.average.name != "none":
             self._average = Average(self._model, make(AVERAGES, spec.average), steps)
@@ -101,7 +108,11 @@ class ModuleLearner:
             loss = self._search(batch)
         else:
             loss = self._gradient(batch)
-            self._optimizer.step()
+            if self.scaler is None:
+                self._optimizer.step()
+            else:
+                self.scaler.step(self._optimizer)
+                self.scaler.update()
         if self._penalties:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
@@ -112,22 +123,28 @@ class ModuleLearner:
         self._sum += loss * len(rows)
         self._seen += len(rows)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return as_columns(self._model(x))
-
-    def _gradient(self, batch: Batch) -> Tensor:
-        """The loss of rows, its gradients in the weights."""
+    def _backward(self, batch: Batch) -> Tensor:
+        """The loss of rows, its gradients added to those of the weights."""
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
+        for layer in self._adding:
+            loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
+        torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
+        return loss.detach()
+
+    def _gradient(self, batch: Batch) -> Tensor:
+        """The loss of a step's rows, its gradients in the weights."""
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        loss = self._pieces(batch, self._backward)
+        if self.scaler is not None:
+            self.scaler.unscale_(self._optimizer)
         if self._rules:
             with torch.no_grad():
                 for rule, values in self._rules:
                     rule(self._weights, self._made, **values)
-        return loss.detach()
+        return loss
 
     def _search(self, batch: Batch) -> Tensor:
         """A step that evaluates the loss several times, each with the same dropout; running means see it once."""
@@ -159,6 +176,11 @@ class ModuleLearner:
         finally:
             getattr(self._optimizer, "train", lambda: None)()
 
+    def take_notes(self) -> list[str]:
+        """What the user should know of the steps since the last call."""
+        notes, self._pieces.notes[:] = list(self._pieces.notes), []
+        return notes
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
         mean = self._sum.item() / self._seen if self._seen else float("nan")
@@ -182,7 +204,7 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
+        layers = dropouts(self._model)
         old = layers[0].p if layers else value  # nothing changes where there is no such layer
         for layer in layers:
             layer.p = value
@@ -196,6 +218,32 @@ class ModuleLearner:
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
         self._model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; the tensors are the learner's own, no copies."""
+        return {
+            "network": network_state(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "weight_decay": self._weight_decay,
+            "average": self._average.state() if self._average is not None else None,
+            "loss": {"sum": self._sum, "seen": self._seen},
+            "made": self._made,
+            "scaler": self.scaler.state_dict() if self.scaler is not None else None,
+            "pieces": self._pieces.count,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, in a learner of the same spec and data."""
+        load_network(self._model, state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._weight_decay = state["weight_decay"]
+        if self._average is not None:
+            self._average.load(state["average"])
+        self._sum.copy_(state["loss"]["sum"])
+        self._seen, self._made = state["loss"]["seen"], state["made"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self._pieces.count = state["pieces"]
 
 
 def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """What the loop asks of a learner."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -24,6 +24,9 @@ class Learner(Protocol):
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
 
+    def take_notes(self) -> list[str]:
+        """What the user should know of the steps since the last call."""
+
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
 
@@ -38,3 +41,9 @@ class Learner(Protocol):
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs, in plain values and tensors; the tensors are the learner's own, no copies."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, in a learner of the same spec and data."""

@@ -9,17 +9,19 @@ from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.target import Target
+from nnlab.core.errors import SpecError
 from nnlab.core.inits import initialize
 from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
-from nnlab.core.network import loss_of, network_for
+from nnlab.core.network import fit_rows, loss_of, network_for
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
 
 INIT_ROWS = 1024  # that data-dependent first weights look at
+FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 
 
 def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -> nn.Module:
@@ -27,6 +29,8 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
     network = network_for(spec, data.pipeline, maker)
     n_out = outputs_for(loss_of(spec, data.target), len(data.target.classes))
     custom.check_output(network, len(data.feature_names), n_out)
+    if maker is None:
+        fit_rows(network, torch.from_numpy(data.train.x[:: 1 + len(data.train) // FIT_ROWS]).float())
     if maker is None or spec.init is not None:
         initialize(network, spec.init, activation_of(spec), torch.from_numpy(data.train.x[:INIT_ROWS]).float())
     dtype = dtype_of(spec)
@@ -34,6 +38,15 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
         network = in_precision(network, spec)  # the first weights are those of any precision
         custom.check_output(network, len(data.feature_names), n_out, dtype)
     return network
+
+
+def laid_out(network: nn.Module, spec: TrainSpec) -> nn.Module:
+    """The network, weights of convolutions with their channels last if the run asks for it; SpecError without any."""
+    if not spec.channels_last:
+        return network
+    if not any(isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) for layer in network.modules()):
+        raise SpecError("channels_last is for networks with nn.Conv2d; this one has none")
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def activation_of(spec: TrainSpec) -> str | None:

@@ -47,12 +47,15 @@ def summarize(data: "Prepared") -> dict[str, Any]:
     """The preparation in plain values, for the list and for reports of a run whose data is gone."""
     return {
         "name": str(data.name),
+        "source": data.source,
+        "sums": {str(name): digest[:16] for name, digest in data.sums.items()},
         "task": data.task,
         "target": str(data.target.name),
         "classes": list(data.target.labels),
         "rows": {part: len(getattr(data, part).y) for part in ("train", "valid", "test")},
         "features": len(data.feature_names),
         "columns": [plain(column) for column in data.columns],
+        "audit": [plain(finding) for finding in data.audit],
         "warnings": [str(warning) for warning in data.warnings],
         "spec": to_json(data.spec),
     }

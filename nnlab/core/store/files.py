@@ -25,6 +25,14 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links; a named pipe must not block
 
 
+def store_root(root: str | Path | None = None) -> Path:
+    """The folder of the store: root, else $NNLAB_HOME, else .nnlab in the working directory; StoreError if neither."""
+    try:
+        return Path(root or os.environ.get("NNLAB_HOME") or ".nnlab").expanduser().absolute()
+    except (OSError, RuntimeError) as error:  # the working directory or the home folder is gone
+        raise StoreError(f"the place of the store cannot be told: {error}") from error
+
+
 def inside(folder: Path, name: str) -> Path:
     """folder/name for a name that nnlab could have chosen; StoreError for any other, so no text becomes a path."""
     if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
@@ -138,10 +146,21 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.size = 0  # bytes that are known to be whole lines
+        self._digest = hashlib.sha256()
+
+    @property
+    def sum(self) -> str:
+        """SHA-256 of the whole lines."""
+        return self._digest.hexdigest()
+
+    def go_on(self, lines: list[str]) -> None:
+        """Go on behind these lines; what follows them in the file is cut off with the next append."""
+        data = _joined(lines)
+        self.size, self._digest = len(data), hashlib.sha256(data)
 
     def append(self, lines: list[str], sync: bool) -> None:
         """Add the lines, or on OSError none of them."""
-        data = "".join(f"{line}\n" for line in lines).encode()
+        data = _joined(lines)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | _BINARY, 0o666)
         try:
             self.size = min(self.size, os.fstat(descriptor).st_size)
@@ -153,6 +172,11 @@ class LineFile:
         finally:
             os.close(descriptor)
         self.size += len(data)
+        self._digest.update(data)
+
+
+def _joined(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def whole_lines(data: bytes) -> list[str]:

@@ -14,11 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Reason, Started, Warned
+from nnlab.core.events import (
+    Changed,
+    EpochDone,
+    Event,
+    Finished,
+    Probed,
+    Reason,
+    Resumable,
+    Resumed,
+    Started,
+    Warned,
+)
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
+from nnlab.core.store.checkpoint import SECONDS, Checkpoint, Checkpoints
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.owner import current_owner
 
@@ -34,12 +46,18 @@ BEST_PAUSE = 2.0  # seconds between two writes of the best weights, and between 
 LOST = "it is not kept there; run.save(folder) keeps it elsewhere"
 RECOVERED = "in the end all of it was written"
 BEST_SHARE = 50  # and at least so many times as long as the last write took: 2% of the time at most
+GO_ON = ("interrupted", "stopped", "failed")  # ends of a run that can be taken up again
 
 
 class RunFolder:
-    """Writes one run. After a fault it warns once (`warnings`), keeps the best weights and tries again."""
+    """Writes one run. After a fault it warns once (`warnings`), keeps the best weights and tries again.
 
-    def __init__(self, path: Path, facts: Facts, clock: Callable[[], float] = time.monotonic) -> None:
+    seconds: between two checkpoints inside an epoch, 0 for none at all.
+    """
+
+    def __init__(
+        self, path: Path, facts: Facts, clock: Callable[[], float] = time.monotonic, seconds: float = SECONDS
+    ) -> None:
         self.path, self.facts = path, facts
         self.warnings: list[str] = []
         self._clock = clock
@@ -47,6 +65,7 @@ class RunFolder:
         self._last: dict[str, bytes] = {}  # and after them
         self._sums: dict[str, str] = {}
         self._journal = files.LineFile(path / "metrics.jsonl")
+        self._checkpoints = Checkpoints(path, seconds, clock)
         self._lines: list[str] = []
         self._best: tuple[int, Mapping[str, Tensor]] | None = None  # what BEST does not name yet
         self._blob = ""
@@ -55,6 +74,7 @@ class RunFolder:
         self._metrics: Mapping[str, float] = {}  # of the best epoch
         self._lines_due = self._best_due = 0.0
         self._ended = False
+        self._reason = ""
         self.kept = False  # the run has ended and all of it is on disk
 
     def claim(self) -> None:
@@ -63,8 +83,30 @@ class RunFolder:
         os.mkdir(self.path)
         files.sync_folder(self.path.parent)
 
+    def go_on(self, checkpoint: Checkpoint, about: Mapping[str, Any]) -> None:
+        """Make this the writer of a run that is there, from a checkpoint on. about: what run.json shall say."""
+        best, events = checkpoint.state["best"], lines.from_lines(checkpoint.lines)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path / "manifest.json")  # from here on the run has not ended
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path / "evaluation.json")
+        files.write_json(self.path / "status.json", {"state": "running", "owner": current_owner()})
+        self._sums = {"run.json": files.write_json(self.path / "run.json", about), **about["files"]}
+        files.sync_folder(self.path)
+        self._journal.go_on(checkpoint.lines)
+        self._checkpoints.go_on(checkpoint.generation)
+        done = [event for event in events if isinstance(event, EpochDone)]
+        self._epoch, self._best_epoch = len(done), best["epoch"]
+        if best["epoch"] is not None:
+            self._best = (best["epoch"], best["weights"])
+            self._metrics = next((dict(e.valid) for e in done if e.epoch == best["epoch"]), {})
+
     def __call__(self, event: Event) -> None:
         """Take an event; write what is due."""
+        if isinstance(event, Resumable):
+            if self._checkpoints.due(event) and not self._guarded(lambda: self._keep(event)):
+                self._checkpoints.postpone(BEST_PAUSE)
+            return
         urgent = self._take(event)
         now = self._clock()
         if urgent or (self._lines and now >= self._lines_due) or (self._best and now >= self._best_due):
@@ -77,6 +119,8 @@ class RunFolder:
         if baselines:
             self._last["baselines.json"] = files.seal({"baselines": [baseline.to_json() for baseline in baselines]})
         self.kept = self._write(self._clock(), urgent=True) and self._guarded(self._write_manifest)
+        if self._reason not in GO_ON and not self._checkpoints.lasting:
+            self._checkpoints.remove()
         if self.warnings:
             self.warnings = [f"{self.warnings[0]}; {RECOVERED if self.kept else LOST}"]
 
@@ -99,13 +143,14 @@ class RunFolder:
                 self._best, self._best_epoch = (event.epoch, event.weights), event.epoch
                 self._metrics = dict(event.valid)
             return event.epoch == 1
-        if isinstance(event, (Changed, Probed, Warned)):
+        if isinstance(event, (Changed, Probed, Resumed, Warned)):
             self._lines.append(lines.to_line(event))
         elif isinstance(event, Started):
-            self._describe(event)
+            if event.resumed_from is None:
+                self._describe(event)
             return True
         elif isinstance(event, Finished):
-            self._ended = True
+            self._ended, self._reason = True, event.reason
             self._last["status.json"] = files.seal(
                 {"state": event.reason, "finished": asdict(event), "metrics": lines.plain_all(self._metrics)}
             )
@@ -122,8 +167,8 @@ class RunFolder:
             "data.json": files.seal(facts.summary),
         }
         sums = {name: files.sum_of(data) for name, data in self._first.items()}
-        told = {k: v for k, v in vars(started).items() if k not in ("spec", "task")}
-        about = {"format": FORMAT, "versions": _versions(), "id": facts.id}
+        told = {k: v for k, v in vars(started).items() if k not in ("spec", "task", "resumed_from")}
+        about = {"format": FORMAT, "versions": versions(), "id": facts.id}
         about |= {"name": facts.name, "line": facts.line, "code": facts.code, "began": facts.began.isoformat()}
         about |= {"task": started.task, "target": facts.summary["target"], "data": facts.summary["name"]}
         about |= {"fingerprint": facts.fingerprint}
@@ -161,6 +206,15 @@ class RunFolder:
         if self._best is not None and write_best:
             self._write_best(*self._best)
             self._best_due = self._clock() + max(BEST_PAUSE, BEST_SHARE * (self._clock() - now))
+
+    def _keep(self, event: Resumable) -> None:
+        """Write a checkpoint, what was told until then before it."""
+        if self._first and not self.path.is_dir():
+            self.claim()
+        self._write_files(self._first)
+        self._journal.append(self._lines, sync=True)
+        self._lines.clear()
+        self._checkpoints.write(event, self._journal)
 
     def _write_files(self, waiting: dict[str, bytes]) -> None:
         if not waiting:
@@ -210,7 +264,8 @@ def _reason(error: Exception, path: Path) -> str:
     return f"{what or error} ({path})"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and the packages whose numbers a run depends on."""
     found = {"python": platform.python_version()}
     for name in ("nnlab", "torch", "numpy"):
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -5,13 +5,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nnlab.core.events import Changed, EpochDone, Event, Probed, Warned
+from nnlab.core.events import Changed, EpochDone, Event, Probed, Resumed, Warned
 
 
-def to_line(event: EpochDone | Changed | Probed | Warned) -> str:
+def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
     """One line of JSON. Numbers that JSON lacks are texts: "nan", "inf", "-inf"."""
     if isinstance(event, Warned):
         return json.dumps({"warned": event.message})
+    if isinstance(event, Resumed):
+        return json.dumps({"resumed": {"epoch": event.epoch, "step": event.step}})
     if isinstance(event, Probed):
         values = {name: [plain(value) for value in line] for name, line in event.values.items()}
         told = {"epoch": event.epoch, "step": event.step, "layers": event.layers, "values": values}
@@ -54,6 +56,8 @@ def _key(event: Event, number: int) -> Any:
 def _event(item: Mapping[str, Any]) -> Event:
     if "warned" in item:
         return Warned(str(item["warned"]))
+    if "resumed" in item:
+        return Resumed(int(item["resumed"]["epoch"]), int(item["resumed"]["step"]))
     if "probed" in item:
         look = item["probed"]
         values = {str(name): tuple(map(float, line)) for name, line in look["values"].items()}

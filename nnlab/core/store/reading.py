@@ -13,6 +13,7 @@ from nnlab.core.events import Finished, Reason, Started
 from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store import files, lines
+from nnlab.core.store.checkpoint import POINTER, place_of
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import FORMAT
 from nnlab.core.store.owner import is_alive
@@ -44,6 +45,10 @@ class RunInfo:
     data: str = ""
     monitor: str = "loss"
     line: str | None = None
+
+    def status(self) -> dict[str, Any]:
+        """What status.json says now: the state, and while the run is unfinished its owner."""
+        return files.read_json(self.path / "status.json")
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,21 @@ def read_run(path: Path) -> Saved:
         summary = _json(path, "data.json", sums)
         evaluation, baselines = (_later(path, name, sums) for name in ("evaluation.json", "baselines.json"))
         name, data = _best_blob(path)
-        texts = (info.name, info.line, about["code"], str(about["fingerprint"]))
-        facts = Facts(info.id, info.started, *texts, summary, (pipeline, arrays))
+        facts = _facts(about, summary, (pipeline, arrays))
         return Saved(info, facts, started, record, unpack_weights(data, name), evaluation, baselines)
+
+
+def read_beginning(path: Path) -> tuple[dict[str, Any], Facts, TrainSpec]:
+    """What run.json says, the facts of the run, and its spec; its pipeline is that of the data, so it is not read."""
+    about = _about(path)
+    summary = _json(path, "data.json", about["files"])
+    return about, _facts(about, summary, ({}, {})), from_json(TrainSpec, about["spec"])
+
+
+def _facts(about: Mapping[str, Any], summary: Mapping[str, Any], pipeline: Any) -> Facts:
+    began = datetime.fromisoformat(about["began"]).astimezone(UTC)
+    texts = (about["name"], about["line"], about["code"], str(about["fingerprint"]))
+    return Facts(str(about["id"]), began, *texts, summary, pipeline)
 
 
 @contextlib.contextmanager
@@ -167,19 +184,26 @@ def _finished(plain: Mapping[str, Any]) -> Finished:
 
 def _unfinished(path: Path, record: Record, status: Mapping[str, Any]) -> tuple[str, Finished]:
     """Running or crashed, and how the run would stand if it ended here: with the weights that BEST names."""
-    alive = is_alive(status["owner"], _last_write(path))
+    alive = is_alive(status["owner"], last_write(path))
     epoch = record.epochs[-1].epoch if record.epochs else 0
     best = int(_pointer(path)["epoch"]) if (path / "BEST").exists() else None
     seconds = sum(done.seconds for done in record.epochs)
     kept = "no weights are kept yet" if best is None else f"the weights of epoch {best} are kept"
     if alive:
         return "running", Finished("stopped", epoch, best, seconds, f"the run is still going on; {kept}")
-    return "crashed", Finished("failed", epoch, best, seconds, f"the process ended after epoch {epoch}; {kept}")
+    place = place_of(path)
+    more = "" if place is None else f"; it can be resumed {_where(*place)}"
+    return "crashed", Finished("failed", epoch, best, seconds, f"the process ended after epoch {epoch}; {kept}{more}")
 
 
-def _last_write(path: Path) -> float:
+def _where(epoch: int, step: int) -> str:
+    return f"in epoch {epoch + 1}" if step else f"after epoch {epoch}"
+
+
+def last_write(path: Path) -> float:
+    """When the run wrote something, in seconds since 1970."""
     times = [0.0]
-    for name in ("status.json", "metrics.jsonl", "BEST"):
+    for name in ("status.json", "metrics.jsonl", "BEST", POINTER):
         with contextlib.suppress(OSError):
             times.append((path / name).stat().st_mtime)
     return max(times)

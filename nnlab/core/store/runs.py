@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import StoreError, did_you_mean
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store import files
+from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import new_facts, new_id
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
@@ -28,10 +29,7 @@ class Store:
     """root: default $NNLAB_HOME, else .nnlab in the working directory; it is made at the first write."""
 
     def __init__(self, root: Path | None = None) -> None:
-        try:
-            self.root = Path(root or os.environ.get("NNLAB_HOME") or ".nnlab").expanduser().absolute()
-        except (OSError, RuntimeError) as error:  # the working directory or the home folder is gone
-            raise StoreError(f"the place of the store cannot be told: {error}") from error
+        self.root = files.store_root(root)
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"the store {self.root} is a file; give a folder")
 
@@ -46,11 +44,15 @@ class Store:
         name: str | None = None,
         code: str | None = None,
         line: str | None = None,
+        seconds: float = SECONDS,
     ) -> RunFolder:
-        """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it."""
+        """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it.
+
+        seconds: between two checkpoints inside an epoch, 0 for none at all.
+        """
         facts = new_facts(data, name, line, code)
         while True:
-            folder = RunFolder(self.root / "runs" / facts.id, facts)
+            folder = RunFolder(self.root / "runs" / facts.id, facts, seconds=seconds)
             try:
                 folder.claim()
             except FileExistsError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.models import MODELS
 from nnlab.core.options import Option, options_of, resolve, unknown_option
 from nnlab.core.params import Param, Within, params_of, show_value
 from nnlab.core.registry import Part, Registry
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
-SELDOM_MATTERS = ("beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init")
+# Left out of the default space.
+SELDOM_MATTERS = {"beta1", "beta2", "alpha", "eps", "parametric", "dropout_kind", "residual_dropout", "zero_init"}
+SELDOM_MATTERS |= {"input_scale", "heads", "inner", "sharing", "layout", "rank", "members"}
 Value = bool | int | float | str | None
 
 
@@ -272,7 +275,7 @@ def spec_with(values: Mapping[str, Value], base: TrainSpec) -> TrainSpec:
 
 
 def default_space(base: TrainSpec, fixed: Iterable[str] = (), rows: int | None = None) -> Space:
-    """What is worth trying: the offered values of model, optimizer and batch size, without the names that are fixed.
+    """What is worth trying: the offered values of model, embedding, optimizer and batch size, but for fixed names.
 
     rows: training rows; batches then leave at least eight steps an epoch.
     """
@@ -280,8 +283,11 @@ def default_space(base: TrainSpec, fixed: Iterable[str] = (), rows: int | None =
     options = options_of(TrainSpec, chosen)
     kept = {(o.field, o.part, o.param.name) for word in fixed if (o := option_for(word, options, chosen))}
     space = {}
+    asked = MODELS[base.model.name].facts.get("searched", {}) if base.model.name in MODELS else {}
     for name, option in options.items():
-        wanted = name == "batch_size" or (option.field in ("model", "optimizer") and "." in name)
+        wanted = (
+            name == "batch_size" or name in asked or (option.field in ("model", "embed", "optimizer") and "." in name)
+        )
         if not wanted or option.param.name in SELDOM_MATTERS or (option.field, option.part, option.param.name) in kept:
             continue
         word = option.param.name if options.get(option.param.name) == option else name

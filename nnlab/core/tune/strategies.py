@@ -4,6 +4,7 @@ Samplers are called as make(seed, points): the seed of this one trial, and a fun
 searched name's range. Pruners are called as make(epochs).
 """
 
+import importlib.util
 import math
 import warnings
 from collections.abc import Callable
@@ -72,6 +73,49 @@ def grid(
     return Grid(choices, seed=0)  # one order for the whole study, whatever the trial
 
 
+@SAMPLERS.add
+def gp(
+    seed: int,
+    points: Points,
+    startup: Annotated[int, Trials, "random trials before the first model of the score"] = 10,
+) -> "BaseSampler":
+    """A Gaussian process of the score, asked where it may improve most; for few, dear trials (Snoek et al. 2012)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+
+
+@SAMPLERS.add
+def cmaes(
+    seed: int,
+    points: Points,
+    startup: Annotated[int, Trials, "random trials before the first generation"] = 1,
+) -> "BaseSampler":
+    """Evolution of a normal over the ranges of numbers; choices are drawn by themselves (CMA-ES; Hansen 2016)."""
+    from optuna.samplers import CmaEsSampler
+
+    if importlib.util.find_spec("cmaes") is None:
+        raise SpecError('sampler cmaes needs the package cmaes: pip install "nnlab[search]"')
+    return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+
+
+@SAMPLERS.add
+def qmc(seed: int, points: Points) -> "BaseSampler":
+    """Sobol's sequence, which leaves no large hole between trials; choices are drawn at random (Sobol 1967)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.QMCSampler(  # one sequence for the whole study, whatever the trial
+            scramble=True,
+            seed=0,
+            independent_sampler=optuna.samplers.RandomSampler(seed),
+            warn_independent_sampling=False,
+        )
+
+
 @PRUNERS.add
 def median(
     epochs: int,
@@ -94,6 +138,45 @@ def hyperband(
     from optuna.pruners import HyperbandPruner
 
     return HyperbandPruner(min_resource=min(min_epochs, epochs), max_resource=epochs, reduction_factor=factor)
+
+
+@PRUNERS.add
+def asha(
+    epochs: int,
+    min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 3,
+    factor: Annotated[int, Within(2, 10), "of so many trials one goes on at each rung"] = 3,
+) -> "BasePruner":
+    """Successive halving that never waits: a trial goes on if it is among the best at its rung (Li et al. 2020)."""
+    from optuna.pruners import SuccessiveHalvingPruner
+
+    return SuccessiveHalvingPruner(min_resource=min(min_epochs, epochs), reduction_factor=factor)
+
+
+@PRUNERS.add
+def percentile(
+    epochs: int,
+    share: Annotated[float, Within(1.0, 99.0), "percent of the trials that are good enough"] = 25.0,
+    min_trials: Annotated[int, Trials, "complete trials before any is ended"] = 5,
+    min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 5,
+) -> "BasePruner":
+    """End a trial whose best value so far is not among the best share of the others at the same epoch."""
+    from optuna.pruners import PercentilePruner
+
+    return PercentilePruner(share, n_startup_trials=min_trials, n_warmup_steps=min_epochs)
+
+
+@PRUNERS.add
+def patient(
+    epochs: int,
+    patience: Annotated[int, Epochs, "epochs that a trial may become worse"] = 5,
+    min_trials: Annotated[int, Trials, "complete trials before any is ended"] = 5,
+) -> "BasePruner":
+    """The median rule, for trials that have also become worse for some epochs."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=min_trials), patience)
 
 
 @PRUNERS.add

@@ -62,7 +62,7 @@ class Trials:
         if self._path is None:
             yield
             return
-        from nnlab.core.tune.journal import file_lock
+        from nnlab.core.store.locks import file_lock
 
         with file_lock(self._path / LOCK):
             yield

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nnlab.core.data.columns import Column, column_of
-from nnlab.core.data.fingerprint import fingerprint_of
+from nnlab.core.data.fingerprint import fingerprint_of, sums_of
 from nnlab.core.spec import PrepareSpec
 
 ROWS = 3000
@@ -80,7 +80,7 @@ def test_a_fingerprint_tells_one_changed_cell_two_swapped_ones_and_another_type(
     signs[[3, 4]] *= -1
     swapped[[0, 1]] = swapped[[1, 0]]
     told = {
-        fingerprint_of([Column("c", "number", data, np.empty(0, object))], spec)
+        fingerprint_of(sums_of([Column("c", "number", data, np.empty(0, object))]), spec)
         for data in (numbers, flipped, signs, swapped, numbers[:-1], numbers.view(np.int64), numbers.astype(np.float32))
     }
     assert len(told) == 7

@@ -13,7 +13,8 @@ import optuna
 import pytest
 
 from nnlab.core.errors import StoreError
-from nnlab.core.tune.journal import SafeJournal, file_lock, open_journal
+from nnlab.core.store.locks import file_lock
+from nnlab.core.tune.journal import SafeJournal, open_journal
 
 WORKER = """
 import sys, optuna

@@ -47,6 +47,7 @@ class Engine:
         self._lost = torch.zeros(flat.members, dtype=torch.float64, device=flat.values.device)
         self.dropout = [0.0] * flat.members
         self._seen = 0
+        self._waiting: dict[tuple[int, bool], Tensor] = {}  # totals of a resumed run, for plans that are not made yet
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Other shares from the next step on."""
@@ -64,27 +65,31 @@ class Engine:
 
     def take_loss(self) -> list[float]:
         """Each member's mean loss over the rows since the last call; nan if there were none."""
-        self._sum_up()
+        self._sum_up(self._waiting)
+        self._waiting.clear()
         seen, lost = self._seen, self._lost.tolist()
         self._lost.zero_()
         self._seen = 0
         return [loss / seen if seen else float("nan") for loss in lost]
 
     def loss_state(self) -> dict[str, Any]:
-        """The sums that the next mean will be of."""
-        self._sum_up()
-        return {"lost": self._lost, "seen": self._seen}
+        """The sums that the next mean will be of, as they are: summing them up here would change their last bits."""
+        totals = {key: plan.total for key, plan in self._plans.items()}
+        return {"lost": self._lost, "seen": self._seen, "totals": self._waiting | totals}
 
     def load_loss(self, state: Mapping[str, Any]) -> None:
         """Take them back."""
-        self._sum_up()
+        self._plans.clear()
         self._lost.copy_(state["lost"])
         self._seen = state["seen"]
+        self._waiting = {key: total.to(self._lost.device) for key, total in state["totals"].items()}
 
-    def _sum_up(self) -> None:
-        for plan in self._plans.values():
-            self._lost += torch.stack([own.sum(dtype=torch.float64) for own in plan.total])
-            plan.total.zero_()
+    def _sum_up(self, waiting: Mapping[tuple[int, bool], Tensor] | None = None) -> None:
+        """Add the totals of all plans, large batches first, whenever each of them was made."""
+        totals = dict(waiting or {}) | {key: plan.total for key, plan in self._plans.items()}
+        for key in sorted(totals, reverse=True):
+            self._lost += torch.stack([own.sum(dtype=torch.float64) for own in totals[key]])
+            totals[key].zero_()
 
     def _forget(self) -> None:
         self._sum_up()
@@ -99,6 +104,8 @@ class Engine:
             plan = self._built(*key)
             if self._room.grew:
                 self._forget()  # their calls write into memory that is no longer shared
+            if key in self._waiting:
+                plan.total.copy_(self._waiting.pop(key))
             self._plans[key] = plan
         return self._plans[key]
 

@@ -11,11 +11,11 @@ from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
-from nnlab.core.learners.module import DROPOUTS
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
@@ -82,7 +82,7 @@ class StackLearner:
 
     @property
     def _dropouts(self) -> list[Any]:
-        return [m for m in self._model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
+        return dropouts(self._model)
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
@@ -105,6 +105,10 @@ class StackLearner:
         """Inside, the network has the weights that the run would give: those of an average, if there is one."""
         with self._average.inside() if self._average is not None else contextlib.nullcontext():
             yield
+
+    def take_notes(self) -> list[str]:
+        """Nothing."""
+        return []
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
@@ -143,7 +147,7 @@ class StackLearner:
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs; the tensors are the learner's own, no copies."""
         return {
-            "network": self._model.state_dict(),
+            "network": network_state(self._model),
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
@@ -151,10 +155,8 @@ class StackLearner:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
-        self._model.load_state_dict(state["network"])
+        load_network(self._model, state["network"])
         self._members.load_state(state["members"])
         if self._average is not None:
             self._average.load(state["average"])
-        for layer in self._dropouts:
-            layer.p = self._members.dropout[0]
         self._made = state["made"]

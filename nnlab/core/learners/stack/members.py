@@ -83,5 +83,5 @@ class Members:
         """Go on from there."""
         self._update.load_state(state["update"])
         self._streams.load_state(state["streams"])
-        self._engine.load_loss(state["loss"])
         self.dropout = state["dropout"]
+        self._engine.load_loss(state["loss"])

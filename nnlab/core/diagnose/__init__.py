@@ -1,0 +1,1 @@
+"""The doctor: what a run's record, its layers and its rows say went wrong, with evidence and what would mend it."""

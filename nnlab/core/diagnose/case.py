@@ -1,0 +1,168 @@
+"""A run as the doctor sees it: its course, its looks into layers, and what its network says of the rows at hand."""
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnlab.core.data.prepare import Prepared, Rows
+from nnlab.core.diagnose.yardstick import Forest, evenly, forest
+from nnlab.core.losses import LOSSES, make_loss
+from nnlab.core.network import loss_of
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.run import Run
+from nnlab.core.spec import part_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 5000  # of a part that the network is asked about
+FEW_EPOCHS = 3
+NEEDS = {
+    "epochs": f"the run has fewer than {FEW_EPOCHS} epochs",
+    "valid": "the run has no validation rows",
+    "looks": "the run took no look into its layers (--no-probe, an older nnlab, or no layer with a weight matrix)",
+    "data": "the data is not at hand; give it:  %nn_diagnose run --data data",
+    "classes": "",  # of another task there is nothing to say
+    "weights": "no epoch was completed, so the network is untrained",
+}
+
+
+class Case:
+    """What diagnoses look at. data: what the run was trained on, None where it is not at hand."""
+
+    def __init__(self, run: Run, data: Prepared | None = None) -> None:
+        self.run, self.data, self.spec = run, data, run.spec
+        self.history: pd.DataFrame = run.history
+        self.looks = run.record.probes
+        self.lr = float(part_values(OPTIMIZERS, self.spec.optimizer)["lr"])
+
+    def lacks(self, need: str) -> str | None:
+        """Why the case cannot be looked at where this is needed; None if it can."""
+        there = {
+            "epochs": len(self.history) >= FEW_EPOCHS,
+            "valid": "valid_loss" in self.history and bool(np.isfinite(self.valid).any()),
+            "looks": bool(self.looks),
+            "data": self.data is not None,
+            "classes": self.run.task != "regression",
+            "weights": self.run.best_epoch is not None,
+        }
+        return None if there[need] else NEEDS[need]
+
+    @cached_property
+    def epochs(self) -> np.ndarray:
+        """(epochs,) their numbers."""
+        return self.history.index.to_numpy(float)
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """(epochs,) loss of the training rows while they were learned."""
+        return self.history["train_loss"].to_numpy(float)
+
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """(epochs,) loss of the validation rows."""
+        return self.history["valid_loss"].to_numpy(float)
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """(looks,) steps at which layers were looked at."""
+        return np.array([look.step for look in self.looks], float)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that were looked at."""
+        return self.looks[0].layers if self.looks else ()
+
+    def look(self, name: str) -> np.ndarray:
+        """(looks, layers) one value of all looks."""
+        return np.array([look.values[name] for look in self.looks], float)
+
+    @cached_property
+    def rates(self) -> np.ndarray:
+        """(looks, layers) norm of a step over that of the weights."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.look("update") / self.look("weight")
+
+    @cached_property
+    def loss_part(self) -> Any:
+        """The loss that the run learned."""
+        return loss_of(self.spec, self.run.pipeline.target)
+
+    @cached_property
+    def baseline(self) -> float | None:
+        """The loss of one prediction for all rows: class shares, or the mean; None where that cannot be told."""
+        if self.data is not None:
+            return self._baseline_of(self.data)
+        evaluation = self.run.evaluation
+        if evaluation is None or self.loss_part.values:
+            return None
+        if self.loss_part.name == "cross_entropy" and evaluation.confusion:
+            counts = np.array(evaluation.confusion, float).sum(1)
+            shares = counts[counts > 0] / counts.sum()
+            return float(-(shares * np.log(shares)).sum())
+        target = self.run.pipeline.target
+        if self.loss_part.name == "mse" and evaluation.true and not target.scaler:
+            return float(np.var((np.array(evaluation.true) - target.mean) / target.scale))
+        return None
+
+    def _baseline_of(self, data: Prepared) -> float | None:
+        import torch
+
+        if LOSSES[self.loss_part.name].facts.get("outputs"):
+            return None
+        y = torch.from_numpy(data.train.y)
+        counts = np.bincount(data.train.y).tolist() if data.target.classes else []
+        one = torch.tensor(counts, dtype=torch.float32) / len(y) if counts else y.mean().reshape(1)
+        if counts or LOSSES[self.loss_part.name].facts.get("rate"):
+            one = one.clamp(min=1e-9).log()
+        return float(make_loss(self.loss_part, counts)(one.expand(len(y), -1), y))
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """(rows,) the validation rows that the network is asked about."""
+        return evenly(self._rows, MOST_ROWS)
+
+    @property
+    def _rows(self) -> Rows:
+        assert self.data is not None
+        return self.data.valid
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """(rows,) codes or scaled values of these rows."""
+        return self._rows.y[self.places]
+
+    @cached_property
+    def output(self) -> np.ndarray:
+        """(rows, classes) logits, or (rows, 1) scaled predictions of a regression."""
+        return self.run.outputs(np.asarray(self._rows.x[self.places])).double().numpy()
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """(rows, classes) probabilities."""
+        shown = np.exp(self.output - self.output.max(1, keepdims=True))
+        return shown / shown.sum(1, keepdims=True)
+
+    @cached_property
+    def forest(self) -> Forest:
+        """What a plain model makes of the same rows."""
+        assert self.data is not None
+        return forest(self.data, self.places)
+
+    @property
+    def peak(self) -> float:
+        """The largest step size that the run reached."""
+        return max(self.lr, float(self.history["lr"].max())) if len(self.history) else self.lr
+
+    @property
+    def taken(self) -> int:
+        """Steps of the epochs that are done."""
+        return self.run.started.steps * len(self.epochs)
+
+    @property
+    def lowest(self) -> float:
+        """The smallest finite training loss."""
+        finite = self.train[np.isfinite(self.train)]
+        return float(finite.min()) if len(finite) else math.nan

@@ -1,0 +1,141 @@
+"""Checkpoints of a run: content-named blobs in ckpt/, and LATEST, the one file that names the newest two of them.
+
+Each blob holds the whole state, so nothing else must agree with it but the journal, of which LATEST keeps the length
+and the checksum: a resumed run goes on with just those lines.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnlab.core.errors import StoreError
+from nnlab.core.events import Resumable
+from nnlab.core.store import files
+
+FOLDER, POINTER = "ckpt", "LATEST"
+GENERATIONS = 2
+FIRST = 1.0  # seconds of a run before its first checkpoint; a shorter one is as soon made again
+SHARE = 50  # a checkpoint that took t seconds is followed by 50 t without: 2% of the time at most
+SECONDS = 30.0  # between two checkpoints inside an epoch
+
+
+class Checkpoints:
+    """Writes the checkpoints of one run's folder. seconds: between two inside an epoch, 0 for no checkpoints at all."""
+
+    def __init__(self, run: Path, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run, self._seconds, self._clock = run, seconds, clock
+        self._generations: list[dict[str, Any]] = []
+        self._last = clock()
+        self._allowed = self._last + min(FIRST, seconds)
+        self.lasting = False  # the run has ended and could be made longer
+
+    def due(self, event: Resumable) -> bool:
+        """Whether this place shall be kept: one that must be, else after an epoch or some seconds."""
+        if not self._seconds or (self._generations and self._place(event) == self._place(self._generations[0])):
+            return False
+        now = self._clock()
+        return event.must or (now >= self._allowed and (not event.step or now >= self._last + self._seconds))
+
+    def write(self, event: Resumable, journal: files.LineFile) -> None:
+        """Write the state, then make LATEST name it. The journal must be on the disk. OSError leaves the old one."""
+        from nnlab.core.store.trees import pack_tree
+
+        began = self._clock()
+        folder = self._run / FOLDER
+        files.make_folder(folder)
+        data = pack_tree(event.state())
+        digest = files.sum_of(data)
+        name = f"{event.epoch}-{event.step}-{digest[:16]}.safetensors"
+        files.write_file(files.inside(folder, name), data)
+        files.sync_folder(folder)
+        blob = {"file": name, "sum": digest, "bytes": len(data), "epoch": event.epoch, "step": event.step}
+        made = blob | {"journal": {"bytes": journal.size, "sum": journal.sum}}
+        kept = [made, *(old for old in self._generations if old["file"] != name)][:GENERATIONS]
+        files.write_json(self._run / POINTER, {"generations": kept})
+        files.sync_folder(self._run)
+        self._generations, self.lasting = kept, event.lasting
+        self._remove_but({generation["file"] for generation in kept})
+        self._last = self._clock()
+        self._allowed = self._last + SHARE * (self._last - began)
+
+    def go_on(self, taken: Mapping[str, Any]) -> None:
+        """Keep the generation that a resumed run began with, and none that came after it."""
+        self._generations = [dict(taken)]
+
+    def postpone(self, seconds: float) -> None:
+        """Try again later: the disk fails."""
+        self._allowed = self._clock() + seconds
+
+    def remove(self) -> None:
+        """The run has ended and needs them no more."""
+        self._generations = []
+        with contextlib.suppress(OSError):
+            (self._run / POINTER).unlink(missing_ok=True)
+            self._remove_but(set())
+            (self._run / FOLDER).rmdir()
+
+    def _remove_but(self, kept: set[str]) -> None:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._run / FOLDER):
+                if name not in kept:
+                    os.unlink(self._run / FOLDER / name)
+
+    @staticmethod
+    def _place(found: Any) -> tuple[int, int]:
+        return (found.epoch, found.step) if isinstance(found, Resumable) else (found["epoch"], found["step"])
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that was read. generation: how LATEST names it; newest: epochs and steps of the newest that it names.
+
+    lines: of the journal until then; notes: what was wrong with newer ones.
+    """
+
+    generation: Mapping[str, Any]
+    newest: tuple[int, int] | None
+    state: Mapping[str, Any]
+    lines: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def place_of(run: Path) -> tuple[int, int] | None:
+    """Epochs and steps that the newest checkpoint holds, None where there is none or LATEST is damaged."""
+    try:
+        newest = files.read_json(run / POINTER)["generations"][0]
+        return int(newest["epoch"]), int(newest["step"])
+    except (StoreError, LookupError, TypeError, ValueError):
+        return None
+
+
+def read_checkpoint(run: Path) -> Checkpoint:
+    """The newest checkpoint that is whole; StoreError that names what is missing or damaged if none is."""
+    if not (run / POINTER).exists():
+        raise StoreError(f"run {run.name} has no checkpoint; it ended before its first one")
+    notes: list[str] = []
+    for generation in files.read_json(run / POINTER)["generations"]:
+        try:
+            return _read(run, generation, notes)
+        except StoreError as error:
+            notes.append(str(error))
+    raise StoreError(f"run {run.name} cannot be resumed: {'; '.join(notes)}")
+
+
+def _read(run: Path, generation: Mapping[str, Any], before: list[str]) -> Checkpoint:
+    from nnlab.core.store.trees import unpack_tree
+
+    path = files.inside(run / FOLDER, generation["file"])
+    where = f"{run.name}/{FOLDER}/{path.name}"
+    data = files.read_file(path, int(generation["bytes"]))
+    if files.sum_of(data) != generation["sum"]:
+        raise StoreError(f"{where} fails its checksum: it was changed or damaged")
+    size = int(generation["journal"]["bytes"])
+    journal = files.read_file(run / "metrics.jsonl")[:size] if size else b""
+    if len(journal) != size or files.sum_of(journal) != generation["journal"]["sum"]:
+        raise StoreError(f"{run.name}/metrics.jsonl fails its checksum: it was changed or damaged")
+    notes = [f"{text}; the checkpoint before it, of epoch {generation['epoch']}, is taken" for text in before]
+    return Checkpoint(generation, place_of(run), unpack_tree(data, where), files.whole_lines(journal), notes)

@@ -1,0 +1,61 @@
+"""Which run `%nn_train --resume` goes on with, and on what data."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nnlab.core.errors import SpecError
+from nnlab.core.spec import CUSTOM, PrepareSpec, from_json
+from nnlab.magics import subjects
+from nnlab.magics.scan import plain
+from nnlab.magics.text import Call, to_line
+
+if TYPE_CHECKING:
+    from nnlab.core.store.reading import RunInfo
+    from nnlab.core.store.runs import Store
+
+TAKEN = ("resume", "epochs", "checkpoint_seconds", "baseline", "view", "model")
+
+
+def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":
+    """The run that --resume names, by a word or a variable; an error of one line for one that cannot go on."""
+    from nnlab.core.resume import resumable_run
+
+    for name in said.options:
+        if name not in TAKEN:
+            shown = name.replace("_", "-")
+            raise SpecError(f"--{shown} cannot be given to a run that goes on: it keeps its own; --epochs alone can")
+    value = said.options["resume"]
+    held: Any = names.get(value) if isinstance(value, str) else value
+    word = held.id if subjects.is_a(held, ("nnlab", "Run")) else str(plain(value, "--resume"))
+    return resumable_run(store, word, longer="epochs" in said.options)
+
+
+def data_of(said: Call, names: Mapping[str, Any], run: "RunInfo") -> Any:
+    """The data that the line names, else a variable that holds the run's; None where its file can be read again."""
+    from nnlab.core.store.reading import read_beginning, understood
+
+    if said.subject is not None:
+        return subjects.prepared(said.subject, names, said.verb.name)
+    with understood(run.path):
+        _, facts, _ = read_beginning(run.path)
+    for name in subjects.visible(names, subjects.is_prepared):
+        for fold in names[name].folds or (names[name],):
+            if fold.fingerprint == facts.fingerprint:
+                return fold
+    if facts.summary.get("source"):
+        return None
+    spec = from_json(PrepareSpec, facts.summary["spec"])
+    line = to_line("nn_preprocess", str(facts.summary["name"]), spec)
+    raise SpecError(f"run {run.name or run.id} needs its data; prepare it again and repeat:\n  data = {line}")
+
+
+def check_network(run: "RunInfo", own_network: bool) -> None:
+    """SpecError for a network of the user's own that is not there, or one where none belongs."""
+    custom = run.spec is not None and run.spec.model.name == CUSTOM
+    label = run.name or run.id
+    if custom and not own_network:
+        raise SpecError(
+            f"run {label} trains a network of your own; give it again: --model Net, or its code as the cell's body"
+        )
+    if own_network and not custom:
+        raise SpecError(f"run {label} trains nnlab's {run.spec and run.spec.model}; take the network away")

@@ -1,0 +1,63 @@
+"""The run that a line means: a variable, or one of the store."""
+
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from nnlab.core.errors import NNLabError, SpecError
+from nnlab.magics import subjects
+from nnlab.magics.scan import Word, plain, value_of, with_article
+from nnlab.magics.text import Call
+
+if TYPE_CHECKING:
+    from nnlab.core.run import Run
+    from nnlab.core.store.runs import Store
+
+
+def any_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
+    """The run of a variable, or one of the store. model: the variable with the network of a run of the user's own."""
+    value = value_of(said.subject, names) if said.subject is not None else None
+    held = names.get(value) if isinstance(value, str) else value
+    if held is not None and subjects.is_a(held, ("nnlab", "Run")):
+        found: Run = held
+        return found
+    try:
+        return stored_run(said, model, names)
+    except NNLabError as error:
+        if held is None or isinstance(held, str):
+            raise
+        raise SpecError(f"{value!r} is {with_article(subjects.described(held))}; needed is a run") from error
+
+
+def stored_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
+    """The run of the store, or of a folder, that the call names."""
+    from nnlab.core.run import Run
+    from nnlab.core.store.runs import Store
+
+    if said.subject is None:
+        raise SpecError(f"%{said.verb.name} needs a run: last, an id, a name, or a folder; %nn_runs lists them")
+    network = network_of(model, names)
+    word = str(plain(value_of(said.subject, names), said.subject.text))
+    if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):
+        return Run.load(word, network)
+    return Store().load(word, network)
+
+
+def network_of(name: str | None, names: Mapping[str, Any]) -> Any:
+    """The network, or what makes one, of a variable; None where none is named."""
+    if not name:
+        return None
+    return subjects.variable(name, names, callable, "an nn.Module or what makes one", "%%nn_train data ...")
+
+
+def run_or_info(word: Word, names: Mapping[str, Any], store: "Store") -> Any:
+    """A run of a variable, or one of the store with its history but without its weights."""
+    from nnlab.core.store.reading import read_run
+
+    value = value_of(word, names)
+    held = names.get(value) if isinstance(value, str) else value
+    if subjects.is_a(held, ("nnlab", "Run")):
+        return held
+    info = store.find(str(plain(value, word.text)))
+    return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)

@@ -1,0 +1,159 @@
+"""What each technique costs: the CPU time of its training steps over that of the plain run, paired in one process.
+
+    python -m tests.benchmarks.technique_cost [--kinds activation norm ...] [--pairs 7] [--write README.md]
+
+The plain run is the default one (mlp 256-256-256, silu, dropout, AdamW, batches of 256) on 20 generated numbers. Every
+entry of the registries is measured by its word alone. Where a technique needs autograd, the plain run by autograd is
+timed beside it, too. --write puts the lines of the measured kinds into the table of a document.
+"""
+
+import argparse
+import gc
+import os
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+
+import nnlab
+from nnlab.core.activations import ACTIVATIONS
+from nnlab.core.augments import AUGMENTS
+from nnlab.core.averages import AVERAGES
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.embeddings import EMBEDDINGS
+from nnlab.core.gradients import GRADIENTS
+from nnlab.core.learners.choice import choose
+from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.protocol import Learner
+from nnlab.core.models import MODELS
+from nnlab.core.norms import NORMS
+from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
+from nnlab.core.options import resolve
+from nnlab.core.registry import Registry
+from nnlab.core.regularizers import REGULARIZERS
+from nnlab.core.spec import TrainSpec
+from nnlab.core.terms import TERMS
+
+BEGIN, END = "<!-- costs: begin -->", "<!-- costs: end -->"
+BATCH, FEATURES, ROWS = 256, 20, 20_480
+SPAN = 0.12  # seconds of one measurement, of the plain run; as many steps are taken
+CHOSEN: dict[str, Registry] = {"model": MODELS, "activation": ACTIVATIONS, "norm": NORMS, "embed": EMBEDDINGS}
+CHOSEN |= {"optimizer": OPTIMIZERS, "average": AVERAGES}
+LISTED: dict[str, Registry] = {"wrapper": WRAPPERS, "regularizer": REGULARIZERS, "gradient": GRADIENTS}
+LISTED |= {"augmentation": AUGMENTS, "loss term": TERMS}
+OTHERS: dict[str, dict[str, Any]] = {
+    "alpha dropout": {"dropout_kind": "alpha"},
+    "feature dropout": {"feature_dropout": 0.1},
+    "learned share of the activation": {"parametric": True},
+    "layer-wise step size": {"layer_decay": 0.8},
+    "step size by kind of weight": {"lr_bias": 0.1, "lr_head": 0.5},
+    "float64": {"precision": "float64"},
+}
+
+
+def techniques(kind: str) -> Mapping[str, dict[str, Any]]:
+    """The options of each entry of a kind, by its name."""
+    if kind in CHOSEN:
+        return {name: {kind: name} for name in CHOSEN[kind] if name != "none"}
+    if kind in LISTED:
+        firsts = {name: next(iter(entry.params.values())) for name, entry in LISTED[kind].items()}
+        return {name: {name: first.default} for name, first in firsts.items()}
+    return OTHERS
+
+
+def make_data() -> Prepared:
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((ROWS, FEATURES), dtype=np.float32)
+    y = (x @ draw.standard_normal((FEATURES, 3)).astype(np.float32)).argmax(1)
+    return nnlab.prepare((x, y), task="multiclass", scale="standard", valid=0.1, test=0.0)
+
+
+class Steps:
+    """Training steps of one spec, timed."""
+
+    def __init__(self, data: Prepared, options: Mapping[str, Any], make: Callable[..., Learner]) -> None:
+        torch.manual_seed(0)
+        spec = resolve(TrainSpec, options)
+        self._learner = make(spec, data, "cpu", steps=1000)
+        whole = OPTIMIZERS[spec.optimizer.name].facts.get("full_batch")
+        order = torch.randperm(len(data.train.y))
+        self._rows = [order] if whole else list(order.split(BATCH))[:-1]
+        self._share = len(self._rows[0]) / BATCH  # of rows in a step, over those of the plain run
+        self.by = self._learner.name
+
+    def seconds(self, count: int) -> float:
+        """CPU time of one batch of 256 rows, by the mean of some steps."""
+        gc.collect()
+        began = time.process_time()
+        for step in range(count):
+            self._learner.step(self._rows[step % len(self._rows)], 1e-3)
+        self._learner.take_loss()
+        return (time.process_time() - began) / count / self._share
+
+
+def fitting(steps: Steps) -> int:
+    """Steps that take about SPAN, after some that only warm up."""
+    steps.seconds(2)
+    return max(2, min(100, round(SPAN / max(steps.seconds(3), 1e-6))))
+
+
+def costs(data: Prepared, options: Mapping[str, Any], pairs: int) -> tuple[float, float]:
+    """Medians of the ratios to the plain run, and to the plain run by the same learner."""
+    sides = [Steps(data, options, choose), Steps(data, {}, choose)]
+    if sides[0].by != sides[1].by:
+        sides.append(Steps(data, {}, ModuleLearner))
+    counts = [fitting(side) for side in sides]
+    ratios = []
+    for _ in range(pairs):
+        own, *plain = (side.seconds(count) for side, count in zip(sides, counts, strict=True))
+        ratios.append([own / one for one in plain])
+    medians = [statistics.median(column) for column in zip(*ratios, strict=True)]
+    return medians[0], medians[-1]
+
+
+def line_of(kind: str, data: Prepared, pairs: int) -> str:
+    """One line of the table."""
+    cells = []
+    for name, options in techniques(kind).items():
+        plain, same = costs(data, options, pairs)
+        cells.append(f"`{name}` {plain:.2f}" + ("" if plain == same else f" ({same:.2f})"))
+        print(f"  {kind:12s} {name:32s} {plain:6.2f} {same:6.2f}", flush=True)
+    return f"| {kind} | {', '.join(cells)} |"
+
+
+def with_lines(text: str, lines: Mapping[str, str]) -> str:
+    """A document with the lines in its table, in the place of those of the same kinds."""
+    before, _, rest = text.partition(BEGIN)
+    table, _, after = rest.partition(END)
+    old = {match[1]: match[0] for match in re.finditer(r"^\| ([^|]+?) \|.*$", table, re.MULTILINE)}
+    kept = {kind: line for kind, line in old.items() if kind not in ("technique", "---")} | dict(lines)
+    rows = "\n".join(kept[kind] for kind in KINDS if kind in kept)
+    head = "| technique | times the plain run (times the plain run by autograd) |\n| --- | --- |"
+    return f"{before}{BEGIN}\n{head}\n{rows}\n{END}{after}"
+
+
+KINDS = [*CHOSEN, *LISTED, "other"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--write", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    data = make_data()
+    lines = {kind: line_of(kind, data, asked.pairs) for kind in asked.kinds}
+    if asked.write:
+        asked.write.write_text(with_lines(asked.write.read_text(encoding="utf-8"), lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""Less memory and shorter numbers: the same gradients, to the bit where that can be."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nnlab
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.errors import RunError, SpecError
+from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.recompute import Recomputed
+from nnlab.core.options import resolve
+from nnlab.core.predict import forward
+from nnlab.core.spec import TrainSpec
+
+SHORT: dict[str, Any] = {"hidden": "16,16", "epochs": 2, "dropout": 0, "store": False, "seed": 3}
+
+
+def weights_of(run: nnlab.Run) -> Tensor:
+    return torch.cat([weight.detach().double().flatten() for weight in run.model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def weighted() -> Prepared:
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(400, 4))
+    frame = pd.DataFrame(x, columns=list("abcd")).assign(w=draw.uniform(0.1, 3, 400), y=(x.sum(1) > 1.5) * 1)
+    return nnlab.prepare(frame, target="y", weight="w", scale="standard")
+
+
+# Accumulation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": "balanced_cross_entropy"},
+        {"loss": "focal", "balanced": True},
+        {"mixup": 0.5, "loss": "balanced_cross_entropy"},
+        {"fgsm": 0.5, "confidence_penalty": 0.3},
+        {"r_drop": 1.0},
+        {"optimizer": "lbfgs"},
+        {"clip_norm": 0.1, "optimizer": "sgd", "sam": 0.05},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("data", ["classes", "weighted"])
+def test_rows_in_parts_give_the_gradient_of_all(
+    options: dict[str, Any], data: str, request: pytest.FixtureRequest
+) -> None:
+    prepared: Prepared = request.getfixturevalue(data)
+    spec = {**SHORT, **options, "precision": "float64"}
+    whole, parts = (nnlab.fit(prepared, **spec, accumulate=count) for count in (1, 3))
+    assert torch.allclose(weights_of(parts), weights_of(whole), rtol=1e-6, atol=1e-9)
+    assert np.allclose(parts.history.train_loss, whole.history.train_loss, rtol=1e-6)
+
+
+def test_parts_of_a_regression_in_float32(numbers: Prepared) -> None:
+    whole, parts = (nnlab.fit(numbers, **SHORT, loss="huber", accumulate=count) for count in (1, 5))
+    assert torch.allclose(weights_of(parts), weights_of(whole), rtol=1e-4, atol=1e-6)
+    assert not torch.equal(weights_of(parts), weights_of(whole))
+
+
+# Memory that runs out
+
+
+class Greedy(nn.Module):
+    """Asks for more memory than there is, or fails otherwise, in training with more rows than `limit`."""
+
+    def __init__(self, limit: int = 0, times: int = 10**9, fail: Callable[[], Any] | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16)), nn.Linear(16, 3)
+        self.limit, self.times, self.seen = limit, times, list[int]()
+        self.fail = fail or (lambda: torch.empty(1 << 50))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = nn.functional.dropout(self.first(x), 0.3, self.training)
+        if self.training and self.limit and len(x) > self.limit and self.times:
+            self.times -= 1
+            self.fail()
+        self.seen += [len(x)] if self.training else []
+        return self.last(hidden)
+
+
+def no_memory_on_the_device() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize("fail", [None, no_memory_on_the_device], ids=["cpu", "cuda"])
+def test_a_step_without_memory_is_made_again_in_parts_to_the_same_bits(
+    classes: Prepared, fail: Callable[[], Any] | None
+) -> None:
+    options: dict[str, Any] = {"epochs": 3, "store": False, "seed": 1}
+    backed_off = nnlab.fit(classes, model=Greedy(70, 1, fail), **options)
+    in_parts = nnlab.fit(classes, model=Greedy(), accumulate=2, **options)
+    assert torch.equal(weights_of(backed_off), weights_of(in_parts))
+    for name, buffer in backed_off.model.named_buffers():
+        assert torch.equal(buffer, in_parts.model.get_buffer(name)), name
+    assert backed_off.history.train_loss.tolist() == in_parts.history.train_loss.tolist()
+    (told,) = backed_off.warnings
+    assert told.startswith("memory ran out with 128 rows at a time (")
+    assert "in 2 parts, with the same gradient; --accumulate 2 begins so" in told
+    assert not in_parts.warnings
+
+
+def test_parts_are_halved_until_they_fit(classes: Prepared) -> None:
+    run = nnlab.fit(classes, model=Greedy(20), epochs=1, store=False)
+    assert max(run.model.seen) <= 20  # type: ignore[operator,arg-type]
+    assert [line.partition(" parts")[0].split()[-1] for line in run.warnings] == ["2", "4", "8"]
+
+
+def test_other_errors_and_single_rows_are_told_as_they_are(classes: Prepared) -> None:
+    def wrong() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RunError, match="shapes do not fit"):
+        nnlab.fit(classes, model=Greedy(1, fail=wrong), epochs=1, store=False)
+
+    class Hopeless(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if not self.training else torch.empty(1 << 50)
+
+    with pytest.raises(RunError, match=r"in epoch 1: RuntimeError: .*allocate memory"):
+        nnlab.fit(classes, model=Hopeless(5, 3), epochs=1, store=False)
+
+
+def test_predictions_take_fewer_rows_where_memory_is_short() -> None:
+    class Short(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if len(x) <= 9 else torch.empty(1 << 50)
+
+    model, x = Short(3, 2), torch.randn(40, 3)
+    assert torch.allclose(forward(model, x, "cpu"), nn.functional.linear(x, model.weight, model.bias))
+
+
+# Activations computed twice
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"norm": "batch", "hidden": "16,16"}, {"model": "resnet", "width": 8}, {"model": "resnet", "norm": "layer"}],
+)
+def test_recomputed_activations_change_no_bit(classes: Prepared, options: dict[str, Any]) -> None:
+    spec = {**options, "epochs": 2, "store": False, "dropout": 0.3, "loss": "focal"}
+    kept, again = (nnlab.fit(classes, **spec, checkpoint_activations=on) for on in (False, True))
+    assert torch.equal(weights_of(again), weights_of(kept))
+    assert again.history.valid_loss.tolist() == kept.history.valid_loss.tolist()
+
+
+def test_recomputed_activations_keep_less() -> None:
+    model = nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(64, 64), nn.SiLU(), nn.LayerNorm(64))])
+    x = torch.randn(100, 64)
+
+    def kept(call: Callable[[Tensor], Any]) -> int:
+        sizes: dict[int, int] = {}
+        own = {weight.data_ptr() for weight in model.parameters()}
+
+        def pack(tensor: Tensor) -> Tensor:
+            if tensor.data_ptr() not in own:
+                sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = call(x)
+        del output
+        return sum(sizes.values())
+
+    assert kept(Recomputed(model)) < kept(model) / 2
+    assert "forward" not in vars(model)
+
+
+def test_recomputing_needs_blocks(classes: Prepared) -> None:
+    with pytest.raises(SpecError, match=r"no nn.Sequential or nn.ModuleList"):
+        nnlab.fit(classes, model=nn.Linear(5, 3), checkpoint_activations=True, store=False)
+
+
+# Short numbers
+
+
+class Seen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 3))
+        self.dtypes: set[tuple[bool, torch.dtype]] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.layers(x)
+        self.dtypes.add((self.training, output.dtype))
+        return output
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"accumulate": 2}, {"checkpoint_activations": True}, {"optimizer": "lbfgs"}], ids=str
+)
+def test_bf16_trains_in_half_numbers_on_float32_weights(classes: Prepared, more: dict[str, Any]) -> None:
+    options = {"epochs": 4, "store": False, "loss": "focal", **more}
+    half, again, full = (nnlab.fit(classes, model=Seen, precision=p, **options) for p in ("bf16", "bf16", "float32"))
+    assert half.model.dtypes == {(True, torch.bfloat16), (False, torch.float32)}
+    assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
+    assert half.history.train_loss.tolist() == again.history.train_loss.tolist() != full.history.train_loss.tolist()
+    assert np.allclose(half.history.train_loss[1], full.history.train_loss[1], rtol=0.02)
+
+
+def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes: Prepared) -> None:
+    spec = resolve(TrainSpec, {"hidden": "8", "loss": "focal", "optimizer": "sgd", "clip_norm": 0.5})
+    rows, found = torch.arange(64), []
+    for scale in (None, 1024.0):
+        torch.manual_seed(0)
+        learner = ModuleLearner(spec, classes, "cpu")
+        learner.scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
+        for _ in range(3):
+            learner.step(rows, 0.1)
+        found.append({name: tensor.clone() for name, tensor in learner.model.state_dict().items()})
+    assert all(torch.allclose(found[0][name], found[1][name], rtol=1e-5, atol=1e-7) for name in found[0])
+    learner._x = torch.full_like(learner._x, float("inf"))
+    learner.step(rows, 0.1)
+    assert all(torch.equal(found[1][name], tensor) for name, tensor in learner.model.state_dict().items())
+    assert learner.scaler is not None and learner.scaler.get_scale() == 512.0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"precision": "fp16"}, "precision=fp16 needs --device cuda, this run is on cpu; --precision bf16 works"),
+        ({"tf32": True}, "tf32 needs --device cuda"),
+    ],
+)
+def test_what_the_cpu_cannot_do_is_refused(classes: Prepared, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(RunError, match=words):
+        nnlab.fit(classes, **options, device="cpu", store=False)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_fp16_and_tf32_on_cuda(classes: Prepared) -> None:
+    options = {**SHORT, "epochs": 5, "device": "cuda"}
+    full = nnlab.fit(classes, **options)
+    half = nnlab.fit(classes, **options, precision="fp16")
+    assert np.allclose(half.history.train_loss, full.history.train_loss, rtol=0.05)
+    assert {weight.dtype for weight in half.model.parameters()} == {torch.float32}
+    before = torch.get_float32_matmul_precision()
+    assert np.allclose(nnlab.fit(classes, **options, tf32=True).history.train_loss, full.history.train_loss, rtol=0.05)
+    assert torch.get_float32_matmul_precision() == before
+
+
+# Layout and compiler
+
+
+def pictures(n_in: int, n_out: int) -> nn.Module:
+    head = (nn.ReLU(), nn.Flatten(), nn.LazyLinear(n_out))
+    return nn.Sequential(nn.Unflatten(1, (4, 4, 4)), nn.Conv2d(4, 8, 3, padding=1), *head)
+
+
+def test_channels_last(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 64))
+    data = nnlab.prepare((x, (x[:, :8].sum(1) > 0) * 1))
+    usual, last = (nnlab.fit(data, model=pictures, epochs=2, channels_last=on, store=False) for on in (False, True))
+    kernel: Any = last.model[1].weight  # type: ignore[index]
+    assert kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+    assert np.allclose(last.history.train_loss, usual.history.train_loss, rtol=1e-4)
+    again = nnlab.Run.load(last.save(tmp_path / "run"), model=pictures)
+    assert np.allclose(again.predict_proba(x), last.predict_proba(x), atol=1e-6)
+    with pytest.raises(SpecError, match=r"channels_last is for networks with nn.Conv2d"):
+        nnlab.fit(data, channels_last=True, store=False)
+
+
+def test_a_compiled_network_is_the_same_network(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By dynamo without a C++ compiler, which would take the test a minute."""
+    plain = nnlab.fit(classes, model=Seen, epochs=2, store=False)
+    calls: list[Any] = []
+    compiler = functools.partial(torch.compile, backend=lambda graph, inputs: calls.append(graph) or graph.forward)
+    monkeypatch.setattr(torch, "compile", compiler)
+    compiled = nnlab.fit(classes, model=Seen, epochs=2, compile=True, store=False)
+    assert calls
+    assert torch.allclose(weights_of(compiled), weights_of(plain), rtol=1e-5, atol=1e-7)
+    assert not compiled.warnings
+    assert type(compiled.model) is Seen
+
+
+def test_without_a_compiler_the_network_runs_as_it_is(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(graph: Any, inputs: Any) -> Any:
+        raise FileNotFoundError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=absent))
+    run = nnlab.fit(classes, model=Seen, epochs=2, compile=True, store=False)
+    assert torch.equal(weights_of(run), weights_of(nnlab.fit(classes, model=Seen, epochs=2, store=False)))
+    (told,) = run.warnings
+    assert told.startswith("compile: left out, as torch.compile failed here (") and "no C++ compiler" in told
