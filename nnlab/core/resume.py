@@ -48,8 +48,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
-    them, where the schedules allow it. baseline: as for `fit`. The rest is the run's own. StoreError where there is no checkpoint, or the run
-    lives in another process; RunError for one that is complete; DataError for other data.
+    them, where the schedules allow it. baseline: as for `fit`. The rest is the run's own. StoreError where there is no
+    checkpoint, or the run lives in another process; RunError for one that is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
