@@ -78,8 +78,10 @@ class Tokens(nn.Module):
         bound = width**-0.5
         self.register_buffer("others", torch.tensor(inputs.others, dtype=torch.long), persistent=False)
         self.register_buffer("code_places", torch.tensor(list(inputs.codes), dtype=torch.long), persistent=False)
-        self.weight = nn.Parameter(torch.empty(len(inputs.others), width).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(len(inputs.others), width).uniform_(-bound, bound))
+        self._plain = bool(inputs.others)
+        if inputs.others:
+            self.weight = nn.Parameter(torch.empty(len(inputs.others), width).uniform_(-bound, bound))
+            self.bias = nn.Parameter(torch.empty(len(inputs.others), width).uniform_(-bound, bound))
         self._embedded, self._codes, self._width = inputs.embedded, bool(inputs.codes), width
         if inputs.embedded:
             self.numbers = inputs.embedding()
@@ -100,8 +102,10 @@ class Tokens(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, n_in) -> (rows, columns, width)."""
-        plain = x.index_select(1, self.get_buffer("others")).unsqueeze(-1)
-        parts = [torch.addcmul(self.bias, plain, self.weight)]
+        parts = []
+        if self._plain:
+            plain = x.index_select(1, self.get_buffer("others")).unsqueeze(-1)
+            parts.append(torch.addcmul(self.bias, plain, self.weight))
         if self._embedded:
             parts.append(self.linear(self.numbers(x.index_select(1, self.get_buffer("places")))))
         if self._codes:

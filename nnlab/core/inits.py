@@ -153,7 +153,10 @@ def lsuv(
         _fill(layer, orthogonal, {})
     for layer in linears(network)[:-1]:
         for _ in range(rounds):
-            variance = float(_outputs_of(network, layer, x).var())
+            outputs = _outputs_of(network, layer, x)
+            if outputs is None:
+                break
+            variance = float(outputs.var())
             if abs(variance - 1.0) < tolerance or not variance > 0.0:
                 break
             layer.weight.div_(variance**0.5)
@@ -172,12 +175,13 @@ def data_driven(
     import torch
 
     for layer in linears(network)[:-1]:
-        layer.weight.normal_()
-        _zero_bias(layer)
+        _fill(layer, lecun_normal, {})
         outputs = _outputs_of(network, layer, x)
+        if outputs is None:
+            continue
         layer.weight.mul_(gain / outputs.std(0).clamp(min=1e-6).unsqueeze(-1))
-        if layer.bias is not None:
-            outputs = _outputs_of(network, layer, x)
+        outputs = _outputs_of(network, layer, x)
+        if layer.bias is not None and outputs is not None:
             some = torch.randint(len(outputs), (SIMPLEX, *outputs.shape[1:]), device=outputs.device)
             shares = torch.empty(some.shape, device=outputs.device).exponential_()
             layer.bias.copy_(-(shares / shares.sum(0) * outputs.gather(0, some)).sum(0))
@@ -213,8 +217,11 @@ def _zero_bias(layer: Any) -> None:
         layer.bias.zero_()
 
 
-def _outputs_of(network: "nn.Module", layer: Any, x: "Tensor") -> "Tensor":
-    """What one layer gives for rows, the others in eval mode: (rows, out), or (rows, members, out) of members' own."""
+def _outputs_of(network: "nn.Module", layer: Any, x: "Tensor") -> "Tensor | None":
+    """What one layer gives for rows, the network in eval mode: (rows, out), or (rows, members, out) of members' own.
+
+    None for a layer that only training uses.
+    """
     found: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _layer, _inputs, output: found.append(output.detach()))
     training = network.training
@@ -224,6 +231,8 @@ def _outputs_of(network: "nn.Module", layer: Any, x: "Tensor") -> "Tensor":
     finally:
         network.train(training)
         hook.remove()
+    if not found:
+        return None
     return found[0] if layer.weight.ndim == 3 else found[0].flatten(0, -2)
 
 

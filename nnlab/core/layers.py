@@ -123,7 +123,7 @@ class Parametric(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., *shape); the same."""
-        return torch.lerp(x, self.function(x), self.weight)
+        return x + self.weight * (self.function(x) - x)  # lerp wants one dtype, which autocast does not give
 
 
 class BatchNorm(nn.BatchNorm1d):

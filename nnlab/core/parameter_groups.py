@@ -76,7 +76,8 @@ def _factors(model: nn.Module, spec: TrainSpec) -> dict[int, float]:
 def roles(model: nn.Module, inherited: str = "") -> Iterator[tuple[str, nn.Parameter]]:
     """Each weight with its role: that of the layer that it is in, or bias; '' for the others."""
     own = "embedding" if isinstance(model, EMBEDDINGS) else "activation" if isinstance(model, nn.PReLU) else ""
-    role = inherited or getattr(model, "role", own)
+    told = getattr(model, "role", own)
+    role = inherited or (told if isinstance(told, str) and told in ROLES else own)
     for name, weight in model.named_parameters(recurse=False):
         yield role or ("bias" if name.endswith("bias") else ""), weight
     for child in model.children():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nnlab.core.diagnose.registry import Plot, Verdict
 
 IN_ROW, ROW_HEIGHT = 3, 168
+FEWEST_BARS = 5  # for which there is room, so that two are no walls
 MAPS = {
     "gradient": "gradient norm",
     "weight": "weight norm",
@@ -144,6 +145,7 @@ def _bars(axes: "Axes", plot: "Plot") -> None:
         axes.set_yscale("log")
         values = np.where(np.isfinite(values), np.maximum(values, np.nanmin(values[values > 0])), np.nan)
     axes.bar(places, values, width=0.66, color=VALID)
+    axes.set_xlim(-0.6, max(len(places), FEWEST_BARS) - 0.4)
     if plot.level is not None:
         axes.axhline(plot.level, color=BEST, linewidth=0.8)
     some = places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nnlab
+from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.inits import initialize
 from nnlab.core.inputs import Inputs
 from nnlab.core.layers import RowDrop
 from nnlab.core.models import MODELS
+from nnlab.core.norms import NORMS
 from nnlab.core.options import options_of, resolve
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
@@ -111,11 +113,46 @@ def test_each_is_a_spec_a_line_and_a_space(name: str) -> None:
     assert MODELS[name].summary.endswith(".")
 
 
+@pytest.mark.parametrize("name", [name for name in SMALL if "activation" in MODELS[name].params])
+def test_each_takes_every_activation_and_norm(name: str) -> None:
+    words: list[dict[str, Any]] = [{"norm": word} for word in NORMS]
+    plain = {"parametric": False} if "parametric" in MODELS[name].params else {}
+    words += [{"activation": word, **plain} for word in ACTIVATIONS]
+    words += [{"activation": "silu", "parametric": True}] if plain else []
+    for word in words:
+        network = built(name, 4, 3, **SMALL[name], **word)
+        initialize(network, None, word.get("activation"), torch.randn(40, 4))
+        output = network(torch.randn(6, 4))
+        assert output.shape == ((6, SMALL[name].get("members", 1), 3) if MODELS[name].facts.get("members") else (6, 3))
+        output.square().mean().backward()
+        learning = [part for part, weight in network.named_parameters() if weight.grad is not None]
+        told_again = [part for part, _ in network.named_parameters() if part.startswith("decoder")]
+        assert set(learning) | set(told_again) == {part for part, _ in network.named_parameters()}, word
+
+
+@pytest.mark.parametrize("init", ["lsuv", "data_driven"])
+@pytest.mark.parametrize("name", SMALL)
+def test_each_takes_first_weights_from_data(name: str, init: str) -> None:
+    network = built(name, 4, 3, **SMALL[name])
+    initialize(network, Part(init), None, torch.randn(60, 4))
+    assert bool(torch.isfinite(network.eval()(torch.randn(9, 4))).all())
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_weights_keep_their_names(name: str) -> None:
     """A changed name would lose every stored run of this model."""
     values = SMALL[name] | SMALLEST.get(name, {})
     assert " ".join(sorted(built(name, 4, 3, **values).state_dict())) == KEYS[name]
+
+
+@pytest.mark.parametrize("precision", ["float64", "bf16"])
+@pytest.mark.parametrize("name", SMALL)
+def test_each_computes_with_other_numbers(name: str, precision: str, classes: Prepared) -> None:
+    options = {"model": name, "epochs": 1, "embed": "pbld", "precision": precision, **SMALL[name]}
+    run = nnlab.fit(classes, store=False, **options)
+    assert run.finished.reason == "completed"
+    wanted = torch.float64 if precision == "float64" else torch.float32
+    assert {weight.dtype for weight in run.model.parameters()} == {wanted}
 
 
 # What a model brings along

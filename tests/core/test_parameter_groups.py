@@ -48,6 +48,12 @@ def test_each_kind_of_weight_has_its_share() -> None:
     }
 
 
+def test_a_role_of_another_kind_is_the_users_own_matter() -> None:
+    own = Own()
+    own.role, own.first.role = ["encoder"], "teacher"  # type: ignore[assignment]
+    assert factors(own, lr_bias=0.1)["first.bias"] == 0.1
+
+
 def test_layers_learn_slower_towards_the_input() -> None:
     found = factors(Own(), layer_decay=0.5)
     assert found["table.weight"] == found["norm.weight"] == 0.25

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from nnlab import Run, fit
+from nnlab import Run, Store, fit, resume
+from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.events import EpochDone, Event, Probed
 from nnlab.core.models import custom
@@ -175,3 +176,22 @@ def test_a_user_network_with_one_weight_vector_needs_no_look(classes: Prepared) 
 
     assert not fit(classes, model=Scale, epochs=1, store=False).record.probes
     assert custom.build(Scale, 5, 3) is not None
+
+
+def test_looks_of_a_run_that_was_cut_are_those_of_a_whole_one(classes: Prepared, tmp_path: Any) -> None:
+    options = {**SMALL, "epochs": 12, "store": Store(tmp_path / "store")}
+    whole = fit(classes, **options)
+    controls, ended = Controls(), []
+
+    def stop(event: Event) -> None:
+        ended.append(isinstance(event, EpochDone))
+        if sum(ended) == 5:
+            controls.stop()
+
+    fit(classes, controls=controls, view=stop, **options)
+    run = resume("last", classes, store=options["store"])
+    assert run.state == whole.state and run.record.resumptions
+    for record in (run.record, Run.load(run.path).record):
+        assert [(look.epoch, look.step) for look in record.probes] == [(p.epoch, p.step) for p in whole.record.probes]
+        for look, other in zip(record.probes, whole.record.probes, strict=True):
+            assert np.array_equal([*look.values.values()], [*other.values.values()], equal_nan=True)

@@ -20,6 +20,7 @@ from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.layers import ACTIVATIONS
 from nnlab.core.learners.stack.losses import BY_HAND, Criterion
 from nnlab.core.learners.stack.members import Members
+from nnlab.core.learners.stack.streams import Streams
 from nnlab.core.losses import LOSSES, make_loss, outputs_for
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
@@ -199,21 +200,24 @@ def test_a_learner_goes_on_from_its_state_to_the_same_bits(classes: Prepared) ->
 
 
 def test_masks_keep_the_expectation_exactly_and_differ_from_step_to_step() -> None:
-    from nnlab.core.learners.stack.streams import Streams, keep_scales
-
-    share = 0.1234
-    masks, draw = Streams([3, 4], "cpu").masks(100_001, [share, 0.5], torch.zeros(()))
-    seen = []
-    for _ in range(2):
+    share, n = 0.1234, 100_003
+    masks, draw = Streams([3, 4], "cpu").masks(n, [share, 0.001], torch.zeros(()))
+    seen, lost = [], []
+    for _ in range(400):
         draw()
-        seen.append(masks.clone())
-    kept = 1 - round(share * 65536) / 65536
-    assert keep_scales([share]) == [1 / kept]
-    assert seen[0][0].unique().tolist() == pytest.approx([0.0, 1 / kept])
-    assert float(seen[0].mean(1)[0]) == pytest.approx(1.0, abs=0.01)
-    assert float((seen[0][0] == seen[1][0]).float().mean()) == pytest.approx(kept**2 + (1 - kept) ** 2, abs=0.01)
-    pairs = (seen[0][0] > 0)[:-1] & (seen[0][0] > 0)[1:]
-    assert float(pairs.float().mean()) == pytest.approx(kept**2, abs=0.01), "neighbours are independent"
+        scale = float(masks[0].max())
+        assert round(1 - 1 / scale, 6) in (round(31 / 256, 6), round(32 / 256, 6)), "what the share lies between"
+        lost.append((masks == 0).float().mean(1))
+        seen = [*seen, masks[0].clone()][-2:]
+    dropped = torch.stack(lost).mean(0).tolist()
+    assert dropped == pytest.approx([share, 0.001], abs=5e-4), "each value is dropped as often as asked for"
+    assert float(seen[0].mean()) == pytest.approx(1.0, abs=0.01), "and the expectation stays in every single mask"
+    kept = [mask > 0 for mask in seen]
+    both = float((kept[0] & kept[1]).float().mean())
+    assert both == pytest.approx(float(kept[0].float().mean() * kept[1].float().mean()), abs=0.005)
+    for far in (1, 7, 8, 64):
+        pairs = float((kept[0][:-far] & kept[0][far:]).float().mean())
+        assert pairs == pytest.approx(float(kept[0].float().mean()) ** 2, abs=0.005), "neighbours are independent"
 
 
 @pytest.mark.parametrize("agree", [True, False])

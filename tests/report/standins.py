@@ -58,6 +58,7 @@ class RunStandIn:
     warnings: list[str] = field(default_factory=list)
     changes: list[Changed] = field(default_factory=list)
     resumptions: list[Resumed] = field(default_factory=list)
+    temperature: float | None = None
     classes: tuple[str, ...] = ("benign", "malignant")
     line: str | None = None
     code: str | None = None

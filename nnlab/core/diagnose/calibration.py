@@ -35,8 +35,8 @@ def miscalibrated(
     )
     parts = np.array_split(np.argsort(sure, kind="stable"), BINS)
     x = [float(sure[part].mean()) for part in parts if len(part)]
-    lines = {"rows that are right": [float(right[part].mean()) for part in parts if len(part)], "as they say": x}
-    plot = Plot("right, by how sure", x, lines, "probability of the predicted class")
+    lines = {"as they say": x, "rows that are right": [float(right[part].mean()) for part in parts if len(part)]}
+    plot = Plot("share", x, lines, "probability of the predicted class")
     return Verdict(
         "miscalibrated",
         f"probabilities are {how}",

@@ -128,7 +128,8 @@ class ModuleLearner:
         output = self._forward(batch.x)
         value = loss = batch.loss(output, self._loss)
         for layer in self._adding:
-            loss = loss + layer.added_loss * batch.part
+            if layer.added_loss is not None:
+                loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
             loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
         torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))

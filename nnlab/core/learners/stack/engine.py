@@ -14,6 +14,7 @@ from nnlab.core.learners.stack.losses import Criterion, bind_loss
 from nnlab.core.learners.stack.streams import Streams
 
 SIZES_KEPT = 4  # batch sizes whose calls are kept; an epoch has two
+CHUNK = 1024  # rows at a time where nothing is learned: what they make stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls of a step for one batch size, gather(rows) first. total: sums of the loss of rows, (K, n_out, rows)."""
+    """The calls of a step for one batch size, gather(rows) first. total: sums of losses in parts."""
 
     gather: Callable[[Tensor], None]
     calls: list[Call]
@@ -42,7 +43,8 @@ class Engine:
     ) -> None:
         self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
         self._streams = streams
-        self._room = Room(flat.values)
+        self._room, self._checking = Room(flat.values), Room(flat.values)
+        self._passes: dict[int, tuple[Tensor, list[Call], Tensor]] = {}
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._lost = torch.zeros(flat.members, dtype=torch.float64, device=flat.values.device)
         self.dropout = [0.0] * flat.members
@@ -54,7 +56,6 @@ class Engine:
         self.dropout = list(shares)
         self._forget()
 
-    @torch.no_grad()
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
         plan = self._plan(rows)
@@ -62,6 +63,30 @@ class Engine:
         for call in plan.calls:
             call()
         self._seen += rows.shape[-1]
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        parts = [self._outputs_of(x[at : at + CHUNK]) for at in range(0, len(x), CHUNK)]
+        return torch.cat(parts, 1)
+
+    def _outputs_of(self, x: Tensor) -> Tensor:
+        if len(x) not in self._passes:
+            self._checking.begin()
+            build = Build(self._flat, self._checking, len(x))
+            given = self._checking.take(*x.shape)
+            port = self._bound(given.expand(self._flat.members, -1, -1), build)
+            self._passes[len(x)] = (given, build.forward, port.value.mT)
+        given, calls, output = self._passes[len(x)]
+        given.copy_(x)
+        for call in calls:
+            call()
+        return output.clone()
+
+    def _bound(self, x: Tensor, build: Build) -> Port:
+        port = Port(x, None, free=False)
+        for layer in self._layers:
+            port = layer.bind(port, build)
+        return port
 
     def take_loss(self) -> list[float]:
         """Each member's mean loss over the rows since the last call; nan if there were none."""
@@ -88,7 +113,7 @@ class Engine:
         """Add the totals of all plans, large batches first, whenever each of them was made."""
         totals = dict(waiting or {}) | {key: plan.total for key, plan in self._plans.items()}
         for key in sorted(totals, reverse=True):
-            self._lost += torch.stack([own.sum(dtype=torch.float64) for own in totals[key]])
+            self._lost += torch.stack([own.sum(dtype=torch.float64) * key[0] for own in totals[key]])
             totals[key].zero_()
 
     def _forget(self) -> None:
@@ -121,9 +146,7 @@ class Engine:
         if count and any(self.dropout):
             build.masks, draw = self._streams.masks(count, self.dropout, self._flat.values)
             start.append(draw)
-        port = Port(x.view(sets, size, -1).expand(members, -1, -1), None, free=False)
-        for layer in self._layers:
-            port = layer.bind(port, build)
+        port = self._bound(x.view(sets, size, -1).expand(members, -1, -1), build)
         rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
         loss, total = bind_loss(self._criterion, port, room, target, counted)

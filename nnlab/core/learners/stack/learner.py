@@ -20,9 +20,8 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.parameter_groups import decay_groups, groups_of, separate
 from nnlab.core.precision import dtype_of
-from nnlab.core.predict import forward
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -64,9 +63,9 @@ class StackLearner:
     def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        first = [weight for weight in decaying if weight.ndim == 2][:1]
+        each, first = separate(self._model, decaying)
         self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else decaying, part.values)
+            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
             for part in spec.regularizers
             for entry in [REGULARIZERS[part.name]]
         ]
@@ -119,7 +118,7 @@ class StackLearner:
         if not len(self._valid[1]):
             return {}
         with self._best_weights():
-            output = forward(self._model, self._valid[0], self.device)
+            output = self._members.outputs(self._valid[0])[0]
         return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
     def change(self, name: str, value: float) -> float:

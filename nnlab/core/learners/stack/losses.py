@@ -1,8 +1,7 @@
 """Losses of a stack and their gradients in the outputs, by hand.
 
 Outputs are (K, n_out, rows); targets and row weights (M, 1, rows) with M = 1 where members share rows, else K. A loss
-is bound like a layer: its calls fill `each`, the terms whose sum over outputs is a row's loss, and `slope`, their
-derivatives. The mean over rows, or sum(w loss) / sum(w), is taken here for all of them.
+is bound like a layer: its calls fill `each`, the terms whose sum is the loss, and `slope`, their derivatives.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnlab.core.learners.stack.buffers import Room, whole
+from nnlab.core.learners.stack.buffers import Room
 from nnlab.core.learners.stack.layers import Call, Port
 
 Values = dict[str, Any]
@@ -30,58 +29,73 @@ class Criterion:
 
 @dataclass(eq=False)
 class LossBuild:
-    """What a loss is bound to. target: codes or scaled values. norm: what each row counts where that is not 1."""
+    """What a loss is bound to. target: codes or scaled values. share: what each row counts of the mean, which is a
+    number, or (M, 1, rows) in memory that calls before those of the loss fill."""
 
     output: Tensor
     slope: Tensor
     target: Tensor
     room: Room
     each: Tensor
+    share: float | Tensor
     calls: list[Call] = field(default_factory=list)
-    norm: Tensor | None = None
 
     def take(self, *shape: int) -> Tensor:
         """Room for values."""
         return self.room.take(*shape)
 
+    def average(self) -> None:
+        """Rows count by their share from here on."""
+        factor = self.share
+        if isinstance(factor, float):
+            factor = torch.tensor(factor, dtype=torch.float64).to(self.output)
+        self.calls += [partial(self.slope.mul_, factor), partial(self.each.mul_, factor)]
+
 
 def cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
-    """Each: -q log p with p the softmax and q the target's shares, (1 - s) of it at the row's class and s spread.
+    """Loss: -sum q log p over classes, p the softmax, q (1 - s) at the row's class and s spread over all.
 
-    Slope: p - q.
+    Slope: p sum(q) - q, which is what torch's backward of log_softmax makes of -q.
     """
     _cross_entropy(build, values["label_smoothing"], None)
 
 
 def balanced_cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
-    """Each: -w q log p with w the weight of the row's class. Slope: w (p - q)."""
+    """The same with q times the weight of the row's class, over the sum of these weights."""
     from nnlab.core.losses import class_weights
 
-    _cross_entropy(build, 0.0, torch.tensor(class_weights(counts)) ** values["power"])
+    _cross_entropy(build, 0.0, torch.tensor(class_weights(counts), dtype=torch.float32) ** values["power"])
 
 
 def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -> None:
     """q of a class is a column of a small table, so that targets need no room of their own."""
-    output, slope, target = build.output, build.slope, build.target
+    output, target, share = build.output, build.target, build.share
     classes, (shared, _, rows) = output.shape[1], target.shape
     table = torch.eye(classes, dtype=torch.float64).mul_(1.0 - smoothing).add_(smoothing / classes)
     if weights is not None:
         table = table * weights
-    table = table.neg_().to(output)
-    minus_q, logs = build.take(classes, shared * rows), build.take(*output.shape)
-    q = minus_q.view(classes, shared, rows).transpose(0, 1)
     codes = target.reshape(-1)
+    selected, logs = build.take(classes, shared * rows), build.take(*output.shape)
+    minus_q = selected.view(classes, shared, rows).transpose(0, 1)
+    for_all = minus_q.expand_as(output)
+    if isinstance(share, float) and weights is None:
+        table = table * share
+    table = table.neg_().to(output)
+    build.calls.append(partial(torch.index_select, table, 1, codes, out=selected))
+    if isinstance(share, Tensor):
+        build.calls.append(partial(minus_q.mul_, share))
+    elif weights is not None:
+        total = build.take(shared, 1, 1)
+        build.calls += [
+            partial(torch.sum, minus_q, (1, 2), keepdim=True, out=total),
+            total.neg_,
+            partial(minus_q.div_, total),
+        ]
     build.calls += [
-        partial(torch.index_select, table, 1, codes, out=minus_q),
         partial(torch.ops.aten._log_softmax.out, output, 1, False, out=logs),
-        partial(torch.mul, logs, q, out=build.each),
-        partial(torch.exp, whole(logs), out=whole(slope)),
+        partial(torch._log_softmax_backward_data, for_all, logs, 1, output.dtype, out=build.slope),
+        partial(torch.mul, logs, minus_q, out=build.each),
     ]
-    if weights is not None:
-        own = weights.to(output)
-        norm = build.norm = build.take(shared, 1, rows)
-        build.calls += [partial(torch.index_select, own, 0, codes, out=norm.view(-1)), partial(slope.mul_, norm)]
-    build.calls.append(partial(slope.add_, q))
 
 
 def mse(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
@@ -89,12 +103,14 @@ def mse(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     slope = build.slope
     error = _error(build)
     build.calls += [partial(torch.mul, error, error, out=build.each), partial(torch.add, error, error, out=slope)]
+    build.average()
 
 
 def mae(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     """Each: |f - y|. Slope: its sign."""
     error = _error(build)
     build.calls += [partial(torch.abs, error, out=build.each), partial(torch.sign, error, out=build.slope)]
+    build.average()
 
 
 def huber(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
@@ -107,6 +123,7 @@ def huber(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
         partial(torch.sub, error, half, out=half),
         partial(torch.mul, cut, half, out=build.each),
     ]
+    build.average()
 
 
 def quantile(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
@@ -127,6 +144,7 @@ def quantile(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
         partial(build.slope.add_, tilt),
         partial(build.slope.mul_, scale),
     ]
+    build.average()
 
 
 def _error(build: LossBuild) -> Tensor:
@@ -148,36 +166,22 @@ BY_HAND: dict[str, Callable[[LossBuild, Values, Sequence[int]], None]] = {
 def bind_loss(
     criterion: Criterion, port: Port, room: Room, target: Tensor, weight: Tensor | None
 ) -> tuple[list[Call], Tensor]:
-    """The calls of a loss, and where it adds up the loss of rows, (K, n_out, rows), weighted so that rows count as 1.
+    """The calls of a loss, and where it adds up the means over rows, (K, n_out, rows), in as many parts.
 
-    target, weight: (M, 1, rows).
+    target, weight: (M, 1, rows). With weights the mean is sum(w loss) / sum(w).
     """
     assert port.slope is not None
     output = port.value
     each, total = room.take(*output.shape), torch.zeros_like(output)
-    build = LossBuild(output, port.slope, target, room, each)
+    share: float | Tensor = 1.0 / output.shape[2]
+    before: list[Call] = []
+    if weight is not None:
+        sums, share = room.take(weight.shape[0], 1, 1), room.take(*weight.shape)
+        before = [
+            partial(torch.sum, weight, 2, keepdim=True, out=sums),
+            partial(sums.clamp_, min=1e-12),
+            partial(torch.div, weight, sums, out=share),
+        ]
+    build = LossBuild(output, port.slope, target, room, each, share)
     BY_HAND[criterion.name](build, criterion.values, criterion.counts)
-    rows = output.shape[2]
-    if weight is None and build.norm is None:
-        share = torch.tensor(1.0 / rows, dtype=torch.float64).to(output)
-        return [*build.calls, partial(port.slope.mul_, share), partial(total.add_, each)], total
-    return [*build.calls, *_weighted(build, weight, total)], total
-
-
-def _weighted(build: LossBuild, weight: Tensor | None, total: Tensor) -> list[Call]:
-    """f = w / sum(w) for row weights w; where only classes have weights, f = 1 / their sum over the rows."""
-    given = weight if weight is not None else build.norm
-    assert given is not None
-    shared, _, rows = given.shape
-    sums, share = build.take(shared, 1, 1), build.take(shared, 1, rows)
-    over = given if weight is not None else torch.ones_like(given)
-    each, slope = build.each, build.slope
-    return [
-        partial(torch.sum, given, 2, keepdim=True, out=sums),
-        partial(sums.clamp_, min=1e-12),
-        partial(torch.div, over, sums, out=share),
-        partial(slope.mul_, share),
-        partial(each.mul_, share),
-        partial(each.mul_, float(rows)),
-        partial(total.add_, each),
-    ]
+    return [*before, *build.calls, partial(total.add_, each)], total

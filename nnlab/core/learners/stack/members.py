@@ -46,7 +46,11 @@ class Members:
 
     def update(self, lrs: Sequence[float]) -> None:
         """A step with these gradients and a step size for each member."""
-        self._update.step(lrs)
+        self._update.step(list(lrs))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        return self._engine.outputs(x)
 
     def take_loss(self) -> list[float]:
         """Each member's mean loss over the rows since the last call; nan if there were none."""

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WORD = 4  # 16-bit draws in one of 64 bits
+DRAWS = 8  # draws of one byte in a word of 64 bits
 DROPOUT = 0x6D61736B  # sets these draws apart from others of the same seed
 
 
 class Streams:
-    """Masks of dropout out of 16-bit draws: on the CPU NumPy's SFC64, which is the cheapest, else torch's generators.
+    """Masks of dropout out of one byte a value: on the CPU NumPy's SFC64, which is the cheapest, else torch's.
 
-    A share p is rounded to 1/65536, and kept values are scaled by what is truly kept: the expectation is exact.
+    A share p is p 256 bytes: one more draw for each mask decides whether that is rounded up or down, so that each value
+    is dropped with probability p (to 2^-32). Kept values are scaled by what this mask keeps: the expectation is exact.
     """
 
     def __init__(self, seeds: Sequence[int], device: str) -> None:
@@ -37,19 +38,29 @@ class Streams:
     def masks(self, count: int, shares: Sequence[float], like: Tensor) -> tuple[Tensor, Any]:
         """Masks (K, count) and the call that draws them anew."""
         masks = like.new_zeros(len(shares), count)
-        kept, limits = keep_scales(shares), [min(round(share * 65536), 65535) - 32768 for share in shares]
-        scales = torch.tensor(kept, dtype=torch.float64).to(like).unsqueeze(1)
-        words = torch.empty(-(-count // WORD), dtype=torch.int64, device=like.device)
-        return masks, partial(self._draw, masks, limits, scales, words)
+        words = -(-count // DRAWS)
+        if self._device == "cpu":
+            parts = [_parted(share) for share in shares]
+            return masks, partial(self._draw, list(masks.unbind()), parts, words)
+        room = torch.empty(words + 1, dtype=torch.int64, device=like.device)
+        limits = torch.tensor([share * 256 for share in shares], dtype=torch.float64, device=like.device)
+        return masks, partial(self._draw_on_device, masks, limits, room)
 
-    def _draw(self, masks: Tensor, limits: Sequence[int], scales: Tensor, words: Tensor) -> None:
-        for source, limit, mask in zip(self._sources, limits, masks, strict=True):
-            if self._device == "cpu":
-                draws = torch.from_numpy(source.random_raw(len(words)).view(np.int16))
-            else:
-                draws = words.random_(-(2**63), None, generator=source).view(torch.int16)
-            torch.ge(draws[: len(mask)], limit, out=mask)
-        masks.mul_(scales)
+    def _draw(self, masks: Sequence[Tensor], parts: Sequence[tuple[int, int]], words: int) -> None:
+        for source, (limit, extra), mask in zip(self._sources, parts, masks, strict=True):
+            drawn = source.random_raw(words + 1)
+            lost = min(limit + (int(drawn[words]) >> 32 < extra), 255)
+            torch.ge(torch.from_numpy(drawn.view(np.uint8))[: len(mask)], lost, out=mask)
+            mask.mul_(256 / (256 - lost))
+
+    def _draw_on_device(self, masks: Tensor, limits: Tensor, words: Tensor) -> None:
+        """The same without waiting for the device."""
+        for k, (source, mask) in enumerate(zip(self._sources, masks, strict=True)):
+            drawn = words.random_(-(2**63), None, generator=source)
+            up = (drawn[-1:] >> 32) + 2**31 < (limits[k].frac() * 2**32)
+            lost = (limits[k].floor() + up).clamp(max=255)
+            torch.ge(drawn.view(torch.uint8)[: len(mask)], lost, out=mask)
+            mask.mul_(256 / (256 - lost))
 
     def state(self) -> list[Tensor]:
         """Where the streams are."""
@@ -69,6 +80,7 @@ class Streams:
             source.state = whole
 
 
-def keep_scales(shares: Sequence[float]) -> list[float]:
-    """1 / (1 - p) for the p that are truly dropped."""
-    return [65536 / (65536 - min(round(share * 65536), 65535)) for share in shares]
+def _parted(share: float) -> tuple[int, int]:
+    """Whole bytes that a share loses of 256, and how many of 2^32 masks lose one more."""
+    whole, rest = divmod(share * 256, 1.0)
+    return int(whole), round(rest * 2**32)

@@ -1,13 +1,13 @@
 """Steps of the weights of all members: one fused call a group where members agree, else one a member and group."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nnlab.core.learners.stack.buffers import Flat, Group
+from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.private import adam_step, sgd_step
 
 Values = dict[str, Any]
@@ -23,30 +23,49 @@ class Update:
         self.moments = [flat.like() for _ in range(moments)]
         self.made = torch.zeros((), device=flat.values.device)
         self._counts = name in ("adam", "adamw")
-        self._parts = [self._of_all(group) for group in flat.groups]
-        self._own = [[self._of_one(group, k) for k in range(flat.members)] for group in flat.groups]
+        self._decoupled = name == "adamw"
+        buffers = [flat.values, flat.gradients, *self.moments]
+        self._groups = [group for group in flat.groups if group.start < group.stop]
+        self._parts = [[[buffer[g.start : g.stop]] for buffer in buffers] for g in self._groups]
+        self._own = [
+            [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
+        ]
+        self._every = [[buffer] for buffer in buffers]
+        self._alike = all(group.factor == 1.0 for group in self._groups)
 
-    def _buffers(self) -> list[Tensor]:
-        return [self._flat.values, self._flat.gradients, *self.moments]
-
-    def _of_all(self, group: Group) -> list[list[Tensor]]:
-        return [[buffer[group.start : group.stop]] for buffer in self._buffers()]
-
-    def _of_one(self, group: Group, member: int) -> list[list[Tensor]]:
-        return [self._flat.parts(buffer, group, member) for buffer in self._buffers()]
-
-    def step(self, lrs: Sequence[float]) -> None:
+    def step(self, lrs: list[float]) -> None:
         """One step with these gradients and a step size for each member."""
         if self._counts:
             self.made.add_(1)
-        agree = all(lr == lrs[0] for lr in lrs) and all(decay == self.decays[0] for decay in self.decays)
-        for group, whole, own in zip(self._flat.groups, self._parts, self._own, strict=True):
-            if group.start == group.stop:
-                continue
-            for k, parts in enumerate([whole] if agree else own):
-                decay = self.decays[k] if group.decays else 0.0
-                counts = ([self.made] * len(parts[0]),) if self._counts else ()
-                self._fused(*_arguments(parts), *counts, lr=lrs[k] * group.factor, weight_decay=decay)
+        if lrs.count(lrs[0]) < len(lrs) or self.decays.count(self.decays[0]) < len(lrs):
+            self._step_each(lrs)
+        elif self._alike and (self._decoupled or not self.decays[0]):
+            self._step_all(lrs[0])
+        else:
+            for group, parts in zip(self._groups, self._parts, strict=True):
+                self._call(parts, lrs[0] * group.factor, self.decays[0] if group.decays else 0.0)
+
+    def _step_all(self, lr: float) -> None:
+        """One call for all groups, what decays being shrunk before it as the call would."""
+        if self.decays[0]:
+            for group, parts in zip(self._groups, self._parts, strict=True):
+                if group.decays:
+                    parts[0][0].mul_(1 - lr * self.decays[0])
+        self._call(self._every, lr, 0.0)
+
+    def _step_each(self, lrs: list[float]) -> None:
+        for group, own in zip(self._groups, self._own, strict=True):
+            for k, parts in enumerate(own):
+                decay, lr = self.decays[k] if group.decays else 0.0, lrs[k] * group.factor
+                if self._decoupled and decay and self._alike:
+                    torch._foreach_mul_(parts[0], 1 - lr * decay)
+                    decay = 0.0
+                self._call(parts, lr, decay)
+
+    def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
+        """The fused step; SGD without momentum wants an empty list for its moments."""
+        more = [[self.made] * len(parts[0])] if self._counts else [] if len(parts) > 2 else [[]]
+        self._fused(*parts, *more, lr=lr, weight_decay=decay)
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs."""
@@ -58,11 +77,6 @@ class Update:
             own.copy_(kept)
         self.made.copy_(state["made"])
         self.decays = state["decays"].tolist()
-
-
-def _arguments(parts: list[list[Tensor]]) -> list[Any]:
-    """Weights, gradients and moments; SGD without momentum wants an empty list for these."""
-    return parts if len(parts) > 2 else [*parts, []]
 
 
 def _adam(values: Values, device: str, decoupled: bool) -> tuple[Callable[..., None], int]:

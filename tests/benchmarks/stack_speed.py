@@ -1,0 +1,147 @@
+"""How near the stack comes to its matrix products, and what a member of several costs: paired, one thread.
+
+    python tests/benchmarks/stack_speed.py [--pairs 7] [--epochs 3]
+
+The floor is the products of the same fit and nothing else: three a layer and step, one for validation rows, in buffers
+that are there. Whole fits of MLP 128-64 by AdamW, batch 256, validation each epoch, no store: median of floor / nnlab.
+The cost of a member is the time of K members together over K times that of a tight single run by hand.
+"""
+
+import argparse
+import gc
+import itertools
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import nnlab
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.learners.stack.engine import Table
+from nnlab.core.learners.stack.losses import Criterion
+from nnlab.core.learners.stack.members import Members
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.registry import Part
+from nnlab.core.spec import part_values
+from tests.benchmarks.train_speed import BATCH, CLASSES, WIDTHS, make_data, network
+
+CHUNK = 8192
+
+
+def products(data: Prepared, epochs: int) -> Callable[[], None]:
+    """The matrix products of a fit."""
+    sizes = [data.train.x.shape[1], *WIDTHS, CLASSES]
+    steps = math.ceil(len(data.train.y) / BATCH)
+    rows, pairs = math.ceil(len(data.train.y) / steps), list(itertools.pairwise(sizes))
+    training = [torch.randn(rows, size) for size in sizes]
+    valid = len(data.valid.y)
+    checking = [torch.randn(min(CHUNK, valid), size) for size in sizes]
+    weights = [torch.randn(n_out, n_in) for n_in, n_out in pairs]
+    changes = [torch.empty_like(weight) for weight in weights]
+
+    def run() -> None:
+        for _ in range(epochs):
+            for _ in range(steps):
+                for at, weight in enumerate(weights):
+                    torch.mm(training[at], weight.T, out=training[at + 1])
+                for at in reversed(range(len(weights))):
+                    torch.mm(training[at + 1].T, training[at], out=changes[at])
+                    if at:
+                        torch.mm(training[at + 1], weights[at], out=training[at])
+            for _ in range(math.ceil(valid / CHUNK)):
+                for at, weight in enumerate(weights):
+                    torch.mm(checking[at], weight.T, out=checking[at + 1])
+
+    return run
+
+
+def fit(data: Prepared, epochs: int, dropout: float) -> None:
+    shape = {"hidden": WIDTHS, "activation": "relu", "dropout": dropout}
+    nnlab.fit(data, **shape, epochs=epochs, batch_size=BATCH, store=False, metrics="accuracy")
+
+
+def tight(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float) -> Callable[[], None]:
+    """A single run by hand: tensors in memory, fused AdamW, no waiting."""
+    model = network(x.shape[1])
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = dropout
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+    def run() -> None:
+        total = torch.zeros(())
+        for rows in batches:
+            loss = F.cross_entropy(model(x.index_select(0, rows)), y.index_select(0, rows))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+
+    return run
+
+
+def together(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float, members: int) -> Callable[[], None]:
+    nets = [network(x.shape[1]) for _ in range(members)]
+    names = [name for name, _ in nets[0].named_parameters()]
+    groups = [
+        ([n for n in names if n.endswith(end)], decays, 1.0) for end, decays in (("weight", True), ("bias", False))
+    ]
+    adamw = Part("adamw", part_values(OPTIMIZERS, Part("adamw")))
+    criterion = Criterion("cross_entropy", {"label_smoothing": 0.0}, [])
+    stack = Members(nets, groups, criterion, Table(x, y, None), adamw, range(members))
+    stack.dropout = [dropout] * members
+
+    def run() -> None:
+        for rows in batches:
+            stack.gradients(rows)
+            stack.update([1e-3 * (1 + k / 100) for k in range(members)])
+
+    return run
+
+
+def cpu(run: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.process_time()
+    run()
+    return time.process_time() - began
+
+
+def ratio(first: Callable[[], object], second: Callable[[], object], pairs: int) -> float:
+    """Median over pairs of first / second, after a round that warms up."""
+    found = [cpu(first) / cpu(second) for _ in range(pairs + 1)]
+    return statistics.median(found[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=3)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    for rows, features in ((2_000, 20), (50_000, 50)):
+        data = nnlab.prepare(make_data(rows, features), task="multiclass", scale="none", valid=0.2, test=0.0)
+        epochs = asked.epochs * max(1, 20_000 // rows)
+        for dropout in (0.0, 0.1):
+            share = ratio(products(data, epochs), partial(fit, data, epochs, dropout), asked.pairs)
+            print(f"{rows:7d} x {features}, dropout {dropout}: products / whole fit {share:.2f}")
+    values, codes = make_data(20_000, 50)
+    x, y = torch.from_numpy(values), torch.from_numpy(codes)
+    for batch in (256, 32):
+        batches = list(torch.randperm(len(y)).split(batch))[:150]
+        for dropout in (0.0, 0.1):
+            single = tight(x, y, batches, dropout)
+            for members in (1, 8):
+                cost = ratio(together(x, y, batches, dropout, members), single, asked.pairs) / members
+                print(f"batch {batch:3d}, dropout {dropout}, K = {members}: a member / tight single run {cost:.2f}")
+
+
+if __name__ == "__main__":
+    main()
