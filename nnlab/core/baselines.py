@@ -15,6 +15,8 @@ from nnlab.core.losses import LOSSES
 from nnlab.core.store.lines import floats, plain_all
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nnlab.core.data.prepare import Prepared, Rows
     from nnlab.core.registry import Part
 
@@ -87,6 +89,16 @@ def fit_baselines(data: "Prepared", loss: "Part", metrics: Sequence[str], spent:
         for name in (LINEAR, BOOSTING):
             found.setdefault(name, _left_out(name, data, "interrupted"))
     return tuple(found.values())
+
+
+def table_of(baselines: Sequence[Baseline]) -> "pd.DataFrame":
+    """One row a baseline: its metrics, rows and note."""
+    import pandas as pd
+
+    rows = [{**each.metrics, "rows": each.rows, "note": each.note} for each in baselines]
+    metrics = dict.fromkeys(name for each in baselines for name in each.metrics)
+    index = pd.Index([each.name for each in baselines], name="baseline", dtype=object)
+    return pd.DataFrame(rows, index=index, columns=[*metrics, "rows", "note"])
 
 
 Fit = Callable[["Prepared", Sequence[str], float], tuple[Baseline, float]]

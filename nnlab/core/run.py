@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.core.baselines import Baseline, fit_baselines
+from nnlab.core.baselines import Baseline, fit_baselines, table_of
 from nnlab.core.calibrate import fitted_temperature, keep_temperature, kept_temperature
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
@@ -146,12 +146,7 @@ class Run:
     def baselines(self) -> "pd.DataFrame":
         """A linear model and boosted trees, one a row: their metrics of the validation rows, the rows that they were
         fitted on, and what was cut so that they cost little."""
-        import pandas as pd
-
-        rows = [{**b.metrics, "rows": b.rows, "note": b.note} for b in self.beside]
-        names = [name for name in self.started.metrics if any(name in b.metrics for b in self.beside)]
-        index = pd.Index([b.name for b in self.beside], name="baseline", dtype=object)
-        return pd.DataFrame(rows, index=index, columns=[*names, "rows", "note"])
+        return table_of(self.beside)
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
