@@ -5,12 +5,12 @@ import math
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
 from nnlab.core.errors import SpecError
-from nnlab.core.events import Reason
+from nnlab.core.events import Changed, Reason
 
 LIVE = {"lr": math.inf, "weight_decay": math.inf, "dropout": 1.0}  # what can be changed: from 0 to below this
 
@@ -28,6 +28,7 @@ class Controls:
 
     def __init__(self) -> None:
         self._changes: deque[Change] = deque()
+        self._planned: list[Changed] = []
         self.stop_reason: Reason | None = None
         self.paused = False
 
@@ -38,6 +39,14 @@ class Controls:
         if not 0 <= value < LIVE[name]:
             raise SpecError(f"{name}={value}: expected a number from 0 to below {LIVE[name]:g}")
         self._changes.append(Change(name, value))
+
+    def plan(self, changes: Iterable[Changed]) -> None:
+        """Changes that a run had seen when it was cut, to be made again at the steps where they were made."""
+        self._planned = list(changes)
+
+    def steps_to_plan(self, epoch: int, steps: int) -> int:
+        """Steps of this epoch, of so many, before the next planned change in it."""
+        return min([steps, *(change.step - 1 for change in self._planned if change.epoch == epoch)])
 
     def stop(self, reason: Reason = "stopped") -> None:
         """End the run after this step with its best weights; the first reason stays."""
@@ -53,9 +62,11 @@ class Controls:
         """Whether the loop has something to obey."""
         return bool(self._changes) or self.paused or self.stop_reason is not None
 
-    def take_changes(self) -> list[Change]:
-        """The changes since the last call, in order."""
-        taken = []
+    def take_changes(self, epoch: int, step: int) -> list[Change]:
+        """The changes since the last call, in order, planned ones first. step: the next one of the epoch."""
+        due = [change for change in self._planned if (change.epoch, change.step) <= (epoch, step)]
+        self._planned = self._planned[len(due) :]
+        taken = [Change(change.name, change.new) for change in due]
         while self._changes:
             taken.append(self._changes.popleft())
         return taken

@@ -28,6 +28,8 @@ def check_precision(spec: TrainSpec, device: str) -> None:
         raise RunError("precision=bf16: this CUDA device has no such numbers; use --precision fp16 or float32")
     if spec.tf32 and (device != "cuda" or torch.cuda.get_device_capability() < AMPERE):
         raise RunError("tf32 needs --device cuda, Ampere (2020) or newer; leave it off here")
+    if spec.cuda_graphs and device != "cuda":
+        raise RunError(f"cuda_graphs needs --device cuda, this run is on {device}; leave it off here")
 
 
 def in_precision(network: nn.Module, spec: TrainSpec) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
-from nnlab.core.events import Sink, Started, Warned
+from nnlab.core.events import Changed, Sink, Started, Warned
 from nnlab.core.fit import Stream, Where, as_store, carried, drive, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
@@ -69,8 +69,12 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)
-    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer)]
-    folder = _claimed(info, facts, checkpoint, dict(about) | {"spec": to_json(longer)}, checkpoint_seconds)
+    again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
+    controls.plan(again)
+    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
+    facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state())
+    about |= {"spec": to_json(longer), "line": facts.line}
+    folder = _claimed(info, facts, checkpoint, about, checkpoint_seconds)
     record = Record()
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
@@ -202,7 +206,17 @@ def _changes(about: Mapping[str, Any], facts: Facts, job: Job, code: str | None)
         yield "the code of the network is not what the run began with"
 
 
-def _more(spec: TrainSpec, longer: TrainSpec) -> Iterator[str]:
+def _line(facts: Facts, epochs: int | None) -> str | None:
+    """What the user typed, and then, where the run was made longer, a comment that says so."""
+    if facts.line is None or epochs is None:
+        return facts.line
+    first, *body = facts.line.split("\n")
+    return "\n".join([f"{first}  # then: %nn_train --resume {facts.id} --epochs {epochs}", *body])
+
+
+def _more(spec: TrainSpec, longer: TrainSpec, again: int) -> Iterator[str]:
+    if again:
+        yield f"{again} change{'s' * (again > 1)} made by hand after the checkpoint will be made again at the same step"
     if spec.epochs != longer.epochs:
         yield f"the run goes on to {longer.epochs} epochs, {spec.epochs} were planned"
 

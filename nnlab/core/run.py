@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Resumed, Started, Warned
+from nnlab.core.events import Changed, Finished, Probed, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for
 from nnlab.core.own import is_missing
@@ -290,22 +290,24 @@ class Run:
             raise DataError(f"the rows have {rows.x.shape[1]} features; the run was trained on {features}")
         return rows.x, rows.y
 
+    def _within(self, epoch: int) -> Iterator[Changed | Probed | Resumed]:
+        """What was told while an epoch went on."""
+        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
+        yield from (change for change in self.changes if change.epoch == epoch)
+        yield from (look for look in self.record.probes if look.epoch == epoch)
+
     def _write(self, folder: Path) -> None:
         """Tell the run's events to a writer once more."""
         if self.best_epoch is None:
             raise StoreError(f"run {self.id} ended before its first epoch was done: there are no weights to save")
         writer = RunFolder(folder, self.facts)
         writer.claim()
-        writer(self.started)
+        writer(replace(self.started, resumed_from=None))
         for message in self.warnings:
             writer(Warned(message))
         for done in self.record.epochs:
-            for change in self.changes:
-                if change.epoch == done.epoch:
-                    writer(change)
-            for look in self.record.probes:
-                if look.epoch == done.epoch:
-                    writer(look)
+            for event in self._within(done.epoch):
+                writer(event)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
         writer.complete(self.evaluation, self.beside)

@@ -104,6 +104,11 @@ class PrepareSpec:
     date: Annotated[tuple[str, ...], Column(), "columns to read as dates"] = ()
     drop: Annotated[tuple[str, ...], Column(), "columns to leave out"] = ()
     cycles: Annotated[bool, "add sine and cosine of month, day, weekday and hour of dates"] = False
+    merge_levels: Annotated[
+        tuple[str, ...],
+        Column(),
+        "columns whose levels are one where they differ only in case, blanks, accents or punctuation",
+    ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
     strict: Annotated[bool, "findings of the audit are errors"] = False
@@ -187,8 +192,11 @@ class TrainSpec:
     ] = 1
     checkpoint_activations: Annotated[bool, "compute activations twice instead of keeping them: less memory"] = False
     channels_last: Annotated[bool, "images of nn.Conv2d with their channels last in memory: often faster"] = False
+    cuda_graphs: Annotated[bool, "passes of the network recorded once and replayed: for small networks on CUDA"] = False
     compile: Annotated[bool, "the network through torch.compile; pays for large networks on CUDA"] = False
-    threads: Annotated[int | None, Within(1, 1024), "CPU threads; auto: one for small networks"] = None
+    threads: Annotated[
+        int | None, Within(1, 1024), "CPU threads; auto: one, or all where a trial of some steps is faster so"
+    ] = None
 
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.

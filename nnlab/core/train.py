@@ -28,6 +28,7 @@ from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.samples import due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.threads import tried_threads, work_of
 
 SCHEDULED = {"dropout": "dropout_schedule", "weight_decay": "decay_schedule"}
 TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
@@ -35,13 +36,17 @@ TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on."""
+    """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on.
+
+    maker: the user's own network, to make copies of.
+    """
 
     spec: TrainSpec
     data: Prepared
     learner: Learner
     random: PrivateRandom
     probe: Probe | None = None
+    maker: Maker = None
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
@@ -52,7 +57,7 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     random = PrivateRandom(spec.seed, device)
     with random:
         learner = choose(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
-    return Job(spec, data, learner, random)
+    return Job(spec, data, learner, random, maker=maker)
 
 
 def batch_for(rows: int) -> int:
@@ -75,11 +80,13 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
     """
     best = _Best(job)
     loop = _Loop(job, controls, best)
+    notes = loop.try_threads() if state is None else []
     if state is not None:
         loop.load_state(state)
     yield loop.started(resumed=state is not None)
     if state is not None:
         yield Resumed(loop.epoch, loop.done)
+    yield from map(Warned, notes)
     try:
         with thread_limit(loop.threads), matmul_precision(job.spec.tf32):
             reason = yield from _epochs(loop, controls)
@@ -145,6 +152,12 @@ class _Loop:
         told = Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
         return replace(told, resumed_from=self.epoch) if resumed else told
 
+    def try_threads(self) -> list[str]:
+        """Choose the number of threads by trial, where the run leaves it open; what to say of it."""
+        job, work = self._job, work_of(self._plan, self._rows, self._job.learner.parameters)
+        self.threads, notes = tried_threads(job.spec, job.data, job.learner.device, job.maker, work, self.threads)
+        return notes
+
     @property
     def elapsed(self) -> float:
         """Seconds of the run, of its parts before a resumption too."""
@@ -166,6 +179,7 @@ class _Loop:
     def _state(self) -> dict[str, Any]:
         own = {"epoch": self.epoch, "done": self.done, "peak": self._peak, "lr": self._lr, "base": dict(self._base)}
         own |= {"losses": self._losses.values, "seconds": self._seconds, "elapsed": self.elapsed}
+        own["threads"] = self.threads
         learner, random = self._job.learner.state(), self._job.random.state()
         return {"loop": own, "learner": learner, "random": random, "best": self._best.state()}
 
@@ -175,6 +189,7 @@ class _Loop:
         self.epoch, self.done, self._peak, self._lr = own["epoch"], own["done"], own["peak"], own["lr"]
         self._base, self._losses, self._seconds = dict(own["base"]), Losses(own["losses"]), own["seconds"]
         self._began -= own["elapsed"]
+        self.threads = own["threads"]
         self._job.learner.load_state(state["learner"])
         self._job.random.load_state(state["random"])
         self._best.load_state(state["best"])
@@ -213,8 +228,9 @@ class _Loop:
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
         deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
+        until = controls.steps_to_plan(epoch, self._steps)
         with self._job.random:
-            while done < self._steps:
+            while done < until:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
                 done += 1
@@ -227,7 +243,7 @@ class _Loop:
         return done
 
     def _changes(self, epoch: int, done: int) -> Iterator[Changed]:
-        for change in self._controls.take_changes():
+        for change in self._controls.take_changes(epoch, done + 1):
             if change.name == "lr":
                 old, self._peak = self._peak, change.value
             else:

@@ -110,7 +110,7 @@ _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
     "Steps": ("optimizer", "lr", "weight_decay", "schedule", "batch_size", "loss"),
     "Length": ("epochs", "patience", "monitor", "metrics"),
-    "Run": ("seed", "device", "name", "from", "resume", "find_lr", "view"),
+    "Run": ("seed", "device", "precision", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
@@ -215,7 +215,7 @@ _ALL = (
         "nn_config",
         "Show each default with its source, or set defaults for this session.",
         specs=(PrepareSpec, TrainSpec, TuneSpec),
-        own=_own(_view, _checkpoints, _config),
+        own=_own(_view, _checkpoints, _looks, _config),
         examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
     ),
 )

@@ -1,8 +1,9 @@
 """Less memory and shorter numbers: the same gradients, to the bit where that can be."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,20 @@ import torch
 from torch import Tensor, nn
 
 import nnlab
+from nnlab.core import threads
+from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
+from nnlab.core.events import EpochDone, Resumable
+from nnlab.core.learners.calls import Graphed, check_graphs
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.pieces import Pieces
 from nnlab.core.learners.recompute import Recomputed
 from nnlab.core.options import resolve
 from nnlab.core.predict import forward
 from nnlab.core.spec import TrainSpec
+from nnlab.core.threads import Work
+from nnlab.core.train import set_up, train
 
 SHORT: dict[str, Any] = {"hidden": "16,16", "epochs": 2, "dropout": 0, "store": False, "seed": 3}
 
@@ -232,6 +240,7 @@ def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes:
     [
         ({"precision": "fp16"}, "precision=fp16 needs --device cuda, this run is on cpu; --precision bf16 works"),
         ({"tf32": True}, "tf32 needs --device cuda"),
+        ({"cuda_graphs": True}, "cuda_graphs needs --device cuda, this run is on cpu"),
     ],
 )
 def test_what_the_cpu_cannot_do_is_refused(classes: Prepared, options: dict[str, Any], words: str) -> None:
@@ -296,3 +305,126 @@ def test_without_a_compiler_the_network_runs_as_it_is(classes: Prepared, monkeyp
     assert torch.equal(weights_of(run), weights_of(nnlab.fit(classes, model=Seen, epochs=2, store=False)))
     (told,) = run.warnings
     assert told.startswith("compile: left out, as torch.compile failed here (") and "no C++ compiler" in told
+
+
+# CUDA graphs
+
+
+def test_graphs_are_recorded_for_two_sizes_and_given_up_where_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[int] = []
+
+    def record(whole: nn.Module, sample: tuple[Tensor]) -> Callable[[Tensor], Tensor]:
+        recorded.append(len(sample[0]))
+        if len(sample[0]) == 13:
+            raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        torch.rand(3)  # passes of its own
+        return lambda x: whole(x) + 1
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.0), nn.BatchNorm1d(3))
+    pieces = Pieces(model, nn.functional.mse_loss, "cpu", 1)
+    call, x, state = Graphed(model, pieces, "cpu"), torch.randn(20, 2), torch.get_rng_state()
+    for rows in (8, 7, 8, 5):
+        plain = model(x[:rows])
+        assert torch.allclose(call(x[:rows]), plain + (rows != 5))
+    assert recorded == [8, 7]
+    assert torch.equal(torch.get_rng_state(), state)
+    model[1].p = 0.5
+    call(x[:8])
+    assert recorded == [8, 7, 8]
+    pieces.count = 2
+    call(x[:13])
+    pieces.count = 1
+    call(x[:13])
+    call(x[:6])
+    assert recorded == [8, 7, 8, 13]
+    assert pieces.notes == [
+        "cuda_graphs: left out, as the network cannot be recorded (operation not permitted when stream is capturing)"
+    ]
+
+
+@pytest.mark.parametrize("other", [{"accumulate": 2}, {"compile": True}, {"r_drop": 1.0}], ids=str)
+def test_graphs_do_not_go_with_several_passes(other: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"cuda_graphs does not go with (accumulate|compile|terms)"):
+        check_graphs(resolve(TrainSpec, {"cuda_graphs": True, **other}))
+    check_graphs(resolve(TrainSpec, {"cuda_graphs": True, "l1": 0.1, "mixup": 0.2}))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("more", [{"norm": "batch"}, {"precision": "bf16"}], ids=str)
+def test_graphs_on_cuda_give_the_same_run(classes: Prepared, more: dict[str, Any]) -> None:
+    options = {**SHORT, "epochs": 5, "device": "cuda", **more}
+    plain, replayed = (nnlab.fit(classes, **options, cuda_graphs=on) for on in (False, True))
+    assert not replayed.warnings
+    assert torch.allclose(weights_of(replayed), weights_of(plain), rtol=1e-3, atol=1e-4)
+
+
+# Threads
+
+
+class Slow(nn.Module):
+    """Takes its time, by a clock of its own, on one number of threads, and may give other last digits there."""
+
+    clock = 0.0
+
+    def __init__(self, slow_on: int, digits: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.slow_on, self.digits = nn.Linear(5, 3), slow_on, digits
+        self.seen: set[int] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        Slow.clock += 0.003 if torch.get_num_threads() == self.slow_on else 0.001
+        self.seen |= {torch.get_num_threads()} if self.training else set()
+        return self.body(x) * (1 + self.digits * torch.get_num_threads())
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two threads, for which every run is worth a trial."""
+    monkeypatch.setattr(Work, "worth_a_trial", True)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: Slow.clock))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("slow_on", [1, 2])
+def test_the_faster_number_of_threads_trains_and_the_run_is_the_same(classes: Prepared, slow_on: int) -> None:
+    run = nnlab.fit(classes, model=Slow(slow_on), epochs=1, store=False, patience=None)
+    given = nnlab.fit(classes, model=Slow(0), epochs=1, store=False, threads=1)
+    assert torch.equal(weights_of(run), weights_of(given))
+    assert not run.warnings
+    assert run.model.seen == {3 - slow_on}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_digits_that_hang_on_threads_are_told(classes: Prepared) -> None:
+    run = nnlab.fit(classes, model=Slow(1, 1e-3), epochs=1, store=False)
+    (told,) = run.warnings
+    assert told.startswith("threads: 2, on which a step takes 33% of its time on 1; ") and told.endswith(
+        "--threads 2 settles it"
+    )
+    assert not nnlab.fit(classes, model=Slow(1, 1e-3), epochs=1, threads=2, store=False).warnings
+
+
+def test_a_run_goes_on_with_the_threads_that_it_had(classes: Prepared) -> None:
+    first = train(set_up(resolve(TrainSpec, {"epochs": 2}), classes), Controls())
+    state = next(event for event in first if isinstance(event, Resumable)).state()
+    first.close()
+    state["loop"]["threads"] = 3
+    seen: list[int] = []
+    job = set_up(resolve(TrainSpec, {"epochs": 2}), classes)
+    for event in train(job, Controls(), state):
+        seen += [torch.get_num_threads()] if isinstance(event, EpochDone) else []
+    assert set(seen) == {3}
+
+
+def test_small_runs_are_not_worth_a_trial() -> None:
+    assert not Work(128, 10_000, 1000).worth_a_trial
+    assert not Work(256, 20, 150_000).worth_a_trial
+    assert Work(256, 2000, 150_000).worth_a_trial

@@ -124,6 +124,24 @@ def test_a_run_that_diverges_at_once(numbers: Prepared) -> None:
     assert diagnosis_bundles(diagnose(run, numbers))
 
 
+def test_waiting_for_rows_is_named(classes: Prepared) -> None:
+    run = fit(classes, hidden=(8,), epochs=4, store=False)
+    assert "loading_bound" not in diagnose(run, classes).names
+    run.record.probes = [replace(look, load=0.6) for look in run.record.probes]
+    (verdict,) = [verdict for verdict in diagnose(run, classes).verdicts if verdict.name == "loading_bound"]
+    assert "60% of a step" in verdict.evidence and verdict.fix == {"batch_size": 1024}
+
+
+def test_a_diagnosis_that_fails_leaves_the_rest(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(case: Case) -> None:
+        raise ValueError("not today")
+
+    monkeypatch.setitem(DIAGNOSES, "plateau", replace(DIAGNOSES["plateau"], make=fail))
+    found = diagnose(fit(classes, hidden=(8,), epochs=4, lr=3.0, store=False), classes)
+    assert found.names == ("lr_too_high",)
+    assert found.open == {"ValueError: not today": ("plateau",)}
+
+
 def test_what_follows_from_a_cause_is_not_told() -> None:
     _, _, found = examined("lr_too_high")
     assert "underfitting" not in found.names

@@ -86,7 +86,7 @@ def same(run: Run, other: Run) -> bool:
     )
 
 
-def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepared, whole: Run) -> None:
+def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepared, whole: Run, tmp_path: Path) -> None:
     path = killed(store, classes, 7)
     (info,) = store.runs()
     assert (info.state, "can be resumed in epoch 2" in info.message) == ("crashed", True)
@@ -102,6 +102,9 @@ def test_a_killed_run_ends_as_if_nothing_had_been(store: Store, classes: Prepare
     assert run.record.resumptions == Run.load(path).record.resumptions == [Resumed(1, 3)]
     assert run.warnings == []
     assert np.array_equal(run.model(torch.zeros(2, 5)).detach(), whole.model(torch.zeros(2, 5)).detach())
+    copy = Run.load(run.save(tmp_path / "copy"))
+    assert same(copy, whole)
+    assert copy.record.resumptions == run.record.resumptions
     assert not (path / "ckpt").exists()  # a cosine has no course beyond the last epoch
 
 
@@ -122,6 +125,33 @@ def test_a_run_is_resumed_twice_and_moved_between(store: Store, classes: Prepare
     run = nnlab.resume("last", classes, store=moved)
     assert same(run, whole)
     assert len(run.record.resumptions) == 2
+
+
+def test_changes_by_hand_after_the_checkpoint_are_made_again(store: Store, classes: Prepared) -> None:
+    def changing(controls: Controls, until: int) -> Run | None:
+        """A run whose lr and dropout are changed on its way; it has checkpoints at its first `until` places."""
+        spec = spec_of(**OPTIONS)
+        folder, job, places = store.create_run(spec, classes, seconds=1e-9), training.set_up(spec, classes), 0
+        for event in training.train(job, controls):
+            places += isinstance(event, Resumable)
+            if not isinstance(event, Resumable) or places <= until:
+                folder(event)
+            if isinstance(event, Resumable) and places in (6, 7):
+                controls.set(*(("lr", 0.003) if places == 6 else ("dropout", 0.5)))
+            if places == 12 and until < 12:
+                orphan(folder.path)
+                return None
+        folder.complete(None)
+        return Run.load(folder.path)
+
+    whole = changing(Controls(), 99)
+    assert whole is not None
+    assert len(whole.changes) == 2
+    changing(Controls(), 5)
+    run = nnlab.resume("last", classes, store=store)
+    assert run.changes == whole.changes
+    assert run.warnings == ["2 changes made by hand after the checkpoint will be made again at the same step"]
+    assert run.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
 
 
 @pytest.mark.parametrize("at", [2, 6])  # in the first epoch, which a stopped run counts as whole, and in the second
@@ -267,13 +297,15 @@ def test_a_store_that_cannot_be_written_is_named(
 def test_more_epochs_where_the_schedule_allows_them(store: Store, classes: Prepared) -> None:
     options = OPTIONS | {"schedule": "constant", "warmup": 0.0}
     longer = nnlab.fit(classes, store=False, **options | {"epochs": 7})
-    first = nnlab.fit(classes, store=store, **options)
+    first = nnlab.fit(classes, store=store, line="%nn_train data --schedule constant", **options)
     with pytest.raises(RunError, match="with more --epochs it goes on"):
         nnlab.resume("last", classes, store=store)
     run = nnlab.resume(first.id, classes, store=store, epochs=7)
     assert same(run, longer)
     assert (run.spec.epochs, Run.load(first.path or "").spec.epochs) == (7, 7)
     assert "the run goes on to 7 epochs, 4 were planned" in run.warnings
+    assert run.line == f"%nn_train data --schedule constant  # then: %nn_train --resume {run.id} --epochs 7"
+    assert Run.load(run.path or "").line == run.line
     for word, value in (("schedule", "cosine"), ("dropout_schedule", "flat_cosine"), ("average", "swa")):
         path = killed(store, classes, 16, **options | {word: value})
         with pytest.raises(SpecError, match=f"epochs=9: {word} {value} is drawn over the run's 4 epochs"):

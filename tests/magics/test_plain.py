@@ -1,10 +1,11 @@
 """The view of terminals: one line, written over at most four times a second."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
-from nnlab.core.events import EpochDone, Finished, Started, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.events import EpochDone, Finished, Resumed, Started, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.magics.plain import TextView
 from nnlab.report.bundle import Bundle
@@ -51,6 +52,20 @@ def test_shorter_line_covers_the_longer_and_warnings_stay() -> None:
     assert "warning: column" in out.getvalue()
     first = out.getvalue().split("\r")[1]
     assert len(out.getvalue().split("\r")[2].rstrip("\n")) >= len(first)
+
+
+def test_a_resumed_run_is_said_and_its_old_epochs_count_for_no_time() -> None:
+    now, out = [0.0], io.StringIO()
+    view = TextView(lambda bundle: None, out, clock=lambda: now[0])
+    view(replace(STARTED, resumed_from=98))
+    for number in range(1, 99):
+        view(epoch(number))
+    view(Resumed(98, 0))
+    now[0] = 5.0
+    view(epoch(99))
+    assert "\rresumed after epoch 98 " in out.getvalue()
+    assert "epoch 99/100" in out.getvalue().split("\r")[-1]
+    assert "  5 s left" in out.getvalue().split("\r")[-1]
 
 
 def test_trials() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnlab.core.events import Changed
+from nnlab.core.events import Changed, Resumed
 from nnlab.report import charts
 from nnlab.report.drawing import MOST_POINTS, SHARPNESS, decimate, label
 from tests.report.standins import HOSTILE, history
@@ -37,6 +37,12 @@ def test_the_card_is_white_so_that_dark_text_is_legible_anywhere() -> None:
     picture = opened(charts.curves(history(10), "accuracy", 5))
     assert picture.mode == "P" and "transparency" not in picture.info
     assert picture.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_resumed_run_has_a_mark() -> None:
+    plain, marked = (opened(charts.curves(history(10), "accuracy", 5, (), places)) for places in ((), [Resumed(3, 2)]))
+    assert plain.size == marked.size
+    assert plain.convert("L").tobytes() != marked.convert("L").tobytes()
 
 
 def test_decimation_keeps_ends_and_spikes() -> None:

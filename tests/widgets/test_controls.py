@@ -43,7 +43,7 @@ def test_sliders_write_changes_of_what_the_parts_have() -> None:
     assert sliders["dropout"].value == pytest.approx(0.3)
     sliders["lr"].value = 0.004
     sliders["dropout"].value = 0.5
-    assert [(c.name, c.value) for c in controls.take_changes()] == [("lr", 0.004), ("dropout", 0.5)]
+    assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == [("lr", 0.004), ("dropout", 0.5)]
     assert not told
 
 

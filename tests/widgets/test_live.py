@@ -11,7 +11,18 @@ import pytest
 from ipywidgets.widgets import widget
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started, StudyStarted, TrialDone, Warned
+from nnlab.core.events import (
+    Changed,
+    EpochDone,
+    Event,
+    Finished,
+    Progress,
+    Resumed,
+    Started,
+    StudyStarted,
+    TrialDone,
+    Warned,
+)
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.report.bundle import Bundle
 from nnlab.widgets import live, look
@@ -239,4 +250,18 @@ def test_a_plan_of_a_million_epochs_is_drawn_by_few_points_whose_numbers_have_ro
     assert math.isfinite(planned.sum()) and real[course.x <= 40].tolist() == [1e-3] * 40
     assert all(math.isnan(lr) for lr in real[course.x > 40])
     assert charts[-1].axes[0].tick_format == "~s"
+    view.close()
+
+
+def test_a_resumed_run_has_its_whole_course_and_a_mark_where_it_was_cut(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    view(replace(STARTED, resumed_from=2))
+    for event in (epoch(1, 0.9), epoch(2, 0.7), Resumed(2, 3)):
+        view(event)
+    draw(view, clock, epoch(3, 0.6), epoch(4, 0.5))
+    assert "resumed after epoch 2" in texts()
+    lines = next(model for model in models() if type(model).__name__ == "Lines")
+    assert list(lines.x) == [1.0, 2.0, 3.0, 4.0]
+    dots = [(list(m.x), list(m.y)) for m in models() if type(m).__name__ == "Scatter"]
+    assert ([2.0], [0.7]) in dots
     view.close()

@@ -1,7 +1,5 @@
 """What is suspicious in a table before anything is learnt from it: leaks, drift, and columns that cannot help."""
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +21,7 @@ from nnlab.core.data.audit_rows import (
 )
 from nnlab.core.data.columns import Column, option, shown
 from nnlab.core.data.roles import FEWEST_FOR_ID, ID_NAME, Typed
+from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split
 from nnlab.core.data.target import Target
 
@@ -38,8 +37,6 @@ FEWEST_CELLS = 10
 SAME_ROWS = 100_000  # that tell how often two rows have the same target
 MOST_EACH = 10  # findings of one kind; further columns share the last one
 MOST_LEVELS = 20_000
-JOINTS = re.compile(r"(?<=[^\W\d_])[\s\-_./,'’&]+(?=[^\W\d_])")  # between letters: '-1' and '1', 'A-' and 'A' differ
-EDGES = " \t.,;:!'\"_"
 
 
 @dataclass(frozen=True)
@@ -263,9 +260,8 @@ def _drifting(kept: list[Typed], plain: np.ndarray, levels: np.ndarray, found: M
     far = plain & ~dated & (found.drift > SHIFT) & (found.p < RISK / len(kept))
     for i in np.flatnonzero(far):
         name = "total variation" if levels[i] else "Kolmogorov-Smirnov distance"
-        what = f"column {kept[i].name!r} is distributed otherwise in test rows than in training rows"
         evidence = f"{name} {found.drift[i]:.2f}, p {found.p[i]:.0e}"
-        yield Finding("drift", (kept[i].name,), what, evidence, "")
+        yield _dropping("drift", kept[i], "is distributed otherwise in test rows than in training rows", evidence)
 
 
 def _near_constant(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[Finding]:
@@ -290,11 +286,4 @@ def _twins(kept: list[Typed], looked: np.ndarray) -> Iterator[Finding]:
         if pairs:
             what = f"column {column.name!r} has levels that differ only in case, blanks, accents or punctuation"
             evidence = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
-            yield Finding("category_twins", (column.name,), what, evidence, "")
-
-
-def plain_level(level: str) -> str:
-    """A level without case, accents, and without blanks and punctuation at its ends and between letters."""
-    if not level.isascii():
-        level = "".join(mark for mark in unicodedata.normalize("NFKD", level) if not unicodedata.combining(mark))
-    return JOINTS.sub("", level.casefold().strip(EDGES))
+            yield Finding("category_twins", (column.name,), what, evidence, option("merge_levels", column.name))

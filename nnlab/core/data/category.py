@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_text, shown
+from nnlab.core.data.spelling import rewritten
 from nnlab.core.data.steps.encoders import MISSING_LEVEL, Encoding, Levels, hashed
 from nnlab.core.data.steps.registries import ENCODERS
 from nnlab.core.data.target import match
@@ -19,7 +20,8 @@ from nnlab.core.spec import make
 class Category:
     """Levels and what each writes into the features. fill: the level that missing cells take, None: they stay so.
 
-    complete: the training rows had no gaps; None for a pipeline of an older version.
+    complete: the training rows had no gaps; None for a pipeline of an older version. usual: how levels that differ
+    only in their spelling are written, by their plain form; None: each spelling is a level.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Category:
     encoding: Encoding
     fill: str | None = None
     complete: bool | None = None
+    usual: Mapping[str, str] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -35,6 +38,8 @@ class Category:
     def values(self, column: Column) -> tuple[np.ndarray, int]:
         """Codes (of the smallest type) of levels, then missing, then unseen; and the number of unseen cells."""
         codes, levels = as_text(column)
+        if self.usual is not None:
+            levels = rewritten(levels, self.usual)
         table, missing = self._codes(levels), len(self.encoding.slots) - 2
         rows = np.bincount(codes[codes >= 0], minlength=len(levels))
         unseen = int(rows[: len(levels)][table < 0].sum())
@@ -71,6 +76,7 @@ class Category:
         }
         plain |= {"done": own.done, "cardinality": own.cardinality, "buckets": own.buckets, "fill": self.fill}
         plain |= {"width": own.width, "complete": self.complete}
+        plain |= {} if self.usual is None else {"usual": dict(self.usual)}
         arrays = {"slots": own.slots, "values": own.values}
         return plain, arrays if own.table is None else arrays | {"table": own.table}
 
@@ -89,7 +95,8 @@ class Category:
             buckets=state.get("buckets", 0),
             width=state.get("width", 0),
         )
-        return cls(state["name"], tuple(state["levels"]), encoding, state.get("fill"), state.get("complete"))
+        own = (state.get("fill"), state.get("complete"), state.get("usual"))
+        return cls(state["name"], tuple(state["levels"]), encoding, *own)
 
     @property
     def done(self) -> str:

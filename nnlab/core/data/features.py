@@ -204,7 +204,8 @@ def fit_feature(typed: Typed, train: np.ndarray, spec: PrepareSpec, seed: int, y
         part = spec.part_of("encode", typed.name, typed.role)
         own = spec.overrides.get("impute", {})
         impute = own.get(typed.name) or own.get(typed.role)
-        return fit_category(typed.column, rows, part, y, classes, rng, impute)
+        found = fit_category(typed.column, rows, part, y, classes, rng, impute)
+        return replace(found, usual=typed.usual, complete=found.complete and not typed.had_gaps)
     if typed.role == "date":
         return _fit_date(typed, rows, spec, rng)
     if typed.role == "text":

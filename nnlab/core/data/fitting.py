@@ -6,7 +6,7 @@ from nnlab.core.data.features import Feature, fit_feature
 from nnlab.core.data.numbers import Number, Step, fit_number
 from nnlab.core.data.pipeline import FINISH, NOTHING_GIVEN, Cross, Fill, Given, Pipeline, finish_step
 from nnlab.core.data.place import MEMORY, Place
-from nnlab.core.data.roles import Typed
+from nnlab.core.data.roles import Typed, to_keep
 from nnlab.core.data.steps import CROSSES, IMPUTERS
 from nnlab.core.data.target import Target
 from nnlab.core.errors import DataError, SpecError
@@ -37,7 +37,7 @@ def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matr
     ]
     if not features:
         why = "; ".join(f"{column.name!r} is {column.role} ({column.why})" for column in typed[:5])
-        raise DataError(f"no column is left to learn from: {why}; --numeric or --categorical keeps one by its name")
+        raise DataError(f"no column is left to learn from: {why}; {_ways(typed)}")
     pipeline = Pipeline(features, fitted)
     pipeline.rows, pipeline.inf_missing = len(train), spec.inf == "missing"
     if not pipeline.raw_names:
@@ -52,6 +52,12 @@ def fit_pipeline(  # noqa: PLR0913 (a table, its target and rows, and where matr
         raw = [place.values(feature, by_name[feature.name]) for feature in features]
         _finish(pipeline, pipeline.raw_training_matrix(raw, train, given, place), numbers[train], spec)
     return pipeline
+
+
+def _ways(typed: list[Typed]) -> str:
+    """What keeps a column; texts come first, since more than a number is to be learned from them."""
+    kept = sorted((c for c in typed if c.role in ("text", "id")), key=lambda column: column.role != "text")
+    return f"{to_keep(kept[0])} keeps {kept[0].name!r}" if kept else "give other columns"
 
 
 def _fills(

@@ -6,7 +6,7 @@ one part: history that shall count must be in it, nothing is kept of the trainin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,12 @@ def _cannot(column: Typed, name: str, own: bool) -> str:
     word = column.name if own else column.role
     instead = "most_frequent, constant, ffill or bfill"
     return f"impute.{word} {name}: column {column.name!r} holds a category, {name} fills numbers; take {instead}"
+
+
+def with_levels(typed: Typed, column: Column, train: np.ndarray) -> Typed:
+    """A category whose gaps were filled along an order."""
+    assert typed.column is not None
+    return replace(typed, column=column, had_gaps=bool(typed.column.missing()[train].any()))
 
 
 def parts_of(split: Split, rows: int) -> np.ndarray:

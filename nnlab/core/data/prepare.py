@@ -8,19 +8,19 @@ import numpy as np
 
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, audit
-from nnlab.core.data.columns import Column, column_of, option, part_option, shown
+from nnlab.core.data.columns import Column, column_of, option, shown
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.idle import idle_overrides
-from nnlab.core.data.ordering import Order, fit_order, parts_of
+from nnlab.core.data.ordering import Order, fit_order, parts_of, with_levels
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
 from nnlab.core.data.reports import ColumnReport, column_reports, with_after
-from nnlab.core.data.roles import ID_NUMBERS, SET_ASIDE, Role, Typed, check_overrides, type_column
+from nnlab.core.data.roles import SET_ASIDE, Role, Typed, check_overrides, merge_levels, to_keep, type_column
 from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
@@ -231,7 +231,9 @@ class _Content:
     def _typed(self, split: Split) -> list[Typed]:
         aside = (*set_aside(self.spec), self.wanted.name)
         others = [column for column in self.columns if column.name not in aside]
-        typed = [self._kept(type_column(column, split.train, self.spec, self.table.positional)) for column in others]
+        typed = [type_column(column, split.train, self.spec, self.table.positional) for column in others]
+        spelled = self.spec.merge_levels
+        typed = [self._kept(merge_levels(item, split.train) if item.name in spelled else item) for item in typed]
         return _too_empty(typed, split.train, self.spec)
 
     def _kept(self, typed: Typed) -> Typed:
@@ -260,7 +262,7 @@ class _Content:
         columns = {column.name: column for column in self.columns}
         columns |= {column.name: column.column for column in typed if column.column is not None}
         levels, given = order.filled(columns, parts_of(split, len(self.numbers)))
-        typed = [replace(column, column=levels.get(column.name, column.column)) for column in typed]
+        typed = [with_levels(item, levels[item.name], split.train) if item.name in levels else item for item in typed]
         return order, typed, given
 
     def _audit(self, typed: list[Typed], split: Split) -> tuple[Finding, ...]:
@@ -387,14 +389,12 @@ def _read_as(typed: list[Typed]) -> list[str]:
 
 def _aside(typed: list[Typed]) -> list[str]:
     """One warning for each reason to set columns aside, with the option that keeps them."""
-    reasons: dict[tuple[Role, str], list[str]] = {}
+    reasons: dict[tuple[Role, str], list[Typed]] = {}
     for column in typed:
         if column.role in SET_ASIDE and column.column is None:
-            reasons.setdefault((column.role, column.why), []).append(column.name)
+            reasons.setdefault((column.role, column.why), []).append(column)
     notes = []
-    for (role, why), names in reasons.items():
-        keep = option("numeric" if why == ID_NUMBERS else "categorical", names[0])
-        if role == "text":
-            keep = part_option("text", names[0], "tfidf")
-        notes.append(f"set aside as {role}: {shown(names)} ({why}); {keep} keeps {names[0]!r}")
+    for (role, why), found in reasons.items():
+        names = shown(column.name for column in found)
+        notes.append(f"set aside as {role}: {names} ({why}); {to_keep(found[0])} keeps {found[0].name!r}")
     return notes

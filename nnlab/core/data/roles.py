@@ -4,6 +4,7 @@ Numeric, binary, categorical and date columns are learnt from; id, constant and 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -18,9 +19,11 @@ from nnlab.core.data.columns import (
     date_format,
     option,
     parse_numbers,
+    part_option,
     shown,
 )
 from nnlab.core.data.readings import lenient_reading, reading_of
+from nnlab.core.data.spelling import merged, usual_levels
 from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.registry import Part
@@ -52,6 +55,15 @@ class Typed:
     as_category: bool = False
     date_format: str | None = None
     reading: Reading | None = None
+    usual: Mapping[str, str] | None = None  # how levels that are merged are written, by their plain form
+    had_gaps: bool = False  # in training rows, which were filled along an order
+
+
+def to_keep(column: Typed) -> str:
+    """The option that learns from a column which was set aside, as it is typed."""
+    if column.role == "text":
+        return part_option("text", column.name, "tfidf")
+    return option("numeric" if column.why == ID_NUMBERS else "categorical", column.name)
 
 
 def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional: bool = False) -> Typed:
@@ -97,6 +109,17 @@ def _told_texts(spec: PrepareSpec) -> list[str]:
     return [name for name, part in spec.overrides.get("text", {}).items() if part.name != SET_TEXT_ASIDE.name]
 
 
+def merge_levels(typed: Typed, train: np.ndarray) -> Typed:
+    """A category whose levels are one where they are the same but for their spelling; SpecError for another column."""
+    if not typed.as_category or typed.column is None:
+        what = option("merge_levels", typed.name)
+        raise SpecError(f"{what}: the column is {typed.role} and has no levels; leave it out or read it as categorical")
+    codes, levels = as_text(typed.column)
+    column = Column(typed.name, "text", codes, levels)
+    usual = usual_levels(column, train)
+    return replace(typed, column=merged(column, usual), usual=usual)
+
+
 def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
     """SpecError for an override that is no column, is the target, or is given twice."""
     given = [(word, name) for word in WORDS for name in getattr(spec, word)]
@@ -110,12 +133,12 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
                 known = [*names, *get_args(Role)]
                 raise DataError(f"{step}.{name}: no such column or role{did_you_mean(name, known)}")
     seen: dict[str, str] = {}
-    for word, name in given:
+    for word, name in (*given, *(("merge_levels", name) for name in spec.merge_levels)):
         if name == spec.target:
             raise SpecError(f"{word}={name}: that is the target; it cannot be a feature as well")
         if name not in names:
             raise DataError(f"{word}={name}: no such column{did_you_mean(name, names)}")
-        if seen.setdefault(name, word) != word:
+        if word != "merge_levels" and seen.setdefault(name, word) != word:
             raise SpecError(f"column {name!r} is given as {seen[name]} and as {word}; choose one")
 
 

@@ -55,7 +55,7 @@ class ModuleLearner:
         self._valid = tensors_of(data.valid, device, dtype)
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
-        self._forward = training_call(self._model, spec, device, self._pieces.notes)
+        self._forward = training_call(self._model, spec, device, self._pieces)
         self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
         decaying, fixed = decay_groups(self._model)
         if not decaying and not fixed:

@@ -34,7 +34,7 @@ class Pieces:
     def _careful(self, batch: Batch, backward: Callable[[Batch], Tensor]) -> Tensor:
         """The same where it is not known whether memory suffices: what a failed try changes is put back."""
         rows = len(batch.x)
-        kept = None if -(-rows // self.count) <= self._fits else _Kept(self._model, self._device)
+        kept = None if -(-rows // self.count) <= self._fits else Kept(self._model, self._device)
         while True:
             size = -(-rows // min(self.count, rows))
             failure = ""
@@ -69,7 +69,7 @@ class Pieces:
         return total
 
 
-class _Kept:
+class Kept:
     """Random states and buffers before a try."""
 
     def __init__(self, model: nn.Module, device: str) -> None:

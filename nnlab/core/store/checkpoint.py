@@ -18,8 +18,8 @@ from nnlab.core.store import files
 
 FOLDER, POINTER = "ckpt", "LATEST"
 GENERATIONS = 2
-FIRST = 1.0  # seconds of a run before its first checkpoint; a shorter one is as soon made again
-SHARE = 50  # a checkpoint that took t seconds is followed by 50 t without: 2% of the time at most
+FIRST = 2.0  # seconds of a run before its first checkpoint; a shorter one is as soon made again
+SHARE = 50  # all checkpoints with the next one take one part in so many of the time since the run began: 2% at most
 SECONDS = 30.0  # between two checkpoints inside an epoch
 
 
@@ -29,8 +29,9 @@ class Checkpoints:
     def __init__(self, run: Path, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._run, self._seconds, self._clock = run, seconds, clock
         self._generations: list[dict[str, Any]] = []
-        self._last = clock()
-        self._allowed = self._last + min(FIRST, seconds)
+        self._began = self._last = clock()
+        self._spent = 0.0
+        self._allowed = self._began + min(FIRST, seconds)
         self.lasting = False  # the run has ended and could be made longer
 
     def due(self, event: Resumable) -> bool:
@@ -60,7 +61,9 @@ class Checkpoints:
         self._generations, self.lasting = kept, event.lasting
         self._remove_but({generation["file"] for generation in kept})
         self._last = self._clock()
-        self._allowed = self._last + SHARE * (self._last - began)
+        took = self._last - began
+        self._spent += took
+        self._allowed = self._began + SHARE * (self._spent + took)
 
     def go_on(self, taken: Mapping[str, Any]) -> None:
         """Keep the generation that a resumed run began with, and none that came after it."""
@@ -93,13 +96,15 @@ class Checkpoints:
 class Checkpoint:
     """One that was read. generation: how LATEST names it; newest: epochs and steps of the newest that it names.
 
-    lines: of the journal until then; notes: what was wrong with newer ones.
+    lines: of the journal until then; later: those behind it, as far as they are whole; notes: what was wrong with
+    newer checkpoints.
     """
 
     generation: Mapping[str, Any]
     newest: tuple[int, int] | None
     state: Mapping[str, Any]
     lines: list[str]
+    later: list[str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -134,8 +139,10 @@ def _read(run: Path, generation: Mapping[str, Any], before: list[str]) -> Checkp
     if files.sum_of(data) != generation["sum"]:
         raise StoreError(f"{where} fails its checksum: it was changed or damaged")
     size = int(generation["journal"]["bytes"])
-    journal = files.read_file(run / "metrics.jsonl")[:size] if size else b""
+    whole = files.read_file(run / "metrics.jsonl") if (run / "metrics.jsonl").exists() else b""
+    journal = whole[:size]
     if len(journal) != size or files.sum_of(journal) != generation["journal"]["sum"]:
         raise StoreError(f"{run.name}/metrics.jsonl fails its checksum: it was changed or damaged")
     notes = [f"{text}; the checkpoint before it, of epoch {generation['epoch']}, is taken" for text in before]
-    return Checkpoint(generation, place_of(run), unpack_tree(data, where), files.whole_lines(journal), notes)
+    lines = (files.whole_lines(journal), files.whole_lines(whole[size:]))
+    return Checkpoint(generation, place_of(run), unpack_tree(data, where), *lines, notes)

@@ -145,6 +145,8 @@ class RunFolder:
             return event.epoch == 1
         if isinstance(event, (Changed, Probed, Resumed, Warned)):
             self._lines.append(lines.to_line(event))
+            if isinstance(event, Changed):
+                self._lines_due = 0.0  # a resumed run makes it again
         elif isinstance(event, Started):
             if event.resumed_from is None:
                 self._describe(event)

@@ -11,10 +11,11 @@ from scipy.stats import chi2_contingency, ks_2samp, spearmanr
 from sklearn import datasets
 from sklearn.metrics import r2_score, recall_score, roc_auc_score
 
-from nnlab.core.data.audit import Finding, audit, plain_level
+from nnlab.core.data.audit import Finding, audit
 from nnlab.core.data.audit_rows import HASHED_ROWS, Answer, Measures, later_rows, measure, ranks, sample_rows
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.roles import Typed, type_column
+from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.spec import PrepareSpec
@@ -250,7 +251,7 @@ def test_twins_of_levels_are_listed() -> None:
         ["New York", "new york ", "New  York", "Zürich", "Zurich", "Berlin"], 1000
     )
     (found,) = findings(frame)
-    assert (found.kind, found.columns, found.option) == ("category_twins", ("town",), "")
+    assert (found.kind, found.columns, found.option) == ("category_twins", ("town",), "--merge_levels town")
     for pair in ("'New York'", "'new york'", "'Zürich'", "'Zurich'"):
         assert pair in found.evidence
     assert "Berlin" not in found.evidence

@@ -95,6 +95,7 @@ def test_categories_are_filled_where_asked() -> None:
     data = prepare(frame, "y", **(PLAIN | {"impute.town": "ffill"}))
     train = frame.loc[data.train.index].sort_values("t")
     expected = train.groupby("g")["town"].ffill().reindex(data.train.index)
+    assert not data.check(frame)  # gaps are nothing new, though training rows have none left
     for level in ("Ulm", "Bonn", "Kiel"):
         np.testing.assert_array_equal(column(data, "train", f"town={level}") == 1, (expected == level).to_numpy())
     with pytest.raises(SpecError, match=r"impute.town interpolate: column 'town' holds a category"):

@@ -321,6 +321,14 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[NNLabError], str]] = {
         DataError,
         r"no column is left to learn from: 'a' is constant \(one value in all training rows\)",
     ),
+    "nothing but text": (
+        pd.DataFrame(
+            {"id": range(200), "t": [f"a text of many words number {i}" for i in range(200)], "y": [0, 1] * 100}
+        ),
+        {"target": "y"},
+        DataError,
+        "no column is left to learn from: 'id' is id .*, 't' is text|--text.t tfidf keeps 't'",
+    ),
     "names as target": (
         people().assign(y=[f"n{i}" for i in range(200)]),
         {"target": "y"},

@@ -85,13 +85,17 @@ def test_when_a_place_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     slow = Resumable(1, 0, lambda: setattr(clock, "now", 2.5) or {})  # half a second
     writer.write(slow, files.LineFile(run / "metrics.jsonl"))
     assert not writer.due(place(1))  # it is there
-    clock.now += 24.9
-    assert not writer.due(place(2, must=False))  # 2% of the time
-    clock.now += 0.2
+    clock.now = 49.9
+    assert not writer.due(place(2, must=False))  # with this one it would be more than 2% of the time
+    clock.now = 50.0
     assert writer.due(place(2, must=False))
-    assert not writer.due(place(1, 4, must=False))
-    clock.now += 5.0
     assert writer.due(place(1, 4, must=False))
+    writer.write(place(2), files.LineFile(run / "metrics.jsonl"))  # takes no time
+    assert writer.due(place(3, must=False))
+    clock.now = 79.9
+    assert not writer.due(place(2, 4, must=False))  # inside an epoch only after 30 seconds
+    clock.now = 80.0
+    assert writer.due(place(2, 4, must=False))
     assert not Checkpoints(run, 0.0, clock).due(place(2))
 
 

@@ -17,7 +17,7 @@ LEAST_WEIGHT = 0.005  # of a mode
 LEAST_WIDTH = 1e-3  # of a mode, in standard deviations of the column
 WIDTHS = 4.0  # standard deviations of a mode that make a place of 1
 ROWS_FOR_MODES = 10_000  # more rows do not move the modes, only the clock
-STEPS = 3_000  # of a training without a number of epochs: on one core half a minute (tvae) or up to three (ctgan)
+STEPS = 3_000  # of a training without a number of epochs: on one core half a minute (tvae) or one (ctgan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +112,9 @@ def gumbel(logits: "Tensor") -> "Tensor":
     """Standard Gumbel noise for each logit: the largest sum of both is a draw from their softmax."""
     import torch
 
-    drawn = torch.empty_like(logits, requires_grad=False).exponential_()
-    return -drawn.clamp_min(torch.finfo(drawn.dtype).tiny).log()  # an exponential can be drawn as 0
+    drawn = torch.rand_like(logits, requires_grad=False).clamp_(min=torch.finfo(logits.dtype).tiny)
+    drawn = drawn.log_().neg_().clamp_(min=torch.finfo(logits.dtype).tiny)  # log(1) is 0
+    return drawn.log_().neg_()
 
 
 def batch_size(rows: int, most: int = 500) -> int:

@@ -1,24 +1,21 @@
 """New rows from a conditional generative adversarial network."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from nnlab.core.data.steps.registries import SYNTHESIZERS, Array
-from nnlab.core.data.synthesis.coding import Coded, batch_size, blocks, epochs_for, fit_coding, gumbel, linear, one_hot
+from nnlab.core.data.synthesis.coding import Coded, batch_size, blocks, epochs_for, fit_coding, gumbel
 from nnlab.core.data.synthesis.sample import Sample, Times, like_training, new_rows
 from nnlab.core.errors import RunError
 from nnlab.core.params import Within
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from torch.optim import Optimizer
+    from torch import Tensor
 
-HIDDEN = 256
-NOISE = 128
+    from nnlab.core.data.synthesis.gan import Generator
+
 PACK = 10
-PENALTY = 10.0
 TAU = 0.2
 
 
@@ -29,7 +26,7 @@ def ctgan(
     rows: Times = 1.0,
     epochs: Annotated[int | None, Within(1, 100_000), "passes over the rows; auto: some 3000 steps in all"] = None,
 ) -> Sample:
-    """A conditional generative adversarial network for tables; rare levels are seen as often; some minutes.
+    """A conditional generative adversarial network for tables; rare levels are seen as often; some 50 s on one core.
 
     Xu et al., "Modeling Tabular data using Conditional GAN", 2019, with the gradient penalty of Gulrajani et al., 2017,
     and the packing of Lin et al., "PacGAN", 2018. RunError where training runs off to infinity.
@@ -45,11 +42,10 @@ def ctgan(
     coded = coding.encode(sample, rng)
     batch = batch_size(len(sample))
     conditions = Conditions(coded.picks[:, len(coding.modes) :], coding.sizes[len(coding.modes) :])
-    with PrivateRandom(int(rng.integers(2**31)), "cpu"), torch.device("cpu"), torch.inference_mode(False):
-        with torch.enable_grad():
-            gan = _trained(coded, coding.sizes, conditions, (batch, epochs), rng)
-        with torch.no_grad():
-            parts = [_draw(gan, batch, conditions, rng) for _ in range(0, count, batch)]
+    rows_of = Rows(len(coding.modes), coding.sizes, conditions)
+    with PrivateRandom(int(rng.integers(2**31)), "cpu"), torch.no_grad():
+        generator = _trained(coded, rows_of, (batch, epochs), rng)
+        parts = [_draw(generator, batch, rows_of, rng) for _ in range(0, count, batch)]
     places, picks = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
     if not np.isfinite(places).all():
         raise RunError("ctgan ran off to infinity; try fewer epochs, or synthesis=copula")
@@ -60,27 +56,30 @@ class Conditions:
     """What the generator is asked for: one level of one code column in each row.
 
     levels: int64 (n, q) of the training rows; sizes: levels of each column. Without code columns nothing is asked.
+    Tables that lie one behind the other, column by column, answer all rows of a step at once.
     """
 
     def __init__(self, levels: Array, sizes: tuple[int, ...]) -> None:
         self.sizes = sizes
         self._levels = levels
-        self._order = [np.argsort(column, kind="stable") for column in levels.T]
-        self._counts = [np.bincount(column, minlength=size) for column, size in zip(levels.T, sizes, strict=True)]
+        self._order = np.stack([np.argsort(column, kind="stable") for column in levels.T]) if sizes else levels.T
+        counts = [np.bincount(column, minlength=size) for column, size in zip(levels.T, sizes, strict=True)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self._counts = np.concatenate(counts) if sizes else np.empty(0, np.int64)
+        self._before = np.concatenate([np.cumsum(own) - own for own in counts]) if sizes else self._counts
+        ends = [np.cumsum(np.log1p(own)) for own in counts]  # by the logarithm of their rows
+        self._ends = np.concatenate([j + own / own[-1] for j, own in enumerate(ends)]) if sizes else np.empty(0)
 
     def balanced(self, count: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
         """Columns, levels and training rows that have them; levels by the logarithm of their rows."""
-        columns = rng.integers(max(len(self.sizes), 1), size=count)
-        levels, rows = np.zeros(count, np.int64), rng.integers(len(self._levels), size=count)
-        for j, counts in enumerate(self._counts):
-            here = np.flatnonzero(columns == j)
-            shares = np.log1p(counts)
-            levels[here] = rng.choice(len(counts), size=len(here), p=shares / shares.sum())
-            before = np.cumsum(counts) - counts
-            found = before[levels[here]] + (rng.random(len(here)) * counts[levels[here]]).astype(np.int64)
-            rows[here] = self._order[j][found]
-        return columns, levels, rows
+        if not self.sizes:
+            nothing = np.zeros(count, np.int64)
+            return nothing, nothing, rng.integers(len(self._levels), size=count)
+        columns = rng.integers(len(self.sizes), size=count)
+        drawn = np.searchsorted(self._ends, columns + rng.random(count), side="right")
+        drawn = np.minimum(drawn, self._starts[columns + 1] - 1)
+        found = self._before[drawn] + (rng.random(count) * self._counts[drawn]).astype(np.int64)
+        return columns, drawn - self._starts[columns], self._order[columns, found]
 
     def natural(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Columns and levels as the training rows have them."""
@@ -88,132 +87,114 @@ class Conditions:
         rows = rng.integers(len(self._levels), size=count)
         return columns, self._levels[rows, columns] if self.sizes else np.zeros(count, np.int64)
 
-    def vector(self, columns: Array, levels: Array) -> "Tensor":
-        """float32 (n, sum of sizes): 1 at the level that is asked for."""
+    def places(self, columns: Array, levels: Array) -> "Tensor":
+        """Where among all levels those asked for stand, int64 (n,); (0,) where none can be asked for."""
         import torch
 
-        asked = torch.zeros((len(columns), int(self._starts[-1])), dtype=torch.float32)
-        if self.sizes:
-            asked[np.arange(len(columns)), self._starts[columns] + levels] = 1.0
-        return asked
+        return torch.from_numpy(self._starts[columns] + levels if self.sizes else levels[:0])
 
 
-@dataclass(frozen=True, eq=False)
-class _Gan:
-    """hidden: two of the generator, each put beside its input; last: to places and logits; critic: packs to scores."""
+class Rows:
+    """How the networks see rows: p places, and a weight for each mode and level.
 
-    hidden: "nn.ModuleList"
-    last: "nn.Module"
-    critic: "nn.Module"
-    pack: int
-    p: int
-    sizes: tuple[int, ...]
+    asked: how many levels can be asked for, which are the last ones of a row; width: of a row.
+    """
 
-    def generate(self, asked: "Tensor") -> "Tensor":
-        """Places before tanh and logits of rows (n, p + sum of sizes)."""
+    def __init__(self, p: int, sizes: tuple[int, ...], conditions: Conditions) -> None:
         import torch
 
-        rows = torch.cat([torch.randn(len(asked), NOISE, dtype=torch.float32), asked], 1)
-        for block in self.hidden:
-            rows = torch.cat([block(rows), rows], 1)
-        return self.last(rows)
+        self.p, self.sizes, self.conditions = p, sizes, conditions
+        self.asked = sum(conditions.sizes)
+        self.width = p + sum(sizes)
+        self._starts = torch.from_numpy(np.cumsum([p, *sizes])[:-1])
+        column = np.repeat(np.arange(len(conditions.sizes)), conditions.sizes)
+        other = column[None, :] != np.arange(len(conditions.sizes))[:, None]
+        self._others = torch.where(torch.from_numpy(other), -torch.inf, 0.0).to(torch.float32)
+        blocks_of = np.repeat(np.arange(len(sizes)), sizes)[:, None] == np.arange(len(sizes))
+        self._blocks = torch.from_numpy(blocks_of.astype(np.float32))
 
-    def soft(self, raw: "Tensor") -> "Tensor":
-        """Rows that look coded and have gradients: a Gumbel softmax for each pick."""
+    def write(self, places: Array, picks: Array, out: "Tensor") -> None:
+        """Coded rows into out (n, width)."""
         import torch
 
-        picks = [torch.softmax((logits + gumbel(logits)) / TAU, 1) for logits in blocks(raw[:, self.p :], self.sizes)]
-        return torch.cat([raw[:, : self.p].tanh(), *picks], 1)
+        out.zero_()
+        out[:, : self.p] = torch.from_numpy(places)
+        out.scatter_(1, torch.from_numpy(picks) + self._starts, 1.0)
 
-    def score(self, rows: "Tensor") -> "Tensor":
-        """The critic's score of each pack of rows."""
-        return self.critic(rows.reshape(len(rows) // self.pack, -1))
+    def soft(self, raw: "Tensor", out: "Tensor | None" = None) -> "Tensor":
+        """Rows that look coded and have slopes (n, width): a Gumbel softmax for each pick."""
+        import torch
+
+        logits = (raw[:, self.p :] + gumbel(raw[:, self.p :])).div_(TAU).T.contiguous()  # short rows are slow
+        picks = torch.cat([torch.softmax(block, 0) for block in logits.split_with_sizes(self.sizes)])
+        return torch.cat([raw[:, : self.p].tanh(), picks.T], 1, out=out)
+
+    def soft_slope(self, soft: "Tensor", slope: "Tensor") -> "Tensor":
+        """The gradient by the raw rows of one by the soft ones (n, width)."""
+        import torch
+
+        places, picks = soft[:, : self.p], soft[:, self.p :]
+        own = picks * slope[:, self.p :]
+        own.addcmul_(picks, (own @ self._blocks) @ self._blocks.T, value=-1.0).div_(TAU)
+        return torch.cat([slope[:, : self.p] * (1.0 - places * places), own], 1)
+
+    def add_asked_slope(self, raw: "Tensor", columns: Array, asked: "Tensor", slope: "Tensor") -> None:
+        """Add the gradient by the raw rows of the mean cross-entropy to the levels that were asked for."""
+        import torch
+
+        if len(asked):
+            logits = raw[:, self.width - self.asked :] + self._others.index_select(0, torch.from_numpy(columns))
+            found = torch.softmax(logits, 1).div_(len(raw))
+            found.scatter_add_(1, asked[:, None], torch.full_like(found[:, :1], -1.0 / len(raw)))
+            slope[:, self.width - self.asked :] += found
 
 
-def _new_gan(p: int, sizes: tuple[int, ...], asked: int, pack: int) -> _Gan:
+def _trained(coded: Coded, rows_of: Rows, plan: tuple[int, int | None], rng: np.random.Generator) -> "Generator":
+    """plan: rows of a step, and epochs. Every step trains the critic once, and the generator once on the same rows."""
     import torch
-    from torch import nn
 
-    def block(inputs: int) -> nn.Module:
-        return nn.Sequential(linear(inputs, HIDDEN), nn.BatchNorm1d(HIDDEN, dtype=torch.float32), nn.ReLU())
-
-    def critic_layer(inputs: int) -> list[nn.Module]:
-        return [linear(inputs, HIDDEN), nn.LeakyReLU(0.2), nn.Dropout(0.5)]
-
-    width, start = p + sum(sizes), NOISE + asked
-    hidden = nn.ModuleList([block(start), block(start + HIDDEN)])
-    layers = [*critic_layer(pack * (width + asked)), *critic_layer(HIDDEN), linear(HIDDEN, 1)]
-    last = linear(start + 2 * HIDDEN, width)
-    return _Gan(hidden, last, nn.Sequential(*layers), pack, p, sizes)
-
-
-def _trained(
-    coded: Coded, sizes: tuple[int, ...], conditions: Conditions, plan: tuple[int, int | None], rng: np.random.Generator
-) -> _Gan:
-    """plan: rows of a step, and epochs. Every step trains the critic once and the generator once."""
-    import torch
+    from nnlab.core.data.synthesis.gan import Critic, Generator
 
     batch, epochs = plan
-    n, p = coded.places.shape
     pack = min(PACK, max(batch // 10, 1))  # a step of few rows still has ten packs
-    batch -= batch % pack
-    gan = _new_gan(p, sizes, sum(conditions.sizes), pack)
-    makers = [*gan.hidden.parameters(), *gan.last.parameters()]
-    by_critic = torch.optim.Adam(gan.critic.parameters(), lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6)
-    by_maker = torch.optim.Adam(makers, lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6)
-    steps = max(n // batch, 1)
+    packs, width = batch // pack, rows_of.width
+    batch = packs * pack
+    generator = Generator(rows_of.asked, width)
+    critic = Critic(pack * width, pack * rows_of.asked)
+    room = torch.empty((3 * packs, pack * width), dtype=torch.float32, device="cpu")
+    real, made, _ = room.view(3, batch, width)
+    steps = max(len(coded.picks) // batch, 1)
     for _ in range(epochs_for(epochs, steps) * steps):
-        columns, levels, rows = conditions.balanced(batch, rng)
-        asked = conditions.vector(columns, levels)
-        places, picks = torch.from_numpy(coded.places[rows]), torch.from_numpy(coded.picks[rows])
-        real = torch.cat([places, one_hot(picks, sizes), asked], 1)
-        _step(by_critic, _critic_loss(gan, real, asked))
-        columns, levels, _ = conditions.balanced(batch, rng)
-        _step(by_maker, _generator_loss(gan, conditions, columns, levels))
-    return gan
+        columns, levels, chosen = rows_of.conditions.balanced(batch, rng)
+        asked = rows_of.conditions.places(columns, levels)
+        of_pack = (asked.view(packs, -1) + rows_of.asked * torch.arange(pack, device="cpu")) if len(asked) else asked
+        rows_of.write(coded.places[chosen], coded.picks[chosen], real)
+        passed = generator.forward(_noise(batch), asked)
+        soft = rows_of.soft(passed.raw, out=made)
+        share = torch.rand((packs, 1), dtype=torch.float32, device="cpu")
+        critic.backward(room, of_pack, share, critic.masks(3 * packs, rng))
+        critic.weights.step()
+        slope = critic.slopes(room[packs : 2 * packs], of_pack, critic.masks(packs, rng)).view(batch, width)
+        slope = rows_of.soft_slope(soft, slope.neg_())
+        rows_of.add_asked_slope(passed.raw, columns, asked, slope)
+        generator.backward(passed, slope)
+        generator.weights.step()
+    return generator
 
 
-def _step(optimizer: "Optimizer", loss: "Tensor") -> None:
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def _critic_loss(gan: _Gan, real: "Tensor", asked: "Tensor") -> "Tensor":
-    """The Wasserstein distance, negated, and the penalty on slopes other than 1 between real and generated packs."""
+def _noise(count: int) -> "Tensor":
     import torch
 
-    with torch.no_grad():
-        made = torch.cat([gan.soft(gan.generate(asked)), asked], 1)
-    share = torch.rand(len(real) // gan.pack, 1, dtype=torch.float32).repeat_interleave(gan.pack, 0)
-    between = (share * real + (1 - share) * made).requires_grad_()
-    slopes = torch.autograd.grad(gan.score(between).sum(), between, create_graph=True)[0]
-    sizes = slopes.reshape(len(real) // gan.pack, -1).norm(2, dim=1)
-    return gan.score(made).mean() - gan.score(real).mean() + PENALTY * ((sizes - 1) ** 2).mean()
+    from nnlab.core.data.synthesis.gan import NOISE
+
+    return torch.randn((count, NOISE), dtype=torch.float32, device="cpu")
 
 
-def _generator_loss(gan: _Gan, conditions: Conditions, columns: Array, levels: Array) -> "Tensor":
-    """What the critic thinks of the rows, and the cross-entropy to the levels that were asked for."""
-    import torch
-    from torch.nn import functional
-
-    asked = conditions.vector(columns, levels)
-    raw = gan.generate(asked)
-    loss = -gan.score(torch.cat([gan.soft(raw), asked], 1)).mean()
-    if not conditions.sizes:
-        return loss
-    logits = blocks(raw[:, raw.shape[1] - sum(conditions.sizes) :], conditions.sizes)
-    for j, block in enumerate(logits):
-        here = np.flatnonzero(columns == j)
-        wanted = torch.from_numpy(levels[here])
-        loss = loss + functional.cross_entropy(block[here], wanted, reduction="sum") / len(columns)
-    return loss
-
-
-def _draw(gan: _Gan, count: int, conditions: Conditions, rng: np.random.Generator) -> tuple[Array, Array]:
+def _draw(generator: "Generator", count: int, rows_of: Rows, rng: np.random.Generator) -> tuple[Array, Array]:
     """Places and picks of new rows: a whole step's, for the generator norms over them as it did in training."""
     import torch
 
-    raw = gan.soft(gan.generate(conditions.vector(*conditions.natural(count, rng))))
-    picks = [block.argmax(1) for block in blocks(raw[:, gan.p :], gan.sizes)]
-    return raw[:, : gan.p].numpy(), torch.stack(picks, 1).numpy()
+    asked = rows_of.conditions.places(*rows_of.conditions.natural(count, rng))
+    soft = rows_of.soft(generator.forward(_noise(count), asked).raw)
+    picks = [block.argmax(1) for block in blocks(soft[:, rows_of.p :], rows_of.sizes)]
+    return soft[:, : rows_of.p].numpy(), torch.stack(picks, 1).numpy()
