@@ -65,7 +65,6 @@ class RunStandIn:
     parameters: int = 1234
     device: str = "cpu"
     target: str = "diagnosis"
-    temperature: float | None = None
     beside: tuple[Baseline, ...] = ()
 
     @property
