@@ -20,6 +20,7 @@ class Front(nn.Module):
     def __init__(self, inputs: Inputs, members: int | None = None) -> None:
         super().__init__()
         self._members, self._share = members, inputs.feature_dropout
+        self.plain = inputs.plain  # the columns come out as they are
         self._embedded = inputs.embedded
         if inputs.embedded:
             self.numbers = inputs.embedding(members)

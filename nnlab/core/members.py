@@ -24,7 +24,11 @@ class Joined(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, n_in) -> (rows, members, n_out) in training, else (rows, n_out)."""
         output: Tensor = self.network(x)
-        return output if self.training else joined(output, self._how)
+        return output if self.training else self.joined(output)
+
+    def joined(self, output: Tensor) -> Tensor:
+        """What members' outputs (rows, members, n_out) mean together: (rows, n_out)."""
+        return joined(output, self._how)
 
 
 def joined(output: Tensor, how: How) -> Tensor:

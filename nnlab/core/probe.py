@@ -20,7 +20,7 @@ from nnlab.core.learners.protocol import Learner
 from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 
-ROWS = 256  # of the training part, the same each time
+ROWS = 64  # of the training part, the same each time; a look then costs half a step
 MOST_LAYERS = 48
 SAME = 1e-6  # of a layer's root mean square: a unit that varies less over the rows says nothing
 NEAR_END = 0.02  # of a bounded activation's range: so near to an end its slope is almost nothing
@@ -200,8 +200,9 @@ def _facts(values: Tensor, sound: _Sound, last: bool) -> Tensor:
     blank = torch.full_like(size, torch.nan)
     if last or len(units) < 2:
         return torch.stack([size, blank, blank])
-    dead = (units.amax(0) - units.amin(0) <= SAME * size).float().mean()
-    low, high = units.aminmax()
+    lows, highs = units.aminmax(dim=0)
+    dead = (highs - lows <= SAME * size).float().mean()
+    low, high = lows.min(), highs.max()
     bounds = sound.bounds or ((-1.0, 1.0) if low < -0.5 and high > 0.5 and low >= -1 and high <= 1 else None)
     if bounds is None:
         return torch.stack([size, dead, blank])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nnlab.core.events import Probed
 
-FIRST = (1, 3, 6, 12, 25)  # what goes wrong at once is seen at once
-EVERY = 50  # steps between two looks, doubled whenever so many have come together
-TOGETHER = 48
+FIRST = (1, 3, 6, 12, 25, 50)  # what goes wrong at once is seen at once
+EVERY = 100  # steps between two looks, doubled whenever so many have come together
+TOGETHER = 32
 
 
 def stride(step: int) -> int:

@@ -212,7 +212,7 @@ _ALL = (
         "nn_config",
         "Show each default with its source, or set defaults for this session.",
         specs=(PrepareSpec, TrainSpec, TuneSpec),
-        own=_own(_view, _checkpoints, _config),
+        own=_own(_view, _checkpoints, _looks, _config),
         examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
     ),
 )

@@ -1,4 +1,4 @@
-"""How often the doctor names what was planted, and how often it speaks of healthy runs, over many seeds.
+"""How often the doctor names what was planted, how often its line mends it, and how often it speaks of healthy runs.
 
 python -m tests.benchmarks.doctor [seeds] [name ...]
 """
@@ -15,6 +15,7 @@ from sklearn import datasets
 
 from nnlab import Run, diagnose, fit, prepare
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose.mending import mended
 from tests.conftest import SHARED_DATA
 
 
@@ -242,9 +243,16 @@ def healthy(seed: int) -> dict[str, Patient]:
     }
 
 
-def examined(patient: Patient) -> tuple[str, ...]:
-    """The names of what the doctor finds."""
-    return diagnose(patient.run(), patient.data).names
+def examined(patient: Patient, name: str = "") -> tuple[tuple[str, ...], bool | None]:
+    """The names of what the doctor finds, and whether the line for one of them mends it; None where no line can."""
+    run = patient.run()
+    found = diagnose(run, patient.data)
+    verdict = next((verdict for verdict in found.verdicts if verdict.name == name), None)
+    if verdict is None or not verdict.fix:
+        return found.names, None
+    spec, calibrate = mended(run, verdict)
+    again = fit(patient.data, spec=spec, model=patient.options.get("model"), calibrate=calibrate, store=False)
+    return found.names, name not in diagnose(again, patient.data).names
 
 
 def main() -> None:
@@ -252,14 +260,16 @@ def main() -> None:
     wanted = sys.argv[2:] or [*PLANTED, "healthy"]
     for name in wanted:
         if name in PLANTED:
-            found = [examined(PLANTED[name](seed)) for seed in seeds]
-            others = Counter(other for names in found for other in names if other != name)
-            print(f"{name:22} {sum(name in names for names in found)}/{len(found)}  also {dict(others)}", flush=True)
-    if "healthy" in wanted:
-        for seed in seeds:
-            for name, patient in healthy(seed).items():
-                names = examined(patient)
-                print(f"healthy {name:14} seed {seed}  {', '.join(names) or 'silent'}", flush=True)
+            found = [examined(PLANTED[name](seed), name) for seed in seeds]
+            named = sum(name in names for names, _ in found)
+            others = Counter(other for names, _ in found for other in names if other != name)
+            tried = [well for _, well in found if well is not None]
+            words = f"{named}/{len(found)} named, {sum(tried)}/{len(tried)} mended by the line"
+            print(f"{name:22} {words}  also {dict(others)}", flush=True)
+    for seed in seeds if "healthy" in wanted else ():
+        for name, patient in healthy(seed).items():
+            names, _ = examined(patient)
+            print(f"healthy {name:14} seed {seed}  {', '.join(names) or 'silent'}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from nnlab import DataError, NNLabError, Run, RunError, diagnose, fit, prepare
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.data.told import NOTHING_TOLD
 from nnlab.core.diagnose.case import NEEDS, Case
 from nnlab.core.diagnose.doctor import Diagnosis
 from nnlab.core.diagnose.mending import mended
@@ -124,6 +125,24 @@ def test_a_run_that_diverges_at_once(numbers: Prepared) -> None:
     assert diagnosis_bundles(diagnose(run, numbers))
 
 
+def test_waiting_for_rows_is_named(classes: Prepared) -> None:
+    run = fit(classes, hidden=(8,), epochs=4, store=False)
+    assert "loading_bound" not in diagnose(run, classes).names
+    run.record.probes = [replace(look, load=0.6) for look in run.record.probes]
+    (verdict,) = [verdict for verdict in diagnose(run, classes).verdicts if verdict.name == "loading_bound"]
+    assert "60% of a step" in verdict.evidence and verdict.fix == {"batch_size": 1024}
+
+
+def test_a_diagnosis_that_fails_leaves_the_rest(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(case: Case) -> None:
+        raise ValueError("not today")
+
+    monkeypatch.setitem(DIAGNOSES, "plateau", replace(DIAGNOSES["plateau"], make=fail))
+    found = diagnose(fit(classes, hidden=(8,), epochs=4, lr=3.0, store=False), classes)
+    assert found.names == ("lr_too_high",)
+    assert found.open == {"ValueError: not today": ("plateau",)}
+
+
 def test_what_follows_from_a_cause_is_not_told() -> None:
     _, _, found = examined("lr_too_high")
     assert "underfitting" not in found.names
@@ -173,5 +192,5 @@ def test_leaks_without_an_audit(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     y = draw.integers(0, 2, 300)
     data = prepare((np.column_stack([draw.normal(size=300), y + 0.05 * draw.normal(size=300)]), y))
-    data = replace(data, audit=())
+    data = replace(data, told=NOTHING_TOLD)
     assert diagnose(fit(data, hidden=(4,), epochs=3, store=False), data).names == ("leak",)

@@ -12,8 +12,8 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.events import EpochDone, Event, Probed
 from nnlab.core.models import custom
-from nnlab.core.probe import Probe, weight_layers
-from nnlab.core.samples import FIRST, due, stride, thinned
+from nnlab.core.probe import ROWS, Probe, weight_layers
+from nnlab.core.samples import FIRST, TOGETHER, due, stride, thinned
 from nnlab.core.store.lines import from_lines, to_line
 
 SMALL: dict[str, Any] = {"hidden": (16, 8), "epochs": 4, "batch_size": 64, "store": False, "device": "cpu"}
@@ -64,7 +64,7 @@ def test_numbers_are_those_of_a_step_by_hand(classes: Prepared) -> None:
     assert look.values["weight"] == pytest.approx([w.norm().item() for w in weight], rel=2e-3)
     assert look.values["gradient"] == pytest.approx([g.norm().item() for g in slope], rel=2e-3)
     assert look.values["update"] == pytest.approx([0.5 * g.norm().item() for g in slope], rel=2e-3)
-    some = x[np.unique(np.linspace(0, len(x) - 1, 256).round().astype(int))]
+    some = x[np.unique(np.linspace(0, len(x) - 1, ROWS).round().astype(int))]
     with torch.no_grad():
         inner = run.model[1](run.model[0](some))
         outer = run.model[2](inner)
@@ -119,10 +119,10 @@ def test_rows_in_their_own_order_show_and_shuffled_ones_do_not(classes: Prepared
 
 def test_places_of_looks_are_few_and_follow_from_the_step_alone() -> None:
     places = [step for step in range(1, 200_001) if due(step)]
-    assert places[:8] == [*FIRST, 50, 100, 150]
+    assert places[:9] == [*FIRST, 100, 200, 300]
     looks = [Probed(1, step, (), {}) for step in places]
     kept = [look.step for look in thinned(looks)]
-    assert len(kept) <= 2 * 48 + len(FIRST)
+    assert len(kept) <= 2 * TOGETHER + len(FIRST)
     assert set(np.diff(kept[len(FIRST) :])) == {stride(200_000)}
     assert len(places) < 0.005 * 200_000
     again = [step for step in range(1, 200_001) if due(step) and step > 777]  # a run that goes on after a cut

@@ -149,6 +149,10 @@ OPTIONS += [
     {"loss": "balanced_cross_entropy"},
     {"hidden": ()},
 ]
+OPTIONS += [
+    {"model": "packed", "members": 3, "hidden": (64, 64)} | more
+    for more in ({}, {"clip_norm": 0.1, "l1": 0.001}, {"loss": "balanced_cross_entropy", "average": "ema"})
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -260,6 +264,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"parametric": True}, "parametric True"),
     ({"mixup": 0.2}, "augments"),
     ({"lookahead": 5}, "wrappers"),
+    ({"precision": "bf16"}, "precision bf16"),
 ]
 
 

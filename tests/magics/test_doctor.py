@@ -75,6 +75,13 @@ def test_a_calibrated_run_says_so(prepared: Session) -> None:
     assert f"predict_proba divides logits by {number(run.temperature, 3)}" in text
 
 
+def test_looks_are_turned_off_for_a_session(prepared: Session) -> None:
+    prepared.run("%nn_config --no-probe;")
+    run = prepared.value("run = %nn_train data --epochs 1 --hidden 4;\nrun")
+    assert not run.record.probes and run.line.endswith("--probe off")
+    assert prepared.value("run = %nn_train data --epochs 1 --hidden 4 --probe;\nrun").record.probes
+
+
 def test_more_rows_by_a_line(prepared: Session) -> None:
     prepared.run("big = %nn_preprocess sklearn:diabetes;\nrun = %nn_train big --epochs 3 --hidden 8;")
     shown = prepared.run("%nn_diagnose run --learning-curve")

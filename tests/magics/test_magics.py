@@ -168,7 +168,7 @@ def test_a_second_interrupt_ends_the_cell(prepared: Session, monkeypatch: pytest
             if "second" in presses:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("nnlab.magics.magics.make_view", lambda *_: View(None))
+    monkeypatch.setattr("nnlab.magics.work.make_view", lambda *_: View(None))
     loop = f"runs = []\nfor i in range(2):\n    run = %nn_train data {QUICK}\n    runs.append(run)"
     presses[:] = ["first"]
     prepared.run(loop)

@@ -64,14 +64,26 @@ def diagnose(run: Run, data: Prepared | None = None, *, learning_curve: bool = F
     unseen: dict[str, list[str]] = {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for name, entry in DIAGNOSES.items():
-            reasons = [why for need in entry.facts.get("needs", ()) if (why := case.lacks(need)) is not None]
-            if reasons:
-                unseen.setdefault(reasons[0], []).append(name)
-            elif (verdict := entry.make(case)) is not None:
+        for name in DIAGNOSES:
+            verdict, why = _looked(case, name)
+            if verdict is not None:
                 found[name] = verdict
+            elif why is not None:
+                unseen.setdefault(why, []).append(name)
     kept = sorted(_unexplained(found), key=lambda verdict: -len(_explained_by(verdict.name)))
     return Diagnosis(run, tuple(kept), {why: tuple(names) for why, names in unseen.items() if why}, curve)
+
+
+def _looked(case: Case, name: str) -> tuple[Verdict | None, str | None]:
+    """The verdict of one diagnosis, or why it could not look."""
+    entry = DIAGNOSES[name]
+    for need in entry.facts.get("needs", ()):
+        if (why := case.lacks(need)) is not None:
+            return None, why
+    try:
+        return entry.make(case), None
+    except Exception as error:  # a loss or a network of the user's own may do anything
+        return None, f"{type(error).__name__}: {error}"
 
 
 def _explained_by(name: str) -> tuple[str, ...]:

@@ -85,9 +85,10 @@ def vanishing_gradients(
         ratio,
         labels=case.layers,
     )
-    return Verdict(
-        "vanishing_gradients", "gradients vanish", evidence, _calmer(case, {"activation": "silu"}), plot=plot
-    )
+    own = case.spec.model.name == CUSTOM
+    advice = "where that is not enough, in the network's text: SiLU in place of sigmoid or tanh, a norm in each layer"
+    fix = _calmer(case, {"activation": "silu", "norm": "layer"})
+    return Verdict("vanishing_gradients", "gradients vanish", evidence, fix, advice=advice * own, plot=plot)
 
 
 @DIAGNOSES.add(needs=("looks",), explains=("lr_too_low", "underfitting", "plateau", "class_ignored", "miscalibrated"))
@@ -188,5 +189,5 @@ def _calmer(case: Case, fix: dict[str, object]) -> dict[str, object]:
     """A change of the network's own options; of a network of the user's, whose layers are its text, first weights."""
     if case.spec.model.name != CUSTOM:
         return fix
-    rest = {name: value for name, value in fix.items() if name != "activation"}
+    rest = {name: value for name, value in fix.items() if name not in ("activation", "norm")}
     return {"init": "lsuv", **rest}

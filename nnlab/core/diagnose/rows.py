@@ -7,6 +7,7 @@ import numpy as np
 
 from nnlab.core.diagnose.case import Case
 from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
+from nnlab.core.diagnose.yardstick import MOST_ROWS, evenly
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.params import Within
@@ -35,7 +36,8 @@ def leak(
             )
     if case.data is None or len(case.run.pipeline.target.classes) != 2:
         return None
-    areas = _areas(np.asarray(case.data.train.x[:20_000], np.float64), case.data.train.y[:20_000])
+    some = evenly(case.data.train, MOST_ROWS)
+    areas = _areas(np.asarray(case.data.train.x[some], np.float64), case.data.train.y[some])
     most = int(np.argmax(areas))
     if not areas[most] > alone:
         return None

@@ -6,6 +6,7 @@ from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.protocol import Learner
+from nnlab.core.learners.stack.buffers import VECTOR
 from nnlab.core.models import MODELS
 from nnlab.core.models.custom import Maker
 from nnlab.core.network import loss_of
@@ -17,7 +18,8 @@ DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizer
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
 DONE |= {"layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
 DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
-MLP = {"hidden", "activation", "dropout"}  # the same for the values of the network
+MODELS_BY_HAND = ("mlp", "packed")
+VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network
 DEVICES = ("cpu",)
 
 
@@ -58,12 +60,15 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
 
 
 def _network(spec: TrainSpec) -> str:
-    if spec.model.name != "mlp":
-        return f"model {spec.model.name}"
+    name = spec.model.name
+    if name not in MODELS_BY_HAND:
+        return f"model {name}"
     values = part_values(MODELS, spec.model)
-    for name, param in MODELS["mlp"].params.items():
-        if name not in MLP and values[name] != param.default:
-            return f"{name} {values[name]}"
+    for value, param in MODELS[name].params.items():
+        if value not in VALUES and values[value] != param.default:
+            return f"{value} {values[value]}"
+    if name == "packed" and any(width % VECTOR for width in values["hidden"] or (1,)):
+        return f"hidden {values['hidden']}"  # members must lie one behind the other without gaps
     from nnlab.core.learners.stack.layers import ACTIVATIONS as BY_HAND
 
     activation = ACTIVATIONS[values["activation"]]

@@ -32,13 +32,20 @@ class Group:
 class Flat:
     """Weights, gradients and moments of K modules of one shape; the modules' parameters become views of it.
 
-    A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous.
+    A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the members are
+    in one module, whose parameters have a first dimension for them.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], groups: Sequence[tuple[Sequence[str], bool, float]]) -> None:
-        self.members = len(modules)
-        first = dict(modules[0].named_parameters())
-        some = next(iter(first.values()))
+    def __init__(
+        self, modules: Sequence[nn.Module], groups: Sequence[tuple[Sequence[str], bool, float]], joint: bool = False
+    ) -> None:
+        given = {name: [weight] for name, weight in modules[0].named_parameters()}
+        for module in modules[1:]:
+            for name, weight in module.named_parameters():
+                given[name].append(weight)
+        some = next(iter(given.values()))[0]
+        self.members, self.joint = some.shape[0] if joint else len(modules), joint
+        first = {name: weights[0][0] if joint else weights[0] for name, weights in given.items()}
         self._places: dict[str, tuple[int, int, torch.Size]] = {}
         self.groups: list[Group] = []
         at = 0
@@ -51,11 +58,15 @@ class Flat:
             self.groups.append(Group(start, at, decays, factor))
         self.values = torch.zeros(at, dtype=some.dtype, device=some.device)
         self.gradients = torch.zeros_like(self.values)
-        for k, module in enumerate(modules):
-            for name, parameter in module.named_parameters():
-                own = self.of(self.values, name)[k]
-                own.copy_(parameter.data)
-                parameter.data = own
+        for name, weights in given.items():
+            for own, weight in zip(self.views(self.values, name), weights, strict=True):
+                own.copy_(weight.data)
+                weight.data = own
+
+    def views(self, buffer: Tensor, name: str) -> Sequence[Tensor]:
+        """What the parameter of each module is in a buffer of this layout."""
+        whole = self.of(buffer, name)
+        return [whole] if self.joint else whole.unbind(0)
 
     def like(self) -> Tensor:
         """Another buffer of this layout, of zeros: moments, an average."""

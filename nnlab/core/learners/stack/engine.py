@@ -149,7 +149,7 @@ class Engine:
         port = self._bound(x.view(sets, size, -1).expand(members, -1, -1), build)
         rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
-        loss, total = bind_loss(self._criterion, port, room, target, counted)
+        loss, total = bind_loss(self._criterion, port, room, target, counted, members if self._flat.joint else 1)
         backward = [call for layer in reversed(build.backward) for call in layer]
         sources = [(table.x, x), (table.y, y)]
         if table.weight is not None and weight is not None:

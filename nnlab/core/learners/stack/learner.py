@@ -1,6 +1,7 @@
 """The learner of the loop on top of an engine of one member."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
 from nnlab.core.learners.state import dropouts, load_network, network_state
 from nnlab.core.losses import LOSSES, make_loss
+from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
+from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of, separate
@@ -52,13 +55,17 @@ class StackLearner:
         criterion = Criterion(self._loss_part.name, part_values(LOSSES, self._loss_part), class_counts(data))
         optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
         table = Table(*tensors_of(data.train, device, dtype))
-        self._members = Members([self._model], groups, criterion, table, optimizer, [spec.seed])
-        self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)]
+        count = part_values(MODELS, spec.model).get("members")
+        self._joint = count is not None
+        self._count = count or 1
+        seeds = [spec.seed + k * 2**31 for k in range(self._count)]  # no other run's
+        self._members = Members([self._model], groups, criterion, table, optimizer, seeds, self._joint)
+        self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, decaying, steps)
         flat = self._members.flat
         for name, weight in self._model.named_parameters():
-            weight.grad = flat.of(flat.gradients, name)[0]
+            weight.grad = flat.views(flat.gradients, name)[0]
 
     def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
@@ -90,7 +97,7 @@ class StackLearner:
             with torch.no_grad():
                 for rule, values in self._rules:
                     rule(self._weights, self._made, **values)
-        self._members.update([lr])
+        self._members.update([lr] * self._count)
         if self._penalties:
             with torch.no_grad():
                 for penalize, weights, values in self._penalties:
@@ -111,27 +118,28 @@ class StackLearner:
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
-        return self._members.take_loss()[0]
+        return math.fsum(self._members.take_loss())
 
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
         if not len(self._valid[1]):
             return {}
         with self._best_weights():
-            output = self._members.outputs(self._valid[0])[0]
+            outputs = self._members.outputs(self._valid[0])
+        output = self._model.joined(outputs.transpose(0, 1)) if isinstance(self._model, Joined) else outputs[0]
         return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""
         if name == "weight_decay":
-            old, self._members.decays = self._members.decays[0], [value]
+            old, self._members.decays = self._members.decays[0], [value] * self._count
             return old
         if not self._dropouts:
             return value  # nothing changes where there is no such layer
         old = float(self._dropouts[0].p)
         for layer in self._dropouts:
             layer.p = value
-        self._members.dropout = [value]
+        self._members.dropout = [value] * self._count
         return old
 
     def snapshot(self) -> Mapping[str, Tensor]:

@@ -30,7 +30,8 @@ class Criterion:
 @dataclass(eq=False)
 class LossBuild:
     """What a loss is bound to. target: codes or scaled values. share: what each row counts of the mean, which is a
-    number, or (M, 1, rows) in memory that calls before those of the loss fill."""
+    number, or (M, 1, rows) in memory that calls before those of the loss fill. of: losses that the mean is of, K where
+    members are one network, else 1."""
 
     output: Tensor
     slope: Tensor
@@ -38,6 +39,7 @@ class LossBuild:
     room: Room
     each: Tensor
     share: float | Tensor
+    of: int
     calls: list[Call] = field(default_factory=list)
 
     def take(self, *shape: int) -> Tensor:
@@ -88,7 +90,7 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
         total = build.take(shared, 1, 1)
         build.calls += [
             partial(torch.sum, minus_q, (1, 2), keepdim=True, out=total),
-            total.neg_,
+            partial(total.mul_, -build.of),
             partial(minus_q.div_, total),
         ]
     build.calls += [
@@ -164,24 +166,25 @@ BY_HAND: dict[str, Callable[[LossBuild, Values, Sequence[int]], None]] = {
 
 
 def bind_loss(
-    criterion: Criterion, port: Port, room: Room, target: Tensor, weight: Tensor | None
+    criterion: Criterion, port: Port, room: Room, target: Tensor, weight: Tensor | None, of: int = 1
 ) -> tuple[list[Call], Tensor]:
     """The calls of a loss, and where it adds up the means over rows, (K, n_out, rows), in as many parts.
 
-    target, weight: (M, 1, rows). With weights the mean is sum(w loss) / sum(w).
+    target, weight: (M, 1, rows). With weights the mean is sum(w loss) / sum(w). of: as in `LossBuild`.
     """
     assert port.slope is not None
     output = port.value
     each, total = room.take(*output.shape), torch.zeros_like(output)
-    share: float | Tensor = 1.0 / output.shape[2]
+    share: float | Tensor = 1.0 / (output.shape[2] * of)
     before: list[Call] = []
     if weight is not None:
         sums, share = room.take(weight.shape[0], 1, 1), room.take(*weight.shape)
         before = [
             partial(torch.sum, weight, 2, keepdim=True, out=sums),
             partial(sums.clamp_, min=1e-12),
+            *([partial(sums.mul_, of)] if of > 1 else []),
             partial(torch.div, weight, sums, out=share),
         ]
-    build = LossBuild(output, port.slope, target, room, each, share)
+    build = LossBuild(output, port.slope, target, room, each, share, of)
     BY_HAND[criterion.name](build, criterion.values, criterion.counts)
     return [*before, *build.calls, partial(total.add_, each)], total

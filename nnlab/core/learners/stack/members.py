@@ -21,10 +21,10 @@ class Members:
     """Networks, whose weights become views of one buffer, with what a step needs.
 
     groups: names of parameters, whether they decay, and a factor on the step size. optimizer: a part with all values.
-    seeds: of each member's dropout. Dropout begins as 0.
+    seeds: of each member's dropout, which begins as 0. joint: all are in one module, whose loss is their mean.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts of a training)
         self,
         networks: Sequence[nn.Module],
         groups: Groups,
@@ -32,10 +32,11 @@ class Members:
         table: Table,
         optimizer: Part,
         seeds: Sequence[int],
+        joint: bool = False,
     ) -> None:
         self.networks = list(networks)
         with torch.no_grad():
-            self.flat = Flat(networks, groups)
+            self.flat = Flat(networks, groups, joint)
         self._streams = Streams(seeds, self.flat.values.device.type)
         self._engine = Engine(self.flat, translated(networks[0]), criterion, table, self._streams)
         self._update = Update(self.flat, optimizer.name, dict(optimizer.values))

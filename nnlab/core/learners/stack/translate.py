@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from nnlab.core.front import Front
 from nnlab.core.layers import Dropout as CheapDropout
 from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear
+from nnlab.core.members import Joined, MemberLinear
 
 
 def translated(network: nn.Module) -> list[Layer]:
@@ -18,6 +20,9 @@ def translated(network: nn.Module) -> list[Layer]:
             width = part.out_features
             bias = f"{name}bias" if part.bias is not None else None
             layers.append(Linear(f"{name}weight", bias, part.in_features, width, last=place == len(parts) - 1))
+        elif type(part) is MemberLinear and not part.ntk:
+            _, width, n_in = part.weight.shape
+            layers.append(Linear(f"{name}weight", f"{name}bias", n_in, width, last=place == len(parts) - 1))
         elif type(part) in (nn.Dropout, CheapDropout):
             layers.append(Dropout(width))
         elif type(part) in ACTIVATIONS:
@@ -29,8 +34,10 @@ def translated(network: nn.Module) -> list[Layer]:
 
 def _parts(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The parts of sequences in sequences, with the prefix of their parameters' names."""
-    if type(module) is not nn.Sequential:
+    if type(module) is Joined:
+        yield from _parts(f"{prefix}network.", module.network)
+    elif type(module) is nn.Sequential:
+        for name, part in module.named_children():
+            yield from _parts(f"{prefix}{name}.", part)
+    elif not (type(module) is Front and module.plain):
         yield prefix, module
-        return
-    for name, part in module.named_children():
-        yield from _parts(f"{prefix}{name}.", part)
