@@ -144,8 +144,7 @@ class Run:
 
     @property
     def baselines(self) -> "pd.DataFrame":
-        """A linear model and boosted trees, one a row: their metrics of the validation rows, the rows that they were
-        fitted on, and what was cut so that they cost little."""
+        """A linear model and boosted trees, one a row: metrics of the validation rows, rows they saw, what was cut."""
         return table_of(self.beside)
 
     def __repr__(self) -> str:
@@ -316,12 +315,7 @@ class Run:
 
 
 def finish(
-    record: Record,
-    model: "nn.Module",
-    data: Prepared,
-    folder: RunFolder | None,
-    facts: Facts,
-    spent: float | None = None,
+    record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts, spent: float | None
 ) -> Run:
     """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed.
 
