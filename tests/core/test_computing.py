@@ -233,6 +233,11 @@ def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes:
     learner.step(rows, 0.1)
     assert all(torch.equal(found[1][name], tensor) for name, tensor in learner.model.state_dict().items())
     assert learner.scaler is not None and learner.scaler.get_scale() == 512.0
+    learner._pieces.count = 4
+    again = ModuleLearner(spec, classes, "cpu")
+    again.scaler = torch.amp.GradScaler("cpu")
+    again.load_state(learner.state())
+    assert (again.scaler.get_scale(), again._pieces.count) == (512.0, 4)
 
 
 @pytest.mark.parametrize(
