@@ -130,7 +130,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
             data, self.transformer_ = self._prepared(X, y, target, weights, valid)
         else:
             data, self.transformer_ = prepared_arrays(X, y, target, weights, valid)
-        run = fit(data, store=self.store, seed=seed, **options)
+        run = fit(data, store=self.store, seed=seed, baseline=False, **options)
         if run.best_epoch is None:
             raise RunError(f"no epoch had a finite loss: {run.finished.message}")
         self.run_, self.history_ = run, run.history

@@ -1,6 +1,7 @@
 """Train in one call: `fit(data, optimizer="adamw", dropout=0.2)`."""
 
 import contextlib
+import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
@@ -44,6 +45,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     code: str | None = None,
     checkpoint_seconds: float = SECONDS,
     probe: bool = True,
+    baseline: bool = True,
     calibrate: bool = False,
     **options: Any,
 ) -> Run:
@@ -53,7 +55,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     every option is one of `TrainSpec` or of its parts; lr="find" tests step sizes on a copy first. loss and metrics may
     be functions of your own. store: a folder, None for the default one, False for none. line, code: the text that the
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
-    bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. checkpoint_seconds:
+    bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. baseline: fit a linear
+    model and boosted trees, too, when the run is over; they take at most a tenth of its time. checkpoint_seconds:
     between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. Interrupting ends the run at the next step;
     twice raises.
     """
@@ -73,16 +76,18 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if store is not False:
         told = {"name": name, "code": code, "line": line}
         folder = as_store(store).create_run(spec, data, **told, seconds=checkpoint_seconds)
-    carried(saying(said, train(job, controls)), controls, record, folder, view)
+    spent = carried(saying(said, train(job, controls)), controls, record, folder, view)
     facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    run = finish(record, job.learner.model, data, folder, facts)
+    run = finish(record, job.learner.model, data, folder, facts, spent if baseline else None)
     if calibrate and run.best_epoch is not None:
         run.calibrate(data)
     return run
 
 
-def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> None:
-    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends."""
+def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
+    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends. Gives
+    the seconds of CPU that it took, pauses and the waits of others not among them."""
+    began = time.process_time()
     try:
         with interruptible(controls), contextlib.closing(watched(events)) as told:
             drive(told, *(sink for sink in (record, folder, view) if sink is not None))
@@ -93,6 +98,7 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     finally:
         if folder is not None:
             folder.close()
+    return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
 
 
 def _ready(job: Job, probe: bool, calibrate: bool) -> Job:

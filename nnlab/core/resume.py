@@ -42,13 +42,14 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     store: Where = None,
     checkpoint_seconds: float = SECONDS,
     code: str | None = None,
+    baseline: bool = True,
 ) -> Run:
     """Go on with a run that was killed, stopped or interrupted, and give it as if it had not been.
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
-    them, where the schedules allow it. The rest is the run's own. StoreError where there is no checkpoint, or the run
-    lives in another process; RunError for one that is complete; DataError for other data.
+    them, where the schedules allow it. baseline: as for `fit`. The rest is the run's own. StoreError where there is no
+    checkpoint, or the run lives in another process; RunError for one that is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
@@ -78,8 +79,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
-    carried(saying(map(Warned, said), events), controls, record, folder, view)
-    return finish(record, job.learner.model, data, folder, facts)
+    spent = carried(saying(map(Warned, said), events), controls, record, folder, view)
+    return finish(record, job.learner.model, data, folder, facts, spent if baseline else None)
 
 
 def resumable_run(store: Store, word: str, longer: bool = False) -> RunInfo:

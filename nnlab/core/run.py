@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.baselines import Baseline, fit_baselines, table_of
 from nnlab.core.calibrate import fitted_temperature, keep_temperature, kept_temperature
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, Rows
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAMES_SHOWN = 4
+WHOLE = ("completed", "stopped_early", "stopped")  # after another end nobody wants to wait for baselines
 
 
 @dataclass(eq=False, repr=False)
 class Run:
     """The result of training. model: the best weights, in eval mode, on `device`. state: how it ended; of a run read
-    while it went on or after its process died, running or crashed. evaluation: of the validation rows.
-    temperature: what logits are divided by, where the run is calibrated."""
+    while it went on or after its process died, running or crashed. evaluation: of the validation rows. beside: the
+    baselines that were fitted on the same rows. temperature: what logits are divided by, where the run is calibrated.
+    """
 
     facts: Facts
     record: Record
@@ -48,6 +51,7 @@ class Run:
     evaluation: Evaluation | None = None
     path: Path | None = None
     temperature: float | None = None
+    beside: tuple[Baseline, ...] = ()
 
     @property
     def id(self) -> str:
@@ -137,6 +141,11 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """Validation values of the best epoch, its loss among them."""
         return self.record.metrics(self.best_epoch)
+
+    @property
+    def baselines(self) -> "pd.DataFrame":
+        """A linear model and boosted trees, one a row: metrics of the validation rows, rows they saw, what was cut."""
+        return table_of(self.beside)
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
@@ -247,13 +256,12 @@ class Run:
         with understood(path):
             pipeline = Pipeline.from_state(json, arrays)
             evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
+            beside = tuple(Baseline.from_json(plain) for plain in (saved.baselines or {}).get("baselines", ()))
         network = _rebuilt(saved, pipeline, model)
         device = _device_here(saved.started.device)
         network = network.to(device).eval()
-        state = saved.info.state
-        return cls(
-            saved.facts, saved.record, network, pipeline, device, state, evaluation, path, kept_temperature(path)
-        )
+        state, warm = saved.info.state, kept_temperature(path)
+        return cls(saved.facts, saved.record, network, pipeline, device, state, evaluation, path, warm, beside)
 
     def outputs(self, x: np.ndarray) -> "Tensor":
         """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
@@ -301,13 +309,18 @@ class Run:
                 writer(event)
             writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
         writer(self.finished)
-        writer.complete(self.evaluation)
+        writer.complete(self.evaluation, self.beside)
         if not writer.kept:
             raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")
 
 
-def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts) -> Run:
-    """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed."""
+def finish(
+    record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts, spent: float | None
+) -> Run:
+    """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed.
+
+    spent: seconds that it took, of which baselines may take a share; None: there shall be none.
+    """
     started, finished = record.started, record.finished
     if started is None or finished is None:
         raise RunError("the training has not ended")
@@ -315,12 +328,15 @@ def finish(record: Record, model: "nn.Module", data: Prepared, folder: RunFolder
     evaluation = None
     if finished.best_epoch is not None and len(data.valid.y):
         evaluation = evaluate(model, data.valid, data.target, started.device, loss_of(started.spec, data.target))
+    beside: tuple[Baseline, ...] = ()
+    if evaluation is not None and spent is not None and finished.reason in WHOLE:
+        beside = fit_baselines(data, loss_of(started.spec, data.target), started.metrics, spent)
     path = None
     if folder is not None:
-        folder.complete(evaluation)
+        folder.complete(evaluation, beside)
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
-    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path)
+    return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside=beside)
 
 
 def _swap(new: Path, target: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nnlab.magics import Lab
 
 Names = Mapping[str, Any]
+SWITCHES = ("probe", "baseline")  # of %nn_train, on unless they are turned off
 
 
 class Listed(list[Any]):
@@ -163,10 +164,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
     spec = _train_spec(options, order.base, order.own_network)
-    name, probe = order.own["name"], order.own["probe"]
+    name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
-        extra = {"name": name, "model": order.variable, "probe": None if probe else False}
+        off = {word: False for word in SWITCHES if not order.own[word]}
+        extra = {"name": name, "model": order.variable, **off}
         extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
@@ -182,9 +184,8 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
             return tested
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "probe": probe}
-        told["calibrate"] = order.own["calibrate"]
-        told["checkpoint_seconds"] = order.own["checkpoint_seconds"]
+        told: dict[str, Any] = {"name": name, "line": line, "code": said.body}
+        told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
@@ -202,7 +203,8 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     model = model if said.body is None else run_body(lab.ip, said.body)
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+        told: dict[str, Any] = {"code": said.body}
+        told |= {word: own[word] for word in ("checkpoint_seconds", "baseline")}
         return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
 
     return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))

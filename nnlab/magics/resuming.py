@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
 
-TAKEN = ("resume", "epochs", "checkpoint_seconds", "view", "model")
+TAKEN = ("resume", "epochs", "checkpoint_seconds", "baseline", "view", "model")
 
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":

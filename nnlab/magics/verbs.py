@@ -40,6 +40,9 @@ def _train(
 
 def _looks(
     probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
+    baseline: Annotated[
+        bool, "fit a linear model and boosted trees beside it, for at most a tenth of the run's time"
+    ] = True,
     calibrate: Annotated[bool, "fit the temperature of predict_proba on the validation rows"] = False,
 ) -> None:
     """Options of %nn_train for what is looked at and what is fitted after it."""

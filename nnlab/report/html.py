@@ -8,6 +8,9 @@ from collections.abc import Sequence
 # Control characters, marks that reorder the text around them, and halves of surrogate pairs: none may act on a page.
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_BREAKS = re.compile(r"[ \-]")
+LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
+
 
 def visible(text: object) -> str:
     r"""Text with characters that act instead of showing spelled out: an escape becomes \x1b."""
@@ -39,8 +42,15 @@ def row(tag: str, cells: Sequence[object], align: str) -> str:
     return "<tr>" + "".join(_cell(tag, cell, side) for cell, side in zip(cells, align, strict=True)) + "</tr>"
 
 
+def _whole(inner: str, text: str) -> str:
+    """Short text that is not torn. Where a page does not know the tag, it is; JupyterLab undoes the cell's nowrap."""
+    if len(text) > LONGEST_LINE or "\n" in text or not _BREAKS.search(text):
+        return inner
+    return f"<nobr>{inner}</nobr>"
+
+
 def _cell(tag: str, text: object, side: str) -> str:
     inner = shown(text).replace("\n", "<br>\n")
     if side == "l":
-        return f'<{tag}><div align="left">{inner}</div></{tag}>'
+        return f'<{tag}><div align="left">{_whole(inner, str(text))}</div></{tag}>'
     return f'<{tag} align="right">{inner}</{tag}>'

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.baselines import Baseline
 from nnlab.core.metrics import METRICS
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
@@ -63,6 +64,7 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     yield from warning_blocks(run.warnings)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
+    yield from baseline_blocks(run.beside)
     if run.temperature is not None:
         words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
         yield Sentence("calibrated:", words)
@@ -111,7 +113,19 @@ def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     plain = run if run.temperature is None else replace(run, temperature=None)  # as the validation values are
     measured = plain.score(data.train) if data is not None and run.best_epoch is not None else {}
     train = measured | {"loss": row.get("train_loss")}
-    return Table(["metric", "training", "validation"], [(name, train.get(name), valid[name]) for name in names], title)
+    beside = [baseline for baseline in run.beside if baseline.metrics]
+    columns = ["metric", "training", "validation", *(baseline.name for baseline in beside)]
+    rows = [(name, train.get(name), valid[name], *(other.metrics.get(name) for other in beside)) for name in names]
+    return Table(columns, rows, title)
+
+
+def baseline_blocks(beside: Sequence[Baseline]) -> Iterator[Block]:
+    """How the figures of the baselines came about."""
+    notes = [f"{baseline.name} {baseline.note}" for baseline in beside if baseline.note]
+    if any(baseline.metrics for baseline in beside):
+        yield Sentence("baselines:", "; ".join(["values of the validation rows", *notes]))
+    elif notes:
+        yield Sentence("no baselines:", notes[0].partition("left out: ")[2])
 
 
 def confusion_blocks(evaluation: Any) -> Iterator[Block]:

@@ -89,19 +89,23 @@ class Steps:
         self.by = self._learner.name
 
     def seconds(self, count: int) -> float:
-        """CPU time of one batch of 256 rows, by the mean of some steps."""
+        """CPU time of 256 rows, by the mean of some steps."""
+        return self.step_seconds(count) / self._share
+
+    def step_seconds(self, count: int) -> float:
+        """CPU time of a step, by the mean of some."""
         gc.collect()
         began = time.process_time()
         for step in range(count):
             self._learner.step(self._rows[step % len(self._rows)], 1e-3)
         self._learner.take_loss()
-        return (time.process_time() - began) / count / self._share
+        return max((time.process_time() - began) / count, 1e-6)
 
 
 def fitting(steps: Steps) -> int:
     """Steps that take about SPAN, after some that only warm up."""
-    steps.seconds(2)
-    return max(2, min(100, round(SPAN / max(steps.seconds(3), 1e-6))))
+    first = steps.step_seconds(1)
+    return 1 if first > SPAN else max(2, min(100, round(SPAN / steps.step_seconds(3))))
 
 
 def costs(data: Prepared, options: Mapping[str, Any], pairs: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pytest
 from nnlab import DataError, NNLabError, Run, RunError, diagnose, fit, prepare
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.data.told import NOTHING_TOLD
 from nnlab.core.diagnose.case import NEEDS, Case
 from nnlab.core.diagnose.doctor import Diagnosis
 from nnlab.core.diagnose.mending import mended
@@ -191,5 +192,5 @@ def test_leaks_without_an_audit(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     y = draw.integers(0, 2, 300)
     data = prepare((np.column_stack([draw.normal(size=300), y + 0.05 * draw.normal(size=300)]), y))
-    data = replace(data, audit=())
+    data = replace(data, told=NOTHING_TOLD)
     assert diagnose(fit(data, hidden=(4,), epochs=3, store=False), data).names == ("leak",)

@@ -356,3 +356,16 @@ def test_no_line_raises_a_foreign_error_anywhere(session: Session, verb: str, wo
         session.shell.run_line_magic(verb, " ".join(words) + " ;")
     except nnlab.NNLabError as error:
         assert len(str(error).splitlines()) <= 4
+
+
+def test_baselines_stand_in_the_report_unless_they_are_turned_off(
+    prepared: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnlab.core.baselines.SHARE", 1e9)
+    with_them = "\n".join(plain(prepared.run(f"run = %nn_train data {QUICK}")))
+    assert "linear" in with_them and "HistGradientBoosting" in with_them
+    without = "\n".join(plain(prepared.run(f"run = %nn_train data {QUICK} --no-baseline")))
+    assert "HistGradientBoosting" not in without
+    again = next(line.strip() for line in without.splitlines() if "--baseline" in line or "--no-baseline" in line)
+    prepared.run(again.removeprefix("run = ") if "%" in again else again)
+    assert prepared.names["run"].baselines.empty

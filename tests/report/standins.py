@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nnlab.core.baselines import Baseline
 from nnlab.core.evaluate import Evaluation
 from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
@@ -64,6 +65,7 @@ class RunStandIn:
     parameters: int = 1234
     device: str = "cpu"
     target: str = "diagnosis"
+    beside: tuple[Baseline, ...] = ()
 
     @property
     def finished(self) -> Finished:

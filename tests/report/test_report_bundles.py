@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from nnlab.core.baselines import Baseline
 from nnlab.core.data.reports import ColumnReport
 from nnlab.core.data.roles import Role
 from nnlab.core.data.target import Target
@@ -285,3 +286,18 @@ def test_a_study_without_a_complete_trial_is_reported() -> None:
     study.importance = {}
     (text,) = study_bundles(study)
     assert text.data["text/plain"].startswith("no complete trial in study")
+
+
+def test_baselines_stand_beside_the_network_in_every_form() -> None:
+    beside = (
+        Baseline("linear", {"accuracy": 0.8125}, 200, 200),
+        Baseline("HistGradientBoosting", {"accuracy": 0.875}, 5000, 40_000, "fitted on 5,000 of 40,000 rows"),
+    )
+    data = run_bundles(RunStandIn(beside=beside))[1].data
+    for kind in ("text/html", "text/markdown", "text/plain"):
+        for word in ("linear", "HistGradientBoosting", "0.8125", "0.875", "fitted on 5,000 of 40,000 rows"):
+            assert word in data[kind], (kind, word)
+    gone = tuple(replace(each, metrics={}, rows=0, note="left out: the run was too short for it") for each in beside)
+    text = run_bundles(RunStandIn(beside=gone))[1].data["text/plain"]
+    assert text.count("too short") == 1
+    assert "HistGradientBoosting" not in text

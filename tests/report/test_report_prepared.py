@@ -210,3 +210,11 @@ def test_hostile_names_and_levels_are_shown_and_nothing_else(name: str) -> None:
     for report in (data.report(), data.report(name)):
         check_bare(report.html.partition("\n")[2])
         assert report.html.count("<img") == 1
+
+
+def test_short_cells_are_not_torn_in_a_narrow_page() -> None:
+    found = Table(
+        ["option", "evidence"], [("--group_duplicates on", "w " * 30), ("–", "two\nlines"), ("one", 2)]
+    ).html()
+    assert "<nobr>--group_duplicates on</nobr>" in found
+    assert found.count("<nobr>") == 1  # not what is long, has lines of its own, or has no place to break

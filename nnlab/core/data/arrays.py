@@ -76,7 +76,7 @@ def prepared_arrays(
 
     parts = part("train", train), part("valid", valid), part("test", valid[:0])
     counts = dict(zip(target.classes, np.bincount(y).tolist(), strict=True)) if target.classes else {}
-    data = Prepared(spec, target, (), (), *parts, pipeline, fingerprint, "X", counts, None)
+    data = Prepared(spec, target, *parts, pipeline, fingerprint, "X", counts, None)
     return data, scaling
 
 

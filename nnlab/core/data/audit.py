@@ -1,26 +1,25 @@
 """What is suspicious in a table before anything is learnt from it: leaks, drift, and columns that cannot help."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnlab.core.data.audit_rows import (
-    SCORED_ROWS,
     TEST,
     TRAIN,
     VALID,
     Answer,
     Measures,
-    equal_rows,
     later_rows,
     measure,
     ranks,
-    sample_rows,
     shared_groups,
 )
-from nnlab.core.data.columns import Column, option, shown
-from nnlab.core.data.roles import FEWEST_FOR_ID, ID_NAME, Typed
+from nnlab.core.data.columns import option, shown
+from nnlab.core.data.equal_rows import equal_rows
+from nnlab.core.data.evidence import Evidence, gather
+from nnlab.core.data.roles import FEWEST_FOR_ID, Typed
 from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split
 from nnlab.core.data.target import Target
@@ -34,9 +33,9 @@ NEAR_CONSTANT = 0.995
 ONE_CLASS = 0.97
 UNSEEN = 0.5
 FEWEST_CELLS = 10
-SAME_ROWS = 100_000  # that tell how often two rows have the same target
 MOST_EACH = 10  # findings of one kind; further columns share the last one
 MOST_LEVELS = 20_000
+TWINS = "category_twins"
 
 
 @dataclass(frozen=True)
@@ -66,29 +65,51 @@ def audit(
 
     At most 10,000 rows are looked at (50,000 for equal rows), drawn by a fixed seed. Free text is only compared.
     """
-    kept = [item for item in typed if item.column is not None]
-    sample = sample_rows(split, SCORED_ROWS, np.random.default_rng(0))
+    return findings_of(evidence_of(typed, target, numbers, split, groups, times), target)
+
+
+def evidence_of(
+    typed: list[Typed],
+    target: Target,
+    numbers: np.ndarray,
+    split: Split,
+    groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+) -> Evidence:
+    """What `findings_of` needs: copies of some cells, and what only the whole table tells."""
+    found = gather([item for item in typed if item.column is not None], numbers, split)
+    if not found.kept or not len(found.sample.rows):
+        return found
+    plain = [item for item in typed if item.column is not None and item.role != "text"]
+    whole = (*_across(groups, times, split), *_folded(_twins(plain)))
+    return replace(found, whole=whole)
+
+
+def findings_of(evidence: Evidence, target: Target) -> tuple[Finding, ...]:
+    """Findings, the gravest kind first."""
+    kept, sample, y = list(evidence.kept), evidence.sample, evidence.y
     if not kept or not len(sample.rows):
         return ()
     columns = [item.column for item in kept if item.column is not None]
-    y = numbers[sample.rows]
     answer = Answer(y.astype(np.int64), len(target.classes)) if target.classes else Answer(ranks(y), 0)
     levels = np.array([column.kind in ("text", "bool") for column in columns])
     found = measure(columns, levels, sample, answer)
     plain = np.array([item.role != "text" for item in kept])
     copies = _copied(found, plain, target)
+    across = [finding for finding in evidence.whole if finding.kind != TWINS]
+    twins = [finding for finding in evidence.whole if finding.kind == TWINS]
     return (
         *_folded(_copies(kept, copies, found, target)),
         *_folded(_near_copies(kept, plain & ~copies, found, target)),
         *_folded(_unknown(kept, found)),
         *_folded(_one_class(kept, plain & ~copies, found, target)),
         *_folded(_unseen(kept, plain & levels, found)),
-        *_folded(_identifiers(kept, plain, found)),
-        *_duplicates(columns, numbers, split, bool(target.classes), found),
-        *_across(groups, times, split),
+        *_folded(_identifiers(kept, plain, found, evidence.naming)),
+        *_duplicates(evidence, bool(target.classes), found),
+        *across,
         *_folded(_drifting(kept, plain, levels, found)),
         *_folded(_near_constant(kept, plain, found)),
-        *_folded(_twins(kept, plain & levels)),
+        *twins,
     )
 
 
@@ -191,46 +212,31 @@ def _unseen(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[
         yield _dropping("unknown_at_prediction", kept[i], "has other levels in the test rows", evidence)
 
 
-def _identifiers(kept: list[Typed], looked: np.ndarray, found: Measures) -> Iterator[Finding]:
+def _identifiers(
+    kept: list[Typed], looked: np.ndarray, found: Measures, naming: Mapping[int, int]
+) -> Iterator[Finding]:
     """Whole numbers that count, rise with the rows or are named as an id, and levels, if all of them differ."""
     rows = found.rows.sum(1)
     maybe = looked & (rows >= FEWEST_FOR_ID) & (found.different == rows) & found.whole
-    for i in np.flatnonzero(maybe):
-        column = kept[i].column
-        if column is None or column.kind == "date":
-            continue
-        values = column.data[~column.missing()]
-        if column.kind == "number" and not _counts(values, column.name):
-            continue
-        if len(np.unique(values)) == len(values):
-            evidence = f"all its {len(values)} values differ"
+    for i in np.flatnonzero(maybe).tolist():
+        if i in naming:
+            evidence = f"all its {naming[i]} values differ"
             yield _dropping("identifier", kept[i], "names rows and does not describe them", evidence)
 
 
-def _counts(values: np.ndarray, name: str) -> bool:
-    """Whether whole numbers look like a row's number or key."""
-    reach = float(values.max()) - float(values.min())
-    steps = values[1:] > values[:-1]
-    large = float(np.abs(values.astype(np.float64)).max()) > 2**53
-    return reach < 1.05 * len(values) or bool(steps.all()) or large or bool(ID_NAME.search(name))
-
-
-def _duplicates(
-    columns: list[Column], numbers: np.ndarray, split: Split, classes: bool, found: Measures
-) -> Iterator[Finding]:
+def _duplicates(evidence: Evidence, classes: bool, found: Measures) -> Iterator[Finding]:
     """More equal rows than independent columns with the same values would have."""
-    order = np.argsort(-found.different, kind="stable")
-    held, twins, rows, unlike = equal_rows([columns[i] for i in order], numbers, split)
+    held, twins, rows, unlike = equal_rows(list(evidence.compared), evidence.answers, evidence.parts)
     with np.errstate(divide="ignore"):
         alike = float(np.exp(np.log(found.equal).sum()))
-    seen = numbers[:: len(numbers) // SAME_ROWS + 1]
+    seen = evidence.seen
     counts = (np.bincount(seen) if classes else np.unique(seen, return_counts=True)[1]) / len(seen)
     same = float(counts @ counts)
     expected = held * _once(alike * same, rows - held)
     if twins > 3 * (expected + np.sqrt(expected)):
         what = "rows are in two parts of the split"
-        evidence = f"{twins} of {held} validation and test rows equal a row of an earlier part, target included"
-        yield Finding("duplicates", (), what, evidence, "--group_duplicates on")
+        evidence_text = f"{twins} of {held} validation and test rows equal a row of an earlier part, target included"
+        yield Finding("duplicates", (), what, evidence_text, "--group_duplicates on")
     expected = rows * _once(alike * (1 - same), rows)
     if classes and unlike > max(3 * (expected + np.sqrt(expected)), 0.01 * rows):
         what = "rows with equal features have different targets"
@@ -270,10 +276,10 @@ def _near_constant(kept: list[Typed], looked: np.ndarray, found: Measures) -> It
         yield _dropping("near_constant", kept[i], "is nearly constant", evidence)
 
 
-def _twins(kept: list[Typed], looked: np.ndarray) -> Iterator[Finding]:
-    for i in np.flatnonzero(looked):
-        column = kept[i].column
-        if column is None or len(column.levels) > MOST_LEVELS:
+def _twins(kept: list[Typed]) -> Iterator[Finding]:
+    for item in kept:
+        column = item.column
+        if column is None or column.kind not in ("text", "bool") or len(column.levels) > MOST_LEVELS:
             continue
         groups: dict[str, list[int]] = {}
         for code, level in enumerate(column.levels):
@@ -286,4 +292,4 @@ def _twins(kept: list[Typed], looked: np.ndarray) -> Iterator[Finding]:
         if pairs:
             what = f"column {column.name!r} has levels that differ only in case, blanks, accents or punctuation"
             evidence = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
-            yield Finding("category_twins", (column.name,), what, evidence, option("merge_levels", column.name))
+            yield Finding(TWINS, (column.name,), what, evidence, option("merge_levels", column.name))

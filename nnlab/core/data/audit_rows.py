@@ -9,16 +9,12 @@ from nnlab.core.data.columns import Column
 from nnlab.core.data.split import Split
 
 SCORED_ROWS = 10_000
-HASHED_ROWS = 50_000
-HASHED_FIRST = 3  # columns whose hash picks the rows of a larger table: equal rows are picked together
-HASHED_AT_ONCE = 32_768
 BLOCK_CELLS = 100_000  # small enough to stay in the processor's caches
 BINS = 20
 MOST_CLASSES = 50  # with more, columns are not scored
 FEWEST_EXPECTED = 5.0  # rarer levels are one level in a chi-squared statistic
 FEWEST_HELD = 20
 TRAIN, VALID, TEST = 0, 1, 2
-MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +112,13 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def measure(columns: list[Column], levels: np.ndarray, sample: Sample, answer: Answer) -> Measures:
     """All columns measured; levels: whether a column is a category."""
     found = [
-        _measured(block, levels[low : low + len(block)], sample, answer) for low, block in _blocks(columns, sample.rows)
+        _measured(block, levels[low : low + len(block)], sample, answer) for low, block in blocks(columns, sample.rows)
     ]
     names = [field.name for field in fields(Measures)]
     return Measures(**{name: np.concatenate([getattr(part, name) for part in found]) for name in names})
 
 
-def _blocks(columns: list[Column], rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def blocks(columns: list[Column], rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """(first column, float64 (columns, rows)) with codes as numbers and NaN where a cell is missing."""
     step = max(1, BLOCK_CELLS // max(len(rows), 1))
     for low in range(0, len(columns), step):
@@ -322,64 +318,6 @@ def _r_squared(
     mean = np.where(count, np.bincount(cell, y, cells) / np.maximum(count, 1), y.mean())
     error = np.bincount(cell_held, (y_held - mean[cell_held]) ** 2, cells)
     return 1 - np.add.reduceat(error, first) / max(float(((held - held.mean()) ** 2).sum()), 1e-12)
-
-
-def equal_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tuple[int, int, int, int]:
-    """(held-out rows, those equal to a row of an earlier part with target, all rows, those with a twin of another one).
-
-    Rows are compared by 64-bit hashes of all features, those with most values first; of more than 50,000 rows a part
-    is compared, chosen by such a hash.
-    """
-    part = np.full(len(numbers), -1, np.int8)
-    for code, rows in enumerate((split.train, split.valid, split.test)):
-        part[rows] = code
-    count = int((part >= 0).sum())
-    pieces = []
-    for low in range(0, len(part), HASHED_AT_ONCE):
-        rows = low + np.flatnonzero(part[low : low + HASHED_AT_ONCE] >= 0)
-        if count > HASHED_ROWS:
-            near = row_hashes(columns[:HASHED_FIRST], rows) + _mixed(numbers[rows].astype(np.float64)[None])
-            rows = rows[near < np.uint64(HASHED_ROWS / count * 2.0**64)]
-        pieces.append(rows)
-    rows = np.concatenate(pieces)[: 2 * HASHED_ROWS if count > HASHED_ROWS else None]
-    features = row_hashes(columns, rows)
-    ordered = np.sort(features)
-    if (ordered[1:] != ordered[:-1]).all():
-        return int((part[rows] > 0).sum()), 0, len(rows), 0
-    whole = features * MIX + _mixed(numbers[rows].astype(np.float64)[None] + 0.0)
-    order = np.lexsort((part[rows], whole))
-    keys, parts = whole[order], part[rows][order]
-    first = np.concatenate([[True], keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, bool)
-    least = parts[first][np.cumsum(first) - 1]
-    _, of, counts = np.unique(features, return_inverse=True, return_counts=True)
-    _, same = np.unique(whole, return_inverse=True)
-    answers = np.bincount(of[np.unique(same, return_index=True)[1]], minlength=len(counts))
-    return int((parts > 0).sum()), int((parts > least).sum()), len(rows), int(counts[answers > 1].sum())
-
-
-def row_hashes(columns: list[Column], rows: np.ndarray) -> np.ndarray:
-    """A 64-bit hash (uint64) of all cells of each of the rows."""
-    salts = np.random.default_rng(0).integers(1, 2**63, len(columns), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    found = np.zeros(len(rows), np.uint64)
-    for low, block in _blocks(columns, rows):
-        block[np.isnan(block)] = np.nan  # NaNs of one pattern
-        found += (_mix(block.view(np.uint64) ^ salts[low : low + len(block), None])).sum(axis=0, dtype=np.uint64)
-    return found
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    return _mix(np.ascontiguousarray(values).view(np.uint64)).sum(axis=0, dtype=np.uint64)
-
-
-def _mix(bits: np.ndarray) -> np.ndarray:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014), one round."""
-    moved = bits >> np.uint64(30)
-    bits = bits ^ moved
-    bits *= np.uint64(0xBF58476D1CE4E5B9)
-    bits ^= np.right_shift(bits, np.uint64(27), out=moved)
-    bits *= np.uint64(0x94D049BB133111EB)
-    bits ^= np.right_shift(bits, np.uint64(31), out=moved)
-    return bits
 
 
 def shared_groups(groups: np.ndarray, split: Split) -> tuple[int, int]:

@@ -41,11 +41,10 @@ class Category:
         if self.usual is not None:
             levels = rewritten(levels, self.usual)
         table, missing = self._codes(levels), len(self.encoding.slots) - 2
-        rows = np.bincount(codes[codes >= 0], minlength=len(levels))
-        unseen = int(rows[: len(levels)][table < 0].sum())
+        unseen = int(np.count_nonzero(np.append(table < 0, False).take(codes))) if (table < 0).any() else 0
         table = np.append(table, missing if self.fill is None else self._codes(np.array([self.fill], object)))
         table[table < 0] = missing + 1
-        return table.astype(np.min_scalar_type(missing + 1))[codes], unseen
+        return table.astype(np.min_scalar_type(missing + 1)).take(codes), unseen
 
     def _codes(self, levels: np.ndarray) -> np.ndarray:
         """The code of each level, -1 unseen."""
@@ -170,7 +169,7 @@ def fit_category(  # noqa: PLR0913 (a column, its target and two of its options)
     names = tuple(column.levels[order])
     place = np.full(len(column.levels) + 1, -1)
     place[order] = np.arange(len(order))
-    codes = place[rows]
+    codes = place.take(rows)
     names, codes, fill = _filled(names, codes, impute)
     counts = np.bincount(np.where(codes < 0, len(names), codes), minlength=len(names) + 1)
     data = Levels(names, counts, codes, y, classes, rng or np.random.default_rng(0))

@@ -218,7 +218,7 @@ def _text_column(name: str, codes: np.ndarray, levels: list[str]) -> Column:
         text = level.strip()
         if len(text) > LONGEST_MISSING or text.lower() not in MISSING:
             table[i] = places.setdefault(text, len(places))
-    return Column(name, "text", table[codes], np.array(list(places), object))
+    return Column(name, "text", table.take(codes), np.array(list(places), object))
 
 
 def number_text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from nnlab.core.data.read import Table
 from nnlab.core.data.steps import CROSSES, FLAGS, IMPUTERS, REDUCERS, SELECTORS
 from nnlab.core.data.target import Target, target_from
 from nnlab.core.data.unfamiliar import Unfamiliar, count_of
+from nnlab.core.data.writing import BlockWriter
 from nnlab.core.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -230,49 +230,28 @@ class Pipeline:
     ) -> np.ndarray:
         """The same before the steps on the whole matrix."""
         out = place.zeros((len(rows), len(self.raw_names)), np.dtype(self.target.dtype))
-        widths = [len(feature.labels) for feature in self.features]
-        for start in range(0, len(rows), BLOCK):
-            block = stretch(rows[start : start + BLOCK])
+        writer = BlockWriter(self.features, out, BLOCK)
+        size = BLOCK if self.fills or self.cross else writer.rows  # sums of equal rows are grouped alike anywhere
+        for start in range(0, len(rows), size):
+            block = stretch(rows[start : start + size])
             own = {name: column[block] for name, column in given.items()}
-            self._write([column[block] for column in values], out[start : start + BLOCK], own, widths)
+            self._write(writer, [column[block] for column in values], out[start : start + size], own)
         return out
 
-    def _write(self, values: list[np.ndarray], out: np.ndarray, given: Given, widths: list[int]) -> None:
-        """One block of rows, column by column; the flags of gaps are those of the values as they came."""
+    def _write(self, writer: BlockWriter, values: list[np.ndarray], out: np.ndarray, given: Given) -> None:
+        """One block of rows."""
         filled: Given = NOTHING_GIVEN
         if self.fills or self.cross or given:
             pairs = zip(self.features, values, strict=True)
             filled = self.filled([given.get(feature.name, column) for feature, column in pairs])
-        low = 0
-        for plain, run in groupby(
-            zip(self.features, values, widths, strict=True), lambda item: type(item[0]) is Number
-        ):
-            items = list(run)
-            high = low + sum(width for _, _, width in items)
-            # Numbers side by side are written as lines of memory and turned at once: far fewer of it is touched.
-            own = np.zeros((high - low, len(out)), out.dtype).T if plain else out[:, low:high]
-            self._write_run(items, own, filled, given)
-            if plain:
-                out[:, low:high] = own
-            low = high
+        others = filled if self.fills else {name: filled[name] for name in given if name in filled}
+        writer.write(values, out, others, given)
         if self.cross:
             numbers = {name: filled[name] for name in self.cross.names}
             found = CROSSES[self.cross.step.name].facts["apply"](numbers, self.cross.step.state)
             for i, number in enumerate(self.cross.numbers):
-                number.write(found[:, i], out[:, low + i : low + i + 1])
-
-    def _write_run(
-        self, items: list[tuple[Feature, np.ndarray, int]], out: np.ndarray, filled: Given, given: Given
-    ) -> None:
-        low = 0
-        for feature, column, width in items:
-            own = out[:, low : low + width]
-            feature.write(column, own)
-            if (self.fills or feature.name in given) and isinstance(feature, Number):
-                feature.write_filled(filled[feature.name], own)
-            elif feature.name in given and isinstance(feature, Date):
-                feature.write_filled(given[feature.name], own)
-            low += width
+                at = writer.width + i
+                number.write(found[:, i], out[:, at : at + 1])
 
     def filled(self, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """The number columns without gaps by name, float64."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnlab.core import showing
-from nnlab.core.data.audit import Finding, audit
+from nnlab.core.data.audit import Finding, evidence_of, findings_of
 from nnlab.core.data.columns import Column, column_of, option, shown
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
@@ -19,8 +20,8 @@ from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weig
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
-from nnlab.core.data.reports import ColumnReport, column_reports, with_after
-from nnlab.core.data.roles import SET_ASIDE, Role, Typed, check_overrides, merge_levels, to_keep, type_column
+from nnlab.core.data.reports import ColumnReport, all_reports, cells_of
+from nnlab.core.data.roles import Typed, check_overrides, merge_levels, type_column
 from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
@@ -30,6 +31,7 @@ from nnlab.core.data.streaming import held_whole, read_in_pieces, short_memory, 
 from nnlab.core.data.synthesis import Quality
 from nnlab.core.data.synthetic import made_rows
 from nnlab.core.data.target import Target, read_target
+from nnlab.core.data.told import NOTHING_TOLD, Later, Told, aside, read_as
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.options import resolve
@@ -66,8 +68,8 @@ class Prepared:
     """Everything that training needs; no part of the user's frame is kept.
 
     target_counts: rows of each class in the whole frame, {} for regression. target_histogram: (counts, edges) of a
-    regression target in its own units, None for classes. fingerprint: of content and spec. audit: what was found
-    that may make scores too good or predictions worse. folds: one preparation for each fold; this one is the first.
+    regression target in its own units, None for classes. fingerprint: of content and spec. told: what reports say
+    of it, worked out when it is asked for. folds: one preparation for each fold; this one is the first.
     synthesis: how good the synthetic rows among the training rows are (their index is -1), None where there are none.
     source: the file, SQLite address or bundled set that can be read again, "" for tables in memory and on servers.
     sums: sha256 of each column as it was read.
@@ -75,8 +77,6 @@ class Prepared:
 
     spec: PrepareSpec
     target: Target
-    columns: tuple[ColumnReport, ...]
-    warnings: tuple[str, ...]
     train: Rows
     valid: Rows
     test: Rows
@@ -85,7 +85,7 @@ class Prepared:
     name: str
     target_counts: dict[Any, int]
     target_histogram: tuple[tuple[int, ...], tuple[float, ...]] | None
-    audit: tuple[Finding, ...] = ()
+    told: Told = NOTHING_TOLD
     folds: tuple["Prepared", ...] = ()
     synthesis: Quality | None = None
     source: str = ""
@@ -95,6 +95,21 @@ class Prepared:
     def task(self) -> str:
         """binary, multiclass or regression."""
         return self.target.task
+
+    @property
+    def columns(self) -> tuple[ColumnReport, ...]:
+        """What became of each column."""
+        return self.told.columns
+
+    @property
+    def audit(self) -> tuple[Finding, ...]:
+        """What may make scores too good or predictions worse."""
+        return self.told.audit
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there is to say, the findings of the audit among it."""
+        return self.told.warnings
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -196,7 +211,7 @@ class _Content:
         order, typed, given = self._ordered(typed, split)
         pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given, self.place)
         pipeline.order = order
-        findings = self._audit(typed, split)
+        audited = self._audit(typed, split)
         train, valid, test = self._parts(pipeline, typed, given, split)
         made = made_rows(pipeline, typed, numbers, split, spec)
         train = _appended(train, made.x, made.y) if made else train
@@ -208,14 +223,13 @@ class _Content:
             for part, name in zip((train, valid, test), ("train", "valid", "test"), strict=True)
         )
         counts, histogram = _picture(self.target, numbers)
-        reports = column_reports(self.columns, typed, pipeline.features, pipeline.target, split.train, numbers)
-        more = [*_aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes]
-        more = [*_read_as(typed), *(str(finding) for finding in findings), *more]
+        cells = cells_of(self.columns, typed, split.train, numbers)
+        reports = Later(partial(all_reports, cells, pipeline, train.x, train.y), cells.size)
+        before = (*self.notes, *read_as(typed))
+        after = (*aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes)
         return Prepared(
             spec=spec,
             target=pipeline.target,
-            columns=with_after(reports, pipeline, train.x, train.y),
-            warnings=(*self.notes, *more),
             train=train,
             valid=valid,
             test=test,
@@ -224,7 +238,7 @@ class _Content:
             name=self.table.name,
             target_counts=counts,
             target_histogram=histogram,
-            audit=findings,
+            told=Told(reports, audited, before, after),
             synthesis=made.quality if made else None,
         )
 
@@ -265,13 +279,14 @@ class _Content:
         typed = [with_levels(item, levels[item.name], split.train) if item.name in levels else item for item in typed]
         return order, typed, given
 
-    def _audit(self, typed: list[Typed], split: Split) -> tuple[Finding, ...]:
+    def _audit(self, typed: list[Typed], split: Split) -> Later[tuple[Finding, ...]]:
         groups, times = keys_of(self.columns, self.spec)
-        findings = audit(typed, self.target, self.numbers, split, groups, times)
-        if findings and self.spec.strict:
+        evidence = evidence_of(typed, self.target, self.numbers, split, groups, times)
+        found = Later(partial(findings_of, evidence, self.target), evidence.size)
+        if self.spec.strict and (findings := found()):
             more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
             raise DataError(f"strict: {findings[0]}{more}")
-        return findings
+        return found
 
 
 def _in_frame(index: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
@@ -380,21 +395,3 @@ def _picture(target: Target, numbers: np.ndarray) -> tuple[dict[Any, int], Any]:
         return dict(zip(target.classes, np.bincount(numbers).tolist(), strict=True)), None
     counts, edges = np.histogram(numbers, BINS)
     return {}, (tuple(counts.tolist()), tuple(edges.tolist()))
-
-
-def _read_as(typed: list[Typed]) -> list[str]:
-    """One warning for each column whose dates or numbers could have been read otherwise."""
-    return [f"column {column.name!r}: {column.why}" for column in typed if column.column is not None and column.why]
-
-
-def _aside(typed: list[Typed]) -> list[str]:
-    """One warning for each reason to set columns aside, with the option that keeps them."""
-    reasons: dict[tuple[Role, str], list[Typed]] = {}
-    for column in typed:
-        if column.role in SET_ASIDE and column.column is None:
-            reasons.setdefault((column.role, column.why), []).append(column)
-    notes = []
-    for (role, why), found in reasons.items():
-        names = shown(column.name for column in found)
-        notes.append(f"set aside as {role}: {names} ({why}); {to_keep(found[0])} keeps {found[0].name!r}")
-    return notes

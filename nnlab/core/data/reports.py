@@ -43,54 +43,77 @@ class ColumnReport:
     rows: int = 0
 
 
-def column_reports(
-    columns: Iterable[Column],
-    typed: list[Typed],
-    features: Iterable[Feature],
-    target: Target,
-    train: np.ndarray,
-    numbers: np.ndarray,
-) -> tuple[ColumnReport, ...]:
-    """One report a column, in the order of the frame. train: positions of training rows; numbers: the target's."""
-    types = {column.name: column for column in typed}
-    fitted = {feature.name: feature for feature in features}
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What column reports are made of. names: all columns; rows: of the frame; typed and numbers (the target's): cut to
+    some of the training rows."""
+
+    names: tuple[str, ...]
+    rows: int
+    typed: tuple[Typed, ...]
+    numbers: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """How many cells are held."""
+        return len(self.numbers) * len(self.typed)
+
+
+def cells_of(columns: Iterable[Column], typed: list[Typed], train: np.ndarray, numbers: np.ndarray) -> Cells:
+    """Copies of some cells. train: positions of training rows; numbers: the target of all."""
     rows = train[sampled(len(train))]
+    cut = tuple(item if item.column is None else replace(item, column=_cut(item, rows)) for item in typed)
+    return Cells(tuple(column.name for column in columns), len(numbers), cut, numbers[rows])
+
+
+def _cut(item: Typed, rows: np.ndarray) -> Column:
+    """Some rows of a column; of a text the number of words, as the text itself is not kept."""
+    column = item.column
+    assert column is not None
+    if item.role == "text":
+        return Column(column.name, "number", word_counts(column)[rows], NO_LEVELS)
+    return Column(column.name, column.kind, column.data[rows], column.levels)
+
+
+def all_reports(cells: Cells, pipeline: Pipeline, x: np.ndarray, y: np.ndarray) -> tuple[ColumnReport, ...]:
+    """One report a column, in the order of the frame. x, y: as `with_after` takes them."""
+    return with_after(column_reports(cells, pipeline.features, pipeline.target), pipeline, x, y)
+
+
+def column_reports(cells: Cells, features: Iterable[Feature], target: Target) -> tuple[ColumnReport, ...]:
+    """One report a column, in the order of the frame."""
+    types = {column.name: column for column in cells.typed}
+    fitted = {feature.name: feature for feature in features}
+    numbers, size = cells.numbers, cells.rows
     reports = []
-    for column in columns:
-        size = len(column.data)
-        if column.name == target.name:
+    for name in cells.names:
+        if name == target.name:
             done = f"{len(target.classes)} classes" if target.classes else target.done
             said = (done, 0, shown(target.labels))
-            shape, levels = _counts(numbers[rows], target.labels) if target.classes else ((), ())
-            reports.append(ColumnReport(column.name, "target", 0, *said, shape, None, levels, rows=size))
-        elif feature := fitted.get(column.name):
-            found = types[column.name]
+            shape, levels = _counts(numbers, target.labels) if target.classes else ((), ())
+            reports.append(ColumnReport(name, "target", 0, *said, shape, None, levels, rows=size))
+        elif feature := fitted.get(name):
+            found = types[name]
             assert found.column is not None
-            data, grouped = found.column.data[rows], found.column.kind in ("text", "bool")
-            if found.role == "text":
-                data, grouped = word_counts(found.column)[rows], False
+            data, grouped = found.column.data, found.column.kind in ("text", "bool")
             shape, levels = _counts(data, found.column.levels) if grouped else ((), ())
-            relation = _relation(data, numbers[rows], grouped, bool(target.classes))
+            relation = _relation(data, numbers, grouped, bool(target.classes))
             said = (feature.done, len(feature.labels), feature.detail)
-            report = ColumnReport(found.name, found.role, found.missing, *said, shape, relation, levels, rows=size)
+            report = ColumnReport(name, found.role, found.missing, *said, shape, relation, levels, rows=size)
             reports.append(report)
-        elif column.name in types:
-            aside = types[column.name]
-            done = f"set aside: {aside.why}"
-            reports.append(ColumnReport(aside.name, aside.role, aside.missing, done, 0, rows=size))
-    raw = {item.name: item.column for item in typed if item.column is not None and not len(item.column.levels)}
+        elif name in types:
+            aside = types[name]
+            reports.append(ColumnReport(name, aside.role, aside.missing, f"set aside: {aside.why}", 0, rows=size))
+    raw = {item.name: item.column for item in cells.typed if item.column is not None and not len(item.column.levels)}
     raw |= {} if target.classes else {target.name: Column(target.name, "number", numbers, NO_LEVELS)}
-    for item in typed:
-        if item.role == "text" and item.column is not None:
-            raw[item.name] = Column(item.name, "number", word_counts(item.column), NO_LEVELS)
-    return tuple(_with_before(reports, raw, rows))
+    return tuple(_with_before(reports, raw, len(numbers)))
 
 
-def _with_before(reports: list[ColumnReport], raw: dict[str, Column], rows: np.ndarray) -> Iterator[ColumnReport]:
+def _with_before(reports: list[ColumnReport], raw: dict[str, Column], rows: int) -> Iterator[ColumnReport]:
     """The reports with what numbers and dates were."""
     wanted = [report.name for report in reports if report.name in raw]
-    floats = (_as_floats(raw[name].data[rows]) for name in wanted)
-    found = dict(zip(wanted, spreads(floats, len(rows)), strict=True))
+    floats = (_as_floats(raw[name].data) for name in wanted)
+    found = dict(zip(wanted, spreads(floats, rows), strict=True))
     for report in reports:
         spread = found.get(report.name)
         before = None if report.role == "text" else spread  # words of a text are no units of its own

@@ -175,9 +175,10 @@ def _is_id(column: Column, values: np.ndarray, rows: int) -> bool:
     return counts or bool(ID_NAME.search(column.name)) or float(np.abs(values.astype(np.float64)).max()) > 2**53
 
 
-def _category(column: Column, missing: int, train: np.ndarray) -> Typed:
+def _category(column: Column, missing: int, train: np.ndarray, counts: np.ndarray | None = None) -> Typed:
+    """counts: training rows of each level of a text column, where they are known."""
     typed = _as_levels(column)
-    two = np.count_nonzero(_counts(typed, train)) == 2
+    two = np.count_nonzero(_counts(typed, train) if counts is None else counts) == 2
     return Typed(column.name, "binary" if two else "categorical", "", typed, missing, as_category=True)
 
 
@@ -229,7 +230,7 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
             return Typed(column.name, aside[0], aside[1], None, missing)
     if len(levels) == 1 and rows == len(train):
         return Typed(column.name, "constant", ONE_VALUE, None, missing)
-    typed = _category(column, missing, train)
+    typed = _category(column, missing, train, counts)
     return replace(typed, why=_half_numbers(column.name, levels, counts[used])) if column.kind == "text" else typed
 
 

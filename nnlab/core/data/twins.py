@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nnlab.core.data.audit_rows import row_hashes
 from nnlab.core.data.columns import Column
+from nnlab.core.data.equal_rows import row_hashes
 
 
 def twin_groups(columns: list[Column], groups: np.ndarray | None = None) -> np.ndarray:

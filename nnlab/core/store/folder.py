@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +37,7 @@ from nnlab.core.store.owner import current_owner
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nnlab.core.baselines import Baseline
     from nnlab.core.evaluate import Evaluation
 
 FORMAT = 1
@@ -111,10 +112,12 @@ class RunFolder:
         if urgent or (self._lines and now >= self._lines_due) or (self._best and now >= self._best_due):
             self._write(now, urgent)
 
-    def complete(self, evaluation: "Evaluation | None") -> None:
-        """The last word after Finished: the evaluation, and the manifest that names every file with its checksum."""
+    def complete(self, evaluation: "Evaluation | None", baselines: "Sequence[Baseline]" = ()) -> None:
+        """The last word after Finished: evaluation, baselines, and the manifest that names every file with its sum."""
         if evaluation is not None:
             self._last["evaluation.json"] = files.seal(evaluation.to_json())
+        if baselines:
+            self._last["baselines.json"] = files.seal({"baselines": [baseline.to_json() for baseline in baselines]})
         self.kept = self._write(self._clock(), urgent=True) and self._guarded(self._write_manifest)
         if self._reason not in GO_ON and not self._checkpoints.lasting:
             self._checkpoints.remove()

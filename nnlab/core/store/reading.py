@@ -61,6 +61,7 @@ class Saved:
     record: Record
     weights: "dict[str, Tensor]"
     evaluation: Mapping[str, Any] | None = field(default=None)
+    baselines: Mapping[str, Any] | None = field(default=None)
 
 
 def read_info(path: Path) -> RunInfo:
@@ -86,12 +87,10 @@ def read_run(path: Path) -> Saved:
         pipeline = _json(path, "pipeline.json", sums)
         arrays = unpack_arrays(_checked(path, "pipeline.safetensors", sums), f"{path.name}/pipeline.safetensors")
         summary = _json(path, "data.json", sums)
-        evaluation = _json(path, "evaluation.json", sums) if (path / "evaluation.json").exists() else None
-        if evaluation is None and "evaluation.json" in sums:
-            raise StoreError(f"{path.name}/evaluation.json is missing")
+        evaluation, baselines = (_later(path, name, sums) for name in ("evaluation.json", "baselines.json"))
         name, data = _best_blob(path)
         facts = _facts(about, summary, (pipeline, arrays))
-        return Saved(info, facts, started, record, unpack_weights(data, name), evaluation)
+        return Saved(info, facts, started, record, unpack_weights(data, name), evaluation, baselines)
 
 
 def read_beginning(path: Path) -> tuple[dict[str, Any], Facts, TrainSpec]:
@@ -229,6 +228,15 @@ def _checked(path: Path, name: str, sums: Mapping[str, str]) -> bytes:
     if name in sums and files.sum_of(data) != sums[name]:
         raise StoreError(f"{path.name}/{name} fails its checksum: it was changed or damaged")
     return data
+
+
+def _later(path: Path, name: str, sums: Mapping[str, str]) -> dict[str, Any] | None:
+    """A file that comes when a run is over, and not with every run."""
+    if (path / name).exists():
+        return _json(path, name, sums)
+    if name in sums:
+        raise StoreError(f"{path.name}/{name} is missing")
+    return None
 
 
 def _json(path: Path, name: str, sums: Mapping[str, str]) -> dict[str, Any]:

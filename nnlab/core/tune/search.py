@@ -246,9 +246,8 @@ class _Search:
         began = time.perf_counter()
         try:
             spec, name = spec_with(values, self._header.base), f"{self._header.name} trial {trial.number}"
-            run = fit(
-                self._data, spec=spec, model=self._model, view=watch, controls=watch.controls, store=False, name=name
-            )
+            told: dict[str, Any] = {"view": watch, "controls": watch.controls, "name": name}
+            run = fit(self._data, spec=spec, model=self._model, store=False, baseline=False, **told)
         except Exception as error:
             text = str(error) if isinstance(error, NNLabError) else f"{type(error).__name__}: {error}"
             seconds = time.perf_counter() - began

@@ -12,8 +12,9 @@ from sklearn import datasets
 from sklearn.metrics import r2_score, recall_score, roc_auc_score
 
 from nnlab.core.data.audit import Finding, audit
-from nnlab.core.data.audit_rows import HASHED_ROWS, Answer, Measures, later_rows, measure, ranks, sample_rows
+from nnlab.core.data.audit_rows import Answer, Measures, later_rows, measure, ranks, sample_rows
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
+from nnlab.core.data.equal_rows import HASHED_ROWS
 from nnlab.core.data.roles import Typed, type_column
 from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split, split_rows

@@ -202,7 +202,7 @@ def check_duplicates_together() -> None:
 
 def test_l3_equal_rows_in_two_parts_are_reported() -> None:
     def deaf(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(preparing, "audit", lambda *given: ())
+        patch.setattr(preparing, "findings_of", lambda *given: ())
 
     is_caught(check_duplicates_reported, deaf)
 
