@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.layers import Dropout
+from nnlab.core.layers import BatchNorm, Dropout, LayerNorm
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack import private
@@ -93,6 +93,32 @@ def test_gradients_of_layers_are_those_of_finite_differences(function: type[nn.M
     check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
 
 
+@pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
+def test_gradients_of_norms_are_those_of_finite_differences(norm: Any) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(FEATURES, 16), norm((16,)), nn.SiLU(), Dropout(0.0), nn.Linear(16, 8), norm((8,)), nn.Tanh()]
+    net = nn.Sequential(*layers, nn.Linear(8, 3)).double()
+    check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
+
+
+@pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
+def test_norms_of_members_have_the_bits_that_they_have_alone(norm: Any) -> None:
+    def run(chosen: list[int]) -> list[dict[str, Tensor]]:
+        nets = []
+        for k in chosen:
+            torch.manual_seed(k)
+            nets.append(nn.Sequential(nn.Linear(FEATURES, 64), norm((64,)), nn.ReLU(), nn.Linear(64, 3)))
+        stack = members(nets, Part("cross_entropy"), table(3, weighted=False, dtype=torch.float32), seeds=chosen)
+        for start in (0, 10, 20):
+            stack.gradients(torch.arange(start, start + 33))
+            stack.update([0.01] * len(chosen))
+        return [net.state_dict() for net in nets]
+
+    together = run([0, 1, 2])
+    for k in range(3):
+        assert all(torch.equal(value, run([k])[0][name]) for name, value in together[k].items())
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", BY_HAND)
 def test_gradients_of_losses_are_those_of_finite_differences(name: str, weighted: bool) -> None:
@@ -139,6 +165,9 @@ def both(data: Prepared, **options: Any) -> list[Any]:
 
 OPTIONS: list[dict[str, Any]] = [{"optimizer": name} for name in ("adam", "adamw", "sgd", "momentum", "nesterov")]
 OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")]
+OPTIONS += [{"norm": "layer"}]
+# A bias in front of batch norm has no gradient but what rounding leaves, which Adam would make steps of.
+OPTIONS += [{"norm": "batch", "optimizer": "momentum"}, {"norm": "batch", "optimizer": "sgd", "average": "ema"}]
 OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
