@@ -1,6 +1,7 @@
 """The hand-written stack against finite differences, autograd, torch's optimizers, and itself with fewer members."""
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -302,8 +303,8 @@ def test_what_the_stack_cannot_do_goes_to_autograd_and_is_told(
     options: dict[str, Any], why: str, classes: Prepared
 ) -> None:
     run = nnlab.fit(classes, epochs=1, hidden="8", store=False, **options)
-    assert run.started.learner == f"module: {why}"
-    assert nnlab.fit(classes, epochs=1, hidden="8", store=False).started.learner == "stack"
+    assert run.learner == f"module: {why}"
+    assert nnlab.fit(classes, epochs=1, hidden="8", store=False).learner == "stack"
     assert hindrance(run.spec, classes, "cuda") == "device cuda"
 
 
@@ -335,3 +336,11 @@ def test_a_plain_run_loads_no_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_do_not_spin_unless_the_user_wants_it(given: dict[str, str], seen: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    code = "import os, sys, nnlab; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | given)
+    assert done.stdout.strip() == seen, done.stderr
