@@ -1,5 +1,6 @@
 """The hand-written stack against finite differences, autograd, torch's optimizers, and itself with fewer members."""
 
+import copy
 import itertools
 import os
 import subprocess
@@ -7,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.layers import BatchNorm, Dropout, LayerNorm
+from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack import private
@@ -197,6 +200,50 @@ def test_forty_steps_are_those_of_autograd(options: dict[str, Any], classes: Pre
     averaged, expected = stack.snapshot(), module.snapshot()
     for name, weight in averaged.items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def coded() -> Prepared:
+    """Two numbers, and three columns of categories, which have vectors."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.normal(size=400), "b": draw.normal(size=400)})
+    for name, levels in (("few", 3), ("more", 5), ("many", 30)):
+        frame[name] = draw.integers(levels, size=400).astype(str)
+    frame["y"] = frame["a"] + (frame["few"] == "1") - (frame["many"].astype(int) > 12)
+    return nnlab.prepare(frame, target="y", encode="codes", categorical=("few", "more", "many"))
+
+
+def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(coded: Prepared) -> None:
+    own, other = (trained(learner, coded, 40, 0.001) for learner in both(coded))
+    assert any("tables" in name for name in own)
+    for name, weight in own.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_of_vectors_of_categories(shared: bool) -> None:
+    """Against finite differences for one member, and those of it beside others to the same bits."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.cat([torch.randn(ROWS, 2, generator=draw), torch.randint(0, 4, (ROWS, 3), generator=draw)], 1).double()
+    rows = Table(x, torch.randint(0, 3, (ROWS,), generator=draw), None)
+    loss = Part("cross_entropy")
+    nets = []
+    for k in range(3):
+        torch.manual_seed(k)
+        front = CategoryEmbedding(5, {2: (4, 2), 3: (4, 3), 4: (4, 2)})
+        nets.append(
+            nn.Sequential(front, nn.Linear(front.n_out, 64), nn.Tanh(), Dropout(0.0), nn.Linear(64, 3)).double()
+        )
+    check_gradients(members([copy.deepcopy(nets[0])], loss, rows))
+    batch = torch.stack([torch.randperm(ROWS, generator=draw)[:33] for _ in range(3)])
+    together = members([copy.deepcopy(net) for net in nets], loss, rows)
+    together.gradients(batch[0] if shared else batch)
+    for k, net in enumerate(nets):
+        alone = members([net], loss, rows)
+        alone.gradients(batch[0] if shared else batch[k : k + 1])
+        for name in alone.flat.names:
+            slopes = [stack.flat.of(stack.flat.gradients, name) for stack in (together, alone)]
+            assert torch.equal(slopes[0][k], slopes[1][0]), name
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "quantile"])

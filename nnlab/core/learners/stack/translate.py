@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from nnlab.core.front import Front
-from nnlab.core.layers import BatchNorm, LayerNorm
+from nnlab.core.layers import BatchNorm, CategoryEmbedding, LayerNorm
 from nnlab.core.layers import Dropout as CheapDropout
+from nnlab.core.learners.stack.codes import Codes
 from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear
 from nnlab.core.learners.stack.norms import BatchScale, LayerScale
 from nnlab.core.members import Joined, MemberLinear
@@ -25,6 +26,8 @@ def translated(networks: Sequence[nn.Module]) -> list[Layer]:
         elif type(part) is MemberLinear and not part.ntk:
             _, width, n_in = part.weight.shape
             layers.append(Linear(f"{name}weight", f"{name}bias", n_in, width, last=place == len(parts) - 1))
+        elif type(part) is CategoryEmbedding:
+            layers.append(Codes(name, part))
         elif type(part) is LayerNorm:
             layers.append(LayerScale(name, part))
         elif type(part) is BatchNorm:
