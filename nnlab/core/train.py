@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.device import pick_device, thread_limit, threads_for
+from nnlab.core.device import out_of_memory, pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started, Warned
 from nnlab.core.learners.choice import choose
@@ -347,6 +347,10 @@ def _explained(error: BaseException, epoch: int) -> BaseException:
     """A foreign error as RunError that names the place in the user's code; our own and KeyboardInterrupt stay."""
     if isinstance(error, (NNLabError, KeyboardInterrupt)):
         return error
+    if out_of_memory(error):
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        advice = "--accumulate 2 (or 4, 8, ...) takes the rows of a step in parts, --batch-size 64 takes fewer"
+        return RunError(f"memory ran out in epoch {epoch} ({why:.160}); {advice}")
     frames = traceback.extract_tb(error.__traceback__)
     inside = str(Path(__file__).parent.parent)
     mine = [f for f in frames if not f.filename.startswith(inside) and "site-packages" not in f.filename]

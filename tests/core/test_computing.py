@@ -137,7 +137,7 @@ def test_other_errors_and_single_rows_are_told_as_they_are(classes: Prepared) ->
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) if not self.training else torch.empty(1 << 50)
 
-    with pytest.raises(RunError, match=r"in epoch 1: RuntimeError: .*allocate memory"):
+    with pytest.raises(RunError, match=r"memory ran out in epoch 1 \(.*allocate memory.*\); --accumulate 2"):
         nnlab.fit(classes, model=Hopeless(5, 3), epochs=1, store=False)
 
 
@@ -233,6 +233,11 @@ def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes:
     learner.step(rows, 0.1)
     assert all(torch.equal(found[1][name], tensor) for name, tensor in learner.model.state_dict().items())
     assert learner.scaler is not None and learner.scaler.get_scale() == 512.0
+    learner._pieces.count = 4
+    again = ModuleLearner(spec, classes, "cpu")
+    again.scaler = torch.amp.GradScaler("cpu")
+    again.load_state(learner.state())
+    assert (again.scaler.get_scale(), again._pieces.count) == (512.0, 4)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Engine:
     def _outputs_of(self, x: Tensor) -> Tensor:
         if len(x) not in self._passes:
             self._checking.begin()
-            build = Build(self._flat, self._checking, len(x))
+            build = Build(self._flat, self._checking, len(x), training=False)
             given = self._checking.take(*x.shape)
             port = self._bound(given.expand(self._flat.members, -1, -1), build)
             self._passes[len(x)] = (given, build.forward, port.value.mT)

@@ -32,7 +32,8 @@ class Port:
 class Build:
     """What binding fills: the calls of a step for batches of so many rows; backward: one list a layer, in order.
 
-    masks: (K, n) of all dropout layers, of which `masked` are taken; None where nothing is dropped.
+    masks: (K, n) of all dropout layers, of which `masked` are taken; None where nothing is dropped. training: as a
+    module's; without it backward is never called.
     """
 
     flat: Flat
@@ -40,6 +41,7 @@ class Build:
     rows: int
     masks: Tensor | None = None
     masked: int = 0
+    training: bool = True
     forward: list[Call] = field(default_factory=list)
     backward: list[list[Call]] = field(default_factory=list)
 

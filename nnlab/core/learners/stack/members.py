@@ -38,7 +38,7 @@ class Members:
         with torch.no_grad():
             self.flat = Flat(networks, groups, joint)
         self._streams = Streams(seeds, self.flat.values.device.type)
-        self._engine = Engine(self.flat, translated(networks[0]), criterion, table, self._streams)
+        self._engine = Engine(self.flat, translated(networks), criterion, table, self._streams)
         self._update = Update(self.flat, optimizer.name, dict(optimizer.values))
 
     def gradients(self, rows: Tensor) -> None:
