@@ -184,7 +184,7 @@ OPTIONS += [{"norm": "layer"}]
 # A bias in front of batch norm has no gradient but what rounding leaves, which Adam would make steps of.
 OPTIONS += [{"norm": "batch", "optimizer": "momentum"}, {"norm": "batch", "optimizer": "sgd", "average": "ema"}]
 RESNET = {"model": "resnet", "width": 16, "depth": 2, "hidden": None, "zero_init": False}
-OPTIONS += [RESNET | {"norm": norm, "optimizer": "sgd"} for norm in ("none", "layer", "batch")]
+OPTIONS += [RESNET | {"norm": norm, "precision": "float64"} for norm in ("none", "layer", "batch")]
 OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
