@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm
+from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm, Residual
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack.engine import Table
@@ -105,6 +105,16 @@ def test_gradients_of_norms_are_those_of_finite_differences(norm: Any) -> None:
     check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
 
 
+def test_gradients_of_residual_blocks_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    blocks = [
+        Residual(nn.Sequential(norm((8,)), nn.Linear(8, 16), nn.ReLU(), Dropout(0.0), nn.Linear(16, 8)), nn.Identity())
+        for norm in (BatchNorm, LayerNorm)
+    ]
+    net = nn.Sequential(nn.Linear(FEATURES, 8), *blocks, BatchNorm((8,)), nn.ReLU(), nn.Linear(8, 3)).double()
+    check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
+
+
 @pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
 def test_norms_of_members_have_the_bits_that_they_have_alone(norm: Any) -> None:
     def run(chosen: list[int]) -> list[dict[str, Tensor]]:
@@ -158,7 +168,8 @@ def trained(learner: Any, data: Prepared, steps: int, lr: float) -> dict[str, Te
 
 
 def both(data: Prepared, **options: Any) -> list[Any]:
-    spec = resolve(TrainSpec, {"hidden": (32, 16), "dropout": 0.0} | options)
+    given = {"hidden": (32, 16), "dropout": 0.0} | options
+    spec = resolve(TrainSpec, {name: value for name, value in given.items() if value is not None})
     made: list[Any] = []
     for choice in (choose, ModuleLearner):
         with PrivateRandom(0, "cpu"):
@@ -172,6 +183,8 @@ OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu
 OPTIONS += [{"norm": "layer"}]
 # A bias in front of batch norm has no gradient but what rounding leaves, which Adam would make steps of.
 OPTIONS += [{"norm": "batch", "optimizer": "momentum"}, {"norm": "batch", "optimizer": "sgd", "average": "ema"}]
+RESNET = {"model": "resnet", "width": 16, "depth": 2, "hidden": None, "zero_init": False}
+OPTIONS += [RESNET | {"norm": norm, "precision": "float64"} for norm in ("none", "layer", "batch")]
 OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]

@@ -39,6 +39,7 @@ class ModuleLearner:
     """
 
     name = "module"
+    draws = True
     why = ""  # not the stack: what of the run it cannot do
 
     def __init__(
