@@ -19,7 +19,6 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm, Residual
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
-from nnlab.core.learners.stack import private
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.layers import ACTIVATIONS
 from nnlab.core.learners.stack.losses import BY_HAND, Criterion
@@ -32,6 +31,7 @@ from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.stepping import private
 
 FEATURES, ROWS = 5, 64
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat
-from nnlab.core.learners.stack.private import adam_step, sgd_step
+from nnlab.core.stepping.private import adam_step, sgd_step
 
 Values = dict[str, Any]
 
