@@ -220,7 +220,10 @@ def starts_at_zero(layer: nn.Linear) -> nn.Linear:
 
 
 class CrossNet(nn.Module):
-    """x <- x0 (W x + b) + x, once for each layer; W of full rank, or U V of a lower one (Wang et al. 2021)."""
+    """x <- x0 (W x + b) + x, once for each layer; W of full rank, or U V of a lower one (Wang et al. 2021).
+
+    Layers begin as the identity: products of random sums of features would be nothing but noise.
+    """
 
     def __init__(self, width: int, layers: int, rank: int | None) -> None:
         super().__init__()
@@ -236,8 +239,8 @@ class CrossNet(nn.Module):
 
 def _square(width: int, rank: int | None) -> nn.Module:
     if rank is None or rank >= width:
-        return nn.Linear(width, width)
-    return nn.Sequential(nn.Linear(width, rank, bias=False), nn.Linear(rank, width))
+        return starts_at_zero(nn.Linear(width, width))
+    return nn.Sequential(nn.Linear(width, rank, bias=False), starts_at_zero(nn.Linear(rank, width)))
 
 
 class DeepAndCross(nn.Module):

@@ -1,5 +1,6 @@
 """The training loop, to be read top to bottom: it yields events, obeys `Controls` between steps, knows no watcher."""
 
+import contextlib
 import math
 import time
 import traceback
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.device import pick_device, thread_limit, threads_for
+from nnlab.core.device import out_of_memory, pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started, Warned
 from nnlab.core.learners.choice import choose
@@ -229,7 +230,7 @@ class _Loop:
         deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
         until = controls.steps_to_plan(epoch, self._steps)
-        with self._job.random:
+        with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
@@ -347,6 +348,10 @@ def _explained(error: BaseException, epoch: int) -> BaseException:
     """A foreign error as RunError that names the place in the user's code; our own and KeyboardInterrupt stay."""
     if isinstance(error, (NNLabError, KeyboardInterrupt)):
         return error
+    if out_of_memory(error):
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        advice = "--accumulate 2 (or 4, 8, ...) takes the rows of a step in parts, --batch-size 64 takes fewer"
+        return RunError(f"memory ran out in epoch {epoch} ({why:.160}); {advice}")
     frames = traceback.extract_tb(error.__traceback__)
     inside = str(Path(__file__).parent.parent)
     mine = [f for f in frames if not f.filename.startswith(inside) and "site-packages" not in f.filename]

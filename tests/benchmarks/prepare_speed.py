@@ -60,7 +60,7 @@ def table(rows: int, kind: str) -> Any:
 
         return polars.DataFrame({name: list(v) if v.dtype == object else v for name, v in columns.items()})
     if kind == "shared":
-        columns |= {name: pd.Series(columns[name], dtype=object) for name in TEXTS}
+        columns |= {name: pd.Series(columns[name], dtype=object).fillna(np.nan) for name in TEXTS}
     frame = pd.DataFrame(columns)
     dtype = {"object": object, "shared": object, "str": "str", "arrow": "string[pyarrow]", "category": "category"}[kind]
     return frame.astype(dict.fromkeys(TEXTS, dtype))

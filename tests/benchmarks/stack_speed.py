@@ -31,7 +31,8 @@ from nnlab.core.learners.stack.members import Members
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.registry import Part
 from nnlab.core.spec import part_values
-from tests.benchmarks.train_speed import BATCH, CLASSES, WIDTHS, make_data, network
+from tests.benchmarks.rivals import BATCH, CLASSES, WIDTHS, network
+from tests.benchmarks.train_speed import make_data
 
 CHUNK = 8192
 
@@ -65,7 +66,7 @@ def products(data: Prepared, epochs: int) -> Callable[[], None]:
 
 def fit(data: Prepared, epochs: int, dropout: float) -> None:
     shape = {"hidden": WIDTHS, "activation": "relu", "dropout": dropout}
-    nnlab.fit(data, **shape, epochs=epochs, batch_size=BATCH, store=False, metrics="accuracy")
+    nnlab.fit(data, **shape, epochs=epochs, batch_size=BATCH, store=False, metrics="accuracy", baseline=False)
 
 
 def tight(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float) -> Callable[[], None]:
@@ -127,13 +128,13 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for rows, features in ((2_000, 20), (50_000, 50)):
-        data = nnlab.prepare(make_data(rows, features), task="multiclass", scale="none", valid=0.2, test=0.0)
+        data = make_data(rows, features)
         epochs = asked.epochs * max(1, 20_000 // rows)
         for dropout in (0.0, 0.1):
             share = ratio(products(data, epochs), partial(fit, data, epochs, dropout), asked.pairs)
             print(f"{rows:7d} x {features}, dropout {dropout}: products / whole fit {share:.2f}")
-    values, codes = make_data(20_000, 50)
-    x, y = torch.from_numpy(values), torch.from_numpy(codes)
+    train = make_data(20_000, 50).train
+    x, y = torch.from_numpy(train.x), torch.from_numpy(train.y)
     for batch in (256, 32):
         batches = list(torch.randperm(len(y)).split(batch))[:150]
         for dropout in (0.0, 0.1):

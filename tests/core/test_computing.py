@@ -137,7 +137,7 @@ def test_other_errors_and_single_rows_are_told_as_they_are(classes: Prepared) ->
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) if not self.training else torch.empty(1 << 50)
 
-    with pytest.raises(RunError, match=r"in epoch 1: RuntimeError: .*allocate memory"):
+    with pytest.raises(RunError, match=r"memory ran out in epoch 1 \(.*allocate memory.*\); --accumulate 2"):
         nnlab.fit(classes, model=Hopeless(5, 3), epochs=1, store=False)
 
 
@@ -233,6 +233,11 @@ def test_a_scaler_changes_nothing_but_skips_steps_of_infinite_gradients(classes:
     learner.step(rows, 0.1)
     assert all(torch.equal(found[1][name], tensor) for name, tensor in learner.model.state_dict().items())
     assert learner.scaler is not None and learner.scaler.get_scale() == 512.0
+    learner._pieces.count = 4
+    again = ModuleLearner(spec, classes, "cpu")
+    again.scaler = torch.amp.GradScaler("cpu")
+    again.load_state(learner.state())
+    assert (again.scaler.get_scale(), again._pieces.count) == (512.0, 4)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +389,7 @@ class Slow(nn.Module):
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two threads, for which every run is worth a trial."""
     monkeypatch.setattr(Work, "worth_a_trial", True)
+    monkeypatch.setattr(threads, "busy", lambda cores: False)
     monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: Slow.clock))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -428,3 +434,13 @@ def test_small_runs_are_not_worth_a_trial() -> None:
     assert not Work(128, 10_000, 1000).worth_a_trial
     assert not Work(256, 20, 150_000).worth_a_trial
     assert Work(256, 2000, 150_000).worth_a_trial
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_one_thread_is_taken_where_the_cores_are_busy(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "busy", lambda cores: True)
+    run = nnlab.fit(classes, model=Slow(1), epochs=1, store=False)
+    assert run.model.seen == {1} and not run.warnings
+    work, spec = Work(4096, 10, 1_000_000), TrainSpec()
+    chosen, (told,) = threads.tried_threads(spec, classes, "cpu", None, work, usual=2)
+    assert chosen == 1 and told.startswith("threads: 1, as other work keeps the cores busy; --threads 2 takes all")

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
@@ -142,6 +143,14 @@ def test_weights_of_rows_and_classes() -> None:
     for wrong, words in (([-1.0] * 150, "150 negative"), ([0.0] * 150, "(?i)zero|0 for every row")):
         with pytest.raises(ValueError, match=words):
             made.fit(X, Y, sample_weight=wrong)
+
+
+def test_weights_go_through_a_search_by_metadata_routing() -> None:
+    weight = np.arange(150) % 2 * 1.0
+    with config_context(enable_metadata_routing=True):
+        asking = nnlab.NNClassifier(**SMALL).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        search = GridSearchCV(asking, {"lr": [0.05]}, cv=2).fit(X, Y, sample_weight=weight)
+    assert search.best_estimator_.run_.facts.summary["rows"]["train"] == 75
 
 
 def test_sparse_rows_are_read() -> None:

@@ -253,8 +253,12 @@ def test_stochastic_depth_drops_rows_and_keeps_the_expectation() -> None:
 def test_dcn_is_the_papers(rank: int | None, layout: str) -> None:
     """x0 * (W x + b) + x (Wang et al. 2021, equations 1 and 2)."""
     network = MODELS["dcn"].make(6, 2, crosses=2, rank=rank, layout=layout, hidden=(7,), dropout=0.0)
-    w: dict[str, Tensor] = network.state_dict()
     x = torch.randn(9, 6)
+    initialize(network, None, "relu", x)
+    assert torch.equal(network.cross(x), x), "it begins with no products"
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.5)
+    w: dict[str, Tensor] = network.state_dict()
     crossed = x
     for at in ("cross.layers.0", "cross.layers.1"):
         matrix = w[f"{at}.weight"] if rank is None else w[f"{at}.1.weight"] @ w[f"{at}.0.weight"]

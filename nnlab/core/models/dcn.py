@@ -18,7 +18,7 @@ from nnlab.core.registry import Part
 if TYPE_CHECKING:
     from torch import nn
 
-DEFAULTS = {"optimizer": Part("adamw", {"lr": 0.003, "weight_decay": 0.05})}
+DEFAULTS = {"optimizer": Part("adamw", {"lr": 0.01, "weight_decay": 0.1})}
 Rank = Within(1, 4096, log=True, search=(4, 64))
 
 

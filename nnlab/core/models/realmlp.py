@@ -43,7 +43,7 @@ def realmlp(
     dropout: Dropped = 0.15,
     dropout_kind: DropoutKind = "plain",
 ) -> "nn.Sequential":
-    """RealMLP: embedded numbers, learned scales, NTK weights; --lr 0.2 for a regression (Holzmüller et al. 2024)."""
+    """RealMLP: embedded numbers, learned scales and activations, NTK weights (Holzmüller et al. 2024)."""
     import torch
     from torch import nn
 
