@@ -43,9 +43,11 @@ class Evaluation:
     def from_json(cls, plain: Mapping[str, Any]) -> "Evaluation":
         """The evaluation that `to_json` gave."""
         confusion = tuple(tuple(int(count) for count in row) for row in plain["confusion"])
-        pairs = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
+        true, predicted = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
         spread = floats(plain.get("spread", {}))
-        return cls(int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, *pairs, spread)
+        return cls(
+            int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, true, predicted, spread
+        )
 
 
 def evaluate(
@@ -80,5 +82,5 @@ def _pairs(true: np.ndarray, predicted: np.ndarray) -> Evaluation:
     chosen = np.arange(count)
     if count > MOST_PAIRS:
         chosen = np.sort(np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False))
-    sample = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
-    return Evaluation(count, (), (), *sample)
+    first, second = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
+    return Evaluation(count, (), (), first, second)

@@ -52,3 +52,11 @@ def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:
         found |= {"hidden": (256, 256), "sigma": 3.0, "epochs": 24}
         found |= {"activation": "selu", "dropout": 0.25} if classes else {"lr": 0.2}
     return found
+
+
+def words_of_recipe() -> str:
+    """The networks by training rows, for %nn_config."""
+    return (
+        f"by training rows: packed below {EMBEDDED:,}, realmlp to {MANY:,} (wide from {WIDE:,}), mlp beyond; "
+        "mlp where a run says how its network or its optimizer shall be"
+    )
