@@ -43,7 +43,7 @@ def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:
     if rows > MANY or numbers > MANY_NUMBERS:
         return {}
     if rows < EMBEDDED:
-        return {"model": "packed", "members": 8, "hidden": (128, 128), "dropout": 0.3, "epochs": 40}
+        return {"model": "packed", "dropout": 0.3, "epochs": 40}
     classes = task != "regression"
     found: dict[str, Any] = {"model": "realmlp", "members": 4}
     if rows < WIDE:
