@@ -71,7 +71,7 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
 
     positional: columns of an array, which keep their places: numbers are never set aside, not even where all are equal.
     """
-    missing = np.count_nonzero(column.missing())
+    missing = int(np.count_nonzero(column.missing()))
     if told := _told(column, train, spec, missing):
         return told
     if column.kind == "number":
