@@ -108,6 +108,11 @@ class Run:
         return self.started.task
 
     @property
+    def learner(self) -> str:
+        """Who computed the steps: stack, by hand; or module, by autograd, and what of the run the stack cannot do."""
+        return self.started.learner
+
+    @property
     def parameters(self) -> int:
         """Numbers that the network has learned."""
         return self.started.parameters
