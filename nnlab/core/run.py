@@ -25,6 +25,7 @@ from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score,
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
 from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
+from nnlab.core.store.files import swap_folder
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import Saved, read_run, understood
 
@@ -250,7 +251,7 @@ class Run:
             self._write(aside)
             keep_test_scores(self.path, aside)
             keep_temperature(aside, self.temperature)
-            _swap(aside, target)
+            swap_folder(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
         finally:
@@ -347,21 +348,6 @@ def finish(
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
     return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside=beside)
-
-
-def _swap(new: Path, target: Path) -> None:
-    """Put a folder in place of another, which comes back if that fails."""
-    if not target.exists():
-        new.replace(target)
-        return
-    old = new.with_name(f"{new.name}-old")
-    target.replace(old)
-    try:
-        new.replace(target)
-    except BaseException:
-        old.replace(target)
-        raise
-    shutil.rmtree(old)
 
 
 def _device_here(trained_on: str) -> str:
