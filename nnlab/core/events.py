@@ -44,6 +44,13 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Due:
+    """The steps of an epoch are asked for; a run of a stack waits here until all have theirs."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch with its validation. train holds loss; valid holds loss and each metric. lr: step size of the last step.
 
@@ -167,6 +174,7 @@ class StudyFinished:
 Event = (
     Started
     | Progress
+    | Due
     | EpochDone
     | Resumable
     | Resumed

@@ -243,6 +243,9 @@ class TuneSpec:
     sampler: Annotated[Part, SAMPLERS, "how the next trial is chosen"] = Part("tpe")
     pruner: Annotated[Part, PRUNERS, "how hopeless trials are ended early"] = Part("median")
     minutes: Annotated[float | None, Within(0.001, 1e6), "stop after this time"] = None
+    population: Annotated[
+        int | None, Within(1, 64, log=True), "trials asked for at once; those of one shape train side by side"
+    ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False

@@ -16,7 +16,19 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import out_of_memory, pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Reason, Resumable, Resumed, Started, Warned
+from nnlab.core.events import (
+    Changed,
+    Due,
+    EpochDone,
+    Event,
+    Finished,
+    Progress,
+    Reason,
+    Resumable,
+    Resumed,
+    Started,
+    Warned,
+)
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.longer import what_differs
@@ -39,7 +51,7 @@ TICK = 0.05  # seconds between two looks at the clock's Progress: 20 a second
 class Job:
     """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on.
 
-    maker: the user's own network, to make copies of.
+    maker: the user's own network, to make copies of. stacked: the learner puts steps down, which are made at `Due`.
     """
 
     spec: TrainSpec
@@ -48,6 +60,7 @@ class Job:
     random: PrivateRandom
     probe: Probe | None = None
     maker: Maker = None
+    stacked: bool = False
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
@@ -108,6 +121,8 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
     """The epochs that are left; gives why there are no more."""
     while not (over := loop.over()):
         yield from loop.steps()
+        if loop.stacked:
+            yield Due(loop.epoch + 1)
         cut = controls.stop_reason
         if cut:
             yield loop.resumable()
@@ -143,6 +158,7 @@ class _Loop:
         self._last_tick = self._began = time.perf_counter()
         self.epoch = self.done = 0
         self.divergence = ""
+        self.stacked = job.stacked
 
     def started(self, resumed: bool) -> Started:
         spec, learner, data = self._job.spec, self._job.learner, self._job.data

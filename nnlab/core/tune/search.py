@@ -24,6 +24,7 @@ from nnlab.core.run import Run
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
 from nnlab.core.store.files import make_folder
 from nnlab.core.store.runs import Store
+from nnlab.core.tune.population import Claim, Member, Watching, grouped, population_of, trained
 from nnlab.core.tune.space import Space, Value, chosen_parts, default_space, option_for, parse, spec_with
 from nnlab.core.tune.study import HEADER, Header, Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
@@ -147,6 +148,8 @@ class _Search:
         self._told: set[str] = set()
         self._held: list[str] = []
         self._errors = 0
+        self._claims: list[Claim] = []  # that are not settled yet
+        self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             self.trials = Trials(header, folder, self._held.append)
         self._study = Study(header, self.trials.journal, folder, model)
@@ -166,12 +169,10 @@ class _Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
-            while not self.controls.stop_reason and not self.late:
+            while not self._over:
                 self._tell_held()
-                claimed = self.trials.claim()
-                if claimed is None:
+                if not self._batch():
                     break
-                self._trial(*claimed)
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
 
@@ -185,6 +186,11 @@ class _Search:
         """Whether the minutes are over."""
         minutes = self._header.spec.minutes
         return minutes is not None and time.perf_counter() - self._began >= 60 * minutes
+
+    @property
+    def _over(self) -> bool:
+        """Whether no further trial shall begin."""
+        return bool(self.controls.stop_reason) or self.late
 
     def _reason(self) -> Any:
         if self.controls.stop_reason:
@@ -212,12 +218,52 @@ class _Search:
         while self._held:
             self.warn(self._held.pop(0))
 
-    def _trial(self, trial: "optuna.Trial", values: dict[str, Value]) -> None:
-        result, run = Result("stopped", message="interrupted", cut=True), None
+    def _batch(self) -> bool:
+        """Claim some trials and train them, those of one shape as one stack; False if there are none."""
         try:
-            result, run = self._outcome(trial, values)
+            while len(self._claims) < self._population and (claim := self.trials.claim()):
+                self._claims.append(claim)
+            if not self._claims:
+                return False
+            for group in grouped(self._claims, self._header.base, self._data, self._model):
+                self._group(group)
+            return True
         finally:
-            best = self._settle(trial, result, run)
+            self._give_back()
+
+    def _group(self, group: list[Claim]) -> None:
+        if len(group) > 1 and not self._over:
+            group = self._stacked(group)
+        for claim in group:
+            if self._over:
+                break
+            self._ended(claim, *self._outcome(*claim))
+
+    def _stacked(self, group: list[Claim]) -> list[Claim]:
+        """Train trials as one stack; gives those that are left to be trained alone, as the stack broke."""
+        members = [
+            Member(claim, spec_with(claim[1], self._header.base), _Watch(self, claim[0], self._header.metric))
+            for claim in group
+        ]
+        with contextlib.closing(trained(members, self._data, self._header.name)) as ended:
+            for member in ended:
+                if member.run is not None:
+                    self._ended(member.claim, self._judged(member.run, member.watch), member.run)
+                elif member.error is not None:
+                    failed = _failed(member.error, member.watch.epochs, member.seconds)
+                    self._ended(member.claim, failed, None)
+        return [claim for claim in group if claim in self._claims]
+
+    def _give_back(self) -> None:
+        while self._claims:
+            trial, _ = self._claims.pop(0)
+            self._settle(trial, Result("stopped", message="interrupted", cut=True), None)
+
+    def _ended(self, claim: Claim, result: Result, run: Run | None) -> None:
+        """Put the end of a trial on record and tell it."""
+        self._claims.remove(claim)
+        trial, values = claim
+        best = self._settle(trial, result, run)
         if best and run is not None:
             self._study.keep(trial.number, run)
         self._tell_held()
@@ -249,12 +295,10 @@ class _Search:
             told: dict[str, Any] = {"view": watch, "controls": watch.controls, "name": name}
             run = fit(self._data, spec=spec, model=self._model, store=False, baseline=False, **told)
         except Exception as error:
-            text = str(error) if isinstance(error, NNLabError) else f"{type(error).__name__}: {error}"
-            seconds = time.perf_counter() - began
-            return Result("failed", None, watch.epochs, seconds, text.partition("\n")[0], error=error), None
+            return _failed(error, watch.epochs, time.perf_counter() - began), None
         return self._judged(run, watch), run
 
-    def _judged(self, run: Run, watch: "_Watch") -> Result:
+    def _judged(self, run: Run, watch: Watching) -> Result:
         reason, score = run.finished.reason, watch.score
         numbers = (run.finished.epoch, run.finished.seconds)
         if reason in ("stopped", "interrupted"):
@@ -269,27 +313,34 @@ class _Search:
         return Result("complete", score, *numbers)
 
 
+def _failed(error: Exception, epochs: int, seconds: float) -> Result:
+    text = str(error) if isinstance(error, NNLabError) else f"{type(error).__name__}: {error}"
+    return Result("failed", None, epochs, seconds, text.partition("\n")[0], error=error)
+
+
 class _Watch:
     """The sink of one trial: prunes it by its validation values, ends and pauses it with the study, tells the view."""
 
     def __init__(self, search: _Search, trial: "optuna.Trial", metric: str) -> None:
         self.controls = Controls()
+        self.shown = True
         self.score: float | None = None
         self.epochs = self._epochs = 0
         self._search, self._trial, self._metric = search, trial, metric
 
     def __call__(self, event: Event) -> None:
-        self._follow_study()
+        self.follow_study()
         if isinstance(event, Started):
             self._epochs = event.spec.epochs
         if isinstance(event, EpochDone):
             self._judge(event)
-        if isinstance(event, (Started, Progress, EpochDone)):
+        if isinstance(event, (Started, Progress, EpochDone)) and self.shown:
             self._search.show(event)
         elif isinstance(event, Warned):
             self._search.warn(event.message)
 
-    def _follow_study(self) -> None:
+    def follow_study(self) -> None:
+        """End or pause the trial if the study is."""
         study = self._search.controls
         if study.stop_reason or self._search.late:
             self.controls.stop(study.stop_reason or "stopped")

@@ -111,6 +111,7 @@ def quiet_optuna() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", "The reported value is ignored")  # of a trial that is trained again
             yield
     finally:
         optuna.logging.set_verbosity(before)

@@ -48,6 +48,7 @@ class Trials:
 
     def __init__(self, header: Header, path: Path | None, warn: Callable[[str], None]) -> None:
         self._header, self._path, self._warn = header, path, warn
+        self._open: set[int] = set()  # claimed here and not settled yet
         with self._alone():
             self.journal = open_optuna(path, header.maximize)
             self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
@@ -103,6 +104,7 @@ class Trials:
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
                 values = suggest(trial, self._header.space, self._header.base)
                 if not (self._exhaustive and self._seen(values, trials)):
+                    self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
 
@@ -117,7 +119,8 @@ class Trials:
 
     def _seen(self, values: dict[str, Value], trials: "list[FrozenTrial]") -> bool:
         """Points of a grid that differ only in names that their parts do not have are one trial."""
-        return any(trial.params == values for trial in trials if self._counts(trial))
+        there = (trial for trial in trials if self._counts(trial) or trial.state.name == "RUNNING")
+        return any(trial.params == values for trial in there)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
@@ -143,6 +146,7 @@ class Trials:
             state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
             score = result.score if result.state == "complete" else None
             self._tell(trial.number, result.to_json(), state, score)
+            self._open.discard(trial.number)
             if result.cut:
                 self._again(self.journal.get_trials(deepcopy=False)[trial.number])
             if best and self._path is not None:
@@ -172,6 +176,8 @@ class Trials:
 
     def _is_orphan(self, trial: "FrozenTrial") -> bool:
         """Its process is gone; or it is ours, left over from a call in this thread that did not get to its end."""
+        if trial.number in self._open:
+            return False
         owner = trial.user_attrs.get("owner")
         if owner is None:  # its process died between two lines of claim: we hold the lock
             return True

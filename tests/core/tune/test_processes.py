@@ -21,7 +21,7 @@ from nnlab.core.events import EpochDone, TrialDone
 from nnlab.core.events import Warned
 from nnlab.core.tune.search import tune
 
-store, trials, epochs, sampler, freeze = sys.argv[1:]
+store, trials, epochs, sampler, freeze, population = sys.argv[1:]
 done = 0
 
 def view(event):
@@ -35,7 +35,7 @@ def view(event):
 
 data = prepare(load_breast_cancer(return_X_y=True), scale="standard")
 tune(data, trials=int(trials), view=view, store=store, name="shared", epochs=int(epochs), sampler=sampler,
-     space=("lr=1e-3..1e-2", "dropout=0..0.5"), hidden=(8,))
+     space=("lr=1e-3..1e-2", "dropout=0..0.5"), hidden=(8,), population=int(population))
 """
 
 
@@ -44,8 +44,9 @@ def cancer():
     return prepare(load_breast_cancer(return_X_y=True), scale="standard")
 
 
-def start_worker(store, trials, epochs, sampler="tpe", freeze=-1):
-    command = [sys.executable, "-c", WORKER, str(store), str(trials), str(epochs), sampler, str(freeze)]
+def start_worker(store, trials, epochs, sampler="tpe", freeze=-1, population=1):
+    words = map(str, (store, trials, epochs, sampler, freeze, population))
+    command = [sys.executable, "-c", WORKER, *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -75,6 +76,17 @@ def test_a_killed_study_goes_on_and_loses_no_finished_trial(cancer, tmp_path):
     undisturbed = go_on(cancer, tmp_path / "other", 4, 4)
     assert again["score"].tolist()[:4] == undisturbed.trials["score"].tolist()
     assert study.best_run.metrics["loss"] == study.best_score
+
+
+def test_a_study_that_is_killed_in_a_stack_tries_its_members_again(cancer, tmp_path):
+    worker = start_worker(tmp_path, 1000, 3, "random", freeze=4, population=4)
+    assert worker.stdout.read(len("0\n1\n2\n3\nfrozen")) == "0\n1\n2\n3\nfrozen"
+    worker.kill()
+    worker.communicate()
+    study = go_on(cancer, tmp_path, 8, 3, sampler="random", population=4)
+    assert study.trials["state"].tolist() == ["complete"] * 4 + ["stopped"] * 4 + ["complete"] * 4
+    undisturbed = go_on(cancer, tmp_path / "other", 8, 3, sampler="random", population=1)
+    assert study.trials["score"].dropna().tolist() == undisturbed.trials["score"].tolist()
 
 
 def test_processes_that_race_to_create_a_study_share_its_trials(cancer, tmp_path):

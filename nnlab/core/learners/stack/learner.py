@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,22 @@ from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 
 
+def members_for(
+    networks: Sequence[nn.Module], spec: TrainSpec, data: Prepared, device: str, seeds: Sequence[int], joint: bool
+) -> Members:
+    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`."""
+    names = {id(weight): name for name, weight in networks[0].named_parameters()}
+    groups = [
+        ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
+        for group in groups_of(networks[0], spec)
+    ]
+    loss = loss_of(spec, data.target)
+    criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
+    table = Table(*tensors_of(data.train, device, dtype_of(spec)))
+    optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
+    return Members(networks, groups, criterion, table, optimizer, seeds, joint)
+
+
 class StackLearner:
     """The learner for networks whose gradients are written by hand. steps: of the whole run."""
 
@@ -44,22 +60,13 @@ class StackLearner:
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        dtype = dtype_of(spec)
-        self._valid = tensors_of(data.valid, device, dtype)
+        self._valid = tensors_of(data.valid, device, dtype_of(spec))
         decaying, fixed = decay_groups(self._model)
-        names = {id(weight): name for name, weight in self._model.named_parameters()}
-        groups = [
-            ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
-            for group in groups_of(self._model, spec)
-        ]
-        criterion = Criterion(self._loss_part.name, part_values(LOSSES, self._loss_part), class_counts(data))
-        optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
-        table = Table(*tensors_of(data.train, device, dtype))
         count = part_values(MODELS, spec.model).get("members")
         self._joint = count is not None
         self._count = count or 1
         seeds = [spec.seed + k * 2**31 for k in range(self._count)]  # no other run's
-        self._members = Members([self._model], groups, criterion, table, optimizer, seeds, self._joint)
+        self._members = members_for([self._model], spec, data, device, seeds, self._joint)
         self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, decaying, steps)

@@ -1,0 +1,153 @@
+"""Runs of one shape, each with a learner of its own for the loop, whose steps are made together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.learners.choice import hindrance
+from nnlab.core.learners.stack.learner import members_for
+from nnlab.core.learners.start import class_counts, measured, tensors_of
+from nnlab.core.learners.state import dropouts
+from nnlab.core.losses import make_loss
+from nnlab.core.metrics import metrics_for
+from nnlab.core.network import loss_of
+from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.precision import dtype_of
+from nnlab.core.spec import TrainSpec, part_values
+
+
+def can_stand_together(spec: TrainSpec, data: Prepared, device: str) -> bool:
+    """Whether a run can be a member: what works on weights beside the optimizer is not there yet."""
+    more = spec.regularizers or spec.gradients or spec.average.name != "none" or spec.model.name == "packed"
+    return not more and not hindrance(spec, data, device)
+
+
+class Together:
+    """Runs whose specs differ in lr, weight_decay and dropout alone. networks: of each, with its first weights.
+
+    Per epoch: each learner puts its steps down, `steps` makes them, `measure` finds losses and outputs for all.
+    """
+
+    def __init__(self, specs: Sequence[TrainSpec], networks: Sequence[nn.Module], data: Prepared, device: str) -> None:
+        first = specs[0]
+        self.data, self.device = data, device
+        self.valid = tensors_of(data.valid, device, dtype_of(first))
+        self.loss_part = loss_of(first, data.target)
+        self.loss = make_loss(self.loss_part, class_counts(data))
+        self.metrics = metrics_for(data.task, first.metrics)
+        seeds = [spec.seed for spec in specs]
+        self.members = members_for(networks, first, data, device, seeds, joint=False)
+        self.members.decays = [float(part_values(OPTIMIZERS, spec.optimizer)["weight_decay"]) for spec in specs]
+        self.members.dropout = [next((layer.p for layer in dropouts(network)), 0.0) for network in networks]
+        self.learners = [MemberLearner(self, network, at) for at, network in enumerate(networks)]
+        self.losses: list[float] = []
+        self.outputs: Sequence[Tensor] = []
+
+    def steps(self) -> Iterator[tuple[int, int]]:
+        """Make the steps that were put down, one after the other; gives how many are made, of how many."""
+        planned = [learner.take_planned() for learner in self.learners]
+        lrs = zip(*([lr for _, lr in steps] for steps in planned), strict=True)
+        for done, ((rows, _), own) in enumerate(zip(planned[0], lrs, strict=True), 1):
+            self.members.gradients(rows)
+            self.members.update(own)
+            yield done, len(planned[0])
+
+    def measure(self) -> None:
+        """The losses since the last call, and the outputs for the validation rows."""
+        self.losses = self.members.take_loss()
+        self.outputs = self.members.outputs(self.valid[0]).unbind(0)
+
+    def keep(self, chosen: Sequence["MemberLearner"]) -> None:
+        """Go on with these; the networks of the others hold their weights by themselves from now on."""
+        if len(chosen) == len(self.learners):
+            return
+        for learner in self.learners:
+            if learner not in chosen:
+                for weight in learner.model.parameters():
+                    weight.data = weight.data.clone()
+        if chosen:
+            self.members = self.members.keep([learner.at for learner in chosen])
+        self.learners = list(chosen)
+        for at, learner in enumerate(self.learners):
+            learner.at = at
+
+
+class MemberLearner:
+    """The learner of one run in a stack. at: its place there."""
+
+    name = "stack"
+    why = ""
+    draws = False
+
+    def __init__(self, stack: Together, network: nn.Module, at: int) -> None:
+        self.device, self.at = stack.device, at
+        self.parameters = sum(weight.numel() for weight in network.parameters())
+        self._stack, self._model = stack, network
+        self._planned: list[tuple[Tensor, float]] = []
+
+    @property
+    def model(self) -> nn.Module:
+        """The network as it is now."""
+        return self._model
+
+    def step(self, rows: Tensor, lr: float) -> None:
+        """Put a step down."""
+        self._planned.append((rows, lr))
+
+    def take_planned(self) -> list[tuple[Tensor, float]]:
+        """The steps that were put down since the last call."""
+        planned, self._planned = self._planned, []
+        return planned
+
+    def take_notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def take_loss(self) -> float:
+        """Mean training loss over the rows of the epoch."""
+        return self._stack.losses[self.at]
+
+    def validate(self) -> dict[str, float]:
+        """The loss and every metric of the validation rows; empty if there are none."""
+        stack = self._stack
+        if not len(stack.valid[1]):
+            return {}
+        output = stack.outputs[self.at]
+        return measured(output, stack.valid, stack.loss, stack.loss_part, stack.data.target, stack.metrics)
+
+    def change(self, name: str, value: float) -> float:
+        """Set weight_decay or dropout from the next step on; gives the old value."""
+        members = self._stack.members
+        if name == "weight_decay":
+            old, members.decays = members.decays[self.at], _with(members.decays, self.at, value)
+            return old
+        layers = dropouts(self._model)
+        if not layers:
+            return value
+        old = float(layers[0].p)
+        for layer in layers:
+            layer.p = value
+        members.dropout = _with(members.dropout, self.at, value)
+        return old
+
+    def snapshot(self) -> Mapping[str, Tensor]:
+        """A copy of weights and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights and buffers back from a snapshot."""
+        self._model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """A run in a stack is not resumed."""
+        raise NotImplementedError
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """A run in a stack is not resumed."""
+        raise NotImplementedError
+
+
+def _with(values: Sequence[float], at: int, value: float) -> list[float]:
+    return [*values[:at], value, *values[at + 1 :]]

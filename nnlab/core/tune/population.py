@@ -1,0 +1,216 @@
+"""Trials of one shape as one stack: each has the loop's bookkeeping of its own, only their steps are shared."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.device import pick_device, thread_limit, threads_for
+from nnlab.core.diagnose.watch import watched
+from nnlab.core.errors import NNLabError
+from nnlab.core.events import Due, EpochDone, Event, Progress, Started
+from nnlab.core.fit import drive
+from nnlab.core.learners.stack.together import MemberLearner, Together, can_stand_together
+from nnlab.core.learners.start import first_network
+from nnlab.core.models.custom import Maker
+from nnlab.core.precision import matmul_precision
+from nnlab.core.randomness import PrivateRandom
+from nnlab.core.record import Record
+from nnlab.core.registry import Part
+from nnlab.core.run import Run, finish
+from nnlab.core.spec import TrainSpec, TuneSpec, to_json
+from nnlab.core.store.facts import new_facts
+from nnlab.core.train import TICK, Job, steps_by_epoch, train
+from nnlab.core.tune.space import Space, Value, spec_with
+
+if TYPE_CHECKING:
+    import optuna
+
+Claim = tuple["optuna.Trial", dict[str, Value]]
+OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",)}  # values that members of a stack can differ in
+MOST = 8  # trials at once where that is left open
+SHAPES = 4  # of networks and steps, above which too few of a batch would share one
+BATCHES = 8  # at least so many: sampler and pruner learn between them
+
+
+def population_of(spec: TuneSpec, space: Space) -> int:
+    """Trials to ask for at once."""
+    if spec.population is not None:
+        return spec.population
+    own = {name for names in OWN.values() for name in names}
+    others = (allowed for name, allowed in space.items() if name.rpartition(".")[2] not in own)
+    shapes = math.prod(len(allowed.choices) or math.inf for allowed in others)
+    return max(1, min(MOST, spec.trials // BATCHES)) if shapes <= SHAPES else 1
+
+
+def grouped(claims: Sequence[Claim], base: TrainSpec, data: Prepared, maker: Maker) -> list[list[Claim]]:
+    """The claims by what they can be trained with; in groups of one what cannot be stacked."""
+    groups: dict[str, list[Claim]] = {}
+    for at, claim in enumerate(claims):
+        shape = None if maker is not None or len(claims) == 1 else _shape(claim, base, data)
+        groups.setdefault(shape or f"alone {at}", []).append(claim)
+    return list(groups.values())
+
+
+def _shape(claim: Claim, base: TrainSpec, data: Prepared) -> str | None:
+    """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
+    try:
+        spec = spec_with(claim[1], base)
+        if not can_stand_together(spec, data, pick_device(spec.device)):
+            return None
+    except NNLabError:
+        return None
+    optimizer, model = (_without(getattr(spec, field), names) for field, names in OWN.items())
+    return json.dumps(to_json(replace(spec, optimizer=optimizer, model=model)))
+
+
+def _without(part: Part, names: Sequence[str]) -> Part:
+    return Part(part.name, {name: value for name, value in sorted(part.values.items()) if name not in names})
+
+
+class Watching(Protocol):
+    """Who watches a trial: prunes it, ends it with the study and tells the view if it is the one to be shown."""
+
+    controls: Controls
+    shown: bool
+    epochs: int
+    score: float | None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+
+    def follow_study(self) -> None:
+        """End or pause the trial if the study is."""
+
+
+class Member:
+    """A trial in a stack. When it has ended it has a run, or the error that ended it."""
+
+    def __init__(self, claim: Claim, spec: TrainSpec, watch: Watching) -> None:
+        self.claim, self.spec, self.watch = claim, spec, watch
+        self.over = False
+        self.run: Run | None = None
+        self.error: Exception | None = None
+        self.share = 0.0  # seconds of the epoch's steps that are this member's
+        self._record = Record()
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self._began
+
+    def begin(self, job: Job, learner: MemberLearner) -> Generator[Event, None, None]:
+        """Be ready to `advance`; gives what must be closed."""
+        self._rows, self.learner = len(job.data.train.y), learner
+        self._events = watched(train(job, self.watch.controls))
+        return self._events
+
+    def advance(self) -> None:
+        """To the place where the next epoch's steps are to be made, or to the end."""
+        try:
+            drive(self._until_due(), self._record, self.watch)
+        except Exception as error:
+            self.over, self.error = True, error
+
+    def _until_due(self) -> Iterator[Event]:
+        for event in self._events:
+            if isinstance(event, Due):
+                return
+            if isinstance(event, Progress) and not event.paused:
+                continue  # of steps that are put down; `_made` tells of those that are made
+            if isinstance(event, Started):
+                event = replace(event, spec=self.spec)
+            elif isinstance(event, EpochDone):
+                seconds = event.seconds + self.share
+                event = replace(event, seconds=seconds, rows_per_second=self._rows / max(self.share, 1e-9))
+            yield event
+        self.over = True
+
+    def tell_steps(self, done: int, steps: int, seconds: float) -> None:
+        """Tell how far the steps of the epoch are; comes back when the study is not paused."""
+        epoch = len(self._record.epochs) + 1
+        self.watch(Progress(epoch, done, steps, self._rows * done / steps / seconds))
+        while self.watch.controls.paused:
+            time.sleep(TICK)
+            self.watch(Progress(epoch, done, steps, 0.0, paused=True))
+
+    def finish(self, data: Prepared, name: str) -> None:
+        """Make the run of the ended trial."""
+        if self.error is None:
+            try:
+                self.run = finish(self._record, self.learner.model, data, None, new_facts(data, name), None)
+            except Exception as error:
+                self.error = error
+
+
+def trained(members: Sequence[Member], data: Prepared, name: str) -> Generator[Member, None, None]:
+    """Train specs of one shape; gives each member when it has ended. name: of the study.
+
+    Where the stack breaks, as for want of memory, not all members come: the others can still be trained alone.
+    """
+    try:
+        stack, jobs = _set_up([member.spec for member in members], data)
+    except Exception:
+        return
+    with contextlib.ExitStack() as after:
+        # All members set both, and set them back when they end: it must be to the same.
+        after.enter_context(thread_limit(jobs[0].spec.threads or 1))
+        after.enter_context(matmul_precision(jobs[0].spec.tf32))
+        for member, job, learner in zip(members, jobs, stack.learners, strict=True):
+            after.enter_context(contextlib.closing(member.begin(job, learner)))
+        alive = list(members)
+        while alive:
+            for member in alive:
+                member.watch.shown = member is alive[0]
+                member.advance()
+            ended = [member for member in alive if member.over]
+            alive = [member for member in alive if not member.over]
+            stack.keep([member.learner for member in alive])
+            for member in ended:
+                member.finish(data, f"{name} trial {member.claim[0].number}")
+                yield member
+            if alive and not _made(stack, alive):
+                return
+
+
+def _set_up(specs: Sequence[TrainSpec], data: Prepared) -> tuple[Together, list[Job]]:
+    """The stack and the job of each of its members, which begins as it would alone."""
+    device = pick_device(specs[0].device)
+    randoms, networks = [PrivateRandom(spec.seed, device) for spec in specs], []
+    for spec, random in zip(specs, randoms, strict=True):
+        with random:
+            networks.append(first_network(spec, data).to(device).train())
+    stack = Together(specs, networks, data, device)
+    rows = len(data.train.y)
+    batch = math.ceil(rows / steps_by_epoch(specs[0], rows)[0])
+    threads = threads_for(specs[0].threads, batch, stack.learners[0].parameters)
+    return stack, [
+        Job(replace(spec, threads=threads), data, learner, random, stacked=True)
+        for spec, learner, random in zip(specs, stack.learners, randoms, strict=True)
+    ]
+
+
+def _made(stack: Together, alive: Sequence[Member]) -> bool:
+    """Make the steps of an epoch, or some of them if the study ends; False if the stack broke."""
+    began = last_tick = time.perf_counter()
+    try:
+        for done, steps in stack.steps():
+            if time.perf_counter() - last_tick >= TICK:
+                last_tick = time.perf_counter()
+                alive[0].tell_steps(done, steps, last_tick - began)
+                for member in alive:
+                    member.watch.follow_study()
+                if alive[0].watch.controls.stop_reason:
+                    break
+        stack.measure()
+    except Exception:
+        return False
+    for member in alive:
+        member.share = (time.perf_counter() - began) / len(alive)
+    return True
