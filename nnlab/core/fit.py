@@ -18,6 +18,7 @@ from nnlab.core.lr_range import found_lr, lr_range
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
 from nnlab.core.probe import Probe
+from nnlab.core.recipe import recipe_for
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
@@ -122,6 +123,8 @@ def _settled(
 ) -> tuple[TrainSpec, list[Event]]:
     """The spec of the options, lr="find" by a test of step sizes; what to say of it if that finds nothing."""
     finding = found_lr(options)
+    if base is None and model is None:
+        base = recipe_for(data, options)
     spec = resolve(TrainSpec, {name: value for name, value in options.items() if name != finding}, base)
     if finding is None:
         return spec, []

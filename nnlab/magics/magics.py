@@ -157,13 +157,15 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
+    from nnlab.core.recipe import recipe_for
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
     order = _ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
-    spec = _train_spec(options, order.base, order.own_network)
+    base = order.base or (None if order.own_network else recipe_for(data, order.options))
+    spec = _train_spec(options, base, order.own_network)
     name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:

@@ -345,6 +345,35 @@ def test_members_have_the_bits_that_they_have_alone(sizes: tuple[int, ...], shar
         assert [loss[k] for loss in losses] == [loss[0] for loss in own]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
+def test_members_that_are_kept_go_on_to_the_same_bits(optimizer: str) -> None:
+    """As halving a stack of trials does, and members that stop early one by one."""
+    rows, lrs = table(3, weighted=False, dtype=torch.float32), [0.01, 0.02, 0.005]
+
+    def begun() -> Members:
+        nets = [network((FEATURES, 64, 3), nn.GELU(), k, torch.float32) for k in range(3)]
+        stack = members(nets, Part("cross_entropy"), rows, optimizer, seeds=[5, 6, 7])
+        stack.dropout, stack.decays = [0.1, 0.2, 0.3], [0.1, 0.0, 0.2]
+        return stack
+
+    def steps(stack: Members, rates: list[float], count: int) -> None:
+        for start in range(count):
+            stack.gradients(torch.arange(start, start + 40))
+            stack.update(rates)
+
+    whole, halved = begun(), begun()
+    steps(whole, lrs, 9)
+    steps(halved, lrs, 4)
+    halved = halved.keep([2, 0])
+    for start in range(4, 9):
+        halved.gradients(torch.arange(start, start + 40))
+        halved.update([lrs[2], lrs[0]])
+    for own, place in zip(halved.networks, (2, 0), strict=True):
+        for a, b in zip(own.parameters(), whole.networks[place].parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert halved.decays == [0.2, 0.1] and halved.dropout == [0.3, 0.1]
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": "lion"}, "optimizer lion"),
     ({"loss": "focal"}, "loss focal"),
