@@ -63,6 +63,7 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
     yield from warning_blocks(run.warnings)
+    yield from doctor_blocks(run)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
@@ -98,6 +99,15 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", shorten(text, LONGEST_WARNING))
     if len(warnings) > MOST_WARNINGS:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
+
+
+def doctor_blocks(run: "Run") -> Iterator[Block]:
+    """What the doctor sees at a glance, and the line that says more; nothing of a run that looks healthy."""
+    from nnlab.core.diagnose.doctor import first_look
+
+    if found := first_look(run):
+        more = f"%nn_diagnose {run.id}" if run.path is not None else "nnlab.diagnose(run, data)"
+        yield Sentence("doctor:", f"{'; '.join(verdict.what for verdict in found)}; why, and what mends it:  {more}")
 
 
 def _metric_table(run: "Run", data: "Prepared | None") -> Table:
