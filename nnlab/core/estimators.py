@@ -88,7 +88,8 @@ class _Network(BaseEstimator):  # type: ignore[misc]
     def _options(self) -> dict[str, Any]:
         """What was asked for, as `nnlab.fit` takes it."""
         named = [field.name for field in fields(TrainSpec) if field.name != "seed"]
-        found = {name: getattr(self, name) for name in (*named, *PARTS) if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in (*named, *PARTS) if getattr(self, name) is not None}
+        found: dict[str, Any] = {"model": "mlp"} | given  # the same network whatever the rows of a fold
         if found.get("dropout") == 0 and not self._has("dropout"):
             del found["dropout"]
         return found | dict(self.options or {})

@@ -1,12 +1,14 @@
 """How a network's predictions stand to the truth, in a few numbers that a report can draw."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnlab.core.registry import Part
+from nnlab.core.spread import spread_of_metrics
+from nnlab.core.store.lines import floats, plain_all
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +25,7 @@ class Evaluation:
     """Predictions against the truth; rows: how many were evaluated.
 
     confusion: counts, [true class][predicted class], in the order of classes. true, predicted: pairs of a sample of the
-    rows of a regression, in original units.
+    rows of a regression, in original units. spread: standard deviation of each metric over an ensemble's members.
     """
 
     rows: int
@@ -31,21 +33,33 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...] = ()
     true: tuple[float, ...] = ()
     predicted: tuple[float, ...] = ()
+    spread: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""
-        return asdict(self)
+        return asdict(self) | {"spread": plain_all(self.spread)}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Evaluation":
         """The evaluation that `to_json` gave."""
         confusion = tuple(tuple(int(count) for count in row) for row in plain["confusion"])
-        pairs = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
-        return cls(int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, *pairs)
+        true, predicted = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
+        spread = floats(plain.get("spread", {}))
+        return cls(
+            int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, true, predicted, spread
+        )
 
 
-def evaluate(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part) -> Evaluation:
-    """The confusion matrix of the rows, or for a regression pairs of true and predicted values. loss: the run's."""
+def evaluate(
+    model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part, metrics: Sequence[str] = ()
+) -> Evaluation:
+    """The confusion matrix of the rows, or for a regression pairs of true and predicted values; loss and metrics: the
+    run's, for the spread of an ensemble's members."""
+    found = _mean(model, rows, target, device, loss)
+    return replace(found, spread=spread_of_metrics(model, rows, target, device, loss, metrics))
+
+
+def _mean(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part) -> Evaluation:
     from nnlab.core.predict import forward, points
 
     output = points(forward(model, rows.x, device), loss, target.task).cpu().numpy()
@@ -68,5 +82,5 @@ def _pairs(true: np.ndarray, predicted: np.ndarray) -> Evaluation:
     chosen = np.arange(count)
     if count > MOST_PAIRS:
         chosen = np.sort(np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False))
-    sample = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
-    return Evaluation(count, (), (), *sample)
+    first, second = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
+    return Evaluation(count, (), (), first, second)

@@ -23,7 +23,9 @@ from nnlab.core.own import is_missing
 from nnlab.core.record import Record
 from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
+from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
+from nnlab.core.store.files import swap_folder
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import Saved, read_run, understood
 
@@ -108,6 +110,11 @@ class Run:
         return self.started.task
 
     @property
+    def learner(self) -> str:
+        """Who computed the steps: stack, by hand; or module, by autograd, and what of the run the stack cannot do."""
+        return self.started.learner
+
+    @property
     def parameters(self) -> int:
         """Numbers that the network has learned."""
         return self.started.parameters
@@ -165,6 +172,11 @@ class Run:
             raise RunError("predict_proba is for classes; this run predicts numbers: use predict")
         output = self.outputs(self.pipeline.transform(frame))
         return np.asarray(output.double().softmax(1).numpy())
+
+    def predict_spread(self, frame: Any) -> np.ndarray:
+        """Standard deviation over an ensemble's members: of predictions (n,), or of probabilities (n, classes)."""
+        x, target = self.pipeline.transform(frame), self.pipeline.target
+        return spread_of_predictions(self.model, x, target, self.device, loss_of(self.spec, target))
 
     def predict_distribution(self, frame: Any) -> "pd.DataFrame":
         """What a run with --loss quantile (a column for each level) or gaussian_nll (mean and std) says of each row,
@@ -239,7 +251,7 @@ class Run:
             self._write(aside)
             keep_test_scores(self.path, aside)
             keep_temperature(aside, self.temperature)
-            _swap(aside, target)
+            swap_folder(aside, target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
         finally:
@@ -325,33 +337,17 @@ def finish(
     if started is None or finished is None:
         raise RunError("the training has not ended")
     model.eval()
-    evaluation = None
+    evaluation, loss = None, loss_of(started.spec, data.target)
     if finished.best_epoch is not None and len(data.valid.y):
-        evaluation = evaluate(model, data.valid, data.target, started.device, loss_of(started.spec, data.target))
-    beside: tuple[Baseline, ...] = ()
-    if evaluation is not None and spent is not None and finished.reason in WHOLE:
-        beside = fit_baselines(data, loss_of(started.spec, data.target), started.metrics, spent)
+        evaluation = evaluate(model, data.valid, data.target, started.device, loss, started.metrics)
+    share = spent if evaluation is not None and finished.reason in WHOLE else None
+    beside = () if share is None else fit_baselines(data, loss, started.metrics, share)
     path = None
     if folder is not None:
         folder.complete(evaluation, beside)
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
     return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside=beside)
-
-
-def _swap(new: Path, target: Path) -> None:
-    """Put a folder in place of another, which comes back if that fails."""
-    if not target.exists():
-        new.replace(target)
-        return
-    old = new.with_name(f"{new.name}-old")
-    target.replace(old)
-    try:
-        new.replace(target)
-    except BaseException:
-        old.replace(target)
-        raise
-    shutil.rmtree(old)
 
 
 def _device_here(trained_on: str) -> str:

@@ -134,7 +134,9 @@ class PrepareSpec:
 class TrainSpec:
     """Everything that defines a run but the data."""
 
-    model: Annotated[Part, MODELS, "network"] = Part("mlp")
+    model: Annotated[
+        Part, MODELS, "network; where its design and its optimizer are left open, by the data: see %nn_config"
+    ] = Part("mlp")
     optimizer: Annotated[Part, OPTIMIZERS, "rule that turns gradients into steps"] = Part(
         "adamw", {"lr": 0.01, "weight_decay": 0.1}
     )

@@ -1,6 +1,7 @@
 """CPU threads of a run by trial: a few steps of copies on one thread and on all, the faster one trains."""
 
 import math
+import os
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ from nnlab.core.randomness import PrivateRandom
 from nnlab.core.spec import TrainSpec
 
 SMALL = 1 << 22  # multiply-adds of a step below which one thread is always the better choice
-WORTH = 1 << 32  # multiply-adds of the whole run from which a trial costs little of it
-STEPS = 300  # and its steps
+WORTH = 1 << 36  # multiply-adds of the whole run from which a trial costs little of it
+STEPS = 1000  # and its steps
+BUSY = 1.25  # processes that want a core, for each core, from which threads wait for one another
+CLEARLY = 0.9  # of the time on one thread: what all must stay below in every round, as they suffer most from others
 ROUNDS = 3
 HOPELESS = 4.0  # times as long: no further steps are lost on it
 
@@ -46,20 +49,31 @@ def tried_threads(
     both numbers of threads gave the same weights to the bit, nothing is to be said.
     """
     everything = torch.get_num_threads()
-    if spec.threads is not None or device != "cpu" or everything == 1 or not work.worth_a_trial:
+    if spec.threads is not None or device != "cpu" or everything == 1:
+        return usual, []
+    if busy(everything):
+        told = f"threads: 1, as other work keeps the cores busy; --threads {everything} takes all, --threads 1 this one"
+        return 1, [told] if usual != 1 else []
+    if not work.worth_a_trial:
         return usual, []
     few = _first_rows(data, work.batch)
     trials = {threads: _Trial(spec, few, device, maker, threads) for threads in (1, everything)}
     times = _times(trials)
     one, many = (statistics.median(times[threads]) for threads in (1, everything))
-    chosen, other = (everything, 1) if many < one else (1, everything)
+    faster = max(times[everything]) < CLEARLY * min(times[1])
+    chosen, other = (everything, 1) if faster else (1, everything)
     if all(map(torch.equal, trials[1].weights(), trials[everything].weights())):
         return chosen, []
-    share = min(one, many) / max(one, many)
+    share = many / one if faster else one / many
     return chosen, [
         f"threads: {chosen}, on which a step takes {share:.0%} of its time on {other}; their number decides how sums "
         f"are grouped here, so that runs on another one differ in their last digits: --threads {chosen} settles it"
     ]
+
+
+def busy(cores: int) -> bool:
+    """Whether other work wants the cores."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * cores
 
 
 def _first_rows(data: Prepared, rows: int) -> Prepared:

@@ -1,5 +1,6 @@
 """The training loop, to be read top to bottom: it yields events, obeys `Controls` between steps, knows no watcher."""
 
+import contextlib
 import math
 import time
 import traceback
@@ -229,7 +230,7 @@ class _Loop:
         deadline, probe = self._last_tick + TICK, self._job.probe
         before, total = sum(self._plan[: epoch - 1]), self._total
         until = controls.steps_to_plan(epoch, self._steps)
-        with self._job.random:
+        with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
                 clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)

@@ -94,6 +94,7 @@ def _known() -> dict[str, list[Any]]:
 
 def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """Each default as (option, value, source), given the parts that the defaults choose."""
+    from nnlab.core.recipe import words_of_recipe
     from nnlab.magics.text import layered
     from nnlab.magics.verbs import canonical, default_of, options_for
 
@@ -103,10 +104,10 @@ def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[
         if "." in name or name in ("reset", "target", "name"):
             continue
         key = canonical(verb, name, chosen)
-        value, source = default_of(option), "nnlab"
+        value, source, words = default_of(option), "nnlab", words_of_recipe() if name == "model" else ""
         for label, layer in sources.items():
             for given, raw in layer.items():
                 if given in chosen and canonical(verb, given, chosen) == key:
-                    value, source = option.param.read(raw), label
-        rows.append((name.replace("_", "-"), option.param.show(value), source))
+                    value, source, words = option.param.read(raw), label, ""
+        rows.append((name.replace("_", "-"), words or option.param.show(value), source))
     return rows

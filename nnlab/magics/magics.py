@@ -157,13 +157,15 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
+    from nnlab.core.recipe import recipe_for
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
     order = _ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
-    spec = _train_spec(options, order.base, order.own_network)
+    base = order.base or (None if order.own_network else recipe_for(data, order.options))
+    spec = _train_spec(options, base, order.own_network)
     name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
@@ -203,8 +205,8 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     model = model if said.body is None else run_body(lab.ip, said.body)
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body}
-        told |= {word: own[word] for word in ("checkpoint_seconds", "baseline")}
+        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+        told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
         return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
 
     return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))

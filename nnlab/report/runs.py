@@ -114,8 +114,11 @@ def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     measured = plain.score(data.train) if data is not None and run.best_epoch is not None else {}
     train = measured | {"loss": row.get("train_loss")}
     beside = [baseline for baseline in run.beside if baseline.metrics]
-    columns = ["metric", "training", "validation", *(baseline.name for baseline in beside)]
-    rows = [(name, train.get(name), valid[name], *(other.metrics.get(name) for other in beside)) for name in names]
+    spread = run.evaluation.spread if run.evaluation is not None else {}
+    columns = ["metric", "training", "validation", *(["± of members"] if spread else [])]
+    columns += [baseline.name for baseline in beside]
+    more = [*([spread] if spread else []), *(baseline.metrics for baseline in beside)]
+    rows = [(name, train.get(name), valid[name], *(values.get(name) for values in more)) for name in names]
     return Table(columns, rows, title)
 
 

@@ -66,7 +66,7 @@ def products(data: Prepared, epochs: int) -> Callable[[], None]:
 
 def fit(data: Prepared, epochs: int, dropout: float) -> None:
     shape = {"hidden": WIDTHS, "activation": "relu", "dropout": dropout}
-    nnlab.fit(data, **shape, epochs=epochs, batch_size=BATCH, store=False, metrics="accuracy")
+    nnlab.fit(data, **shape, epochs=epochs, batch_size=BATCH, store=False, metrics="accuracy", baseline=False)
 
 
 def tight(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float) -> Callable[[], None]:

@@ -28,7 +28,7 @@ import torch
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
-from tests.benchmarks.rivals import BATCH, CLASSES, DROPOUT, LR, RIVALS, WIDTHS
+from tests.benchmarks.rivals import BATCH, CLASSES, DROPOUT, LR, RIVALS, WIDTHS, network
 
 
 def make_data(rows: int, features: int) -> Prepared:
@@ -41,10 +41,16 @@ def make_data(rows: int, features: int) -> Prepared:
     return nnlab.prepare((x, y), task="multiclass", scale="none", valid=0.2, test=0.0)
 
 
-def with_nnlab(data: Prepared, epochs: int) -> None:
-    network = {"hidden": WIDTHS, "activation": "relu", "dropout": DROPOUT, "lr": LR, "schedule": "constant"}
+def with_nnlab(data: Prepared, epochs: int, own: bool = False) -> None:
+    """own: the rivals' network as a network of the user's, which autograd trains, and nothing but training."""
+    usual = {"lr": LR, "schedule": "constant", "weight_decay": 0.01}
+    usual |= {"epochs": epochs, "batch_size": BATCH, "metrics": "accuracy"}
+    if own:
+        bare = {"store": False, "probe": False, "baseline": False}
+        nnlab.fit(data, model=lambda n_in, n_out: network(n_in), **usual, **bare)
+        return
     with tempfile.TemporaryDirectory() as store:
-        nnlab.fit(data, **network, epochs=epochs, batch_size=BATCH, store=store, metrics="accuracy")
+        nnlab.fit(data, hidden=WIDTHS, activation="relu", dropout=DROPOUT, **usual, store=store)
 
 
 def timed(run: Callable[[], None]) -> tuple[float, float]:
@@ -84,6 +90,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rivals", nargs="*", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--own", action="store_true", help="a network of the user's own, without store and baselines")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -105,7 +112,7 @@ def main() -> None:
             continue
         pairs = []
         for pair in range(-1, asked.pairs):  # the first round only warms up
-            ours = timed(lambda: with_nnlab(data, asked.epochs))
+            ours = timed(lambda: with_nnlab(data, asked.epochs, asked.own))
             theirs = timed(lambda rival=rival: rival.fit(data, asked.epochs))
             if pair >= 0:
                 pairs.append((theirs[0] / ours[0], theirs[1] / ours[1]))

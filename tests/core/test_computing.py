@@ -389,6 +389,7 @@ class Slow(nn.Module):
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two threads, for which every run is worth a trial."""
     monkeypatch.setattr(Work, "worth_a_trial", True)
+    monkeypatch.setattr(threads, "busy", lambda cores: False)
     monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: Slow.clock))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -433,3 +434,13 @@ def test_small_runs_are_not_worth_a_trial() -> None:
     assert not Work(128, 10_000, 1000).worth_a_trial
     assert not Work(256, 20, 150_000).worth_a_trial
     assert Work(256, 2000, 150_000).worth_a_trial
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_one_thread_is_taken_where_the_cores_are_busy(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "busy", lambda cores: True)
+    run = nnlab.fit(classes, model=Slow(1), epochs=1, store=False)
+    assert run.model.seen == {1} and not run.warnings
+    work, spec = Work(4096, 10, 1_000_000), TrainSpec()
+    chosen, (told,) = threads.tried_threads(spec, classes, "cpu", None, work, usual=2)
+    assert chosen == 1 and told.startswith("threads: 1, as other work keeps the cores busy; --threads 2 takes all")

@@ -1,21 +1,24 @@
 """The hand-written stack against finite differences, autograd, torch's optimizers, and itself with fewer members."""
 
+import copy
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.layers import BatchNorm, Dropout, LayerNorm
+from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm, Residual
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
-from nnlab.core.learners.stack import private
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.layers import ACTIVATIONS
 from nnlab.core.learners.stack.losses import BY_HAND, Criterion
@@ -28,6 +31,7 @@ from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.randomness import PrivateRandom, row_order
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.stepping import private
 
 FEATURES, ROWS = 5, 64
 
@@ -101,6 +105,16 @@ def test_gradients_of_norms_are_those_of_finite_differences(norm: Any) -> None:
     check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
 
 
+def test_gradients_of_residual_blocks_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    blocks = [
+        Residual(nn.Sequential(norm((8,)), nn.Linear(8, 16), nn.ReLU(), Dropout(0.0), nn.Linear(16, 8)), nn.Identity())
+        for norm in (BatchNorm, LayerNorm)
+    ]
+    net = nn.Sequential(nn.Linear(FEATURES, 8), *blocks, BatchNorm((8,)), nn.ReLU(), nn.Linear(8, 3)).double()
+    check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
+
+
 @pytest.mark.parametrize("norm", [BatchNorm, LayerNorm])
 def test_norms_of_members_have_the_bits_that_they_have_alone(norm: Any) -> None:
     def run(chosen: list[int]) -> list[dict[str, Tensor]]:
@@ -154,7 +168,8 @@ def trained(learner: Any, data: Prepared, steps: int, lr: float) -> dict[str, Te
 
 
 def both(data: Prepared, **options: Any) -> list[Any]:
-    spec = resolve(TrainSpec, {"hidden": (32, 16), "dropout": 0.0} | options)
+    given = {"hidden": (32, 16), "dropout": 0.0} | options
+    spec = resolve(TrainSpec, {name: value for name, value in given.items() if value is not None})
     made: list[Any] = []
     for choice in (choose, ModuleLearner):
         with PrivateRandom(0, "cpu"):
@@ -168,6 +183,8 @@ OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu
 OPTIONS += [{"norm": "layer"}]
 # A bias in front of batch norm has no gradient but what rounding leaves, which Adam would make steps of.
 OPTIONS += [{"norm": "batch", "optimizer": "momentum"}, {"norm": "batch", "optimizer": "sgd", "average": "ema"}]
+RESNET = {"model": "resnet", "width": 16, "depth": 2, "hidden": None, "zero_init": False}
+OPTIONS += [RESNET | {"norm": norm, "precision": "float64"} for norm in ("none", "layer", "batch")]
 OPTIONS += [{"layer_decay": 0.5, "lr_bias": 0.1, "lr_head": 2.0}]
 OPTIONS += [{"activation": "mish", "optimizer": "sgd"}]  # torch's own derivative errs by 5e-7, which Adam blows up
 OPTIONS += [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"l1": 0.001}, {"max_norm": 0.5}, {"group_lasso": 0.01}]
@@ -196,6 +213,50 @@ def test_forty_steps_are_those_of_autograd(options: dict[str, Any], classes: Pre
     averaged, expected = stack.snapshot(), module.snapshot()
     for name, weight in averaged.items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def coded() -> Prepared:
+    """Two numbers, and three columns of categories, which have vectors."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.normal(size=400), "b": draw.normal(size=400)})
+    for name, levels in (("few", 3), ("more", 5), ("many", 30)):
+        frame[name] = draw.integers(levels, size=400).astype(str)
+    frame["y"] = frame["a"] + (frame["few"] == "1") - (frame["many"].astype(int) > 12)
+    return nnlab.prepare(frame, target="y", encode="codes", categorical=("few", "more", "many"))
+
+
+def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(coded: Prepared) -> None:
+    own, other = (trained(learner, coded, 40, 0.001) for learner in both(coded))
+    assert any("tables" in name for name in own)
+    for name, weight in own.items():
+        torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_of_vectors_of_categories(shared: bool) -> None:
+    """Against finite differences for one member, and those of it beside others to the same bits."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.cat([torch.randn(ROWS, 2, generator=draw), torch.randint(0, 4, (ROWS, 3), generator=draw)], 1).double()
+    rows = Table(x, torch.randint(0, 3, (ROWS,), generator=draw), None)
+    loss = Part("cross_entropy")
+    nets = []
+    for k in range(3):
+        torch.manual_seed(k)
+        front = CategoryEmbedding(5, {2: (4, 2), 3: (4, 3), 4: (4, 2)})
+        nets.append(
+            nn.Sequential(front, nn.Linear(front.n_out, 64), nn.Tanh(), Dropout(0.0), nn.Linear(64, 3)).double()
+        )
+    check_gradients(members([copy.deepcopy(nets[0])], loss, rows))
+    batch = torch.stack([torch.randperm(ROWS, generator=draw)[:33] for _ in range(3)])
+    together = members([copy.deepcopy(net) for net in nets], loss, rows)
+    together.gradients(batch[0] if shared else batch)
+    for k, net in enumerate(nets):
+        alone = members([net], loss, rows)
+        alone.gradients(batch[0] if shared else batch[k : k + 1])
+        for name in alone.flat.names:
+            slopes = [stack.flat.of(stack.flat.gradients, name) for stack in (together, alone)]
+            assert torch.equal(slopes[0][k], slopes[1][0]), name
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "quantile"])
@@ -284,6 +345,35 @@ def test_members_have_the_bits_that_they_have_alone(sizes: tuple[int, ...], shar
         assert [loss[k] for loss in losses] == [loss[0] for loss in own]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
+def test_members_that_are_kept_go_on_to_the_same_bits(optimizer: str) -> None:
+    """As halving a stack of trials does, and members that stop early one by one."""
+    rows, lrs = table(3, weighted=False, dtype=torch.float32), [0.01, 0.02, 0.005]
+
+    def begun() -> Members:
+        nets = [network((FEATURES, 64, 3), nn.GELU(), k, torch.float32) for k in range(3)]
+        stack = members(nets, Part("cross_entropy"), rows, optimizer, seeds=[5, 6, 7])
+        stack.dropout, stack.decays = [0.1, 0.2, 0.3], [0.1, 0.0, 0.2]
+        return stack
+
+    def steps(stack: Members, rates: list[float], count: int) -> None:
+        for start in range(count):
+            stack.gradients(torch.arange(start, start + 40))
+            stack.update(rates)
+
+    whole, halved = begun(), begun()
+    steps(whole, lrs, 9)
+    steps(halved, lrs, 4)
+    halved = halved.keep([2, 0])
+    for start in range(4, 9):
+        halved.gradients(torch.arange(start, start + 40))
+        halved.update([lrs[2], lrs[0]])
+    for own, place in zip(halved.networks, (2, 0), strict=True):
+        for a, b in zip(own.parameters(), whole.networks[place].parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert halved.decays == [0.2, 0.1] and halved.dropout == [0.3, 0.1]
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": "lion"}, "optimizer lion"),
     ({"loss": "focal"}, "loss focal"),
@@ -302,8 +392,8 @@ def test_what_the_stack_cannot_do_goes_to_autograd_and_is_told(
     options: dict[str, Any], why: str, classes: Prepared
 ) -> None:
     run = nnlab.fit(classes, epochs=1, hidden="8", store=False, **options)
-    assert run.started.learner == f"module: {why}"
-    assert nnlab.fit(classes, epochs=1, hidden="8", store=False).started.learner == "stack"
+    assert run.learner == f"module: {why}"
+    assert nnlab.fit(classes, epochs=1, hidden="8", store=False).learner == "stack"
     assert hindrance(run.spec, classes, "cuda") == "device cuda"
 
 
@@ -335,3 +425,11 @@ def test_a_plain_run_loads_no_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_do_not_spin_unless_the_user_wants_it(given: dict[str, str], seen: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    code = "import os, sys, nnlab; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | given)
+    assert done.stdout.strip() == seen, done.stderr

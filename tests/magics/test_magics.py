@@ -369,3 +369,15 @@ def test_baselines_stand_in_the_report_unless_they_are_turned_off(
     again = next(line.strip() for line in without.splitlines() if "--baseline" in line or "--no-baseline" in line)
     prepared.run(again.removeprefix("run = ") if "%" in again else again)
     assert prepared.names["run"].baselines.empty
+
+
+def test_the_recipe_for_the_data_is_in_the_line_that_repeats_the_run(prepared: Session) -> None:
+    prepared.run("run = %nn_train data --epochs 2")
+    run = prepared.names["run"]
+    assert run.spec.model.name == "packed"
+    assert "--model packed" in run.line and "--epochs 2" in run.line
+    prepared.run(f"again = {run.line}")
+    assert prepared.names["again"].spec == run.spec
+    text = "\n".join(plain(prepared.run("%nn_config")))
+    assert "packed below" in text
+    assert "packed below" not in "\n".join(plain(prepared.run("%nn_config --model mlp")))

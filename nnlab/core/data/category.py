@@ -162,34 +162,36 @@ def fit_category(  # noqa: PLR0913 (a column, its target and two of its options)
     most frequent level, constant makes missing a level; any other leaves them to the encoder. DataError where the
     encoder needs what is not there.
     """
-    present = np.bincount(rows.astype(np.int64) + 1, minlength=len(column.levels) + 1)
+    present = np.bincount(rows + 1, minlength=len(column.levels) + 1)
     used = np.flatnonzero(present[1:])
     keys = _sort_keys(column.levels[used])
     order = used[sorted(range(len(used)), key=keys.__getitem__)]
-    names = tuple(column.levels[order])
-    place = np.full(len(column.levels) + 1, -1)
+    names, counts, fill = _filled(tuple(column.levels[order]), np.append(present[1:][order], present[0]), impute)
+    place = np.full(len(column.levels) + 1, -1 if fill is None else names.index(fill))  # code -1 reads the last entry
     place[order] = np.arange(len(order))
-    codes = place.take(rows)
-    names, codes, fill = _filled(names, codes, impute)
-    counts = np.bincount(np.where(codes < 0, len(names), codes), minlength=len(names) + 1)
-    data = Levels(names, counts, codes, y, classes, rng or np.random.default_rng(0))
-    encoding = make(ENCODERS, encode, data)
+    rng = rng or np.random.default_rng(0)
+    encoding = make(ENCODERS, encode, Levels(names, counts, lambda: place.take(rows), y, classes, rng))
     levels = names if encoding.levels is None else encoding.levels
     return Category(column.name, levels, encoding, fill, not present[0])
 
 
 def _filled(
-    names: tuple[str, ...], codes: np.ndarray, impute: Part | None
+    names: tuple[str, ...], counts: np.ndarray, impute: Part | None
 ) -> tuple[tuple[str, ...], np.ndarray, str | None]:
-    """Levels, codes and the level of missing cells, after the imputer."""
-    kind, gaps = impute.name if impute else "", codes < 0
+    """Levels, rows of each and then of missing cells, and the level of missing cells, after the imputer."""
+    kind, gaps = impute.name if impute else "", counts[-1]
     if kind == "most_frequent" and names:
-        most = int(np.bincount(codes[~gaps]).argmax())  # the first of equals
-        return names, np.where(gaps, most, codes), names[most]
-    if kind == "constant" and gaps.any():
-        names = names if MISSING_LEVEL in names else (*names, MISSING_LEVEL)
-        return names, np.where(gaps, names.index(MISSING_LEVEL), codes), MISSING_LEVEL
-    return names, codes, None
+        fill = names[int(counts[:-1].argmax())]  # the first of equals
+    elif kind == "constant" and gaps:
+        fill = MISSING_LEVEL
+        if fill not in names:
+            names, counts = (*names, fill), np.append(counts[:-1], [0, gaps])
+    else:
+        return names, counts, None
+    counts = counts.copy()
+    counts[names.index(fill)] += gaps
+    counts[-1] = 0
+    return names, counts, fill
 
 
 def _sort_keys(levels: np.ndarray) -> list[Any]:

@@ -3,34 +3,30 @@
 import numpy as np
 
 from nnlab.core.data.audit_rows import blocks
-from nnlab.core.data.columns import NO_LEVELS, Column
+from nnlab.core.data.columns import Column
 from nnlab.core.data.split import Split
 
 HASHED_ROWS = 50_000
-HASHED_FIRST = 3  # columns whose hash picks the rows of a larger table: equal rows are picked together
 HASHED_AT_ONCE = 32_768
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def comparable_rows(columns: list[Column], numbers: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def comparable_rows(columns: list[Column], rows: int, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """The rows that are compared with each other, ascending, and the part of each: all, or at most about 50,000.
 
-    Of more a part is chosen by a hash of the first columns and the target, so that equal rows are chosen together.
+    Of more some are chosen by a hash of these columns, so that rows with equal features are chosen together.
     """
-    part = np.full(len(numbers), -1, np.int8)
-    for code, rows in enumerate((split.train, split.valid, split.test)):
-        part[rows] = code
-    count = int((part >= 0).sum())
-    if count <= HASHED_ROWS:
-        rows = np.flatnonzero(part >= 0)
-        return rows, part[rows]
-    pieces = []
-    for low in range(0, len(part), HASHED_AT_ONCE):
-        rows = low + np.flatnonzero(part[low : low + HASHED_AT_ONCE] >= 0)
-        near = _quick_hashes(columns[:HASHED_FIRST], numbers, rows)
-        pieces.append(rows[near < np.uint64(HASHED_ROWS / count * 2.0**64)])
-    rows = np.concatenate(pieces)[: 2 * HASHED_ROWS]
-    return rows, part[rows]
+    part = np.full(rows, -1, np.int8)
+    for code, own in enumerate((split.train, split.valid, split.test)):
+        part[own] = code
+    there = np.flatnonzero(part >= 0)
+    if len(there) <= HASHED_ROWS:
+        return there, part[there]
+    limit = np.uint64(HASHED_ROWS / len(there) * 2.0**64)
+    pieces = [there[low : low + HASHED_AT_ONCE] for low in range(0, len(there), HASHED_AT_ONCE)]
+    near = [piece[_quick_hashes(columns, piece) < limit] for piece in pieces]
+    chosen = np.concatenate(near)[: 2 * HASHED_ROWS]
+    return chosen, part[chosen]
 
 
 def equal_rows(columns: list[Column], numbers: np.ndarray, part: np.ndarray) -> tuple[int, int, int, int]:
@@ -53,11 +49,11 @@ def equal_rows(columns: list[Column], numbers: np.ndarray, part: np.ndarray) -> 
     return int((parts > 0).sum()), int((parts > least).sum()), len(part), int(counts[answers > 1].sum())
 
 
-def _quick_hashes(columns: list[Column], numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _quick_hashes(columns: list[Column], rows: np.ndarray) -> np.ndarray:
     """Hashes (uint64) that are good enough to choose rows by: halves folded, then multiplied, then added up."""
-    salts = _salts(len(columns) + 1)
+    salts = _salts(len(columns))
     found = np.zeros(len(rows), np.uint64)
-    for low, block in blocks([*columns, Column("", "number", numbers, NO_LEVELS)], rows):
+    for low, block in blocks(columns, rows):
         block[np.isnan(block)] = np.nan
         bits = block.view(np.uint64)
         bits ^= bits >> np.uint64(32)

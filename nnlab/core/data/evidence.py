@@ -8,7 +8,7 @@ import numpy as np
 
 from nnlab.core.data.audit_rows import SCORED_ROWS, Sample, sample_rows
 from nnlab.core.data.columns import NO_LEVELS, Column
-from nnlab.core.data.equal_rows import HASHED_FIRST, HASHED_ROWS, comparable_rows
+from nnlab.core.data.equal_rows import HASHED_ROWS, comparable_rows
 from nnlab.core.data.roles import ID_NAME, Typed
 from nnlab.core.data.split import Split
 
@@ -49,8 +49,8 @@ def gather(typed: list[Typed], numbers: np.ndarray, split: Split) -> Evidence:
     columns = [item.column for item in typed if item.column is not None]
     cut = [_cut(column, rows) for column in columns]
     kept = tuple(replace(item, column=column) for item, column in zip(typed, cut, strict=True))
-    first = sorted(columns, key=_sameness)[:HASHED_FIRST] if len(numbers) > HASHED_ROWS else []
-    chosen, parts = comparable_rows(first, numbers, split)
+    telling = _telling(columns) if len(numbers) > HASHED_ROWS else []
+    chosen, parts = comparable_rows(telling, len(numbers), split)
     compared = tuple(_cut(column, chosen) for column in columns)
     naming = {i: n for i, column in enumerate(columns) if (n := _names_rows(column, cut[i]))}
     seen = numbers[:: len(numbers) // SAME_ROWS + 1].copy()
@@ -62,9 +62,15 @@ def _cut(column: Column, rows: np.ndarray) -> Column:
     return Column(column.name, column.kind, column.data[rows], NO_LEVELS)
 
 
+def _telling(columns: list[Column]) -> list[Column]:
+    """The column in which rows differ most, and two more unless nearly all its cells differ; by a few cells."""
+    found = sorted(columns, key=_sameness)
+    return found[:1] if found and _sameness(found[0]) < -0.9 * FIRST_LOOK else found[:3]
+
+
 def _sameness(column: Column) -> int:
     """Less for a column with more different values, by a few cells."""
-    cells = column.data[:: max(1, len(column.data) // FIRST_LOOK)]
+    cells = column.data[:: max(1, len(column.data) // FIRST_LOOK)][:FIRST_LOOK]
     return -len(np.unique(cells[cells == cells]))
 
 

@@ -71,7 +71,7 @@ def type_column(column: Column, train: np.ndarray, spec: PrepareSpec, positional
 
     positional: columns of an array, which keep their places: numbers are never set aside, not even where all are equal.
     """
-    missing = int(column.missing().sum())
+    missing = int(np.count_nonzero(column.missing()))
     if told := _told(column, train, spec, missing):
         return told
     if column.kind == "number":
@@ -143,6 +143,8 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
 
 
 def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
+    if _plainly_numeric(column.data[train[:MANY]]):
+        return Typed(column.name, "numeric", "", column, missing)
     values = column.data[train]
     there = len(values) - (int(np.isnan(values).sum()) if missing else 0)
     if not there:
@@ -156,8 +158,15 @@ def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
         return _category(column, missing, train)  # what tells is whether the value is there
     if _is_id(column, values, len(train)):
         return Typed(column.name, "id", ID_NUMBERS, None, missing)
-    two = _two(values[:MANY], low, high) and _two(values, low, high)
-    return Typed(column.name, "binary" if two else "numeric", "", column, missing)
+    return Typed(column.name, "binary" if _two(values, low, high) else "numeric", "", column, missing)
+
+
+def _plainly_numeric(values: np.ndarray) -> bool:
+    """Whether some of the values tell that all are no constant, no pair and no id."""
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    if not float(low) < float(high) or _two(values, low, high):
+        return False
+    return values.dtype.kind == "f" or len(np.unique(values)) < len(values)
 
 
 def _two(values: np.ndarray, low: float, high: float) -> bool:

@@ -28,13 +28,49 @@ def split_rows(rows: int, classes: np.ndarray | None, valid: float, test: float,
     """Random parts of the given shares of all rows, stratified where classes (codes) are given."""
     check_shares(rows, valid, test)
     order, rare = rng.permutation(rows), NO_CLASSES
-    if classes is not None:
-        order, rare = stratified_order(classes, 1 + (valid > 0) + (test > 0), rng)
-    cuts = np.cumsum(part_sizes(len(order), valid, test))
-    part = np.zeros(rows, np.int8)
-    part[order[: cuts[0]]], part[order[cuts[0] : cuts[1]]] = 1, 2
+    if classes is None:
+        lengths = np.append(part_sizes(rows, valid, test), 0)
+        lengths[2] = rows - lengths.sum()
+    else:
+        order, lengths, rare = _stratified(classes, order, valid, test, rng)
+    part = np.empty(rows, np.int8)
+    part[order] = np.repeat(np.tile(np.array([1, 2, 0], np.int8), len(lengths) // 3), lengths)
     parts = [np.flatnonzero(part == code) for code in range(3)]
     return Split(parts[0], parts[1], parts[2], rare)
+
+
+def _stratified(
+    classes: np.ndarray, order: np.ndarray, valid: float, test: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """The order of rows by class, how many of each class go to validation, test and training, and the rare classes."""
+    sizes, own = _by_class(classes, order)
+    rare = np.flatnonzero((sizes > 0) & (sizes < 1 + (valid > 0) + (test > 0)))
+    counts = sizes.copy()
+    counts[rare] = 0
+    for_valid, for_test = part_sizes(int(counts.sum()), valid, test)
+    valid_rows = _drawn(counts, for_valid, rng)
+    test_rows = _drawn(counts - valid_rows, for_test, rng)
+    lengths = np.stack([valid_rows, test_rows, sizes - valid_rows - test_rows], axis=1)
+    return own, lengths.ravel(), tuple(rare.tolist())
+
+
+def _by_class(classes: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each class, and the rows class by class, those of a class in the given order."""
+    sizes = np.bincount(classes)
+    codes = classes.astype(np.min_scalar_type(len(sizes)))  # few bytes are sorted by their digits
+    return sizes, order[np.argsort(codes[order], kind="stable")]
+
+
+def _drawn(counts: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+    """How many of the rows each class gives so that they are `total`: its share of them, rounded up or down at random.
+
+    A systematic sample of one random start (Madow and Madow, 1944); whole numbers, so that the sum is exact.
+    """
+    rows = int(counts.sum())
+    if not total:
+        return np.zeros_like(counts)
+    ends = (np.cumsum(counts) * total + rng.integers(rows)) // rows
+    return np.diff(ends, prepend=0)
 
 
 def check_shares(rows: int, valid: float, test: float) -> None:
@@ -62,14 +98,12 @@ def stratified_order(classes: np.ndarray, parts: int, rng: np.random.Generator) 
     counts = np.bincount(classes)
     rare = np.flatnonzero((counts > 0) & (counts < parts))
     rows = np.flatnonzero(~np.isin(classes, rare)) if len(rare) else np.arange(len(classes))
-    rows = rows[rng.permutation(len(rows))]
-    own = classes[rows].astype(np.min_scalar_type(len(counts)))  # few bytes are sorted by their digits
-    by_class = np.argsort(own, kind="stable")
-    sizes = np.bincount(own, minlength=len(counts))
+    sizes, own = _by_class(classes, rows[rng.permutation(len(rows))])
+    sizes[rare] = 0
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     nth = np.arange(len(rows)) - np.repeat(starts, sizes)
     place = (nth + np.repeat(rng.random(len(counts)), sizes)) / np.repeat(counts, sizes)
-    return rows[by_class][_order(place)], tuple(int(code) for code in rare)
+    return own[_order(place)], tuple(int(code) for code in rare)
 
 
 def _order(numbers: np.ndarray) -> np.ndarray:

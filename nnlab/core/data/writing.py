@@ -11,6 +11,8 @@ from nnlab.core.data.steps import OUTLIERS, SCALERS
 from nnlab.core.data.steps.scalers import shift_and_divide
 
 CELLS = 1 << 18  # numbers of a block, so that they stay in the cache
+STRIP = 1 << 17  # numbers of the matrix that are written before the next ones are touched
+FEWEST = 512  # rows that pay for the calls
 Given = Mapping[str, np.ndarray]
 
 
@@ -40,18 +42,25 @@ class BlockWriter:
                 self._others.append((i, feature, slice(low, self.width)))
         self._runs = [_Run(run, low, matrix.dtype) for run, low in zip(runs, starts, strict=True)]
         longest = max((len(run) for run in runs), default=1)
-        self.rows = min(most, max(CELLS // longest, 512))
-        self._firsts = np.arange(min(most, len(matrix))) * matrix.shape[1]
+        self.rows = min(most, max(CELLS // longest, FEWEST))
+        width = matrix.shape[1]
+        self._strip = max(STRIP // max(width, 1), FEWEST)
+        self._firsts = np.arange(min(most, len(matrix))) % self._strip * width
 
     def write(self, values: Sequence[np.ndarray], out: np.ndarray, filled: Given, given: Given) -> None:
         """values: of each feature for the rows of out: (rows, width) of zeros, side by side in memory. filled: numbers
         that others fill, given: dates that others fill; the flags of gaps are those of the values as they came."""
-        for run in self._runs:
-            run.write(values, out, filled)
-        if self._levels:
-            flat, firsts = out.reshape(-1), self._firsts[: len(out)]
-            for i, places in self._levels:
-                places.write(values[i], flat, firsts)
+        runs = [(run.columns, run.worked_out(values, len(out), filled)) for run in self._runs]
+        firsts = self._firsts[: len(out)]
+        levels = [places.found(values[i], firsts) for i, places in self._levels]
+        for low in range(0, len(out), self._strip):
+            rows = slice(low, low + self._strip)
+            strip = out[rows]
+            flat = strip.reshape(-1)
+            for columns, lines in runs:
+                strip[:, columns] = lines[:, rows].T
+            for at, written in levels:
+                flat[at[rows]] = written if isinstance(written, int) else written[rows]
         for i, feature, place in self._others:
             own = out[:, place]
             feature.write(values[i], own)
@@ -71,33 +80,34 @@ class _Places:
         self._values = np.where(nowhere, np.float32(0), encoding.values)
         self._ones = int(np.argmin(np.append(self._values == 1, False)))  # codes below write a 1
 
-    def write(self, codes: np.ndarray, flat: np.ndarray, firsts: np.ndarray) -> None:
-        """firsts: the place of each row in flat."""
+    def found(self, codes: np.ndarray, firsts: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
+        """Where each row writes, and what, 1 where all write that. firsts: the place of each row."""
         at = self._slots.take(codes)
         at += firsts
-        flat[at] = 1 if codes.max(initial=0) < self._ones else self._values.take(codes)
+        return at, 1 if codes.max(initial=0) < self._ones else self._values.take(codes)
 
 
 class _Run:
     """Numbers side by side. They are worked out as lines of memory and turned at once: far fewer of it is touched."""
 
     def __init__(self, numbers: list[tuple[int, Number]], low: int, dtype: np.dtype) -> None:
-        self._numbers, self._low = numbers, low
+        self._numbers = numbers
         widths = [len(number.labels) for _, number in numbers]
         self._at = np.cumsum([0, *widths[:-1]])
-        self._high = low + sum(widths)
+        self.columns = slice(low, low + sum(widths))
         self._flagged = [i for i, (_, number) in enumerate(numbers) if number.indicator]
         self._clipped = [i for i, (_, number) in enumerate(numbers) if number.clip.name != "none"]
         self._fill = np.array([[number.fill] for _, number in numbers])
         linear = all(SCALERS[number.scaler].facts["apply"] is shift_and_divide for _, number in numbers)
         states = [number.scaling for _, number in numbers] if linear else []
         self._lines = [np.array([[state[word]] for state in states]) for word in ("shift", "scale")] if linear else []
-        self._room: tuple[np.ndarray, ...] = np.empty((len(numbers), 0)), np.empty((self._high - low, 0), dtype)
+        self._room: tuple[np.ndarray, ...] = np.empty((len(numbers), 0)), np.empty((sum(widths), 0), dtype)
 
-    def write(self, values: Sequence[np.ndarray], out: np.ndarray, filled: Given) -> None:
-        if self._room[0].shape[1] < len(out):  # once: memory that is used again is not to be cleared by the system
-            self._room = tuple(np.empty((len(room), len(out)), room.dtype) for room in self._room)
-        lines, own = (room[:, : len(out)] for room in self._room)
+    def worked_out(self, values: Sequence[np.ndarray], rows: int, filled: Given) -> np.ndarray:
+        """(columns, rows) of the matrix; the next call writes over it."""
+        if self._room[0].shape[1] < rows:  # once: memory that is used again is not to be cleared by the system
+            self._room = tuple(np.empty((len(room), rows), room.dtype) for room in self._room)
+        lines, own = (room[:, :rows] for room in self._room)
         for line, (i, _) in zip(lines, self._numbers, strict=True):
             line[:] = values[i]
         for i in self._clipped:
@@ -112,7 +122,7 @@ class _Run:
         own[self._at if self._flagged else slice(None)] = lines
         for i in self._flagged:
             own[self._at[i] + 1] = gaps[i]
-        out[:, self._low : self._high] = own.T
+        return own
 
     def _scale(self, lines: np.ndarray) -> None:
         with np.errstate(over="ignore"):

@@ -19,8 +19,9 @@ DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_gr
 DONE |= {"layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
 DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
 NORMS = ("none", "batch", "layer")
-MODELS_BY_HAND = ("mlp", "packed")
+MODELS_BY_HAND = ("mlp", "resnet", "packed")
 VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network
+VALUES |= {"width", "depth", "inner", "zero_init"}
 DEVICES = ("cpu",)
 
 
@@ -44,7 +45,7 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return "a network of your own"
     if device not in DEVICES:
         return f"device {device}"
-    if data.pipeline.codes:
+    if data.pipeline.codes and spec.model.name == "packed":
         return "embeddings of categories"
     loss = loss_of(spec, data.target).name
     if loss not in losses.BY_HAND:
@@ -66,7 +67,7 @@ def _network(spec: TrainSpec) -> str:
         return f"model {name}"
     values = part_values(MODELS, spec.model)
     for value, param in MODELS[name].params.items():
-        known = value in VALUES or ((name, value) == ("mlp", "norm") and values[value] in NORMS)
+        known = value in VALUES or (value == "norm" and name != "packed" and values[value] in NORMS)
         if not known and values[value] != param.default:
             return f"{value} {values[value]}"
     if name == "packed" and any(width % VECTOR for width in values["hidden"] or (1,)):

@@ -39,6 +39,7 @@ class ModuleLearner:
     """
 
     name = "module"
+    draws = True
     why = ""  # not the stack: what of the run it cannot do
 
     def __init__(
@@ -137,7 +138,8 @@ class ModuleLearner:
 
     def _gradient(self, batch: Batch) -> Tensor:
         """The loss of a step's rows, its gradients in the weights."""
-        self._optimizer.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
         loss = self._pieces(batch, self._backward)
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)

@@ -10,10 +10,12 @@ class Learner(Protocol):
     """Holds the network, its optimizer and the data on the device; the loop decides when and with which step size.
 
     Nothing but `take_loss` and `validate` may wait for the device. why: what of the run another learner cannot do.
+    draws: whether steps take numbers from the global generators.
     """
 
     name: str
     why: str
+    draws: bool
     device: str
     parameters: int
 

@@ -19,10 +19,10 @@ def adam(
     weight_decay: Annotated[float, Decay, "L2 penalty added to the gradient"] = 0.0,
 ) -> "Optimizer":
     """Adam: momentum and a step size for each weight (torch.optim.Adam; Kingma & Ba 2015)."""
-    from torch.optim import Adam
+    from nnlab.core.stepping.straight import StraightAdam
 
     betas = (beta1, beta2)
-    return Adam(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=has_fused(groups))
+    return StraightAdam(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=has_fused(groups))
 
 
 @OPTIMIZERS.add
@@ -35,10 +35,10 @@ def adamw(
     weight_decay: Annotated[float, Decay, "share of the weights taken off, times the step size"] = 0.01,
 ) -> "Optimizer":
     """Adam with decoupled weight decay (torch.optim.AdamW; Loshchilov & Hutter 2019)."""
-    from torch.optim import AdamW
+    from nnlab.core.stepping.straight import StraightAdamW
 
     betas = (beta1, beta2)
-    return AdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=has_fused(groups))
+    return StraightAdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=has_fused(groups))
 
 
 @OPTIMIZERS.add

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -182,3 +183,18 @@ def _joined(lines: list[str]) -> bytes:
 def whole_lines(data: bytes) -> list[str]:
     """The complete lines; a torn end is left out."""
     return data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines()
+
+
+def swap_folder(new: Path, target: Path) -> None:
+    """Put a folder in place of another, which comes back if that fails."""
+    if not target.exists():
+        new.replace(target)
+        return
+    old = new.with_name(f"{new.name}-old")
+    target.replace(old)
+    try:
+        new.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    shutil.rmtree(old)

@@ -179,6 +179,16 @@ def test_duplicates_of_a_large_table_are_picked_together() -> None:
     assert 0.25 * HASHED_ROWS < held < 0.5 * HASHED_ROWS
 
 
+def test_unlike_twins_of_a_large_table_are_picked_together() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(90_000, 2)), columns=list("ab")).assign(y=rng.integers(0, 2, 90_000))
+    twins = frame.iloc[:30_000].assign(y=lambda frame: 1 - frame["y"])
+    (found,) = findings(pd.concat([frame, twins], ignore_index=True))
+    assert found.what == "rows with equal features have different targets"
+    unlike, rows = (int(word) for word in found.evidence.split()[:3:2])
+    assert unlike / rows == pytest.approx(0.5, rel=0.03)
+
+
 def test_groups_and_times_across_parts_are_found() -> None:
     typed, target, numbers, split = pieces(table())
     rng = np.random.default_rng(0)

@@ -84,7 +84,7 @@ def test_target_equals_scikit_learn(smoothing: float | None, classes: int, missi
     cells, y, draw = drawn(missing=missing)
     if classes:
         y = draw.integers(0, classes, len(cells))
-    part = parts_of(Levels((), np.array([0]), np.zeros(len(y)), y, classes, np.random.default_rng(3)), 5)
+    part = parts_of(Levels((), np.array([0]), lambda: np.zeros(len(y)), y, classes, np.random.default_rng(3)), 5)
     folds = [(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(5)]
     kind = {0: "continuous", 2: "binary"}.get(classes, "multiclass")
     smooth = "auto" if smoothing is None else smoothing
@@ -102,7 +102,7 @@ def test_target_equals_scikit_learn(smoothing: float | None, classes: int, missi
 
 def test_target_parts_hold_all_classes_alike() -> None:
     y = np.repeat([0, 1, 2], [50, 25, 10])
-    part = parts_of(Levels((), np.array([0]), np.zeros(85), y, 3), 5)
+    part = parts_of(Levels((), np.array([0]), lambda: np.zeros(85), y, 3), 5)
     assert [np.bincount(y[part == i]).tolist() for i in range(5)] == [[10, 5, 2]] * 5
 
 
@@ -332,7 +332,8 @@ def test_order_of_levels_does_not_hang_on_the_order_of_rows() -> None:
 
 
 def test_target_encoder_without_rows_of_a_class() -> None:
-    found = target_encoder(Levels(("a", "b"), np.array([2, 2, 0]), np.array([0, 0, 1, 1]), np.array([0, 2, 2, 0]), 4))
+    codes_of_rows = np.array([0, 0, 1, 1])
+    found = target_encoder(Levels(("a", "b"), np.array([2, 2, 0]), lambda: codes_of_rows, np.array([0, 2, 2, 0]), 4))
     assert found.table is not None
     assert found.table[:, 1].tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(found.table.sum(1), 1)

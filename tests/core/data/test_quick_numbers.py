@@ -68,11 +68,11 @@ def test_rows_without_a_level_stay_zeros() -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
 def test_whole_targets_are_classes_in_order(dtype: str) -> None:
-    top = np.iinfo(dtype).max
-    data = np.array([top, 3, top, 7, 3, 7] * 2, dtype)
-    target, codes, _ = read_target(Column("y", "number", data, NO_LEVELS), "multiclass")
-    assert target.classes == (3, 7, int(top))
-    assert codes.tolist() == [2, 0, 2, 1, 0, 1] * 2
+    for first, last in ((3, int(np.iinfo(dtype).max)), (3, 9), (int(np.iinfo(dtype).min), 9), (4, 6)):
+        data = np.array([last, first, last, 5, first, 5] * 2, dtype)
+        target, codes, _ = read_target(Column("y", "number", data, NO_LEVELS), "multiclass")
+        assert target.classes == (first, 5, last)
+        assert codes.tolist() == [2, 0, 2, 1, 0, 1] * 2
 
 
 def test_order_of_equal_places_is_stable() -> None:

@@ -2,8 +2,9 @@
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -25,16 +26,21 @@ def _no_codes() -> Array:
 class Levels:
     """A column of the training rows as levels.
 
-    counts: int, rows of each level, then of missing. codes: int64 (n,), -1 missing. y: the target of these rows, int64
-    codes of `classes` classes or, where classes is 0, numbers; None where it is not known.
+    counts: int, rows of each level, then of missing. find_codes: makes codes, which most encoders do without. y: the
+    target of these rows, int64 codes of `classes` classes or, where classes is 0, numbers; None where it is not known.
     """
 
     levels: tuple[str, ...]
     counts: Array
-    codes: Array = field(default_factory=_no_codes)
+    find_codes: Callable[[], Array] = _no_codes
     y: Array | None = None
     classes: int = 0
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    @cached_property
+    def codes(self) -> Array:
+        """int64 (n,), the level of each row, -1 missing."""
+        return self.find_codes()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ LEAST_WEIGHT = 0.005  # of a mode
 LEAST_WIDTH = 1e-3  # of a mode, in standard deviations of the column
 WIDTHS = 4.0  # standard deviations of a mode that make a place of 1
 ROWS_FOR_MODES = 10_000  # more rows do not move the modes, only the clock
-STEPS = 3_000  # of a training without a number of epochs: on one core half a minute (tvae) or one (ctgan)
+STEPS = 3_000  # of a training without a number of epochs
 
 
 @dataclass(frozen=True, eq=False)

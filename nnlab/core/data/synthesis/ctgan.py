@@ -11,6 +11,7 @@ from nnlab.core.errors import RunError
 from nnlab.core.params import Within
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from nnlab.core.data.synthesis.gan import Generator
@@ -26,7 +27,7 @@ def ctgan(
     rows: Times = 1.0,
     epochs: Annotated[int | None, Within(1, 100_000), "passes over the rows; auto: some 3000 steps in all"] = None,
 ) -> Sample:
-    """A conditional generative adversarial network for tables; rare levels are seen as often; some 50 s on one core.
+    """A conditional generative adversarial network for tables; rare levels are seen as often; the slowest of these.
 
     Xu et al., "Modeling Tabular data using Conditional GAN", 2019, with the gradient penalty of Gulrajani et al., 2017,
     and the packing of Lin et al., "PacGAN", 2018. RunError where training runs off to infinity.
@@ -97,21 +98,24 @@ class Conditions:
 class Rows:
     """How the networks see rows: p places, and a weight for each mode and level.
 
-    asked: how many levels can be asked for, which are the last ones of a row; width: of a row.
+    asked: how many levels can be asked for, which are the last ones of a row; width: of a row; dtype: float32 if None.
     """
 
-    def __init__(self, p: int, sizes: tuple[int, ...], conditions: Conditions) -> None:
+    def __init__(
+        self, p: int, sizes: tuple[int, ...], conditions: Conditions, dtype: "torch.dtype | None" = None
+    ) -> None:
         import torch
 
         self.p, self.sizes, self.conditions = p, sizes, conditions
+        self.dtype = dtype or torch.float32
         self.asked = sum(conditions.sizes)
         self.width = p + sum(sizes)
         self._starts = torch.from_numpy(np.cumsum([p, *sizes])[:-1])
         column = np.repeat(np.arange(len(conditions.sizes)), conditions.sizes)
         other = column[None, :] != np.arange(len(conditions.sizes))[:, None]
-        self._others = torch.where(torch.from_numpy(other), -torch.inf, 0.0).to(torch.float32)
+        self._others = torch.where(torch.from_numpy(other), -torch.inf, 0.0).to(self.dtype)
         blocks_of = np.repeat(np.arange(len(sizes)), sizes)[:, None] == np.arange(len(sizes))
-        self._blocks = torch.from_numpy(blocks_of.astype(np.float32))
+        self._blocks = torch.from_numpy(blocks_of).to(self.dtype)
 
     def write(self, places: Array, picks: Array, out: "Tensor") -> None:
         """Coded rows into out (n, width)."""
@@ -159,9 +163,9 @@ def _trained(coded: Coded, rows_of: Rows, plan: tuple[int, int | None], rng: np.
     pack = min(PACK, max(batch // 10, 1))  # a step of few rows still has ten packs
     packs, width = batch // pack, rows_of.width
     batch = packs * pack
-    generator = Generator(rows_of.asked, width)
-    critic = Critic(pack * width, pack * rows_of.asked)
-    room = torch.empty((3 * packs, pack * width), dtype=torch.float32, device="cpu")
+    generator = Generator(rows_of.asked, width, rows_of.dtype)
+    critic = Critic(pack * width, pack * rows_of.asked, rows_of.dtype)
+    room = torch.empty((3 * packs, pack * width), dtype=rows_of.dtype, device="cpu")
     real, made, _ = room.view(3, batch, width)
     steps = max(len(coded.picks) // batch, 1)
     for _ in range(epochs_for(epochs, steps) * steps):
@@ -169,9 +173,9 @@ def _trained(coded: Coded, rows_of: Rows, plan: tuple[int, int | None], rng: np.
         asked = rows_of.conditions.places(columns, levels)
         of_pack = (asked.view(packs, -1) + rows_of.asked * torch.arange(pack, device="cpu")) if len(asked) else asked
         rows_of.write(coded.places[chosen], coded.picks[chosen], real)
-        passed = generator.forward(_noise(batch), asked)
+        passed = generator.forward(_noise(batch, rows_of), asked)
         soft = rows_of.soft(passed.raw, out=made)
-        share = torch.rand((packs, 1), dtype=torch.float32, device="cpu")
+        share = torch.rand((packs, 1), dtype=rows_of.dtype, device="cpu")
         critic.backward(room, of_pack, share, critic.masks(3 * packs, rng))
         critic.weights.step()
         slope = critic.slopes(room[packs : 2 * packs], of_pack, critic.masks(packs, rng)).view(batch, width)
@@ -182,12 +186,12 @@ def _trained(coded: Coded, rows_of: Rows, plan: tuple[int, int | None], rng: np.
     return generator
 
 
-def _noise(count: int) -> "Tensor":
+def _noise(count: int, rows_of: Rows) -> "Tensor":
     import torch
 
     from nnlab.core.data.synthesis.gan import NOISE
 
-    return torch.randn((count, NOISE), dtype=torch.float32, device="cpu")
+    return torch.randn((count, NOISE), dtype=rows_of.dtype, device="cpu")
 
 
 def _draw(generator: "Generator", count: int, rows_of: Rows, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -195,6 +199,6 @@ def _draw(generator: "Generator", count: int, rows_of: Rows, rng: np.random.Gene
     import torch
 
     asked = rows_of.conditions.places(*rows_of.conditions.natural(count, rng))
-    soft = rows_of.soft(generator.forward(_noise(count), asked).raw)
+    soft = rows_of.soft(generator.forward(_noise(count, rows_of), asked).raw)
     picks = [block.argmax(1) for block in blocks(soft[:, rows_of.p :], rows_of.sizes)]
     return soft[:, : rows_of.p].numpy(), torch.stack(picks, 1).numpy()

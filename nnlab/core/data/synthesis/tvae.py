@@ -28,7 +28,7 @@ def tvae(
     rows: Times = 1.0,
     epochs: Annotated[int | None, Within(1, 100_000), "passes over the rows; auto: some 3000 steps in all"] = None,
 ) -> Sample:
-    """A variational autoencoder for tables; sees interactions; some 20 s on one core.
+    """A variational autoencoder for tables; sees interactions; quicker than ctgan.
 
     TVAE of Xu et al., "Modeling Tabular data using Conditional GAN", 2019. What a latent point decodes to is drawn
     from its distribution. RunError where training runs off to infinity.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Room
-from nnlab.core.learners.stack.layers import Build, Call, Dropout, Layer, Port
+from nnlab.core.learners.stack.layers import Build, Call, Layer, Port, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
 from nnlab.core.learners.stack.streams import Streams
 
@@ -142,7 +142,7 @@ class Engine:
         weight = None if table.weight is None else room.take(sets * size)
         build = Build(self._flat, room, size)
         start = list[Call]()
-        count = size * sum(layer.width for layer in self._layers if isinstance(layer, Dropout))
+        count = size * dropped(self._layers)
         if count and any(self.dropout):
             build.masks, draw = self._streams.masks(count, self.dropout, self._flat.values)
             start.append(draw)

@@ -232,3 +232,31 @@ ACTIVATIONS = {
     nn.Mish: Function(_mish, in_place=False, free=True),
     nn.Tanh: Function(_tanh, in_place=True, free=False),
 }
+
+
+class Sum:
+    """y = x + f(x), f some layers. Backward: dx = dy + what f hands back of dy."""
+
+    def __init__(self, layers: Sequence[Layer], width: int) -> None:
+        self.layers, self._width = layers, width
+
+    def bind(self, port: Port, build: Build) -> Port:
+        """Values (K, rows, width); the same shape."""
+        x, dx = port.value, port.slope
+        assert dx is not None
+        y, dy, back = (build.take(self._width) for _ in range(3))
+        build.add([], [partial(torch.add, back, dy, out=dx)])  # after the layers inside, whose calls come before it
+        inner = Port(x, back, free=False)
+        for layer in self.layers:
+            inner = layer.bind(inner, build)
+        assert inner.slope is not None
+        build.add([partial(torch.add, x, inner.value, out=y)], [partial(inner.slope.copy_, dy)])
+        return Port(y, dy, free=True)
+
+
+def dropped(layers: Sequence[Layer]) -> int:
+    """How many values of a row are dropped by chance."""
+    return sum(
+        layer.width if isinstance(layer, Dropout) else dropped(layer.layers) if isinstance(layer, Sum) else 0
+        for layer in layers
+    )

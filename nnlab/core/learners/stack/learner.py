@@ -70,6 +70,7 @@ class StackLearner:
     def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
+        self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
         each, first = separate(self._model, decaying)
         self._penalties = [
             (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)

@@ -35,6 +35,7 @@ class Members:
         joint: bool = False,
     ) -> None:
         self.networks = list(networks)
+        self._given = (groups, criterion, table, optimizer)
         with torch.no_grad():
             self.flat = Flat(networks, groups, joint)
         self._streams = Streams(seeds, self.flat.values.device.type)
@@ -74,6 +75,18 @@ class Members:
     @decays.setter
     def decays(self, decays: Sequence[float]) -> None:
         self._update.decays = list(decays)
+
+    def keep(self, chosen: Sequence[int]) -> "Members":
+        """Some of the members, which go on to the same bits as they would beside the others; these are given up.
+
+        Losses since the last `take_loss` are forgotten. Of networks of their own, not of one module.
+        """
+        kept = Members([self.networks[k] for k in chosen], *self._given, [0] * len(chosen))
+        kept._update.take(self._update, chosen)
+        states = self._streams.state()
+        kept._streams.load_state([states[k] for k in chosen])
+        kept.dropout = [self.dropout[k] for k in chosen]
+        return kept
 
     def state(self) -> dict[str, Any]:
         """All but the weights that a resumed run needs; the tensors are the members' own, no copies."""

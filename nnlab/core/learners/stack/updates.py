@@ -1,6 +1,6 @@
 """Steps of the weights of all members: one fused call a group where members agree, else one a member and group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat
-from nnlab.core.learners.stack.private import adam_step, sgd_step
+from nnlab.core.stepping.private import adam_step, sgd_step
 
 Values = dict[str, Any]
 
@@ -66,6 +66,14 @@ class Update:
         """The fused step; SGD without momentum wants an empty list for its moments."""
         more = [[self.made] * len(parts[0])] if self._counts else [] if len(parts) > 2 else [[]]
         self._fused(*parts, *more, lr=lr, weight_decay=decay)
+
+    def take(self, other: "Update", chosen: Sequence[int]) -> None:
+        """Go on from what some members of another have."""
+        for own, kept in zip(self.moments, other.moments, strict=True):
+            for name in self._flat.names:
+                self._flat.of(own, name).copy_(other._flat.of(kept, name)[list(chosen)])
+        self.made.copy_(other.made)
+        self.decays = [other.decays[k] for k in chosen]
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs."""

@@ -1,0 +1,62 @@
+"""What a run is where its network and its steps are left open: chosen by the task, the training rows and the columns.
+
+The figures behind it are those of validation rows (tests/benchmarks/quality.py --part valid). Small tables get several
+small networks whose mean is taken: one alone is mostly noise there. Larger ones get periodic embeddings of their
+numbers, which matter more than all else (Gorishniy et al. 2022; Holzmüller et al. 2024).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nnlab.core.models import MODELS
+from nnlab.core.network import numbers_of
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from nnlab.core.data.prepare import Prepared
+
+# Training rows from which on: embeddings of numbers pay; networks are wide; time is better spent on rows than on
+# members; one network alone on rows that are many.
+EMBEDDED, WIDE, MANY = 500, 8_000, 50_000
+MANY_NUMBERS = 300  # columns of numbers above which their embeddings would be most of the network
+# Whoever says one of these, or a value of the network but its dropout, means a network of their own design.
+DESIGN = {"model", "optimizer", "lr", "optimizer.lr", "init", "embed", "average", "wrappers", "precision"}
+
+
+def recipe_for(data: "Prepared", options: Mapping[str, Any]) -> TrainSpec | None:
+    """The spec that a run on the data starts from; None where the options choose a network or its steps themselves."""
+    if not left_open(options):
+        return None
+    return resolve(TrainSpec, recipe(data.task, len(data.train), len(numbers_of(data.pipeline))))
+
+
+def left_open(options: Mapping[str, Any]) -> bool:
+    """Whether the options leave the choice to the data."""
+    words = {str(name).replace("-", "_") for name in options}
+    values = {name for name in MODELS["mlp"].params if name != "dropout"}
+    return not words & (DESIGN | values | {f"model.{name}" for name in values})
+
+
+def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:
+    """The options for so many training rows and columns of numbers, as they could be typed."""
+    if rows > MANY or numbers > MANY_NUMBERS:
+        return {}
+    if rows < EMBEDDED:
+        return {"model": "packed", "dropout": 0.3, "epochs": 40}
+    classes = task != "regression"
+    found: dict[str, Any] = {"model": "realmlp", "members": 4}
+    if rows < WIDE:
+        found |= {"hidden": (128, 128), "dropout": 0.25, "epochs": 32}
+    else:
+        found |= {"hidden": (256, 256), "sigma": 3.0, "epochs": 24}
+        found |= {"activation": "selu", "dropout": 0.25} if classes else {"lr": 0.2}
+    return found
+
+
+def words_of_recipe() -> str:
+    """The networks by training rows, for %nn_config."""
+    return (
+        f"by training rows: packed below {EMBEDDED:,}, realmlp to {MANY:,} (wide from {WIDE:,}), mlp beyond; "
+        "mlp where a run says how its network or its optimizer shall be"
+    )

@@ -1,0 +1,80 @@
+"""The network that a run gets where nobody says which: by task, rows and columns, and never against what is said."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnlab.core.data.prepare import Prepared, prepare
+from nnlab.core.fit import fit
+from nnlab.core.models import MODELS
+from nnlab.core.options import resolve
+from nnlab.core.recipe import EMBEDDED, MANY, MANY_NUMBERS, WIDE, left_open, recipe, recipe_for
+from nnlab.core.spec import TrainSpec, from_json, part_values, to_json
+
+
+def table(rows: int, task: str = "regression") -> Prepared:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "c"])
+    frame["y"] = frame.a + rng.normal(size=rows)
+    if task == "binary":
+        frame["y"] = np.where(frame.y > 0, "yes", "no")
+    return prepare(frame, target="y")
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("rows", [100, EMBEDDED, WIDE - 1, WIDE, MANY, MANY + 1])
+def test_every_recipe_is_a_spec_and_grows_with_the_rows(task: str, rows: int) -> None:
+    spec = resolve(TrainSpec, recipe(task, rows, 8))
+    assert from_json(TrainSpec, to_json(spec)) == spec
+    wanted = "packed" if rows < EMBEDDED else "realmlp" if rows <= MANY else "mlp"
+    assert spec.model.name == wanted
+    if wanted != "mlp":
+        values = part_values(MODELS, spec.model)
+        assert values["members"] >= 4
+        assert max(values["hidden"]) == (256 if rows >= WIDE else 128)
+    assert (spec.embed.name != "none") == (wanted == "realmlp")
+
+
+def test_very_many_columns_of_numbers_are_not_embedded() -> None:
+    assert recipe("binary", 5000, MANY_NUMBERS + 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "free"),
+    [
+        ({}, True),
+        ({"epochs": 3, "seed": 1, "monitor": "rmse", "batch_size": 32}, True),
+        ({"dropout": 0.4, "weight_decay": 0.1, "loss": "mae"}, True),
+        ({"hidden": (8,)}, False),
+        ({"model.hidden": (8,)}, False),
+        ({"optimizer": "sgd"}, False),
+        ({"lr": 0.1}, False),
+        ({"model": "mlp"}, False),
+    ],
+)
+def test_what_is_said_of_the_design_leaves_the_rest_to_the_user(options: dict[str, Any], free: bool) -> None:
+    assert left_open(options) == free
+    assert (recipe_for(table(100), options) is not None) == free
+
+
+def test_a_run_says_what_was_truly_done_and_what_is_said_overrides() -> None:
+    data = table(120, "binary")
+    run = fit(data, store=False, epochs=2, dropout=0.0)
+    values = part_values(MODELS, run.spec.model)
+    assert (run.spec.model.name, run.spec.epochs, values["dropout"], values["members"]) == ("packed", 2, 0.0, 8)
+    again = fit(data, store=False, spec=run.spec)
+    assert again.spec == run.spec
+    assert again.metrics == run.metrics
+    assert fit(data, store=False, spec=TrainSpec(epochs=1)).spec.model.name == "mlp"
+    assert fit(data, store=False, hidden=(8,), epochs=1).spec.model.name == "mlp"
+
+
+def test_large_tables_get_embeddings_and_few_epochs() -> None:
+    data = table(200)
+    large = replace(data, train=replace(data.train, x=np.zeros((WIDE, 3), np.float32), index=np.zeros(WIDE, int)))
+    spec = recipe_for(large, {"epochs": 5})
+    assert spec is not None
+    assert (spec.model.name, spec.embed.values["sigma"], spec.epochs) == ("realmlp", 3.0, 24)
