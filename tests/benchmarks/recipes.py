@@ -1,10 +1,10 @@
 """What the recipe was chosen by: scores of validation rows. The test part is put away by the split and never scored.
 
     python tests/benchmarks/recipes.py out.jsonl [--seeds 5] [--sets titanic,wine] [--rows 15000] \
-        mlp= "members=model=realmlp members=4 hidden=128,128"
+        default= "plain=model=mlp" "members=model=realmlp members=4 hidden=128,128"
 
-Each recipe is NAME=OPTIONS, options as in OPTION=VALUE; no options: the default. A line of JSON for each run goes to the
-file; what it holds already is not run again.
+Each recipe is NAME=OPTIONS, options as in OPTION=VALUE; no options: the default. A line of JSON for each run goes to
+the file; what it holds already is not run again.
 """
 
 import argparse
