@@ -19,6 +19,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 
 _FILES = (_calibration, _course, _layers, _rows)
+__all__ = ["DIAGNOSES", "Diagnosis", "diagnose"]
 
 
 @dataclass(frozen=True, eq=False)
