@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnlab.core.data import roles
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column
 from nnlab.core.data.split import stratified_order
@@ -12,6 +13,7 @@ from nnlab.core.data.spreads import spread_of_all, spreads
 from nnlab.core.data.steps.encoders import Encoding
 from nnlab.core.data.steps.imputers import middle
 from nnlab.core.data.target import read_target
+from nnlab.core.spec import PrepareSpec
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -43,6 +45,22 @@ def test_spread_of_a_matrix_without_finite_cells_is_none() -> None:
 
 
 COLUMN = st.lists(st.integers(-(10**6), 10**6).map(float) | st.just(np.nan), min_size=9, max_size=9)
+
+
+def test_some_rows_tell_the_role_that_all_rows_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        rows, different = draw.integers(0, 60), draw.integers(1, 8)
+        whole = draw.choice([0, 2**60]) + draw.integers(0, different, rows)
+        gaps = np.where(draw.random(rows) < draw.choice([0, 0.3, 1]), np.nan, draw.integers(0, different, rows))
+        train = np.flatnonzero(draw.random(rows) < 0.7)
+        for data in (whole, gaps, draw.permutation(rows)):
+            column, found = Column("id", "number", data, NO_LEVELS), []
+            for some in (0, 5, 1000):
+                monkeypatch.setattr(roles, "MANY", some)
+                typed = roles.type_column(column, train, PrepareSpec("y"))
+                found.append((typed.role, typed.why, typed.missing, typed.as_category))
+            assert found[0] == found[1] == found[2]
 
 
 @given(columns=st.lists(COLUMN, min_size=1, max_size=4))
