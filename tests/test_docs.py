@@ -4,14 +4,26 @@ import json
 import re
 from pathlib import Path
 
-from nnlab.report.reference import inserted
+from nnlab.core.diagnose.doctor import DIAGNOSES
+from nnlab.magics.reference import inserted
+from nnlab.magics.verbs import VERBS
 
 REPOSITORY = Path(__file__).parent.parent
 
 
 def test_the_readme_lists_what_is_registered() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert text == inserted(text), "run: python -m nnlab.report.reference README.md"
+    assert text == inserted(text), "run: python -m nnlab.magics.reference README.md"
+
+
+def test_the_reference_holds_every_option_and_every_diagnosis() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for verb in VERBS.values():
+        section = text.partition(f"### `%{verb.name}`\n")[2].partition("\n### ")[0]
+        missing = [name for name in verb.own if f"| `--{name}` |" not in section]
+        assert not missing, f"%{verb.name}: {missing}"
+    doctor = text.partition("**diagnosis**")[2]
+    assert all(f"| `{name}` |" in doctor for name in DIAGNOSES)
 
 
 def test_examples_keep_no_outputs() -> None:

@@ -13,7 +13,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Within
 from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.space import default_space, parse
-from nnlab.report.reference import reference
+from nnlab.magics.reference import reference
 from nnlab.widgets.controls import control
 
 

@@ -11,6 +11,7 @@ from nnlab.core.spread import spread_of_metrics
 from nnlab.core.store.lines import floats, plain_all
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
     from nnlab.core.data.prepare import Rows
@@ -34,6 +35,18 @@ class Evaluation:
     true: tuple[float, ...] = ()
     predicted: tuple[float, ...] = ()
     spread: Mapping[str, float] = field(default_factory=dict)
+
+    def by_class(self) -> "pd.DataFrame":
+        """One row a class: its rows, precision, recall and f1; nan where there is nothing to divide by. Empty for a
+        regression, and for more classes than are counted."""
+        import pandas as pd
+
+        counts = np.array(self.confusion, float).reshape(len(self.confusion), -1)
+        right, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+        with np.errstate(invalid="ignore"):
+            shares = {"precision": right / predicted, "recall": right / true, "f1": 2 * right / (true + predicted)}
+        index = pd.Index(self.classes[: len(counts)], name="class", dtype=object)
+        return pd.DataFrame({"rows": true.astype(int), **shares}, index=index)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""

@@ -24,7 +24,7 @@ from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
 from nnlab.core.store.checkpoint import SECONDS
-from nnlab.core.store.facts import new_facts
+from nnlab.core.store.facts import Choices, Facts, new_facts
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.runs import Store
 from nnlab.core.train import Job, set_up, train
@@ -71,18 +71,18 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
-    job = _ready(set_up(spec, data, model), probe, calibrate)
+    choices = Choices(probe, baseline, calibrate)
+    job = ready(set_up(spec, data, model), choices)
     record = Record()
     folder = None
     if store is not False:
-        told = {"name": name, "code": code, "line": line}
-        folder = as_store(store).create_run(spec, data, **told, seconds=checkpoint_seconds)
+        where = as_store(store)
+        folder = where.create_run(
+            spec, data, name=name, code=code, line=line, choices=choices, seconds=checkpoint_seconds
+        )
     spent = carried(saying(said, train(job, controls)), controls, record, folder, view)
-    facts = folder.facts if folder is not None else new_facts(data, name, line, code)
-    run = finish(record, job.learner.model, data, folder, facts, spent if baseline else None)
-    if calibrate and run.best_epoch is not None:
-        run.calibrate(data)
-    return run
+    facts = folder.facts if folder is not None else new_facts(data, name, line, code, choices)
+    return concluded(record, job, folder, facts, spent)
 
 
 def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
@@ -102,11 +102,20 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
 
 
-def _ready(job: Job, probe: bool, calibrate: bool) -> Job:
+def ready(job: Job, choices: Choices) -> Job:
     """The job with somebody who looks into its layers; DataError or RunError for what cannot be calibrated."""
-    if calibrate:
+    if choices.calibrate:
         check_calibration(job.data)
-    return replace(job, probe=Probe(job.learner.model, job.data, job.learner.device)) if probe else job
+    return replace(job, probe=Probe(job.learner.model, job.data, job.learner.device)) if choices.probe else job
+
+
+def concluded(record: Record, job: Job, folder: RunFolder | None, facts: Facts, spent: float) -> Run:
+    """The run of a training that has ended, with what was to be fitted after it. spent: seconds that it took."""
+    choices = facts.choices
+    run = finish(record, job.learner.model, job.data, folder, facts, spent if choices.baseline else None)
+    if choices.calibrate and run.best_epoch is not None:
+        run.calibrate(job.data)
+    return run
 
 
 def _settled(

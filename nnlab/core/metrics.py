@@ -237,6 +237,8 @@ def check_monitor(monitor: str, metrics: tuple[str, ...]) -> bool:
     """Whether more of the monitored value is better; SpecError if it is neither loss nor measured."""
     if monitor == "loss":
         return False
+    if monitor in METRICS and monitor not in metrics:
+        raise SpecError(f"monitor={monitor} is not measured; name it among the metrics:  --metrics {monitor}")
     if monitor not in metrics:
         known = ("loss", *metrics)
         raise SpecError(f"monitor={monitor}: measured are {', '.join(known)}{did_you_mean(monitor, known)}")

@@ -212,4 +212,16 @@ def unknown_option(spec: type[Any], name: str, chosen: Mapping[str, Any]) -> Spe
             if owners:
                 now = getattr(chosen.get(field), "name", None) or "auto"
                 return SpecError(f"option {name!r} belongs to {field} {', '.join(owners)}; this one is {now}")
+    if choice := _choice_of(spec, name):
+        return SpecError(f"{name!r} is no option but a choice of one: {choice}={name}")
     return SpecError(f"no option {name!r}{did_you_mean(name, known)}")
+
+
+def _choice_of(spec: type, name: str) -> str | None:
+    """The option that takes this entry: average for ema, norm for batch."""
+    for field, param in params_of(spec).items():
+        if param.kind is Part and not param.many:
+            registries = {field: param.domain} | {inner: one.domain for inner, one in param.domain.nested.items()}
+            if found := next((option for option, registry in registries.items() if name in registry), None):
+                return found
+    return None

@@ -1,8 +1,8 @@
 """What a run is where its network and its steps are left open: chosen by the task, the training rows and the columns.
 
-The figures behind it are those of validation rows (tests/benchmarks/quality.py --part valid). Small tables get several
-small networks whose mean is taken: one alone is mostly noise there. Larger ones get periodic embeddings of their
-numbers, which matter more than all else (Gorishniy et al. 2022; Holzmüller et al. 2024).
+The figures behind it are those of validation rows (tests/benchmarks/recipes.py). Small tables get some small networks
+whose mean is taken: one alone is mostly noise there. Larger ones get periodic embeddings of their numbers, which matter
+more than all else (Gorishniy et al. 2022; Holzmüller et al. 2024).
 """
 
 from collections.abc import Mapping

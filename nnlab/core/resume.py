@@ -1,25 +1,25 @@
 """Take a run up again where its last checkpoint left it: `resume("last", data)`. It ends as if it had never stopped."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from nnlab.core.calibrate import FILE as TEMPERATURE
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import Changed, Sink, Started, Warned
-from nnlab.core.fit import Stream, Where, as_store, carried, drive, saying
+from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, ready, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import params_of
-from nnlab.core.probe import Probe
 from nnlab.core.record import Record
-from nnlab.core.run import Run, check_fit, finish
+from nnlab.core.run import Run, check_fit
 from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, to_json
 from nnlab.core.store import lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, place_of, read_checkpoint
-from nnlab.core.store.facts import Facts, summarize
+from nnlab.core.store.facts import Choices, Facts, summarize
 from nnlab.core.store.folder import GO_ON, RunFolder, versions
 from nnlab.core.store.locks import file_lock
 from nnlab.core.store.owner import is_alive
@@ -42,14 +42,17 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     store: Where = None,
     checkpoint_seconds: float = SECONDS,
     code: str | None = None,
-    baseline: bool = True,
+    probe: bool | None = None,
+    baseline: bool | None = None,
+    calibrate: bool | None = None,
 ) -> Run:
     """Go on with a run that was killed, stopped or interrupted, and give it as if it had not been.
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
-    them, where the schedules allow it. baseline: as for `fit`. The rest is the run's own. StoreError where there is no
-    checkpoint, or the run lives in another process; RunError for one that is complete; DataError for other data.
+    them, where the schedules allow it. probe, baseline, calibrate: as for `fit`; None: as the run began. The rest is
+    the run's own. StoreError where there is no checkpoint, or the run lives in another process; RunError for one that
+    is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
@@ -64,23 +67,29 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
         checkpoint = read_checkpoint(info.path)
         done = int(checkpoint.generation["epoch"])
     longer = _with_epochs(spec, epochs, len(data.train.y), done)
-    job = set_up(longer, data, model)
-    job = replace(job, probe=Probe(job.learner.model, data, job.learner.device))
+    choices = _chosen(facts.choices, info.path, {"probe": probe, "baseline": baseline, "calibrate": calibrate})
+    job = ready(set_up(longer, data, model), choices)
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)
     again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
     controls.plan(again)
     said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
-    facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state())
-    about |= {"spec": to_json(longer), "line": facts.line}
+    facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state(), choices=choices)
+    about |= {"spec": to_json(longer), "line": facts.line, "choices": asdict(choices)}
     folder = _claimed(info, facts, checkpoint, about, checkpoint_seconds)
     record = Record()
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
     spent = carried(saying(map(Warned, said), events), controls, record, folder, view)
-    return finish(record, job.learner.model, data, folder, facts, spent if baseline else None)
+    return concluded(record, job, folder, facts, spent)
+
+
+def _chosen(before: Choices, path: Path, said: Mapping[str, bool | None]) -> Choices:
+    """What the run began with, but for what is said now. A temperature that was fitted since is fitted again."""
+    before = replace(before, calibrate=before.calibrate or (path / TEMPERATURE).exists())
+    return replace(before, **{name: value for name, value in said.items() if value is not None})
 
 
 def resumable_run(store: Store, word: str, longer: bool = False) -> RunInfo:
@@ -233,6 +242,7 @@ def _claimed(
                 raise RunError(f"run {info.id} was taken up by another process in this moment")
             folder = RunFolder(path, facts, seconds=seconds)
             folder.go_on(checkpoint, about)
+            (path / TEMPERATURE).unlink(missing_ok=True)  # it was that of other weights
             return folder
     except OSError as error:
         raise StoreError(

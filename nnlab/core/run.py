@@ -154,6 +154,11 @@ class Run:
         """A linear model and boosted trees, one a row: metrics of the validation rows, rows they saw, what was cut."""
         return table_of(self.beside)
 
+    @property
+    def by_class(self) -> "pd.DataFrame":
+        """Precision, recall and F1 of each class on the validation rows, one a row; empty for a regression."""
+        return (self.evaluation or Evaluation(0)).by_class()
+
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
         best = f", best epoch {self.best_epoch} of {self.finished.epoch}" if self.best_epoch else ""

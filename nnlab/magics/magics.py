@@ -205,8 +205,8 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     model = model if said.body is None else run_body(lab.ip, said.body)
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body}
-        told |= {word: own[word] for word in ("checkpoint_seconds", "baseline")}
+        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+        told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
         return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
 
     return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))

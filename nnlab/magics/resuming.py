@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
 
-TAKEN = ("resume", "epochs", "checkpoint_seconds", "baseline", "view", "model")
+AGAIN = ("probe", "baseline", "calibrate")  # what the run began with, unless the line says otherwise
+TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model")
 
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":

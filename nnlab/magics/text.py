@@ -99,7 +99,8 @@ class _Line:
         while self._goes_on(option, given):
             given = [_joined((given[0], self.rest.pop(0)))]
         if not given and option and option.param.kind is not bool:
-            raise SpecError(f"--{name} needs a value: {option.param.allowed}")
+            usual = f", as in  --{name} {option.param.shown_default}" if option.value and name == option.part else ""
+            raise SpecError(f"--{name} needs a value: {option.param.allowed}{usual}")
         self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
 
     def _flag(self, name: str) -> str | None:

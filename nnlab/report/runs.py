@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 12  # of a confusion matrix; beyond, the pairs that are mixed up most
 MOST_PAIRS = 12
+SHARES = {"recall": "recall", "precision": "precision", "f1": "F1"}  # of each class
 MOST_WARNINGS = 10
 LONGEST_WARNING = 1000
 MOST_CHANGES = 20
@@ -62,6 +63,7 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
     yield from warning_blocks(run.warnings)
+    yield from doctor_blocks(run)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
@@ -99,6 +101,15 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 
 
+def doctor_blocks(run: "Run") -> Iterator[Block]:
+    """What the doctor sees at a glance, and the line that says more; nothing of a run that looks healthy."""
+    from nnlab.core.diagnose.doctor import first_look
+
+    if found := first_look(run):
+        more = f"%nn_diagnose {run.id}" if run.path is not None else "nnlab.diagnose(run, data)"
+        yield Sentence("doctor:", f"{'; '.join(verdict.what for verdict in found)}; why, and what mends it:  {more}")
+
+
 def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     """Values of the best weights, or of the last epoch where no epoch is the best."""
     history = run.history
@@ -132,23 +143,27 @@ def baseline_blocks(beside: Sequence[Baseline]) -> Iterator[Block]:
 
 
 def confusion_blocks(evaluation: Any) -> Iterator[Block]:
-    """The confusion matrix of validation rows; with many classes only what is mixed up most."""
+    """The confusion matrix of validation rows, and each class's shares; with many classes only what is worst."""
     if evaluation is None or not len(evaluation.confusion):
         return
     counts, classes = np.asarray(evaluation.confusion), list(evaluation.classes)
-    found = np.divide(counts.diagonal(), counts.sum(1), out=np.full(len(classes), np.nan), where=counts.sum(1) > 0)
-    shares = [None if np.isnan(share) else f"{share:.1%}" for share in found]
+    each = evaluation.by_class()
+    shares = [[None if np.isnan(share) else f"{share:.1%}" for share in line] for line in each[list(SHARES)].to_numpy()]
     if len(classes) <= MOST_CLASSES:
-        rows = [[name, *map(int, line), share] for name, line, share in zip(classes, counts, shares, strict=True)]
-        columns = ["true class", *(f"predicted {name}" for name in classes), "found"]
-        yield Table(columns, rows, "Confusion matrix of the validation rows", "l" + "r" * (len(classes) + 1))
+        rows = [[name, *map(int, line), *of] for name, line, of in zip(classes, counts, shares, strict=True)]
+        columns = ["true class", *(f"predicted {name}" for name in classes), *SHARES.values()]
+        yield Table(columns, rows, "Confusion matrix of the validation rows", "l" + "r" * (len(columns) - 1))
         return
+    worst = np.argsort(each["f1"].to_numpy(), kind="stable")[:MOST_CLASSES]
+    rows = [[classes[at], int(each["rows"].iloc[at]), *shares[at]] for at in worst]
+    title = f"Lowest F1 of {len(classes)} classes, validation rows; run.by_class has all"
+    yield Table(["class", "rows", *SHARES.values()], rows, title, "lrrrr")
     mixed = counts - np.diag(counts.diagonal())
     order = [at for at in np.argsort(-mixed, axis=None, kind="stable")[:MOST_PAIRS] if mixed.flat[at]]
     pairs = [(int(at) // len(classes), int(at) % len(classes)) for at in order]
-    rows = [[classes[true], classes[guess], int(mixed[true, guess]), shares[true]] for true, guess in pairs]
+    rows = [[classes[true], classes[guess], int(mixed[true, guess])] for true, guess in pairs]
     title = f"Mixed up most of {len(classes)} classes, validation rows"
-    yield Table(["true class", "predicted", "rows", "of the true class found"], rows, title, "llrr")
+    yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 
 def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0) -> Iterator[Block]:

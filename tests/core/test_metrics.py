@@ -122,3 +122,5 @@ def test_metrics_of_another_task_are_refused() -> None:
         metrics_for("binary", ("rmse",))
     with pytest.raises(SpecError, match="did you mean 'accuracy'"):
         check_monitor("acuracy", metrics_for("binary"))
+    with pytest.raises(SpecError, match="monitor=mcc is not measured; name it among the metrics:  --metrics mcc"):
+        check_monitor("mcc", metrics_for("binary"))

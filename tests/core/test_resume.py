@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import EpochDone, Event, Resumable, Resumed, Started
 from nnlab.core.run import Run
 from nnlab.core.store import checkpoint, files
+from nnlab.core.store.facts import Choices
 from nnlab.core.store.owner import current_owner
 from nnlab.core.store.runs import Store
 from tests.core.resuming import every_step as every_step
@@ -350,6 +352,36 @@ def test_a_network_of_the_users_own_is_given_again(store: Store, classes: Prepar
     run = nnlab.resume("last", classes, store=store, model=Net, code="class Net: pass")
     assert same(run, whole)
     assert run.warnings == ["the code of the network is not what the run began with"]
+
+
+def temperature_of(whole: Run, data: Prepared) -> float:
+    return replace(whole, path=None).calibrate(data)
+
+
+def test_what_was_asked_for_besides_the_spec_is_done_again(store: Store, classes: Prepared, whole: Run) -> None:
+    controls = Controls()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            controls.stop()
+
+    asked: dict[str, Any] = {"probe": False, "baseline": False, "calibrate": True}
+    cut = nnlab.fit(classes, store=store, view=stop, controls=controls, **asked, **OPTIONS)
+    run = nnlab.resume("last", classes, store=store)
+    assert same(run, whole) and not run.record.probes and not run.beside
+    assert cut.temperature != run.temperature == store.load(run.id).temperature == temperature_of(whole, classes)
+    assert run.facts.choices == store.load(run.id).facts.choices == Choices(**asked)
+
+
+def test_a_temperature_of_weights_that_went_on_is_fitted_again(store: Store, classes: Prepared, whole: Run) -> None:
+    path = killed(store, classes, 7)
+    Run.load(path).calibrate(classes)
+    run = nnlab.resume("last", classes, store=store)
+    assert run.temperature == Run.load(path).temperature == temperature_of(whole, classes)
+    path = killed(store, classes, 7)
+    Run.load(path).calibrate(classes)
+    assert nnlab.resume("last", classes, store=store, calibrate=False).temperature is None
+    assert Run.load(path).temperature is None
 
 
 # Real kills

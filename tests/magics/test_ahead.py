@@ -53,7 +53,7 @@ def test_preview_draws_the_plan_and_trains_nothing(prepared: Session) -> None:
     shown = prepared.run(line)
     text = shown.outputs[-1].data["text/plain"]
     assert "12 epochs of" in text and "dropout" in text
-    assert "%nn_train data --schedule one_cycle --dropout-schedule polynomial --epochs 12" in text
+    assert "--schedule one_cycle --dropout-schedule polynomial --epochs 12" in text
     assert prepared.value(line) is None
     assert not prepared.value("%nn_runs")
 

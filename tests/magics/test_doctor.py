@@ -11,7 +11,9 @@ HIGH = "run = %nn_train data --lr 3 --epochs 4 --hidden 8 --warmup 0;"
 
 
 def test_a_run_of_a_variable_and_of_the_store(prepared: Session) -> None:
-    prepared.run(HIGH)
+    report = prepared.run(HIGH.removesuffix(";")).outputs[-1].data["text/plain"]
+    line = f"%nn_diagnose {prepared.names['run'].id}"
+    assert f"doctor: the learning rate is too high; why, and what mends it:  {line}" in report
     shown = prepared.run("%nn_diagnose run")
     kinds = [sorted(output.data) for output in shown.outputs]
     assert kinds == [
@@ -34,7 +36,7 @@ def test_the_line_that_mends_runs_and_mends(prepared: Session) -> None:
     prepared.run(HIGH)
     text = prepared.run("%nn_diagnose run").outputs[1].data["text/plain"]
     line = next(line for line in text.splitlines() if "%nn_train" in line).strip()
-    prepared.run(f"run = {line};")
+    assert "doctor" not in prepared.run(f"run = {line}").outputs[-1].data["text/plain"]
     assert prepared.value("%nn_diagnose run").names == ()
 
 

@@ -66,6 +66,12 @@ def test_other_options_are_refused_by_name(prepared: Session, option: str) -> No
     assert f"{option.split()[0]} cannot be given to a run that goes on" in text
 
 
+def test_what_the_line_asked_for_is_done_again(prepared: Session) -> None:
+    cut(prepared)
+    run = prepared.value("%nn_train --resume last --calibrate --no-probe --view none")
+    assert run.temperature is not None and not run.facts.choices.probe
+
+
 def test_defaults_of_the_session_do_not_change_it(prepared: Session) -> None:
     cut(prepared)
     prepared.run("%nn_config --epochs 9 --lr 0.5 --checkpoint-seconds 5")

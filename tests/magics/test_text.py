@@ -101,6 +101,7 @@ def test_error_points_at_the_place(line: str, message: str) -> None:
         ("data --opt sgd", "no option 'opt'"),
         ("data --lr", "--lr needs a value: 1e-08 to 10"),
         ("data --lr --seed 1", "--lr needs a value"),
+        ("data --sam", "--sam needs a value: 0 to 10, as in  --sam 0.05"),
         ("data --lr 1 --lr 2", "option 'lr' is given twice"),
         ("data --name {x}", "no variable 'x'"),
         ("data --name run-$undefined", "no variable 'undefined'"),
@@ -122,6 +123,14 @@ def test_value_out_of_range_names_the_range(raw: str) -> None:
 def test_option_of_a_part_that_is_not_chosen() -> None:
     with pytest.raises(SpecError, match=r"'momentum' belongs to optimizer .*; this one is adamw"):
         resolve(TrainSpec, options("data --momentum 0.9"))
+
+
+@pytest.mark.parametrize("said", ["average=ema", "norm=batch", "optimizer=lbfgs", "loss=focal"])
+def test_a_choice_that_is_typed_as_an_option_says_whose_it_is(said: str) -> None:
+    name = said.partition("=")[2]
+    with pytest.raises(SpecError, match=f"'{name}' is no option but a choice of one: {said}"):
+        resolve(TrainSpec, options(f"data --{name}"))
+    assert resolve(TrainSpec, options(f"data --{said}")) != TrainSpec()
 
 
 def test_variables_are_put_in_by_name_only() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from nnlab.core.baselines import Baseline
 from nnlab.core.evaluate import Evaluation
 from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
+from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec
 
 HOSTILE = (
@@ -66,6 +68,9 @@ class RunStandIn:
     device: str = "cpu"
     target: str = "diagnosis"
     beside: tuple[Baseline, ...] = ()
+    record: Record = field(default_factory=Record)
+    task: str = "binary"
+    path: Path | None = None
 
     @property
     def finished(self) -> Finished:

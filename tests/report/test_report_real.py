@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.metrics import accuracy_score, confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.fit import fit
@@ -50,6 +50,11 @@ def test_the_numbers_are_those_of_scikit_learn(frame: pd.DataFrame, data: Prepar
     (table,) = confusion_blocks(run.evaluation)
     assert [row[0] for row in table.rows] == labels
     np.testing.assert_array_equal([row[1:3] for row in table.rows], expected)
+    shares = precision_recall_fscore_support(valid["diagnosis"], run.predict(valid), labels=labels)
+    each = run.by_class
+    assert list(each.index) == labels
+    np.testing.assert_allclose(each[["precision", "recall", "f1", "rows"]].to_numpy().T, shares)
+    assert [row[-1] for row in table.rows] == [f"{share:.1%}" for share in shares[2]]
 
 
 def test_a_run_repeats_itself_from_its_report(data: Prepared, run: Run) -> None:

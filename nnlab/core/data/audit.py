@@ -31,6 +31,7 @@ SCORE = 0.97
 GAP = 0.1
 NEAR_CONSTANT = 0.995
 ONE_CLASS = 0.97
+MOST_TELLING = 4  # one column in so many may nearly tell the target
 UNSEEN = 0.5
 FEWEST_CELLS = 10
 MOST_EACH = 10  # findings of one kind; further columns share the last one
@@ -145,13 +146,13 @@ def _copies(kept: list[Typed], copies: np.ndarray, found: Measures, target: Targ
 
 
 def _near_copies(kept: list[Typed], looked: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
-    """Columns above a wide gap in the scores, at most one in ten: where many columns score high, the task is easy.
+    """Columns above a wide gap in the scores, at most one in four: where many columns score high, the task is easy.
 
     Few validation rows ask for a wider gap: 1 / sqrt(rows) is at least two standard errors of a share.
     """
     order = np.flatnonzero(looked)[np.argsort(-found.score[looked], kind="stable")]
     scores = found.score[order]
-    most = max(1, len(order) // 10)
+    most = max(1, len(order) // MOST_TELLING)
     held = found.rows[0, VALID] + found.missing[0, VALID]
     gap = GAP + 1 / np.sqrt(max(held, 1))
     ends = np.flatnonzero((scores[:-1] > SCORE) & (scores[:-1] - scores[1:] > gap))

@@ -1,8 +1,9 @@
 """CSV, TSV, JSON lines, Parquet, Arrow, Feather and Excel files, packed or not, as frames.
 
 Rows of a text file that have more cells than its first line are refused, never cut: the DataError counts them and
-names the lines of the first three. A first line of nothing but numbers and missing cells is taken for a row where a
-later row is made of the same; the columns are then column_1, column_2, ..., and a warning says so.
+names the lines of the first three. Those that have fewer are counted in a warning. A first line of nothing but numbers
+and missing cells is taken for a row where a later row is made of the same; the columns are then column_1, column_2,
+..., and a warning says so.
 """
 
 import bz2
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nnlab.core.data.columns import MISSING
+from nnlab.core.data.ragged import too_short, too_wide
 from nnlab.core.errors import DataError, did_you_mean
 
 PARQUET = (".parquet", ".pq")
@@ -33,10 +35,11 @@ TEXT = {".csv": None, ".txt": None, ".tsv": "\t", ".tab": "\t"}
 EXPECTED = ".csv, .tsv, .txt, .jsonl, .parquet, .arrow, .feather or .xlsx, also packed as .gz or .zst"
 HEAD = 1 << 16  # characters that decide separator, decimal point and whether there are names
 LONGEST = 1 << 24  # characters of a line that is read to decide this
+LONGEST_CELL = (1 << 31) - 1  # the most that fits everywhere
 NEEDS_ARROW = 'reading {} needs pyarrow: pip install "nnlab[data]"'
 NEEDS_EXCEL = 'reading .xlsx needs openpyxl: pip install "nnlab[excel]"'
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-SHOWN = 3  # lines and sheets that a message names
+SHOWN = 3  # sheets that a message names
 Found = tuple[Any, tuple[str, ...]]  # a frame or Arrow table, and what had to be assumed
 
 
@@ -197,13 +200,28 @@ def _missing_words() -> list[str]:
 
 def read_text(path: Path, separator: str | None = None, parse: Callable[..., Found] | None = None) -> Found:
     """The cells of a text file in its encoding. parse: of path, encoding, head and separator, instead of `_parse`."""
+    with _long_cells():
+        return _read_text(path, separator, parse or _parse)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Inside, the parser of the standard library takes cells of any length, as pandas does."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read_text(path: Path, separator: str | None, parse: Callable[..., Found]) -> Found:
     with _open(path) as opened:
         wide = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:
             with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
                 head = opened.read(HEAD) + "".join(opened.readline(LONGEST) for _ in range(3))  # wide rows, whole
-            frame, notes = (parse or _parse)(path, encoding, head, separator or sniff(head))
+            frame, notes = parse(path, encoding, head, separator or sniff(head))
         except UnicodeDecodeError:
             continue
         odd = (f"{path.name} is not UTF-8 and was read as Windows-1252",) if encoding == "cp1252" else ()
@@ -218,7 +236,7 @@ def _parse(path: Path, encoding: str, head: str, separator: str) -> Found:
     with parsing(path, settings) as opened:
         frame = pd.read_csv(opened, **settings)
     frame.columns = frame.columns.astype(str).str.strip()
-    return frame, notes
+    return frame, notes + (short_rows(path, settings) if frame.iloc[:, -1].isna().any() else ())
 
 
 def settings_of(path: Path, encoding: str, head: str, separator: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -255,7 +273,7 @@ def parsing(path: Path, settings: Mapping[str, Any]) -> Iterator[Any]:
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if "out of memory" in str(error):
             raise MemoryError(str(error)) from None
-        reason = _too_wide(path, settings["encoding"], settings["sep"]) or _unclosed(str(error))
+        reason = _too_wide(path, settings) or _unclosed(str(error))
         raise DataError(f"{str(path)!r} cannot be read: {reason}") from None
 
 
@@ -278,29 +296,20 @@ def _width_without_names(head: str, separator: str, decimal: str) -> int:
     return len(first) if is_row(first) and any(len(row) == len(first) and is_row(row) for row in later) else 0
 
 
-def _too_wide(path: Path, encoding: str, separator: str) -> str:
-    """How many rows have more cells than the first line, and where; '' where there is none."""
-    with io.TextIOWrapper(_open(path), encoding=encoding, newline="") as opened:
-        rows = _numbered(csv.reader(opened, delimiter=separator, skipinitialspace=True))
-        width = next((len(row) for _, row in rows), 0)
-        wide = [line for line, row in rows if len(row) > width]
-    if not wide:
-        return ""
-    named = ", ".join(map(str, wide[:SHOWN])) + (", ..." if len(wide) > SHOWN else "")
-    shown = {"\t": "a tab"}.get(separator, repr(separator))
-    return (
-        f"{f'{len(wide):,} rows have' if len(wide) > 1 else '1 row has'} more cells than the first line "
-        f"(line{'s' * (len(wide) > 1)} {named}); quote the cells that hold {shown}, or remove what is too much"
-    )
+def short_rows(path: Path, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note of the rows of a text file that lack cells, where there are any; to be asked where its last column has
+    gaps, as every such row has one there."""
+    found = too_short(partial(_opened_text, path, settings), settings["sep"])
+    return (f"{path.name}: {found}",) if found else ()
 
 
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank with the line it begins in: a quoted cell may go over several."""
-    begin = 1
-    for row in reader:
-        if row:
-            yield begin, row
-        begin = reader.line_num + 1
+def _too_wide(path: Path, settings: Mapping[str, Any]) -> str:
+    with _opened_text(path, settings) as opened:
+        return too_wide(opened, settings["sep"])
+
+
+def _opened_text(path: Path, settings: Mapping[str, Any]) -> IO[str]:
+    return io.TextIOWrapper(_open(path), encoding=settings["encoding"], newline="")
 
 
 def _unclosed(reason: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +123,32 @@ def _from_polars(frame: Any) -> "pd.DataFrame":
     if not hasattr(frame, "get_columns"):
         frame = frame.to_frame()
     try:
-        return _from_arrow(frame.to_arrow())
+        return _from_arrow(_polars_in_arrow(frame))
     except ImportError:
         return pd.DataFrame({column.name: column.to_list() for column in frame.get_columns()})
+
+
+def _polars_in_arrow(frame: Any) -> Any:
+    """A polars DataFrame as an Arrow table, text in polars' own layout where Arrow can read it: without a copy."""
+    import polars
+    import pyarrow
+
+    texts = frame.select(polars.col(polars.String)) if _reads_views() else frame.select()
+    own = texts.to_arrow(compat_level=polars.CompatLevel.newest())
+    names = set(texts.columns)
+    rest = frame.drop(names).to_arrow()
+    return pyarrow.table({name: (own if name in names else rest).column(name) for name in frame.columns})
+
+
+@cache
+def _reads_views() -> bool:
+    """Whether this pyarrow finds the levels of texts in the layout of views."""
+    import pyarrow
+
+    try:
+        return bool(pyarrow.array(["a"], pyarrow.string_view()).dictionary_encode())
+    except (AttributeError, NotImplementedError):
+        return False
 
 
 def _from_arrow(table: Any) -> "pd.DataFrame":

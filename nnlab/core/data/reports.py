@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,13 +34,13 @@ class ColumnReport:
     missing: int
     done: str
     features: int
-    detail: str = ""
-    shape: tuple[int, ...] = ()
+    detail: str = field(default="", repr=False)
+    shape: tuple[int, ...] = field(default=(), repr=False)
     relation: float | None = None
-    levels: tuple[str, ...] = ()
-    before: Spread | None = None
-    after: Spread | None = None
-    rows: int = 0
+    levels: tuple[str, ...] = field(default=(), repr=False)
+    before: Spread | None = field(default=None, repr=False)
+    after: Spread | None = field(default=None, repr=False)
+    rows: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,6 +163,8 @@ def _number(column: Column, missing: int, train: np.ndarray) -> Typed:
 
 def _plainly_numeric(values: np.ndarray) -> bool:
     """Whether some of the values tell that all are no constant, no pair and no id."""
+    if not len(values):
+        return False
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if not float(low) < float(high) or _two(values, low, high):
         return False

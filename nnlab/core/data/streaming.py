@@ -29,6 +29,7 @@ from nnlab.core.data.files import (
     read_file,
     read_text,
     settings_of,
+    short_rows,
 )
 from nnlab.core.data.read import Table, table_of
 from nnlab.core.data.sources import free_memory, is_source, size_text
@@ -271,7 +272,10 @@ def _parse(path: Path, encoding: str, head: str, separator: str, spool: Spool) -
             columns[name] = spool.keep(_whole(path, settings, places[name]))
         else:
             columns[name] = found
-    return {name: columns[name] for name in growing}, notes
+    found_all = {name: columns[name] for name in growing}
+    if found_all and found_all[next(reversed(found_all))].missing().any():
+        notes = (*notes, *short_rows(path, settings))
+    return found_all, notes
 
 
 def _chunks(path: Path, settings: Mapping[str, Any]) -> Iterator[Any]:

@@ -239,6 +239,16 @@ def _is_regression(column: Column) -> bool:
     return not column.whole or len(different) > FEW or 3 * len(different) > len(column.data)
 
 
+def _codes(found: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The place of each number among the different ones; whole ones near to each other are looked up in a table."""
+    low, reach = found[0], float(found[-1]) - float(found[0])
+    if numbers.dtype.kind not in "iu" or reach >= min(len(numbers), np.iinfo(numbers.dtype).max):
+        return np.searchsorted(found, numbers)
+    table = np.zeros(int(reach) + 1, np.int64)
+    table[found - low] = np.arange(len(found))
+    return table.take((numbers - low).astype(np.int64, copy=False))
+
+
 def _different(numbers: np.ndarray) -> np.ndarray:
     """The different numbers in order; whole ones near to each other are counted, which is faster than to sort."""
     if numbers.dtype.kind in "iu" and len(numbers):
@@ -265,7 +275,7 @@ def _regression(column: Column, task: Task | None) -> tuple[Target, np.ndarray, 
 def _classes(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
     if column.kind == "number":
         found = _different(column.data)
-        codes = np.searchsorted(found, column.data)
+        codes = _codes(found, column.data)
         labels = [int(v) if float(v).is_integer() else v.item() for v in found]
     else:
         used = np.bincount(column.data, minlength=len(column.levels)) > 0
@@ -280,7 +290,7 @@ def _classes(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str
     note = None
     if column.kind == "number" and len(labels) > 2 and task is None:
         note = f"target {column.name!r} is read as {len(labels)} classes; task=regression reads it as a number"
-    return target, codes.astype(np.int64), note
+    return target, codes.astype(np.int64, copy=False), note
 
 
 def _check_classes(column: Column, labels: list[Any], task: Task | None) -> None:

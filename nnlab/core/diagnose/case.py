@@ -36,7 +36,7 @@ class Case:
         self.run, self.data, self.spec = run, data, run.spec
         self.history: pd.DataFrame = run.history
         self.looks = run.record.probes
-        self.lr = float(part_values(OPTIMIZERS, self.spec.optimizer)["lr"])
+        self.lr = float(part_values(OPTIMIZERS, self.spec.optimizer).get("lr", math.nan))
 
     def lacks(self, need: str) -> str | None:
         """Why the case cannot be looked at where this is needed; None if it can."""

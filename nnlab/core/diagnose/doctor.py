@@ -19,6 +19,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 
 _FILES = (_calibration, _course, _layers, _rows)
+__all__ = ["DIAGNOSES", "Diagnosis", "diagnose", "first_look"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,17 @@ def diagnose(run: Run, data: Prepared | None = None, *, learning_curve: bool = F
     if data is not None and data.fingerprint != run.fingerprint:
         raise DataError("this data is not what the run was trained on")
     curve = rows_curve(run, data, model) if learning_curve else None
-    case = Case(run, data)
+    found, unseen = _verdicts(Case(run, data))
+    return Diagnosis(run, found, {why: tuple(names) for why, names in unseen.items() if why}, curve)
+
+
+def first_look(run: Run) -> tuple[Verdict, ...]:
+    """What the record of a run alone tells, the gravest first; it takes milliseconds and asks the network nothing."""
+    return _verdicts(Case(run))[0]
+
+
+def _verdicts(case: Case) -> tuple[tuple[Verdict, ...], dict[str, list[str]]]:
+    """What is found, and by the reason why what could not be looked at."""
     found: dict[str, Verdict] = {}
     unseen: dict[str, list[str]] = {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -71,7 +82,7 @@ def diagnose(run: Run, data: Prepared | None = None, *, learning_curve: bool = F
             elif why is not None:
                 unseen.setdefault(why, []).append(name)
     kept = sorted(_unexplained(found), key=lambda verdict: -len(_explained_by(verdict.name)))
-    return Diagnosis(run, tuple(kept), {why: tuple(names) for why, names in unseen.items() if why}, curve)
+    return tuple(kept), unseen
 
 
 def _looked(case: Case, name: str) -> tuple[Verdict | None, str | None]:

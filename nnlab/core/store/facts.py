@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What was asked for besides the spec; see `nnlab.fit`. A run that goes on does likewise."""
+
+    probe: bool = True
+    baseline: bool = True
+    calibrate: bool = False
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> "Choices":
+        """The choices of run.json; those of runs that were written before there were any are the defaults."""
+        return cls(**{one.name: bool(plain[one.name]) for one in fields(cls) if one.name in plain})
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the store writes down when a run begins.
 
     id: UTC time and 8 hex digits. name, line, code: the user's words. summary: the preparation in plain values;
-    pipeline: its JSON and arrays.
+    pipeline: its JSON and arrays. choices: what was asked for besides the spec.
     """
 
     id: str
@@ -30,12 +44,19 @@ class Facts:
     fingerprint: str
     summary: Mapping[str, Any]
     pipeline: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
+    choices: Choices = Choices()
 
 
-def new_facts(data: "Prepared", name: str | None = None, line: str | None = None, code: str | None = None) -> Facts:
+def new_facts(
+    data: "Prepared",
+    name: str | None = None,
+    line: str | None = None,
+    code: str | None = None,
+    choices: Choices = Choices(),
+) -> Facts:
     """The facts of a run that starts now."""
     now = datetime.now(UTC)
-    return Facts(new_id(now), now, name, line, code, data.fingerprint, summarize(data), data.pipeline.state())
+    return Facts(new_id(now), now, name, line, code, data.fingerprint, summarize(data), data.pipeline.state(), choices)
 
 
 def new_id(now: datetime) -> str:

@@ -173,7 +173,7 @@ class RunFolder:
         about = {"format": FORMAT, "versions": versions(), "id": facts.id}
         about |= {"name": facts.name, "line": facts.line, "code": facts.code, "began": facts.began.isoformat()}
         about |= {"task": started.task, "target": facts.summary["target"], "data": facts.summary["name"]}
-        about |= {"fingerprint": facts.fingerprint}
+        about |= {"fingerprint": facts.fingerprint, "choices": asdict(facts.choices)}
         about |= {"spec": to_json(started.spec), "started": told, "files": sums}
         self._first["status.json"] = files.seal({"state": "running", "owner": current_owner()})
         self._first["run.json"] = files.seal(about)

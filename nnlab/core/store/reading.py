@@ -14,7 +14,7 @@ from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.checkpoint import POINTER, place_of
-from nnlab.core.store.facts import Facts
+from nnlab.core.store.facts import Choices, Facts
 from nnlab.core.store.folder import FORMAT
 from nnlab.core.store.owner import is_alive
 
@@ -103,7 +103,8 @@ def read_beginning(path: Path) -> tuple[dict[str, Any], Facts, TrainSpec]:
 def _facts(about: Mapping[str, Any], summary: Mapping[str, Any], pipeline: Any) -> Facts:
     began = datetime.fromisoformat(about["began"]).astimezone(UTC)
     texts = (about["name"], about["line"], about["code"], str(about["fingerprint"]))
-    return Facts(str(about["id"]), began, *texts, summary, pipeline)
+    choices = Choices.from_json(about.get("choices", {}))
+    return Facts(str(about["id"]), began, *texts, summary, pipeline, choices)
 
 
 @contextlib.contextmanager

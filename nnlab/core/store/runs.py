@@ -12,7 +12,7 @@ from nnlab.core.errors import StoreError, did_you_mean
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store import files
 from nnlab.core.store.checkpoint import SECONDS
-from nnlab.core.store.facts import new_facts, new_id
+from nnlab.core.store.facts import Choices, new_facts, new_id
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
 
@@ -36,7 +36,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store {self.root}"
 
-    def create_run(
+    def create_run(  # noqa: PLR0913 (what a run is begun with)
         self,
         spec: TrainSpec,
         data: "Prepared",
@@ -44,13 +44,14 @@ class Store:
         name: str | None = None,
         code: str | None = None,
         line: str | None = None,
+        choices: Choices = Choices(),  # noqa: B008 (frozen)
         seconds: float = SECONDS,
     ) -> RunFolder:
         """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it.
 
         seconds: between two checkpoints inside an epoch, 0 for none at all.
         """
-        facts = new_facts(data, name, line, code)
+        facts = new_facts(data, name, line, code, choices)
         while True:
             folder = RunFolder(self.root / "runs" / facts.id, facts, seconds=seconds)
             try:

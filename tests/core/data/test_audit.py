@@ -118,6 +118,13 @@ def test_two_leaks_in_a_wide_table_do_not_hide_each_other() -> None:
     assert kinds(findings(frame)) == {("near_copy", ("one",)), ("near_copy", ("two",))}
 
 
+def test_two_leaks_in_a_small_table_do_not_hide_each_other() -> None:
+    rng = np.random.default_rng(2)
+    frame = table(2000).assign(**{f"n{i}": rng.normal(size=2000) for i in range(6)})
+    frame["one"], frame["two"] = (frame["y"] + 0.1 * rng.normal(size=2000) for _ in range(2))
+    assert kinds(findings(frame)) == {("near_copy", ("one",)), ("near_copy", ("two",))}
+
+
 def test_an_easy_task_is_no_leak() -> None:
     frame = table(2000)
     for name in "pqrs":

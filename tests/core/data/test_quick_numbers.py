@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnlab.core.data import roles
 from nnlab.core.data.category import Category
 from nnlab.core.data.columns import NO_LEVELS, Column
 from nnlab.core.data.split import stratified_order
@@ -12,6 +13,7 @@ from nnlab.core.data.spreads import spread_of_all, spreads
 from nnlab.core.data.steps.encoders import Encoding
 from nnlab.core.data.steps.imputers import middle
 from nnlab.core.data.target import read_target
+from nnlab.core.spec import PrepareSpec
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -45,6 +47,22 @@ def test_spread_of_a_matrix_without_finite_cells_is_none() -> None:
 COLUMN = st.lists(st.integers(-(10**6), 10**6).map(float) | st.just(np.nan), min_size=9, max_size=9)
 
 
+def test_some_rows_tell_the_role_that_all_rows_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        rows, different = draw.integers(0, 60), draw.integers(1, 8)
+        whole = draw.choice([0, 2**60]) + draw.integers(0, different, rows)
+        gaps = np.where(draw.random(rows) < draw.choice([0, 0.3, 1]), np.nan, draw.integers(0, different, rows))
+        train = np.flatnonzero(draw.random(rows) < 0.7)
+        for data in (whole, gaps, draw.permutation(rows)):
+            column, found = Column("id", "number", data, NO_LEVELS), []
+            for some in (0, 5, 1000):
+                monkeypatch.setattr(roles, "MANY", some)
+                typed = roles.type_column(column, train, PrepareSpec("y"))
+                found.append((typed.role, typed.why, typed.missing, typed.as_category))
+            assert found[0] == found[1] == found[2]
+
+
 @given(columns=st.lists(COLUMN, min_size=1, max_size=4))
 def test_spreads_count_the_numbers_that_are_there(columns: list[list[float]]) -> None:
     for found, column in zip(spreads(map(np.array, columns), 9), columns, strict=True):
@@ -68,11 +86,11 @@ def test_rows_without_a_level_stay_zeros() -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
 def test_whole_targets_are_classes_in_order(dtype: str) -> None:
-    top = np.iinfo(dtype).max
-    data = np.array([top, 3, top, 7, 3, 7] * 2, dtype)
-    target, codes, _ = read_target(Column("y", "number", data, NO_LEVELS), "multiclass")
-    assert target.classes == (3, 7, int(top))
-    assert codes.tolist() == [2, 0, 2, 1, 0, 1] * 2
+    for first, last in ((3, int(np.iinfo(dtype).max)), (3, 9), (int(np.iinfo(dtype).min), 9), (4, 6)):
+        data = np.array([last, first, last, 5, first, 5] * 2, dtype)
+        target, codes, _ = read_target(Column("y", "number", data, NO_LEVELS), "multiclass")
+        assert target.classes == (first, 5, last)
+        assert codes.tolist() == [2, 0, 2, 1, 0, 1] * 2
 
 
 def test_order_of_equal_places_is_stable() -> None:

@@ -1,6 +1,7 @@
 """Every source gives the same numbers; what cannot be read is named in a line."""
 
 import bz2
+import csv
 import datetime
 import gzip
 import json
@@ -267,6 +268,31 @@ def test_wide_rows_are_counted_and_three_are_named(tmp_path: Path) -> None:
     path = packed(tmp_path, "wide.csv.gz", "\n".join(["p,q", *rows]) + "\n")
     with pytest.raises(DataError, match=r"4 rows have more cells than the first line \(lines 5, 7, 8, \.\.\.\)"):
         read(path)
+
+
+def test_short_rows_are_read_and_told(tmp_path: Path) -> None:
+    """A quoted cell over two lines is no short row, nor is a blank line, nor a missing last cell."""
+    rows = ['"a\nb",1,2', "", "  ", "1,2,", "4,5", "6,7,8", '"x\ny",1', "7", "8", "9,9,"]
+    text = "\n".join(["p,q,r", *rows]) + "\n"
+    path = packed(tmp_path, "short.csv.gz", text)
+    table = read(path)
+    said = "short.csv.gz: 4 rows have fewer cells than the first line (lines 7, 9, 11, ...); "
+    assert table.warnings == (said + "their last cells count as missing",)
+    assert table.columns["q"].tolist()[:4] == [1, 2, 5, 7] and table.columns["r"].isna().sum() == 6
+    (tmp_path / "one.csv").write_text("p,q\n1,2\n3\n4,5\n")
+    assert (
+        read(tmp_path / "one.csv").warnings[0].startswith("one.csv: 1 row has fewer cells than the first line (line 3)")
+    )
+    (tmp_path / "none.csv").write_text('p,q\n1,"a\nb"\n3,\n4,x\n')
+    assert read(tmp_path / "none.csv").warnings == ()
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_takes(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "long.csv").write_text("p,q\n1,2\n3\n" + "x" * (before + 1) + ",5\n")
+    table = read(tmp_path / "long.csv")
+    assert len(table.columns["p"].iloc[2]) == before + 1 and "(line 3)" in table.warnings[0]
+    assert csv.field_size_limit() == before
 
 
 def test_wide_rows_of_old_text_and_of_tabs(tmp_path: Path) -> None:

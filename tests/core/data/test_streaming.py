@@ -450,6 +450,14 @@ def test_a_limit_on_addresses_counts_as_memory(monkeypatch: pytest.MonkeyPatch) 
     assert (sources.free_memory() or 0) > 2**25
 
 
+def test_short_rows_are_told_as_in_memory(tmp_path: Path, spool_folder: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("y,a,b\n" + "1,2,x\n2,4,z\n" * 45 + "1,2\n" + "2\n")
+    pieces, whole = (prepare(path, "y", stream=stream) for stream in (True, False))
+    said = "t.csv: 2 rows have fewer cells than the first line (lines 92, 93); their last cells count as missing"
+    assert said in pieces.warnings and said in whole.warnings
+
+
 BROKEN = {
     "too wide": (
         "a,y\n" + "1,2\n" * 90 + "1,2,3\n" * 4,

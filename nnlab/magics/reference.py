@@ -1,32 +1,40 @@
-"""Every registered entry as a Markdown table, made from the declarations: the README's reference cannot lag behind.
+"""Every option and registered entry as a Markdown table, made from the declarations: the README cannot lag behind.
 
-python -m nnlab.report.reference README.md     rewrites the part between the two marks
+python -m nnlab.magics.reference README.md     rewrites the part between the two marks
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nnlab.core.diagnose.doctor import DIAGNOSES
 from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part, Registry
-from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
+from nnlab.magics.verbs import VERBS
 
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
-VERBS = {"%nn_preprocess": PrepareSpec, "%nn_train": TrainSpec, "%nn_tune": TuneSpec}
 
 
 def reference() -> str:
     """The options of each magic, then the entries of each registry with their parameters."""
-    blocks = []
-    for verb, spec in VERBS.items():
-        params = params_of(spec)
-        rows = [row for param in params.values() for row in _options(param)]
-        blocks.append(f"### `{verb}`\n\n{_table(('option', 'default', 'allowed', 'what'), rows)}")
-        for name, param in params.items():
-            if param.kind is Part:
-                named = {name: param.domain} | {inner: one.domain for inner, one in param.domain.nested.items()}
-                blocks += [_entries(title, registry) for title, registry in named.items()]
+    blocks: list[str] = []
+    told: set[type] = set()
+    for verb in VERBS.values():
+        params = [param for spec in verb.specs if spec not in told for param in params_of(spec).values()]
+        told |= set(verb.specs)
+        rows = [row for param in (*params, *verb.own.values()) for row in _options(param)]
+        blocks.append(f"### `%{verb.name}`\n\n{_table(('option', 'default', 'allowed', 'what'), rows)}")
+        blocks += [_entries(title, registry) for param in params for title, registry in _registries(param)]
+        if verb.name == "nn_diagnose":
+            blocks.append(_entries("diagnosis", DIAGNOSES))
     return "\n\n".join(blocks)
+
+
+def _registries(param: Param) -> Iterator[tuple[str, Registry]]:
+    """What there is to choose for an option, and for the options of what is chosen."""
+    if param.kind is Part:
+        yield param.name, param.domain
+        yield from ((inner, one.domain) for inner, one in param.domain.nested.items())
 
 
 def _entries(title: str, registry: Registry) -> str:
