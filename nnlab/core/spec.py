@@ -244,7 +244,9 @@ class TuneSpec:
     pruner: Annotated[Part, PRUNERS, "how hopeless trials are ended early"] = Part("median")
     minutes: Annotated[float | None, Within(0.001, 1e6), "stop after this time"] = None
     population: Annotated[
-        int | None, Within(1, 64, log=True), "trials asked for at once; those of one shape train side by side"
+        int | None,
+        Within(1, 64, log=True),
+        "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None

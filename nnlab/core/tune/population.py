@@ -24,7 +24,7 @@ from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
-from nnlab.core.store.facts import new_facts
+from nnlab.core.store.facts import Choices, new_facts
 from nnlab.core.train import TICK, Job, steps_by_epoch, train
 from nnlab.core.tune.space import Space, Value, spec_with
 
@@ -144,7 +144,8 @@ class Member:
         """Make the run of the ended trial."""
         if self.error is None:
             try:
-                self.run = finish(self._record, self.learner.model, data, None, new_facts(data, name), None)
+                facts = new_facts(data, name, choices=Choices(probe=False, baseline=False))
+                self.run = finish(self._record, self.learner.model, data, None, facts, None)
             except Exception as error:
                 self.error = error
 
