@@ -13,7 +13,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
 from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import NNLabError
-from nnlab.core.events import Due, EpochDone, Event, Progress, Started
+from nnlab.core.events import Due, EpochDone, Event, Progress, Started, Warned
 from nnlab.core.fit import drive
 from nnlab.core.learners.stack.together import MemberLearner, Together, can_stand_together
 from nnlab.core.learners.start import first_network
@@ -24,7 +24,7 @@ from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
-from nnlab.core.store.facts import Choices, new_facts
+from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, steps_by_epoch, train
 from nnlab.core.tune.space import Space, Value, spec_with
 
@@ -140,11 +140,10 @@ class Member:
             time.sleep(TICK)
             self.watch(Progress(epoch, done, steps, 0.0, paused=True))
 
-    def finish(self, data: Prepared, name: str) -> None:
+    def finish(self, data: Prepared, facts: Facts) -> None:
         """Make the run of the ended trial."""
         if self.error is None:
             try:
-                facts = new_facts(data, name, choices=Choices(probe=False, baseline=False))
                 self.run = finish(self._record, self.learner.model, data, None, facts, None)
             except Exception as error:
                 self.error = error
@@ -157,7 +156,9 @@ def trained(members: Sequence[Member], data: Prepared, name: str) -> Generator[M
     """
     try:
         stack, jobs = _set_up([member.spec for member in members], data)
-    except Exception:
+        facts = new_facts(data, choices=Choices(probe=False, baseline=False))  # all but id and name are the same
+    except Exception as error:
+        _tell_broken(members, error)
         return
     with contextlib.ExitStack() as after:
         # All members set both, and set them back when they end: it must be to the same.
@@ -174,10 +175,17 @@ def trained(members: Sequence[Member], data: Prepared, name: str) -> Generator[M
             alive = [member for member in alive if not member.over]
             stack.keep([member.learner for member in alive])
             for member in ended:
-                member.finish(data, f"{name} trial {member.claim[0].number}")
+                own = f"{name} trial {member.claim[0].number}"
+                member.finish(data, replace(facts, id=new_id(facts.began), name=own))
                 yield member
             if alive and not _made(stack, alive):
                 return
+
+
+def _tell_broken(members: Sequence[Member], error: Exception) -> None:
+    why = f"{type(error).__name__}: {error}".partition("\n")[0]
+    told = f"{len(members)} trials could not be trained side by side ({why:.160}); one after the other now"
+    members[0].watch(Warned(told))
 
 
 def _set_up(specs: Sequence[TrainSpec], data: Prepared) -> tuple[Together, list[Job]]:
@@ -210,7 +218,8 @@ def _made(stack: Together, alive: Sequence[Member]) -> bool:
                 if alive[0].watch.controls.stop_reason:
                     break
         stack.measure()
-    except Exception:
+    except Exception as error:
+        _tell_broken(alive, error)
         return False
     for member in alive:
         member.share = (time.perf_counter() - began) / len(alive)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import EpochDone, Progress, Started, StudyFinished, TrialDone
+from nnlab.core.events import EpochDone, Progress, Started, StudyFinished, TrialDone, Warned
 from nnlab.core.learners.stack.together import Together
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.core.tune.population import population_of
@@ -44,6 +44,10 @@ def ends(events):
     return {done.number: (done.values, done.state, done.score, done.epochs, done.message) for done in found}
 
 
+def told_of_breaks(events):
+    return [event.message for event in events if isinstance(event, Warned) and "side by side" in event.message]
+
+
 def studied(data, population, **options):
     events = []
     words = SMALL | {"hidden": (8,), "trials": 8, "view": events.append, "store": False} | options
@@ -59,6 +63,7 @@ def test_trials_side_by_side_are_those_one_after_the_other_to_the_bit(classes, s
     many = tune(classes, population=8, view=together.append, **words)
     assert stacks
     assert ends(together) == ends(alone)
+    assert not told_of_breaks(together)
     assert many.best_trial == one.best_trial
     ours, theirs = many.best_run, one.best_run
     weights = theirs.model.state_dict()
@@ -118,6 +123,8 @@ def test_where_the_stack_breaks_its_trials_are_trained_alone(classes, monkeypatc
     monkeypatch.setattr(Together, where, broken)
     _, events = studied(classes, 4, trials=4)
     assert ends(events) == ends(usual)
+    (told,) = told_of_breaks(events)
+    assert told == "4 trials could not be trained side by side (MemoryError: ); one after the other now"
 
 
 def test_an_interrupt_ends_all_members_and_the_study_goes_on_later(classes, tmp_path):
