@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet": {"width": 16, "depth": 2},
     "tabm": {"hidden": (16,), "members": 4},
 }
+QUICKER = {"ft_transformer": {"lr": 0.01}}  # its usual step size shows nothing in three epochs
 KEYS = {
     "autoencoder": "decoder.0.bias decoder.0.weight decoder.3.bias decoder.3.weight "
     "encoder.0.bias encoder.0.weight encoder.3.bias encoder.3.weight head.bias head.weight",
@@ -85,7 +86,7 @@ def test_each_learns_gives_the_same_bits_again_and_comes_back(
     name: str, data: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     prepared: Prepared = request.getfixturevalue(data)
-    options = {"model": name, "epochs": 3, "seed": 5, **SMALL.get(name, {})}
+    options = {"model": name, "epochs": 3, "seed": 5, **SMALL.get(name, {}), **QUICKER.get(name, {})}
     runs = [nnlab.fit(prepared, store=store, **options) for store in (tmp_path / "store", False)]
     assert runs[0].finished.reason == "completed"
     assert runs[0].history.drop(columns="seconds").equals(runs[1].history.drop(columns="seconds"))

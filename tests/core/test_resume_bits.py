@@ -194,7 +194,7 @@ PIECES: dict[str, Callable[[Any], None]] = {
 }
 
 
-WORSE = {"lr": 2.0, "patience": None, "monitor": "loss", "average": "none"}  # the best epoch is an early one
+WORSE = {"lr": 2.0, "patience": None, "monitor": "accuracy", "average": "none"}  # the best epoch is an early one
 OTHERS: dict[str, dict[str, Any]] = {
     "best": WORSE,
     "monitored values": WORSE,
