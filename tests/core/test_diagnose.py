@@ -17,7 +17,7 @@ from nnlab.core.diagnose.mending import mended
 from nnlab.core.diagnose.registry import DIAGNOSES
 from nnlab.core.diagnose.rows import _areas
 from nnlab.core.options import resolve
-from nnlab.core.spec import OWN_NETWORK, TrainSpec
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
 from nnlab.magics.doctor import mending_lines
 from nnlab.magics.text import parse
 from nnlab.report.diagnosis import diagnosis_bundles
@@ -60,8 +60,11 @@ def test_lines_that_mend_are_read_as_what_they_say(name: str) -> None:
         verb, _, rest = train.partition(" ")
         said = parse(rest, None, verb.lstrip("%"))
         spec, calibrate = mended(run, verdict)
-        options = {word: value for word, value in said.options.items() if word not in ("model", "calibrate")}
-        start = replace(OWN_NETWORK, model=run.spec.model) if "model" in said.options else None
+        own = run.spec.model.name == CUSTOM
+        options = {word: value for word, value in said.options.items() if word != "calibrate"}
+        if own:
+            del options["model"]  # the variable with the network
+        start = replace(OWN_NETWORK, model=run.spec.model) if own else None
         assert differences(resolve(TrainSpec, options, start)) == differences(spec)
         assert ("calibrate" in said.options) is calibrate
         assert spec != run.spec or calibrate or verdict.prepare
