@@ -31,7 +31,7 @@ TABLES = [
     ("vehicle_claim_fraud/claims", "FraudFound_P", "binary", {"PolicyNumber"}, 0.93),
     ("penguins/penguins", "species", "multiclass", set(), 0.95),
     ("etth1/ETTh1", "OT", "regression", set(), 0.3),
-    ("horse_colic/horse-colic", "column_24", "binary", set(), 0.7),
+    ("horse_colic/horse-colic", "column_24", "binary", {"column_27"}, 0.7),
 ]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,7 +250,7 @@ def test_a_process_killed_at_any_time_leaves_weights_that_load(tmp_path: Path) -
             try:
                 assert child.stdout is not None
                 assert child.stdout.readline() == b"ready\n"
-                time.sleep(0.05 + rng.random() * 0.8)
+                time.sleep(0.1 + rng.random() * 1.2)
             finally:
                 child.send_signal(signal.SIGKILL)
         for info in store.runs():
@@ -261,7 +262,7 @@ def test_a_process_killed_at_any_time_leaves_weights_that_load(tmp_path: Path) -
             else:
                 assert info.epochs <= 1
             seen.append(info.state)
-        subprocess.run(["rm", "-r", str(store.root)], check=True)
+        shutil.rmtree(store.root, ignore_errors=True)  # a process that dies early has not made it yet
     assert seen.count("crashed") >= 4
 
 
