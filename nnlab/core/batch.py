@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from nnlab.core.losses import Loss
 
@@ -103,8 +103,3 @@ def _mass(loss: "Loss", y: "Tensor | None", weight: "Tensor | None") -> "Tensor 
 def inputs_only(x: "Tensor", codes: "Tensor | None") -> "Tensor":
     """A change of the features that leaves codes alone."""
     return x if codes is None else x.masked_fill(codes, 0.0)
-
-
-def layers_of(model: "nn.Module", *kinds: type) -> "list[nn.Module]":
-    """All layers of some kinds, in order."""
-    return [layer for layer in model.modules() if isinstance(layer, kinds)]

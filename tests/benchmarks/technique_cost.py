@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.technique_cost [--kinds activation norm ...] [--pairs 7] [--write README.md]
 
-The plain run is the default one (mlp 256-256-256, silu, dropout, AdamW, batches of 256) on 20 generated numbers. Every
-entry of the registries is measured by its word alone. Where a technique needs autograd, the plain run by autograd is
-timed beside it, too. --write puts the lines of the measured kinds into the table of a document.
+The plain run is the mlp as it is by itself (256-256-256, silu, dropout, AdamW, batches of 256) on 20 generated numbers.
+Every entry of the registries is measured by its word alone. Where a technique needs autograd, the plain run by autograd
+is timed beside it, too. --write puts the lines of the measured kinds into the table of a document.
 """
 
 import argparse

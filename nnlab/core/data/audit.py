@@ -54,21 +54,6 @@ class Finding:
         return f"{self.what}: {self.evidence}{way}"
 
 
-def audit(
-    typed: list[Typed],
-    target: Target,
-    numbers: np.ndarray,
-    split: Split,
-    groups: np.ndarray | None = None,
-    times: np.ndarray | None = None,
-) -> tuple[Finding, ...]:
-    """Findings, the gravest kind first. numbers: codes or float values of all rows; groups, times: one for each row.
-
-    At most 10,000 rows are looked at (50,000 for equal rows), drawn by a fixed seed. Free text is only compared.
-    """
-    return findings_of(evidence_of(typed, target, numbers, split, groups, times), target)
-
-
 def evidence_of(
     typed: list[Typed],
     target: Target,
@@ -77,7 +62,11 @@ def evidence_of(
     groups: np.ndarray | None = None,
     times: np.ndarray | None = None,
 ) -> Evidence:
-    """What `findings_of` needs: copies of some cells, and what only the whole table tells."""
+    """What `findings_of` needs: copies of some cells, and what only the whole table tells.
+
+    numbers: codes or float values of all rows; groups, times: one for each row. At most 10,000 rows are looked at
+    (50,000 for equal rows), drawn by a fixed seed. Free text is only compared.
+    """
     found = gather([item for item in typed if item.column is not None], numbers, split)
     if not found.kept or not len(found.sample.rows):
         return found

@@ -17,7 +17,7 @@ from nnlab.core.gradients import GRADIENTS
 from nnlab.core.learners.calls import training_call
 from nnlab.core.learners.pieces import Pieces
 from nnlab.core.learners.start import class_counts, first_network, laid_out, measured, tensors_of
-from nnlab.core.learners.state import dropouts, load_network, network_state
+from nnlab.core.learners.state import load_network, network_state, set_dropout
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
@@ -207,11 +207,7 @@ class ModuleLearner:
                     group["weight_decay"] = value
             old, self._weight_decay = self._weight_decay, value
             return float(old)
-        layers = dropouts(self._model)
-        old = layers[0].p if layers else value  # nothing changes where there is no such layer
-        for layer in layers:
-            layer.p = value
-        return float(old)
+        return set_dropout(self._model, value)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""

@@ -14,6 +14,15 @@ def dropouts(model: nn.Module) -> list[Any]:
     return [m for m in model.modules() if isinstance(m, DROPOUTS) and not getattr(m, "fixed", False)]
 
 
+def set_dropout(model: nn.Module, share: float) -> float:
+    """Another share of dropout in all of these layers; gives the old one. Nothing changes where there is none."""
+    layers = dropouts(model)
+    old = float(layers[0].p) if layers else share
+    for layer in layers:
+        layer.p = share
+    return old
+
+
 def network_state(model: nn.Module) -> dict[str, Any]:
     """Weights, all buffers, also those that are not saved with weights, and shares of dropout."""
     weights = model.state_dict()

@@ -1,6 +1,7 @@
 """The audit: each planted fault is found under its column's name, and sound tables have none."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from scipy.stats import chi2_contingency, ks_2samp, spearmanr
 from sklearn import datasets
 from sklearn.metrics import r2_score, recall_score, roc_auc_score
 
-from nnlab.core.data.audit import Finding, audit
+from nnlab.core.data.audit import Finding, evidence_of, findings_of
 from nnlab.core.data.audit_rows import Answer, Measures, later_rows, measure, ranks, sample_rows
 from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.equal_rows import HASHED_ROWS
@@ -20,6 +21,11 @@ from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.spec import PrepareSpec
+
+
+def audit(typed: list[Typed], target: Target, *rest: Any) -> tuple[Finding, ...]:
+    """What is found in one go."""
+    return findings_of(evidence_of(typed, target, *rest), target)
 
 
 def pieces(frame: pd.DataFrame, seed: int = 0, **options) -> tuple[list[Typed], Target, np.ndarray, Split]:

@@ -16,7 +16,7 @@ from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
-from nnlab.core.learners.state import dropouts, load_network, network_state
+from nnlab.core.learners.state import dropouts, load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
@@ -142,13 +142,9 @@ class StackLearner:
         if name == "weight_decay":
             old, self._members.decays = self._members.decays[0], [value] * self._count
             return old
-        if not self._dropouts:
-            return value  # nothing changes where there is no such layer
-        old = float(self._dropouts[0].p)
-        for layer in self._dropouts:
-            layer.p = value
-        self._members.dropout = [value] * self._count
-        return old
+        if self._dropouts:
+            self._members.dropout = [value] * self._count
+        return set_dropout(self._model, value)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""

@@ -9,7 +9,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.learners.choice import hindrance
 from nnlab.core.learners.stack.learner import members_for
 from nnlab.core.learners.start import class_counts, measured, tensors_of
-from nnlab.core.learners.state import dropouts
+from nnlab.core.learners.state import dropouts, set_dropout
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
@@ -123,14 +123,9 @@ class MemberLearner:
         if name == "weight_decay":
             old, members.decays = members.decays[self.at], _with(members.decays, self.at, value)
             return old
-        layers = dropouts(self._model)
-        if not layers:
-            return value
-        old = float(layers[0].p)
-        for layer in layers:
-            layer.p = value
-        members.dropout = _with(members.dropout, self.at, value)
-        return old
+        if dropouts(self._model):
+            members.dropout = _with(members.dropout, self.at, value)
+        return set_dropout(self._model, value)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""
