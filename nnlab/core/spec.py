@@ -111,6 +111,10 @@ class PrepareSpec:
     ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
+    conflicts: Annotated[
+        Literal["keep", "majority", "drop"],
+        "training rows with equal features and different classes: majority keeps those of the most frequent class",
+    ] = "keep"
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
     dtype: Annotated[Literal["float32", "float64"], "numbers of the features and of a scaled target"] = "float32"

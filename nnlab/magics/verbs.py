@@ -104,7 +104,7 @@ _TABLE = {
     "Parts of the table": ("test", "valid", "group", "time", "folds", "seed"),
     "Columns": ("drop", "categorical", "date", "coerce", "text"),
     "Steps": ("impute", "scale", "encode", "outliers", "balance"),
-    "Care": ("strict", "group_duplicates"),
+    "Care": ("strict", "group_duplicates", "conflicts"),
 }
 _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),

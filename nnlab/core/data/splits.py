@@ -8,6 +8,7 @@ import numpy as np
 
 from nnlab.core.data.split import Split, check_shares, part_sizes, split_rows, stratified_order
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.wording import counted
 
 Array = np.ndarray
 
@@ -85,7 +86,9 @@ def column_split(levels: Sequence[object], codes: Array, name: str = "split") ->
     """
     missing = int((codes < 0).sum())
     if missing:
-        raise DataError(f"column {name!r} is empty in {missing} rows; each row needs one of train, valid, test")
+        raise DataError(
+            f"column {name!r} is empty in {counted(missing, 'row')}; each row needs one of train, valid, test"
+        )
     part_of, unknown = np.full(len(levels), NOWHERE), []
     for code in np.unique(codes):
         part_of[code] = PART_OF_WORD.get(str(levels[code]).strip().lower(), NOWHERE)
@@ -125,7 +128,9 @@ def fold_splits(
         first = split_rows(rows, None, 0.0, test, rng)
     rest = first.train
     if len(rest) < folds:
-        raise DataError(f"{len(rest)} rows outside of the test cannot make {folds} folds; at most {len(rest)}")
+        raise DataError(
+            f"{counted(len(rest), 'row')} outside of the test cannot make {folds} folds; at most {len(rest)}"
+        )
     turn = _turns(kind, folds, _taken(keys, rest), len(rest), rng)
     return tuple(Split(rest[turn != i], rest[turn == i], first.test) for i in range(folds))
 
@@ -253,7 +258,7 @@ def _stretches(times: Array, ends: Array) -> Array:
     changes = np.flatnonzero(times[order][1:] != times[order][:-1]) + 1
     if len(changes) < len(ends):
         raise DataError(
-            f"{len(changes) + 1} different times cannot fill {len(ends) + 1} parts; "
+            f"{counted(len(changes) + 1, 'different time')} cannot fill {len(ends) + 1} parts; "
             f"equal times stay together, so at least {len(ends) + 1} are needed"
         )
     cuts: list[int] = []
@@ -280,7 +285,7 @@ def _leave_gap(times: Array, part: Array, gap: float, sides: tuple[int, int]) ->
     if not (part == after).any():
         name = ("train", "valid", "test")[after]
         raise DataError(
-            f"gap={gap:g} leaves no rows for {name}: its {len(rows)} rows are all within the gap "
+            f"gap={gap:g} leaves no rows for {name}: the gap takes its {counted(len(rows), 'row')} "
             f"(farthest {away.max():g}); take a smaller gap or a larger share"
         )
 
