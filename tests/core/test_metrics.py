@@ -67,6 +67,23 @@ def calibration_error(y: np.ndarray, shares: np.ndarray) -> float:
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_binary_metrics_are_scikit_learns(seed: int, ties: bool) -> None:
+    output, target = classes(2, seed=seed, ties=ties)
+    shares = output.double().softmax(1).numpy()
+    score = (output[:, 1] - output[:, 0]).numpy()
+    got = measure(metrics_for("binary", tuple(BINARY)), output, target)
+    for name, reference in BINARY.items():
+        expected = reference(target.numpy(), output.argmax(1).numpy(), score, shares)
+        assert got[name] == pytest.approx(expected, abs=1e-6), name
+
+
+@pytest.mark.parametrize(("task", "references"), [("binary", BINARY), ("multiclass", MULTICLASS)])
+def test_every_metric_of_classes_has_a_reference(task: str, references: dict[str, object]) -> None:
+    assert {name for name, entry in METRICS.items() if task in entry.facts["tasks"]} == set(references)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("name", MULTICLASS)
+def test_multiclass_metrics_are_scikit_learns(name: str, ties: bool) -> None:
     ties = ties and not name.startswith("top_")  # which of equals is among the k is not said
     output, target = classes(6, ties=ties)
     expected = MULTICLASS[name](target.numpy(), output.argmax(1).numpy(), None, output.double().softmax(1).numpy())
