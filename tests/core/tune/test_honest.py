@@ -116,7 +116,8 @@ def test_the_worth_of_a_choice_is_right_where_the_truth_is_known(trials, spread)
 def test_a_gain_within_the_standard_error_is_chance():
     rng = np.random.default_rng(0)
     old = rng.normal(0.5, 0.1, 64)
-    assert not better_beyond_chance(old - rng.normal(0.0, 0.1, 64) * 0.1, old, False) or True
+    noise = rng.normal(0.0, 0.1, 64)
+    assert not better_beyond_chance(old - noise + noise.mean() - 0.001, old, False)
     assert better_beyond_chance(old - 0.05, old + rng.normal(0.0, 0.01, 64), False)
     assert not better_beyond_chance(old + 0.05, old, False)
     assert better_beyond_chance(old + 0.05 + rng.normal(0.0, 0.01, 64), old, True)
