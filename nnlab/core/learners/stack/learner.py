@@ -24,7 +24,6 @@ from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of, separate
-from nnlab.core.precision import dtype_of
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -41,7 +40,7 @@ def members_for(
     ]
     loss = loss_of(spec, data.target)
     criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
-    table = Table(*tensors_of(data.train, device, dtype_of(spec)))
+    table = Table(*tensors_of(data.train, spec, data, device))
     optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
     return Members(networks, groups, criterion, table, optimizer, seeds, joint)
 
@@ -60,7 +59,7 @@ class StackLearner:
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._valid = tensors_of(data.valid, device, dtype_of(spec))
+        self._valid = tensors_of(data.valid, spec, data, device)
         decaying, fixed = decay_groups(self._model)
         count = part_values(MODELS, spec.model).get("members")
         self._joint = count is not None
