@@ -156,7 +156,7 @@ CHOICES: dict[str, dict[str, Hint]] = {
         **dict.fromkeys(("auc", "auroc", "roc"), ("--metrics roc_auc", "of more than two classes roc_auc_ovr")),
         **dict.fromkeys(("ap", "auprc", "pr_auc"), ("--metrics average_precision", "area under precision and recall")),
         **dict.fromkeys(("acc",), ("--metrics accuracy", "balanced_accuracy where classes are rare")),
-        **dict.fromkeys(("sensitivity", "tpr"), ("--metrics recall", "of the second class")),
+        **dict.fromkeys(("tpr",), ("--metrics recall", "of the second class")),
         **dict.fromkeys(("tnr",), ("--metrics specificity", "of the first class")),
         **dict.fromkeys(("top_k", "topk", "top_k_accuracy"), ("--metrics top_7", "any number of likeliest classes")),
         **dict.fromkeys(("macro_f1",), ("--metrics f1_macro", "mean over classes")),

@@ -104,7 +104,7 @@ _TABLE = {
     "Parts of the table": ("test", "valid", "group", "time", "folds", "seed"),
     "Columns": ("drop", "categorical", "date", "coerce", "text"),
     "Steps": ("impute", "scale", "encode", "outliers", "balance"),
-    "Care": ("strict", "group_duplicates"),
+    "Care": ("strict", "group_duplicates", "conflicts"),
 }
 _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
@@ -114,6 +114,7 @@ _RUN = {
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
     "Kept fixed": (
         "model",
         "epochs",
@@ -133,7 +134,8 @@ _ALL = (
     Verb(
         "nn_preprocess",
         "Split a table, learn its preparation on the training rows, and look for trouble.",
-        "table: a DataFrame variable, a file, sklearn:name, sqlite:///file.db::table, or two variables X,y",
+        "table: a DataFrame variable, a file, book.xlsx::sheet, sklearn:name, sqlite:///file.db::table, "
+        "or two variables X,y",
         1,
         (PrepareSpec,),
         {},
@@ -178,6 +180,7 @@ _ALL = (
         (
             "study = %nn_tune data --trials 30",
             'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
+            "study = %nn_tune data --finalists 3 --ensemble 10",
             "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nepochs: 20",
         ),
         "body of the cell: ranges, one a line, such as  lr: 1e-4..1e-1 log  or  optimizer: {adamw, sgd};\n"
