@@ -109,6 +109,11 @@ class Engine:
         self._seen = state["seen"]
         self._waiting = {key: total.to(self._lost.device) for key, total in state["totals"].items()}
 
+    def give_up_memory(self) -> None:
+        """Forget what was made for batches of rows, and the losses since the last `take_loss`."""
+        self._plans.clear()
+        self._room = Room(self._flat.values)
+
     def _sum_up(self, waiting: Mapping[tuple[int, bool], Tensor] | None = None) -> None:
         """Add the totals of all plans, large batches first, whenever each of them was made."""
         totals = dict(waiting or {}) | {key: plan.total for key, plan in self._plans.items()}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.learners.stack.buffers import Room
 from nnlab.core.learners.stack.layers import Call, Port
 
@@ -64,9 +65,7 @@ def cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> No
 
 def balanced_cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     """The same with q times the weight of the row's class, over the sum of these weights."""
-    from nnlab.core.losses import class_weights
-
-    _cross_entropy(build, 0.0, torch.tensor(class_weights(counts), dtype=torch.float32) ** values["power"])
+    _cross_entropy(build, 0.0, torch.from_numpy(balanced_weights(counts)).float() ** values["power"])
 
 
 def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -> None:
