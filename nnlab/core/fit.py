@@ -26,6 +26,7 @@ from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, to_json
 from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import Choices, Facts, new_facts
 from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import Store
 from nnlab.core.train import Job, set_up, train
 
@@ -79,6 +80,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     folder = None
     if store is not False:
         where = as_store(store)
+        check_room(where.root, job.learner.model)
         folder = where.create_run(
             spec, data, name=name, code=code, line=line, choices=choices, seconds=checkpoint_seconds
         )
