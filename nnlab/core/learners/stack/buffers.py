@@ -1,7 +1,8 @@
 """Where the numbers of a stack lie: weights of all members in one flat buffer, activations in room that is kept.
 
 Every part begins and ends at a multiple of a vector, so that elementwise kernels never take their path for leftovers,
-which may round otherwise: a member has the same bits whatever stands beside it.
+and products never one for memory that is not aligned, which may round otherwise: a member has the same bits whatever
+stands beside it.
 """
 
 import math
@@ -107,7 +108,13 @@ class Room:
 
     def take(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the shape, with whole vectors of memory behind it."""
-        size = padded(math.prod(shape))
+        return self._take(padded(math.prod(shape)), dtype)[: math.prod(shape)].view(shape)
+
+    def take_each(self, members: int, *shape: int) -> Tensor:
+        """A tensor (members, *shape) where each member begins at a vector."""
+        return by_member(self._take(members * padded(math.prod(shape)), None), members, shape)
+
+    def _take(self, size: int, dtype: torch.dtype | None) -> Tensor:
         if self._next == len(self._kept):
             self._kept.append(self._like.new_zeros(size, dtype=dtype))
         elif self._kept[self._next].numel() < size:
@@ -115,9 +122,15 @@ class Room:
             self.grew = True
         found = self._kept[self._next]
         self._next += 1
-        return found[: math.prod(shape)].view(shape)
+        return found
+
+
+def by_member(memory: Tensor, members: int, shape: Sequence[int]) -> Tensor:
+    """A row of whole vectors as (members, *shape), with gaps between members where their size is not one of vectors."""
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return memory.as_strided((members, *shape), (padded(math.prod(shape)), *strides))
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A contiguous tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
-    return tensor.as_strided((padded(tensor.numel()),), (1,))
+    """A tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
+    return tensor.as_strided((padded(tensor.stride(0) * len(tensor)),), (1,))

@@ -137,7 +137,7 @@ class Engine:
     def _built(self, size: int, shared: bool) -> Plan:
         members, room, table = self._flat.members, self._room, self._table
         sets = 1 if shared else members
-        x = room.take(sets * size, table.x.shape[1])
+        x = room.take_each(sets, size, table.x.shape[1])
         y = room.take(sets * size, dtype=table.y.dtype)
         weight = None if table.weight is None else room.take(sets * size)
         build = Build(self._flat, room, size)
@@ -146,19 +146,19 @@ class Engine:
         if count and any(self.dropout):
             build.masks, draw = self._streams.masks(count, self.dropout, self._flat.values)
             start.append(draw)
-        port = self._bound(x.view(sets, size, -1).expand(members, -1, -1), build)
+        port = self._bound(x.expand(members, -1, -1), build)
         rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
         loss, total = bind_loss(self._criterion, port, room, target, counted, members if self._flat.joint else 1)
         backward = [call for layer in reversed(build.backward) for call in layer]
-        sources = [(table.x, x), (table.y, y)]
+        sources = [(table.x, x), (table.y, y.view(sets, size))]
         if table.weight is not None and weight is not None:
-            sources.append((table.weight, weight))
+            sources.append((table.weight, weight.view(sets, size)))
         return Plan(partial(_gather, sources), [*start, *build.forward, *loss, *backward], total)
 
 
 def _gather(sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:
-    """The rows of the tables into the buffers of a batch."""
-    chosen = rows if rows.ndim == 1 else rows.reshape(-1)
+    """The rows of the tables into the buffers of a batch, (M, rows, ...)."""
     for table, out in sources:
-        torch.index_select(table, 0, chosen, out=out)
+        for own, place in zip(rows.view(-1, rows.shape[-1]), out, strict=True):
+            torch.index_select(table, 0, own, out=place)

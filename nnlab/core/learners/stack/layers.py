@@ -21,11 +21,20 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True, eq=False)
 class Port:
-    """Values between two layers and the gradient in them. free: no backward needs them, so they may be overwritten."""
+    """Values between two layers and the gradient in them. free: no backward needs them, so they may be overwritten.
+
+    parts: columns and the gradient in them where, without a slope, only these have one that is needed.
+    """
 
     value: Tensor
     slope: Tensor | None
     free: bool
+    parts: Sequence[tuple[slice, Tensor]] = ()
+
+    @property
+    def slopes(self) -> Sequence[tuple[slice, Tensor]]:
+        """Columns and the gradient in them."""
+        return self.parts if self.slope is None else [(slice(None), self.slope)]
 
 
 @dataclass(eq=False)
@@ -52,7 +61,7 @@ class Build:
 
     def take(self, width: int) -> Tensor:
         """Room for values of a width."""
-        return self.room.take(self.members, self.rows, width)
+        return self.room.take_each(self.members, self.rows, width)
 
     def mask(self, width: int) -> Tensor:
         """The part of the masks that the next dropout layer uses, (K, rows, width)."""
@@ -75,56 +84,100 @@ class Layer(Protocol):
 
 
 class Linear:
-    """z = x W' + b, with W (out, in) and W' its transpose. The members' products are one batched product.
+    """z = c x W' + b, with W (out, in) and W' its transpose. The members' products are one batched product.
 
-    Backward: dW = dz' x, db = sum of dz over rows, dx = dz W.
+    Backward: dW = c dz' x, db = sum of dz over rows, dx = c dz W. c is 1 but with NTK scaling.
     """
 
-    def __init__(self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False) -> None:
-        self._weight, self._bias, self._last = weight, bias, last
-        self.n_out = n_out
-        # A batched product of one has other bits than one of many where a side is 1 or members are not contiguous.
-        self._one_by_one = min(n_in, n_out) == 1 or (n_in * n_out) % VECTOR != 0
+    def __init__(
+        self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False, scale: float = 1.0
+    ) -> None:
+        self._weight, self._bias, self._last, self._scale = weight, bias, last, scale
+        self._n_in, self.n_out = n_in, n_out
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, in) -> (K, rows, out), or (K, out, rows) of the last layer."""
         flat = build.flat
-        z, dz = build.take(self.n_out), build.take(self.n_out)
-        axis = 1
-        if self._last:
-            z, dz = (t.view(build.members, self.n_out, build.rows) for t in (z, dz))
-            axis = 2
-        w, dw = (flat.of(buffer, self._weight) for buffer in (flat.values, flat.gradients))
+        axis, shape = (2, (self.n_out, build.rows)) if self._last else (1, (build.rows, self.n_out))
+        z, dz = (build.room.take_each(build.members, *shape) for _ in range(2))
         forward, backward = list[Call](), list[Call]()
-        for k in range(build.members) if self._one_by_one else [slice(None)]:
-            dx = None if port.slope is None else port.slope[k]
-            self._multiply((port.value[k], dx), (w[k], dw[k]), (z[k], dz[k]), forward, backward)
+        w, dw, after = self._matrix(build, forward)
+        for k in range(build.members) if self._one_by_one(build.rows) else [slice(None)]:
+            slopes = [(columns, dx[k]) for columns, dx in port.slopes]
+            self._multiply((port.value[k], slopes), (w[k], dw[k]), (z[k], dz[k]), forward, backward)
         if self._bias is not None:
             b, db = (flat.of(buffer, self._bias).unsqueeze(axis) for buffer in (flat.values, flat.gradients))
             forward.append(partial(z.add_, b))
             backward.insert(0, partial(torch.sum, dz, axis, keepdim=True, out=db))
-        build.add(forward, backward)
+        build.add(forward, [*backward, *after])
         return Port(z, dz, free=not self._last)
+
+    def _one_by_one(self, rows: int) -> bool:
+        """Whether a batched product of one has other bits than one of many: a side is 1, or there are gaps."""
+        sizes = (self._n_in * self.n_out, self._n_in * rows, self.n_out * rows)
+        return min(self._n_in, self.n_out) == 1 or any(size % VECTOR for size in sizes)
+
+    def _matrix(self, build: Build, forward: list[Call]) -> tuple[Tensor, Tensor, list[Call]]:
+        """W and dW, (K, out, in). Calls that make W go to forward; gives those that come after dW is there."""
+        w, dw = (build.flat.of(buffer, self._weight) for buffer in (build.flat.values, build.flat.gradients))
+        return w, dw, []
 
     def _multiply(
         self,
-        xs: tuple[Tensor, Tensor | None],
+        xs: tuple[Tensor, Sequence[tuple[slice, Tensor]]],
         ws: tuple[Tensor, Tensor],
         zs: tuple[Tensor, Tensor],
         forward: list[Call],
         backward: list[Call],
     ) -> None:
         """The three products, each pair a value and its gradient."""
-        (x, dx), (w, dw), (z, dz) = xs, ws, zs
-        product = torch.mm if self._one_by_one else torch.bmm
+        (x, slopes), (w, dw), (z, dz) = xs, ws, zs
         if self._last:  # z and dz are turned
-            forward.append(partial(product, w, x.mT, out=z))
-            backward.append(partial(product, dz, x, out=dw))
+            forward.append(self._product(w, x.mT, z))
+            backward.append(self._product(dz, x, dw))
         else:
-            forward.append(partial(product, x, w.mT, out=z))
-            backward.append(partial(product, dz.mT, x, out=dw))
-        if dx is not None:
-            backward.append(partial(product, dz.mT if self._last else dz, w, out=dx))
+            forward.append(self._product(x, w.mT, z))
+            backward.append(self._product(dz.mT, x, dw))
+        for columns, dx in slopes:
+            backward.append(self._product(dz.mT if self._last else dz, w[..., columns], dx))
+
+    def _product(self, a: Tensor, b: Tensor, out: Tensor) -> Call:
+        """out = c a b. A turned out is taken for what it is in memory."""
+        if out.stride(-1) != 1:
+            a, b, out = b.mT, a.mT, out.mT
+        if self._scale == 1.0:
+            return partial(torch.mm if a.ndim == 2 else torch.bmm, a, b, out=out)
+        product = torch.addmm if a.ndim == 2 else torch.baddbmm
+        return partial(product, out, a, b, beta=0, alpha=self._scale, out=out)
+
+
+class ScaledLinear(Linear):
+    """z = c (s * x) W' + b, a learned factor s for each input going into the matrix: V = c s W, z = x V' + b.
+
+    Backward: dW = c s dV, ds = c sum of W dV over outputs. Inputs without a gradient cost none for s either.
+    """
+
+    def __init__(  # noqa: PLR0913 (the parts of a layer)
+        self, factors: str, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False, scale: float = 1.0
+    ) -> None:
+        super().__init__(weight, bias, n_in, n_out, last)
+        self._factors, self._whole = factors, scale
+
+    def _matrix(self, build: Build, forward: list[Call]) -> tuple[Tensor, Tensor, list[Call]]:
+        w, dw, _ = super()._matrix(build, forward)
+        s, ds = (
+            build.flat.of(buffer, self._factors).unsqueeze(1) for buffer in (build.flat.values, build.flat.gradients)
+        )
+        v, dv, work = (build.room.take_each(*w.shape) for _ in range(3))
+        factor = build.room.take_each(build.members, 1, self._n_in)
+        forward += [partial(torch.mul, s, self._whole, out=factor), partial(torch.mul, w, factor, out=v)]
+        after: list[Call] = [
+            partial(torch.mul, dv, factor, out=dw),
+            partial(torch.mul, dv, w, out=work),
+            partial(torch.sum, work, 1, keepdim=True, out=ds),
+            partial(ds.mul_, self._whole),
+        ]
+        return v, dv, after
 
 
 class Dropout:
@@ -212,11 +265,6 @@ def _silu(function: nn.SiLU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Cal
     return partial(aten.silu.out, z, out=y), partial(aten.silu_backward.grad_input, d, z, grad_input=d)
 
 
-def _mish(function: nn.Mish, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
-    # y = z t, t = tanh(log(1 + e^z)); dz = (t + z s (1 - t^2)) dy
-    return partial(aten.mish.out, z, out=y), lambda: d.copy_(aten.mish_backward(d, z))
-
-
 def _tanh(function: nn.Tanh, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
     # y = tanh z; dz = (1 - y^2) dy
     return partial(torch.tanh, z, out=y), partial(aten.tanh_backward.grad_input, d, y, grad_input=d)
@@ -229,7 +277,6 @@ ACTIVATIONS = {
     nn.SELU: Function(_selu, in_place=False, free=True),
     nn.GELU: Function(_gelu, in_place=False, free=True),
     nn.SiLU: Function(_silu, in_place=False, free=True),
-    nn.Mish: Function(_mish, in_place=False, free=True),
     nn.Tanh: Function(_tanh, in_place=True, free=False),
 }
 
