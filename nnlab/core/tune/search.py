@@ -25,9 +25,12 @@ from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
 from nnlab.core.store.files import make_folder
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.population import Claim, Member, Watching, grouped, population_of, trained
-from nnlab.core.tune.space import Space, Value, chosen_parts, default_space, option_for, parse, spec_with
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.ranges import Space, Value
+from nnlab.core.tune.space import chosen_parts, option_for, parse, spec_with
 from nnlab.core.tune.study import HEADER, Header, Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.usual import default_space
 
 if TYPE_CHECKING:
     import optuna
@@ -45,12 +48,14 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     controls: Controls | None = None,
     store: Where = None,
     code: str | None = None,
+    frame: Any = None,
     **options: Any,
 ) -> Study:
     """Search on prepared data and give the study; the same call again continues it, also after a killed kernel.
 
     base: the run to start from. options: those of `TuneSpec`, and of `TrainSpec`, which are then kept fixed. model,
-    code and store are as in `fit`. Stopping or interrupting ends the running trial and gives the study.
+    code and store are as in `fit`. frame: the table that data was prepared from, where steps of the preparation are
+    searched and it is no file. Stopping or interrupting ends the running trial and gives the study.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -64,9 +69,10 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     if model is not None:
         base = replace(base, model=own_part(model, code))
     space = parse(spec.space, base) if spec.space else default_space(base, fixed, len(data.train.y))
+    prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data)
     folder = None if store is False else _folder_for(as_store(store), header)
-    search = _Search(header, folder, data, model, view, controls or Controls())
+    search = _Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
 
@@ -98,7 +104,8 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared) -> He
     maximize = check_monitor(base.monitor, metrics_for(data.task, base.metrics))
     if not space:
         raise SpecError('nothing is left to search: give a space, as in --space "lr=1e-4..1e-1 log"')
-    header = Header(spec.name or "", spec, base, space, data.fingerprint, str(data.name), base.monitor, maximize)
+    about = (data.fingerprint, str(data.name), base.monitor, maximize, data.spec)
+    header = Header(spec.name or "", spec, base, space, *about)
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
@@ -140,7 +147,13 @@ class _Search:
     """One call of tune: claims trials, runs them and puts their ends on record until the study is full or stopped."""
 
     def __init__(
-        self, header: Header, folder: Path | None, data: Prepared, model: Maker, view: Sink | None, controls: Controls
+        self,
+        header: Header,
+        folder: Path | None,
+        data: Preparations,
+        model: Maker,
+        view: Sink | None,
+        controls: Controls,
     ) -> None:
         self._header, self._data, self._model = header, data, model
         self._view, self.controls = view, controls
@@ -245,7 +258,7 @@ class _Search:
             Member(claim, spec_with(claim[1], self._header.base), _Watch(self, claim[0], self._header.metric))
             for claim in group
         ]
-        with contextlib.closing(trained(members, self._data, self._header.name)) as ended:
+        with contextlib.closing(trained(members, self._data.of(group[0][1]), self._header.name)) as ended:
             for member in ended:
                 if member.run is not None:
                     self._ended(member.claim, self._judged(member.run, member.watch), member.run)
@@ -293,7 +306,7 @@ class _Search:
         try:
             spec, name = spec_with(values, self._header.base), f"{self._header.name} trial {trial.number}"
             told: dict[str, Any] = {"view": watch, "controls": watch.controls, "name": name}
-            run = fit(self._data, spec=spec, model=self._model, store=False, baseline=False, **told)
+            run = fit(self._data.of(values), spec=spec, model=self._model, store=False, baseline=False, **told)
         except Exception as error:
             return _failed(error, watch.epochs, time.perf_counter() - began), None
         return self._judged(run, watch), run
