@@ -65,7 +65,9 @@ class PrepareSpec:
     group: Annotated[str | None, Column(), "column of groups that stay together in one part; no feature"] = None
     time: Annotated[str | None, Column(), "column of times: train on the past, validate and test on the future"] = None
     gap: Annotated[float, Within(0.0, 1e9), "days (or units of the time column) left out between the parts"] = 0.0
-    part: Annotated[str | None, Column(), "column that says train, valid or test for each row; no feature"] = None
+    part: Annotated[
+        str | None, Column(), "column that says train, valid or test for each row, or with --folds its fold; no feature"
+    ] = None
     folds: Annotated[int | None, Within(2, 100), "number of folds; data.folds then holds one preparation for each"] = (
         None
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nnlab.core.data.sheets import split_sheet
 from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Within, show_value
@@ -14,6 +15,7 @@ from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
 from nnlab.magics.subjects import (
+    EXCEL,
     SUFFIXES,
     columns,
     is_a,
@@ -23,6 +25,7 @@ from nnlab.magics.subjects import (
     is_own_function,
     is_prepared,
     is_start,
+    sheets,
     visible,
 )
 from nnlab.magics.text import FLAG_WORDS
@@ -284,7 +287,11 @@ def _subject(place: Place, current: str) -> Found:
 
 
 def _table(current: str, names: Mapping[str, Any]) -> Found:
-    """Frames of the notebook and files; after X, the arrays."""
+    """Frames of the notebook and files; after X, the arrays, after book.xlsx its sheets."""
+    file, sheet = split_sheet(current.strip("\"'"))
+    if file.lower().endswith(EXCEL) and (inside := sheets(file)):
+        whole = [] if sheet is not None else [Candidate(file, "path")]
+        return _matching(current, [*whole, *(Candidate(f"{file}::{name}", "sheet") for name in inside)])
     first, comma, second = current.rpartition(",")
     if comma and first in names:
         return _matching(second, [Candidate(name, "array") for name in visible(names, is_array)])

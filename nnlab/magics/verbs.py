@@ -138,7 +138,8 @@ _ALL = (
     Verb(
         "nn_preprocess",
         "Split a table, learn its preparation on the training rows, and look for trouble.",
-        "table: a DataFrame variable, a file, sklearn:name, sqlite:///file.db::table, or two variables X,y",
+        "table: a DataFrame variable, a file, book.xlsx::sheet, sklearn:name, sqlite:///file.db::table, "
+        "or two variables X,y",
         1,
         (PrepareSpec,),
         {},

@@ -7,7 +7,7 @@ import numpy as np
 from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
-from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
+from nnlab.core.data.splits import Keys, column_folds, column_split, fold_splits, group_split, time_split
 from nnlab.core.data.target import ADVICE, Target
 from nnlab.core.data.twins import twin_groups
 from nnlab.core.errors import DataError, SpecError, did_you_mean
@@ -64,22 +64,25 @@ def make_splits(
         keys, kind = replace(keys, groups=_twins(columns, keys.groups, kind, spec)), "group"
     if kind == "time":
         keys = replace(keys, times=_times(_needed(named, spec, "time", kind)))
-    if spec.folds:
-        if kind == "column":
-            raise SpecError("folds are not made of a given column; choose split random, stratified, group or time")
+    if kind == "column":
+        splits = _given(_needed(named, spec, "part", kind), spec.folds)
+    elif spec.folds:
         splits = fold_splits(kind, spec.folds, len(numbers), keys, spec.test, rng)
     elif keys.groups is not None:
         splits = (group_split(keys.groups, spec.valid, spec.test, rng, keys.classes),)
     elif keys.times is not None:
         splits = (time_split(keys.times, spec.valid, spec.test, spec.gap),)
-    elif kind == "column":
-        column = _needed(named, spec, "part", kind)
-        codes, levels = as_text(column)
-        splits = (column_split(list(levels), np.asarray(codes, np.int64), column.name),)
     else:
         splits = (split_rows(len(numbers), keys.classes, spec.valid, spec.test, rng),)
     notes = list(dict.fromkeys(note for split in splits for note in _said(split, target, numbers)))
     return splits, notes
+
+
+def _given(column: Column, folds: int | None) -> tuple[Split, ...]:
+    """The parts, or the folds, that a column tells."""
+    codes, levels = as_text(column)
+    told = (list(levels), np.asarray(codes, np.int64))
+    return column_folds(*told, folds, column.name) if folds else (column_split(*told, column.name),)
 
 
 def _twins(columns: list[Column], groups: np.ndarray | None, kind: str, spec: PrepareSpec) -> np.ndarray:

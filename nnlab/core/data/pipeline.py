@@ -275,19 +275,23 @@ class Pipeline:
     def inverse(self, x: np.ndarray) -> "pd.DataFrame":
         """The raw columns again from features (n, features): numbers in their units, levels, dates; gaps stay filled.
 
-        DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
+        Numbers have the digits that the features carry: integers come back as they were where float32 tells them from
+        their neighbours. Dates have the unit of those of training (days, minutes, ...), in UTC where those had a time
+        zone. DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
         """
         import pandas as pd
 
         if any(kind != "flag" for kind, _ in self.finish):
             raise DataError("inverse: features were selected or reduced, which cannot be undone; prepare without")
-        x = np.asarray(x)
+        x = np.asarray(x, self.target.dtype)
         if x.ndim != 2 or x.shape[1] != len(self.feature_names):
             raise DataError(f"inverse: x has the shape {x.shape}; expected (rows, {len(self.feature_names)})")
         columns, low = {}, 0
         for feature in self.features:
             high = low + len(feature.labels)
-            columns[feature.name] = feature.inverse(x[:, low:high])
+            columns[feature.name] = pd.Series(feature.inverse(x[:, low:high]))
+            if isinstance(feature, Date) and feature.aware:
+                columns[feature.name] = columns[feature.name].dt.tz_localize("UTC")
             low = high
         return pd.DataFrame(columns)
 

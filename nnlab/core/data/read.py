@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TARGET = "target"  # the name of y in a pair of arrays
 KINDS = (
     "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a scipy sparse matrix, a file path, "
-    "sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
+    "book.xlsx::sheet, sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
 )
 
 

@@ -57,6 +57,7 @@ class Typed:
     reading: Reading | None = None
     usual: Mapping[str, str] | None = None  # how levels that are merged are written, by their plain form
     had_gaps: bool = False  # in training rows, which were filled along an order
+    levels_of: Literal["number", "bool", "text", "date"] = "text"  # of a category: what its levels were
 
 
 def to_keep(column: Typed) -> str:
@@ -190,7 +191,8 @@ def _category(column: Column, missing: int, train: np.ndarray, counts: np.ndarra
     """counts: training rows of each level of a text column, where they are known."""
     typed = _as_levels(column)
     two = np.count_nonzero(_counts(typed, train) if counts is None else counts) == 2
-    return Typed(column.name, "binary" if two else "categorical", "", typed, missing, as_category=True)
+    role: Role = "binary" if two else "categorical"
+    return Typed(column.name, role, "", typed, missing, as_category=True, levels_of=column.kind)
 
 
 def _as_levels(column: Column) -> Column:
