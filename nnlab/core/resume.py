@@ -26,6 +26,7 @@ from nnlab.core.store.owner import is_alive
 from nnlab.core.store.reading import RunInfo, last_write, read_beginning, understood
 from nnlab.core.store.runs import LAST, Store
 from nnlab.core.train import Job, set_up, steps_by_epoch, train
+from nnlab.core.wording import counted
 
 UNFINISHED = ("crashed", *GO_ON)
 LOCK = "lock"
@@ -225,7 +226,7 @@ def _line(facts: Facts, epochs: int | None) -> str | None:
 
 def _more(spec: TrainSpec, longer: TrainSpec, again: int) -> Iterator[str]:
     if again:
-        yield f"{again} change{'s' * (again > 1)} made by hand after the checkpoint will be made again at the same step"
+        yield f"{counted(again, 'change')} made by hand after the checkpoint will be made again at the same step"
     if spec.epochs != longer.epochs:
         yield f"the run goes on to {longer.epochs} epochs, {spec.epochs} were planned"
 

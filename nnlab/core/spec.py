@@ -113,6 +113,10 @@ class PrepareSpec:
     ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
+    conflicts: Annotated[
+        Literal["keep", "majority", "drop"],
+        "training rows with equal features and different classes: majority keeps those of the most frequent class",
+    ] = "keep"
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
     dtype: Annotated[Literal["float32", "float64"], "numbers of the features and of a scaled target"] = "float32"
@@ -249,6 +253,20 @@ class TuneSpec:
         int | None,
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
+    ] = None
+    folds: Annotated[
+        int | None,
+        Within(2, 100),
+        "folds of the data (%nn_preprocess --folds) that a score is the mean of; auto: its validation rows alone",
+    ] = None
+    finalists: Annotated[int | None, Within(1, 100), "best trials to train again from fresh seeds; none: none"] = None
+    seeds: Annotated[int, Within(1, 100), "fresh seeds of each finalist; the best mean wins"] = 5
+    refit: Annotated[
+        bool | None,
+        "train the winner on training and validation rows together: study.refit; auto: where there are folds",
+    ] = None
+    ensemble: Annotated[
+        int | None, Within(2, 100), "best trials of which an ensemble is chosen: study.ensemble; none: none"
     ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None

@@ -12,6 +12,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
+from nnlab.core.wording import counted
 from nnlab.magics import config, resuming, subjects
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
@@ -38,7 +39,7 @@ class Listed(list[Any]):
     __hash__ = object.__hash__  # type: ignore[assignment]  # a result is known again by what it is, not by what it holds
 
     def __repr__(self) -> str:
-        return f"{len(self)} run{'' if len(self) == 1 else 's'}"
+        return counted(len(self), "run")
 
 
 def call(lab: "Lab", verb: str, line: str, cell: str | None, local_ns: Names | None) -> Any:

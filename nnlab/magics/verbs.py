@@ -109,7 +109,7 @@ _TABLE = {
     "Parts of the table": ("test", "valid", "group", "time", "folds", "seed"),
     "Columns": ("drop", "categorical", "date", "coerce", "text"),
     "Steps": ("impute", "scale", "encode", "outliers", "balance"),
-    "Care": ("strict", "group_duplicates"),
+    "Care": ("strict", "group_duplicates", "conflicts"),
 }
 _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
@@ -119,6 +119,7 @@ _RUN = {
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
     "Kept fixed": (
         "model",
         "epochs",
@@ -184,6 +185,7 @@ _ALL = (
         (
             "study = %nn_tune data --trials 30",
             'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
+            "study = %nn_tune data --finalists 3 --ensemble 10",
             "study = %nn_tune data --space model={mlp,resnet} mlp.hidden=[64..512]x1..4 resnet.depth=1..6",
             "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nhidden: [64..512]x1..4\n"
             "scale: {standard, quantile}\nepochs: 20",

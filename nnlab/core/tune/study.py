@@ -5,10 +5,12 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
@@ -16,7 +18,10 @@ from nnlab.core.params import show_value
 from nnlab.core.run import Run
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
+from nnlab.core.tune.after import After
+from nnlab.core.tune.ensemble import Ensemble
 from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.luck import worth_of_choice
 from nnlab.core.tune.ranges import Space, Value, typed_values
 from nnlab.core.tune.ranges import from_json as range_from_json
 from nnlab.core.tune.space import prepare_with, spec_with
@@ -75,16 +80,19 @@ class Header:
 
     @property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of data, base and space: studies that agree in it can share their trials."""
+        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
         base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
         space = {name: str(allowed) for name, allowed in self.space.items()}
-        return hashlib.sha256(json.dumps([self.data, base, space], sort_keys=True).encode()).hexdigest()
+        folds = [self.spec.folds] if self.spec.folds else []  # other scores
+        return hashlib.sha256(json.dumps([self.data, base, space, *folds], sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: "Header") -> list[str]:
         """In words, what of data, base and space is not as in the other header."""
         found = []
         if self.data != other.data:
             found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
+        if self.spec.folds != other.spec.folds:
+            found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
         before, now = _flat(other.base), _flat(self.base)
         found += _changed(before, now)
         before = {name: str(allowed) for name, allowed in other.space.items()}
@@ -151,12 +159,21 @@ def was_cut(trial: "FrozenTrial") -> bool:
     return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
 
 
+def ranked(journal: "optuna.Study", maximize: bool) -> "list[FrozenTrial]":
+    """The complete trials with a score, best first, of equals the older."""
+    sign = -1.0 if maximize else 1.0
+    trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
+    scored = [trial for trial in trials if trial.values]
+    return sorted(scored, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
 class Study:
     """A search and all it found. Reads what is there now: it can be asked while the study still runs."""
 
     def __init__(self, header: Header, journal: "optuna.Study", path: Path | None, model: Maker = None) -> None:
-        self._header, self._journal, self._model = header, journal, model
-        self._kept: tuple[int, Run] | None = None
+        self._journal, self._model = journal, model
+        self._kept: dict[int, Run] = {}
+        self.header, self.after = header, After(journal, path, model)
         self.name, self.spec, self.base, self.space = header.name, header.spec, header.base, header.space
         self.metric, self.maximize, self.path = header.metric, header.maximize, path
 
@@ -169,9 +186,9 @@ class Study:
             raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
         return cls(header, open_optuna(path, header.maximize), path, model)
 
-    def keep(self, number: int, run: Run) -> None:
-        """Hold the run of a trial in memory, so that best_run need not load it."""
-        self._kept = number, run
+    def keep(self, number: int, run: Run, others: Sequence[int]) -> None:
+        """Hold the run of a trial in memory, so that it need not be loaded; and of the ones before only others."""
+        self._kept = {n: held for n, held in self._kept.items() if n in others} | {number: run}
 
     @property
     def trials(self) -> "pd.DataFrame":
@@ -202,43 +219,97 @@ class Study:
         trials = self._journal.get_trials(deepcopy=False)
         return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
 
+    def ranking(self) -> list[int]:
+        """The numbers of the complete trials, best score first."""
+        return [trial.number for trial in ranked(self._journal, self.maximize)]
+
     @property
     def best_trial(self) -> int | None:
-        """Number of the complete trial with the best score; None if none is complete."""
-        sign = -1.0 if self.maximize else 1.0
-        done = [(sign * trial.values[0], trial.number) for trial in self._shown() if state_of(trial) == "complete"]
-        return min(done)[1] if done else None
+        """Number of the winner: the finalist with the best mean over fresh seeds, where there are finalists, else the
+        complete trial with the best score; None if none is complete."""
+        winner = self.after.winner(self.maximize)
+        return winner if winner is not None else next(iter(self.ranking()), None)
 
     @property
     def best_score(self) -> float | None:
-        """Validation value of the best trial's best epoch; None if no trial is complete."""
+        """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self._journal.get_trials(deepcopy=False)[number].value
+        return None if number is None else self._trial(number).value
+
+    @property
+    def expected_score(self) -> float | None:
+        """What the best of these trials is worth on rows that did not choose it, by a bootstrap over the validation
+        rows (see nnlab.core.tune.luck); None for fewer than two trials that can be compared so."""
+        parts = [self.result_of(number).get("parts") or () for number in self.ranking()]
+        values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
+        return worth_of_choice(np.array(values), self.maximize) if len(values) > 1 else None
+
+    @property
+    def finalists(self) -> "pd.DataFrame":
+        """One row a finalist, best first: trial, its own score, mean and std over fresh seeds, seeds."""
+        import pandas as pd
+
+        rows = [
+            [number, self._trial(number).value, float(np.mean(one)), float(np.std(one, ddof=len(one) > 1)), len(one)]
+            for number, scores in self.after.fresh().items()
+            if (one := list(scores.values()))
+        ]
+        table = pd.DataFrame(rows, columns=["trial", "score", "mean", "std", "seeds"])
+        return table.sort_values("mean", ascending=not self.maximize, kind="stable", ignore_index=True)
 
     @property
     def best(self) -> TrainSpec:
-        """The spec of the best trial; RunError if no trial is complete."""
-        return spec_with(self._best_values(), self.base)
+        """The spec of the winner; RunError if no trial is complete."""
+        return self.spec_of(self._best_number())
 
     @property
     def best_prepare(self) -> PrepareSpec | None:
-        """How the data of the best trial was prepared; RunError if no trial is complete."""
-        before = self._header.prepare
-        return prepare_with(self._best_values(), before) if before else None
+        """How the data of the winner was prepared; RunError if no trial is complete."""
+        before = self.header.prepare
+        return prepare_with(self.values_of(self._best_number()), before) if before else None
 
-    def _best_values(self) -> dict[str, Value]:
-        params = self._journal.get_trials(deepcopy=False)[self._best_number()].params
-        return typed_values(self.space, params)
+    def spec_of(self, number: int) -> TrainSpec:
+        """The spec of a trial."""
+        return spec_with(self.values_of(number), self.base)
+
+    def values_of(self, number: int) -> dict[str, Value]:
+        """The values of the searched names that a trial had."""
+        return typed_values(self.space, self._trial(number).params)
+
+    def result_of(self, number: int) -> Mapping[str, Any]:
+        """What was kept of how a trial ended."""
+        result: Mapping[str, Any] = self._trial(number).user_attrs.get("result", {})
+        return result
+
+    def _trial(self, number: int) -> "FrozenTrial":
+        return self._journal.get_trials(deepcopy=False)[number]
 
     @property
     def best_run(self) -> Run:
-        """The run of the best trial, with its weights."""
+        """The winner's run of the search with its weights; with folds, the one on the first of them."""
         number = self._best_number()
-        if self._kept and self._kept[0] == number:
-            return self._kept[1]
-        if self.path is None:
-            raise RunError("the run of the best trial was not kept; train study.best again")
+        run = self.run_of(number)
+        if run is None:
+            raise RunError(f"the run of trial {number} is not kept here; train study.best again")
+        return run
+
+    def run_of(self, number: int) -> Run | None:
+        """The run of a trial, where it is kept: of the best one, and of those that an ensemble may take."""
+        if number in self._kept:
+            return self._kept[number]
+        if self.path is None or not (self.path / best_folder(number)).is_dir():
+            return None
         return Run.load(self.path / best_folder(number), model=self._model)
+
+    @property
+    def refit(self) -> Run:
+        """The winner trained on training and validation rows; RunError where that was not asked for."""
+        return self.after.refit()
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The best few as one predictor; RunError where that was not asked for."""
+        return self.after.ensemble()
 
     def _best_number(self) -> int:
         number = self.best_trial

@@ -9,6 +9,7 @@ from nnlab.core.data.steps.mixed_smote import check_installed, more_rows
 from nnlab.core.data.steps.registries import BALANCES, Array
 from nnlab.core.errors import DataError
 from nnlab.core.params import Within
+from nnlab.core.wording import counted
 
 MOST_ROWS = 20_000_000
 
@@ -82,7 +83,7 @@ def oversample(
         for code in np.flatnonzero(wanted > counts)
     ]
     rows = np.concatenate([np.arange(len(y)), *more])
-    return _only(data.x, rows, note=f"{len(rows) - len(y)} rows of rare classes repeated" if more else "")
+    return _only(data.x, rows, note=f"{counted(len(rows) - len(y), 'row')} of rare classes repeated" if more else "")
 
 
 @BALANCES.add
