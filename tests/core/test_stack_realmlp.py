@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -161,14 +162,18 @@ def test_forty_steps_of_a_regression_are_those_of_autograd(numbers: Prepared) ->
 
 def test_forty_steps_with_weights_of_rows_are_those_of_autograd() -> None:
     draw = np.random.default_rng(0)
-    x = draw.normal(size=(400, 4)).astype(np.float32)
-    y = np.where(x[:, 0] + x[:, 1] ** 2 > 1, "a", "b")
-    data = nnlab.prepare((x, y), weight=draw.uniform(0.2, 3.0, size=400))
+    frame = pd.DataFrame(draw.normal(size=(400, 3)), columns=list("abc"))
+    frame["counts"], frame["y"] = draw.uniform(0.2, 3.0, size=400), frame["a"] + frame["b"] ** 2 > 1
+    data = nnlab.prepare(frame, target="y", weight="counts")
     assert data.train.weight is not None
     check_forty_steps(data, {"precision": "float64"}, 0.02, 1e-9)
 
 
-@pytest.mark.parametrize("options", [{}, {"activation": "selu"}, {"members": 1, "embed": "piecewise_linear"}], ids=str)
+SINGLE: list[dict[str, Any]] = [{}, {"members": 1, "embed": "piecewise_linear"}]
+SINGLE += [{"activation": "selu", "optimizer": "momentum"}]  # the last bits of gradients near 0 are much to Adam
+
+
+@pytest.mark.parametrize("options", SINGLE, ids=str)
 def test_forty_steps_of_single_precision_are_those_of_autograd(options: dict[str, Any], classes: Prepared) -> None:
     check_forty_steps(classes, options, 0.001, 1e-6)
 

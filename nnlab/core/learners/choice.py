@@ -15,7 +15,7 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 # What the loop does by itself, or the stack whatever the value is. Another field must be as it is by default.
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
-DONE |= {"embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
+DONE |= {"class_weight", "embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
 DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
 NORMS = ("none", "batch", "layer")
 JOINT_NORMS = ("none", "layer")  # where members are in one module

@@ -1,8 +1,7 @@
 """Where the numbers of a stack lie: weights of all members in one flat buffer, activations in room that is kept.
 
 Every part begins and ends at a multiple of a vector, so that elementwise kernels never take their path for leftovers,
-and products never one for memory that is not aligned, which may round otherwise: a member has the same bits whatever
-stands beside it.
+which may round otherwise: a member has the same bits whatever stands beside it.
 """
 
 import math
@@ -108,13 +107,7 @@ class Room:
 
     def take(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the shape, with whole vectors of memory behind it."""
-        return self._take(padded(math.prod(shape)), dtype)[: math.prod(shape)].view(shape)
-
-    def take_each(self, members: int, *shape: int) -> Tensor:
-        """A tensor (members, *shape) where each member begins at a vector."""
-        return by_member(self._take(members * padded(math.prod(shape)), None), members, shape)
-
-    def _take(self, size: int, dtype: torch.dtype | None) -> Tensor:
+        size = padded(math.prod(shape))
         if self._next == len(self._kept):
             self._kept.append(self._like.new_zeros(size, dtype=dtype))
         elif self._kept[self._next].numel() < size:
@@ -122,15 +115,22 @@ class Room:
             self.grew = True
         found = self._kept[self._next]
         self._next += 1
-        return found
+        return found[: math.prod(shape)].view(shape)
+
+    def take_members(self, members: int, *shape: int, apart: bool) -> Tensor:
+        """A tensor (K, *shape). apart: each member's part begins at a whole vector."""
+        if not apart:
+            return self.take(members, *shape)
+        return by_member(self.take(members * padded(math.prod(shape))), members, shape)
 
 
 def by_member(memory: Tensor, members: int, shape: Sequence[int]) -> Tensor:
-    """A row of whole vectors as (members, *shape), with gaps between members where their size is not one of vectors."""
+    """A row of vectors as (members, *shape), each member's part at a whole vector."""
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     return memory.as_strided((members, *shape), (padded(math.prod(shape)), *strides))
 
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
-    return tensor.as_strided((padded(tensor.stride(0) * len(tensor)),), (1,))
+    size = padded(tensor.numel()) if tensor.is_contiguous() else tensor.shape[0] * tensor.stride(0)
+    return tensor.as_strided((size,), (1,))

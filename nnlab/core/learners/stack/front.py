@@ -8,7 +8,7 @@ from torch import Tensor
 from nnlab.core.front import Front as Module
 from nnlab.core.learners.stack.codes import Codes
 from nnlab.core.learners.stack.layers import Build, Port
-from nnlab.core.learners.stack.numbers import vectors_of
+from nnlab.core.learners.stack.numbers import room_for, vectors_of
 
 
 class Front:
@@ -17,6 +17,8 @@ class Front:
     Values lie turned in memory, (K, n_out, rows): vectors of numbers are made so, and columns are copied as a whole.
     Only vectors have a gradient; columns as they are cost none.
     """
+
+    odd = True  # products of members are made one by one
 
     def __init__(self, prefix: str, layer: Module) -> None:
         if layer.share:
@@ -33,14 +35,14 @@ class Front:
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, n_in) -> (K, rows, n_out)."""
         x = port.value[:1] if port.value.stride(0) == 0 else port.value
-        y, parts = build.room.take_each(build.members, self.n_out, build.rows), list[tuple[slice, Tensor]]()
-        turned = build.room.take_each(len(x), x.shape[2], build.rows)
+        y, parts = room_for(build, build.members, self.n_out, build.rows), list[tuple[slice, Tensor]]()
+        turned = room_for(build, len(x), x.shape[2], build.rows)
         build.add([partial(turned.copy_, x.mT)], [])
         if self._numbers is not None:
             slope = self._add_numbers(turned, y[:, : self._width], build)
             parts.append((slice(0, self._width), slope))
         if len(self._rest):
-            rest = build.room.take_each(len(x), len(self._rest), build.rows)
+            rest = room_for(build, len(x), len(self._rest), build.rows)
             build.add([partial(torch.index_select, turned, 1, self._rest, out=rest)], [])
             if self._codes is None:
                 build.add([partial(y[:, self._width :].copy_, rest)], [])
@@ -55,8 +57,8 @@ class Front:
         """Fill y (K, values, rows) with the vectors of numbers; gives where their gradient is wanted."""
         assert self._numbers is not None
         count = len(self._places)
-        x = build.room.take_each(len(turned), count, build.rows)
-        slope = build.room.take_each(build.members, self._width, build.rows)
+        x = room_for(build, len(turned), count, build.rows)
+        slope = room_for(build, build.members, self._width, build.rows)
         build.add([partial(torch.index_select, turned, 1, self._places, out=x)], [])
         y, by_number = (values.view(len(values), count, -1, build.rows) for values in (y, slope))
         self._numbers.bind(x, y, by_number, build)

@@ -36,7 +36,7 @@ class Vectors:
     def bind(self, x: Tensor, y: Tensor, dy: Tensor, build: Build) -> None:
         """Add what fills y of x, and what turns dy into gradients of the weights."""
         n = self._functions
-        rows = build.room.take_each(build.members, self._numbers, n + 2, build.rows)
+        rows = room_for(build, build.members, self._numbers, n + 2, build.rows)
         a, da = (_kept(build, self._numbers, self._width, n + 2) for _ in range(2))
         given, taken = self._columns(a, da, build)
         before, after = self._basis(x, rows, a[..., :n], dy, build)
@@ -100,7 +100,7 @@ class Waves(Vectors):
         n, count = self._functions, self._frequencies
         shape = (build.members, self._numbers, count, build.rows)
         factors, sums = (_kept(build, self._numbers, count, 2) for _ in range(2))  # of 1 and x: p and 2 pi f
-        angle, slope = build.room.take_each(*shape), build.room.take_each(*shape[:2], n, build.rows)
+        angle, slope = room_for(build, *shape), room_for(build, *shape[:2], n, build.rows)
         forward, after = self._angles(factors, sums, build)
         ones_and_x = rows[:, :, n:]
         cosines, sines = rows[:, :, :count], rows[:, :, count:n]
@@ -147,7 +147,7 @@ class Pieces(Vectors):
 
     def _basis(self, x: Tensor, rows: Tensor, a: Tensor, dy: Tensor, build: Build) -> tuple[list[Call], list[Call]]:
         low, inverse, least, most = self._edges
-        done = build.room.take_each(len(x), *low.shape[:2], build.rows)
+        done = room_for(build, len(x), *low.shape[:2], build.rows)
         forward: list[Call] = [
             partial(torch.sub, x.unsqueeze(2), low, out=done),
             partial(done.mul_, inverse),
@@ -161,6 +161,11 @@ class Pieces(Vectors):
 def _products(a: Tensor, b: Tensor, out: Tensor) -> list[Call]:
     """out = a b for each number, (K, numbers, ...): one batched product for each member."""
     return [partial(torch.bmm, *some[:2], out=some[2]) for some in zip(a, b, out, strict=True)]
+
+
+def room_for(build: Build, members: int, *shape: int) -> Tensor:
+    """Room for values (members, *shape), each member's at a whole vector, as products of parts want it."""
+    return build.room.take_members(members, *shape, apart=True)
 
 
 def _kept(build: Build, *shape: int) -> Tensor:

@@ -23,6 +23,7 @@ class Parametric:
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, width); the same shape."""
+        port = port.scaled(build)
         z, d = port.value, port.slope
         assert d is not None
         y, h, p = (build.take(self._width) for _ in range(3))

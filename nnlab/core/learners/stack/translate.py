@@ -11,9 +11,10 @@ from nnlab.core.layers import Dropout as CheapDropout
 from nnlab.core.layers import Parametric as Mixed
 from nnlab.core.learners.stack.codes import Codes
 from nnlab.core.learners.stack.front import Front as Vectors
-from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear, ScaledLinear, Sum
+from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear, Sum
 from nnlab.core.learners.stack.norms import BatchScale, LayerScale
 from nnlab.core.learners.stack.parametric import DEPARTURES, KNOWN, Parametric
+from nnlab.core.learners.stack.scaled import ScaledLinear
 from nnlab.core.members import Joined, MemberLinear, Scale, Spread
 
 Parts = Sequence[tuple[str, nn.Module]]
