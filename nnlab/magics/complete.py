@@ -42,6 +42,7 @@ BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
 VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (is_network_or_maker, "network"),
     "data": (is_prepared, "data"),
+    "frame": (is_frame, "table"),
     "loss": (is_own_function, "function"),
     "metrics": (is_own_function, "function"),
 }

@@ -17,7 +17,8 @@ from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
 BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
-RANGE = re.compile(r"\.\.|^\s*\{.*\}")
+RANGE = re.compile(r"\.\.|^\s*\{.*\}|^\s*\[.*\]\s*x\s*\d")
+RANGE_LINE = re.compile(r"\s*([^\W\d][\w.-]*)\s*=\s*(\S.*)$")
 
 
 @dataclass(frozen=True)
@@ -278,12 +279,18 @@ def _option_lines(cell: str) -> list[tuple[str, str]] | None:
     for line in cell.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = BODY_LINE.match(line)
+        match = BODY_LINE.match(line) or _range_line(line)
         word = match[1] if match else "lambda"
         if match is None or (keyword.iskeyword(word) and word != "from"):
             return None
         found.append((option_word(word), match[2] or ""))
     return found
+
+
+def _range_line(line: str) -> re.Match[str] | None:
+    """A range as a line of a magic has it, lr=1e-4..1e-1; of Python only what would be a set."""
+    match = RANGE_LINE.match(line)
+    return match if match and RANGE.search(match[2]) else None
 
 
 def to_line(
