@@ -30,7 +30,7 @@ from nnlab.core.losses import LOSSES
 from nnlab.core.metrics import METRICS
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.params import Column, Param, Within, params_of
+from nnlab.core.params import Column, Param, Weights, Within, params_of
 from nnlab.core.registry import Part, Registry
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
@@ -160,6 +160,9 @@ class TrainSpec:
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
     loss: Annotated[Part | None, LOSSES, "what training makes small; auto: by task"] = None
+    class_weight: Annotated[
+        tuple[str, ...], Weights("balanced"), "how much the rows of each class count in the loss; others count 1"
+    ] = ()
     init: Annotated[Part | None, INITS, "first weights; auto: by the activation"] = None
     regularizers: Annotated[tuple[Part, ...], REGULARIZERS, "penalties and limits on the weights"] = ()
     gradients: Annotated[tuple[Part, ...], GRADIENTS, "what happens to gradients before a step"] = ()
@@ -191,7 +194,11 @@ class TrainSpec:
         float, Within(0.0, 1e9), "how much the monitored value must improve for patience to begin anew"
     ] = 0.0
     monitor: Annotated[str, "loss or a metric of the validation rows that chooses the best epoch"] = "loss"
-    metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
+    metrics: Annotated[
+        tuple[str, ...],
+        METRICS,
+        "what is measured each epoch, top_7 and other numbers too; none: the usual ones of the task",
+    ] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
     precision: Annotated[Precision, "numbers that the network computes with; bf16, fp16: weights stay float32"] = (

@@ -15,7 +15,8 @@ from nnlab.core.errors import StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
-from nnlab.core.tune.space import Value, base_values, suggest
+from nnlab.core.tune.ranges import Value, held_params
+from nnlab.core.tune.space import base_values, suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import JOURNAL, LOCK, Header, best_folder, open_optuna, ranked, state_of, was_cut
 
@@ -109,8 +110,8 @@ class Trials:
                     return None
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
-                values = suggest(trial, self._header.space, self._header.base)
-                if not (self._exhaustive and self._seen(values, trials)):
+                values = suggest(trial, self._header.space, self._header.base, self._header.prepare)
+                if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
@@ -124,10 +125,10 @@ class Trials:
         sampler: Any = self.journal.sampler
         return self._exhaustive and not waiting and bool(sampler.is_exhausted(self.journal))
 
-    def _seen(self, values: dict[str, Value], trials: "list[FrozenTrial]") -> bool:
+    def _seen(self, params: dict[str, Any], trials: "list[FrozenTrial]") -> bool:
         """Points of a grid that differ only in names that their parts do not have are one trial."""
         there = (trial for trial in trials if self._counts(trial) or trial.state.name == "RUNNING")
-        return any(trial.params == values for trial in there)
+        return any(trial.params == params for trial in there)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
@@ -136,12 +137,15 @@ class Trials:
         return sampler
 
     def _points(self, count: int) -> dict[str, list[Value]]:
-        return {name: allowed.points(count) for name, allowed in self._header.space.items()}
+        space = self._header.space.items()
+        return {inner: points for name, one in space for inner, points in one.grid(count, name).items()}
 
     def _begin_with_base(self) -> None:
         """The first trial is the base itself, or as near to it as the space lets it be."""
-        if values := base_values(self._header.space, self._header.base):
-            self.journal.enqueue_trial(values)
+        space, prepare = self._header.space, self._header.prepare
+        values = base_values(space, self._header.base) | (base_values(space, prepare) if prepare else {})
+        if values:
+            self.journal.enqueue_trial(held_params(self._header.space, values))
 
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
