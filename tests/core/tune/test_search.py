@@ -235,8 +235,8 @@ def test_minutes_end_the_study(classes):
 
 
 def test_a_diverged_trial_fails_with_its_message_and_the_study_goes_on(numbers):
-    space = ("lr={100,0.01}",)
-    study = tune(numbers, trials=6, optimizer="sgd", sampler="random", space=space, epochs=4, hidden=(8,), store=False)
+    words = {"optimizer": "sgd", "lr": 0.01, "sampler": "random", "epochs": 4, "hidden": (8,)}
+    study = tune(numbers, trials=6, space=("lr={100,0.01}",), store=False, **words)
     states = study.trials.groupby("lr")["state"].unique()
     assert list(states[100.0]) == ["failed"]
     assert list(states[0.01]) == ["complete"]
