@@ -82,8 +82,13 @@ def summarize(data: "Prepared") -> dict[str, Any]:
     }
 
 
+PLAIN = (str, int, float, bool, type(None))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it; what it cannot becomes text."""
+    if type(value) in PLAIN:  # nearly all of them
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
