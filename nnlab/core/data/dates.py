@@ -6,6 +6,7 @@ import numpy as np
 
 from nnlab.core.data.columns import NO_LEVELS, Column, as_text, option, shown
 from nnlab.core.errors import DataError
+from nnlab.core.wording import agreeing, counted
 
 DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
 NAMED = ("%b %Y", "%B %Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")  # months by their name
@@ -52,7 +53,8 @@ def as_date(column: Column, written: str | None = None) -> Column:
     bad = np.flatnonzero(np.append(np.isnat(dates), False)[codes])
     if len(bad):
         raise DataError(
-            f"column {column.name!r} has {len(bad)} cells of {len(codes)} that are no dates like the others: "
+            f"column {column.name!r} has {counted(len(bad), 'cell')} of {len(codes):,} that "
+            f"{agreeing(len(bad), 'is no date', 'are no dates')} like the others: "
             f"{shown(dict.fromkeys(levels[codes[bad]]))}; mend them, or {option('categorical', column.name)} "
             f"or {option('drop', column.name)}"
         )

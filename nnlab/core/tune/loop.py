@@ -3,23 +3,28 @@
 import contextlib
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import NNLabError, RunError, StoreError
+from nnlab.core.errors import RunError, StoreError
 from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
-from nnlab.core.fit import fit
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
-from nnlab.core.tune.population import Claim, Member, Watching, grouped, population_of, trained
-from nnlab.core.tune.space import Value, chosen_parts, option_for, spec_with
-from nnlab.core.tune.study import Header, Study, quiet_optuna
+from nnlab.core.tune.case import Case
+from nnlab.core.tune.finals import Finals
+from nnlab.core.tune.folds import folds_of
+from nnlab.core.tune.header import Header
+from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
-from nnlab.core.tune.watch import Watch
 
 if TYPE_CHECKING:
     import optuna
@@ -31,7 +36,13 @@ class Search:
     """The study's trials from one process, until there are none left to claim or somebody stops it."""
 
     def __init__(
-        self, header: Header, folder: Path | None, data: Prepared, model: Maker, view: Sink | None, controls: Controls
+        self,
+        header: Header,
+        folder: Path | None,
+        data: Preparations,
+        model: Maker,
+        view: Sink | None,
+        controls: Controls,
     ) -> None:
         self._header, self._data, self._model = header, data, model
         self._view, self.controls = view, controls
@@ -40,6 +51,7 @@ class Search:
         self._held: list[str] = []
         self._errors = 0
         self._claims: list[Claim] = []  # that are not settled yet
+        folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             self.trials = Trials(header, folder, self._held.append)
@@ -51,7 +63,8 @@ class Search:
         space = {name: str(allowed) for name, allowed in header.space.items()}
         done = self.trials.done
         self.show(StudyStarted(header.name, header.spec, done, space, header.metric, header.maximize))
-        if done >= header.spec.trials:
+        more = (header.spec.finalists, header.spec.refit, header.spec.ensemble)
+        if done >= header.spec.trials and not any(more):
             self.warn(
                 f"study {header.name!r} already holds {done} trials; ask for more --trials, or --fresh to start anew"
             )
@@ -64,6 +77,7 @@ class Search:
                 self._tell_held()
                 if not self._batch():
                     break
+            Finals(self, self._study, self._folds, self._model, lambda: self._over).run()
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
 
@@ -116,7 +130,7 @@ class Search:
                 self._claims.append(claim)
             if not self._claims:
                 return False
-            for group in grouped(self._claims, self._header.base, self._data, self._model):
+            for group in grouped(self._claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
@@ -128,21 +142,35 @@ class Search:
         for claim in group:
             if self._over:
                 break
-            self._ended(claim, *self._outcome(*claim))
+            self._ended(claim, self._alone(claim))
+
+    def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
+        """The data of a trial with these values."""
+        return folds_of(self._data.of(values), self._header.spec.folds)
+
+    def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
+        return Case(self, folds, self._header.metric, claim[0])
 
     def _stacked(self, group: list[Claim]) -> list[Claim]:
-        """Train trials as one stack; gives those that are left to be trained alone, as the stack broke."""
-        members = [
-            Member(claim, spec_with(claim[1], self._header.base), Watch(self, claim[0], self._header.metric))
-            for claim in group
-        ]
-        with contextlib.closing(trained(members, self._data, self._header.name)) as ended:
-            for member in ended:
-                if member.run is not None:
-                    self._ended(member.claim, self._judged(member.run, member.watch), member.run)
-                elif member.error is not None:
-                    failed = _failed(member.error, member.watch.epochs, member.seconds)
-                    self._ended(member.claim, failed, None)
+        """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
+        cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
+        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
+        for data in self._folds(group[0][1]):
+            alive = [claim for claim in group if cases[claim[0].number].end is None]
+            members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
+            came = 0
+            with contextlib.closing(trained(members, data, self._header.name)) as ended:
+                for member in ended:
+                    case = cases[member.claim[0].number]
+                    if member.run is not None:
+                        case.take(member.run)
+                    elif member.error is not None:
+                        case.fail(member.error)
+                    came += 1
+                    if case.end is not None:
+                        self._ended(member.claim, case)
+            if came < len(alive):
+                break
         return [claim for claim in group if claim in self._claims]
 
     def _give_back(self) -> None:
@@ -150,13 +178,16 @@ class Search:
             trial, _ = self._claims.pop(0)
             self._settle(trial, Result("stopped", message="interrupted", cut=True), None)
 
-    def _ended(self, claim: Claim, result: Result, run: Run | None) -> None:
+    def _ended(self, claim: Claim, case: Case) -> None:
         """Put the end of a trial on record and tell it."""
+        run = case.run
+        result = case.end or Result("stopped", message="interrupted", cut=True)
         self._claims.remove(claim)
         trial, values = claim
         best = self._settle(trial, result, run)
-        if best and run is not None:
-            self._study.keep(trial.number, run)
+        kept = self.trials.best()
+        if run is not None and trial.number in kept:
+            self._study.keep(trial.number, run, kept)
         self._tell_held()
         numbers = (result.score, result.epochs, result.seconds)
         self.show(TrialDone(trial.number, values, result.state, *numbers, best, result.message))
@@ -177,33 +208,14 @@ class Search:
             reason = error.strerror or error
             raise StoreError(f"the study cannot be written any more ({reason}); what it held before is safe") from error
 
-    def _outcome(self, trial: "optuna.Trial", values: dict[str, Value]) -> tuple[Result, Run | None]:
-        """Train the trial's spec; whatever goes wrong in it is the trial's end, not the study's."""
-        watch = Watch(self, trial, self._header.metric)
-        began = time.perf_counter()
+    def _alone(self, claim: Claim) -> Case:
+        """Train the trial's spec by itself."""
         try:
-            spec, name = spec_with(values, self._header.base), f"{self._header.name} trial {trial.number}"
-            told: dict[str, Any] = {"view": watch, "controls": watch.controls, "name": name}
-            run = fit(self._data, spec=spec, model=self._model, store=False, baseline=False, **told)
+            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
         except Exception as error:
-            return _failed(error, watch.epochs, time.perf_counter() - began), None
-        return self._judged(run, watch), run
-
-    def _judged(self, run: Run, watch: Watching) -> Result:
-        reason, score = run.finished.reason, watch.score
-        numbers = (run.finished.epoch, run.finished.seconds)
-        if reason in ("stopped", "interrupted"):
-            if not self.late:
-                self.controls.stop(reason)
-            message = "the time was over" if self.late and not self.controls.stop_reason else reason
-            return Result("stopped", None, *numbers, message, cut=True)
-        if reason == "pruned":
-            return Result("pruned", score, *numbers)
-        if reason in ("diverged", "failed") or score is None:
-            return Result("failed", None, *numbers, run.finished.message or f"{reason} without a finite score")
-        return Result("complete", score, *numbers)
-
-
-def _failed(error: Exception, epochs: int, seconds: float) -> Result:
-    text = str(error) if isinstance(error, NNLabError) else f"{type(error).__name__}: {error}"
-    return Result("failed", None, epochs, seconds, text.partition("\n")[0], error=error)
+            case = self._case(claim, ())
+            case.fail(error)
+            return case
+        case = self._case(claim, folds)
+        case.train(spec, self._model, f"{self._header.name} trial {claim[0].number}")
+        return case

@@ -28,9 +28,9 @@ class Searching(Protocol):
 
 
 class Watch:
-    """The sink of one trial: prunes it by its validation values, ends and pauses it with the study, tells the view."""
+    """The sink of one run: ends and pauses it with the study, tells the view, and prunes the trial that it is of."""
 
-    def __init__(self, search: Searching, trial: "optuna.Trial", metric: str) -> None:
+    def __init__(self, search: Searching, metric: str, trial: "optuna.Trial | None" = None) -> None:
         self.controls = Controls()
         self.shown = True
         self.score: float | None = None
@@ -61,6 +61,8 @@ class Watch:
         value = done.valid.get(self._metric, math.nan)
         if done.best and math.isfinite(value):
             self.score = value
+        if self._trial is None:
+            return
         with contextlib.suppress(OSError):  # a disk that fails costs the pruning of this epoch, not the trial
             self._trial.report(value, done.epoch)
             if done.epoch < self._epochs and self._trial.should_prune():
