@@ -4,6 +4,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
+from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
@@ -149,7 +151,14 @@ class Search:
         return folds_of(self._data.of(values), self._header.spec.folds)
 
     def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, claim[0])
+        return Case(self, folds, self._header.metric, None if self._header.several else claim[0])
+
+    def _valued(self, result: Result, case: Case, values: Mapping[str, Value]) -> Result:
+        """The result with the values of all objectives, where there are several."""
+        if not self._header.several or result.state != "complete":
+            return result
+        names = self._header.spec.objectives
+        return replace(result, objectives=measured_objectives(names, case.runs, self._folds(values)))
 
     def _stacked(self, group: list[Claim]) -> list[Claim]:
         """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
@@ -182,8 +191,9 @@ class Search:
         """Put the end of a trial on record and tell it."""
         run = case.run
         result = case.end or Result("stopped", message="interrupted", cut=True)
-        self._claims.remove(claim)
         trial, values = claim
+        result = self._valued(result, case, values)
+        self._claims.remove(claim)
         best = self._settle(trial, result, run)
         kept = self.trials.best()
         if run is not None and trial.number in kept:

@@ -19,7 +19,17 @@ from nnlab.core.tune.header import OUTSIDE, Header
 from nnlab.core.tune.ranges import Value, held_params
 from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.study import JOURNAL, LOCK, best_folder, open_optuna, ranked, score_of, state_of, was_cut
+from nnlab.core.tune.study import (
+    JOURNAL,
+    LOCK,
+    best_folder,
+    costs,
+    objectives_of,
+    open_optuna,
+    ranked,
+    state_of,
+    was_cut,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -45,7 +55,13 @@ class Result:
     best_epoch: int = 0
     scores: tuple[float, ...] = ()
     parts: tuple[float, ...] = field(default=(), repr=False)
+    objectives: tuple[float, ...] = ()
     error: Exception | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of each objective, () where there is no score."""
+        return self.objectives or (() if self.score is None else (self.score,))
 
     def to_json(self) -> dict[str, Any]:
         """What is kept with the trial."""
@@ -59,7 +75,7 @@ class Trials:
         self._header, self._path, self._warn = header, path, warn
         self._open: set[int] = set()  # claimed here and not settled yet
         with self._alone():
-            self.journal = open_optuna(path, header.maximize)
+            self.journal = open_optuna(header, path)
             self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
             self.journal.sampler = self._sampler(0)  # says at once what is wrong with it
             self._clear_orphans()
@@ -115,7 +131,7 @@ class Trials:
                 if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
-                self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
+                self._tell(trial.number, {"state": "skipped"}, "FAIL")
 
     def _values(self, trial: "optuna.Trial") -> dict[str, Value]:
         header = self._header
@@ -157,13 +173,12 @@ class Trials:
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
-            rank = self._rank(result.score) if run is not None and result.state == "complete" else self.kept
+            rank = self._rank(result.values) if run is not None and result.state == "complete" else self.kept
             if rank < self.kept and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
             state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
-            score = result.score if result.state == "complete" else None
-            self._tell(trial.number, result.to_json(), state, score)
+            self._tell(trial.number, result.to_json(), state)
             self._open.discard(trial.number)
             if result.cut:
                 self._again(self.journal.get_trials(deepcopy=False)[trial.number])
@@ -178,7 +193,7 @@ class Trials:
 
     def best(self) -> list[int]:
         """The numbers of the best complete trials, whose runs are kept."""
-        return [trial.number for trial in ranked(self.journal, self._header.maximize)[: self.kept]]
+        return [trial.number for trial in ranked(self.journal, self._header.upwards)[: self.kept]]
 
     def _save(self, run: Run, folder: Path) -> None:
         """A full disk costs the run, not the study."""
@@ -187,22 +202,23 @@ class Trials:
         except (OSError, StoreError) as error:
             self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
 
-    def _rank(self, score: float | None) -> int:
+    def _rank(self, values: tuple[float, ...]) -> int:
         """How many complete trials are as good or better."""
-        if score is None:
+        if not values:
             return self.kept
-        sign = -1.0 if self._header.maximize else 1.0
-        there = [sign * (score_of(trial) or 0.0) for trial in ranked(self.journal, self._header.maximize)]
-        return sum(value <= sign * score for value in there)
+        upwards = self._header.upwards
+        there = [costs(objectives_of(trial), upwards) for trial in ranked(self.journal, upwards)]
+        return sum(one <= costs(values, upwards) for one in there)
 
-    def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
+    def _tell(self, number: int, result: dict[str, Any], state: str) -> None:
         from optuna.trial import TrialState
 
         frozen = self.journal.get_trials(deepcopy=False)[number]
         self.journal._storage.set_trial_user_attr(frozen._trial_id, "result", result)
-        if OUTSIDE in frozen.user_attrs:  # its values are none that a sampler could take
-            state, score = "FAIL", None
-        self.journal.tell(number, score, TrialState[state])
+        if OUTSIDE in frozen.user_attrs or (self._header.several and state == "PRUNED"):
+            state = "FAIL"  # its values are none that a sampler could take; of several objectives none can be pruned
+        values = objectives_of(self.journal.get_trials(deepcopy=False)[number]) if state == "COMPLETE" else None
+        self.journal.tell(number, values, TrialState[state])
 
     def _is_orphan(self, trial: "FrozenTrial") -> bool:
         """Its process is gone; or it is ours, left over from a call in this thread that did not get to its end."""
@@ -222,13 +238,13 @@ class Trials:
             if trial.state.name != "RUNNING" or not self._is_orphan(trial):
                 continue
             if (result := trial.user_attrs.get("result")) and result["state"] == "complete":
-                self._tell(trial.number, result, "COMPLETE", result["score"])
+                self._tell(trial.number, result, "COMPLETE")
             elif result and not result.get("cut"):
-                self._tell(trial.number, result, "PRUNED", None)
+                self._tell(trial.number, result, "PRUNED")
             else:
                 message = "orphaned: its process ended before it did"
                 self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
-                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL", None)
+                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL")
                 self._again(trial)
 
     def _again(self, trial: "FrozenTrial") -> None:
