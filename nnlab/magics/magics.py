@@ -12,7 +12,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, resuming, subjects
+from nnlab.magics import config, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
 from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
@@ -213,6 +213,8 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
+    if said.options.get("resume") is not None:
+        return _resume_study(lab, said, names)
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.tune.search import tune
     from nnlab.report.bundle import study_bundles
@@ -236,6 +238,25 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
         return study_bundles(study, line, best)
 
     return under_view(lab, order.own["view"], said.muted, "tune", work, bundles_of)
+
+
+def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
+    from nnlab.core.tune.resuming import resume_study
+    from nnlab.core.tune.study import Header
+    from nnlab.report.bundle import study_bundles
+
+    header = Header.read(tuning.meant(said, names, _store()))
+    data = tuning.data_of(said, names, header.data)
+    _, own = _settle(lab, said, based=True)
+    model, _ = _network(said, names, None)
+    tuning.check_network(header.base.model.name, header.name, own_network=model is not None or said.body is not None)
+    model = model if said.body is None else run_body(lab.ip, said.body)
+    more = {name: said.options[name] for name in tuning.MORE if name in said.options}
+
+    def work(view: View, controls: Controls) -> Any:
+        return resume_study(header.name, data, model=model, view=view, controls=controls, **more)
+
+    return under_view(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, None, None))
 
 
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:

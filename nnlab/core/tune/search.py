@@ -19,11 +19,12 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of, resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
-from nnlab.core.store.files import make_folder
+from nnlab.core.store.facts import summarize
+from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.loop import Search
 from nnlab.core.tune.space import Space, chosen_parts, default_space, parse
-from nnlab.core.tune.study import HEADER, Header, Study
+from nnlab.core.tune.study import ABOUT_DATA, HEADER, Header, Study
 from nnlab.core.tune.trials import Trials
 
 
@@ -57,7 +58,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         base = replace(base, model=own_part(model, code))
     space = parse(spec.space, base) if spec.space else default_space(base, fixed, len(data.train.y))
     header = _header(spec, base, space, data)
-    folder = None if store is False else _folder_for(as_store(store), header)
+    folder = None if store is False else _folder_for(as_store(store), header, data)
     search = Search(header, folder, data, model, view, controls or Controls())
     return search.run()
 
@@ -94,17 +95,19 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared) -> He
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
-def _folder_for(store: Store, header: Header) -> Path:
+def _folder_for(store: Store, header: Header, data: Prepared) -> Path:
     """The study's folder with this header in it; fresh moves an old study to the trash first."""
     folder = store.study_folder(header.name)
+    if header.spec.fresh and header.spec.storage is not None:
+        raise SpecError("--fresh would delete what others hold in the database; give another --name")
     if header.spec.fresh and (folder / HEADER).exists():
         _set_aside(folder, header.name, store.root / "trash")
         folder = store.study_folder(header.name)
-    _write_header(folder, header)
+    _write_header(folder, header, data)
     return folder
 
 
-def _write_header(folder: Path, header: Header) -> None:
+def _write_header(folder: Path, header: Header, data: Prepared) -> None:
     """Put the header into the study's folder; SpecError if another study is in it."""
     if (folder / HEADER).exists() and (different := header.differences(Header.read(folder))):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
@@ -114,6 +117,8 @@ def _write_header(folder: Path, header: Header) -> None:
         )
     try:
         header.write(folder)
+        if not (folder / ABOUT_DATA).exists():
+            write_json(folder / ABOUT_DATA, summarize(data))
     except OSError as error:
         raise StoreError(
             f"the study cannot be kept in {folder}: {error.strerror or error}; give another store"

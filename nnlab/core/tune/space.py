@@ -19,7 +19,7 @@ from nnlab.core.registry import Part, Registry
 from nnlab.core.spec import TrainSpec, part_values
 
 if TYPE_CHECKING:
-    from optuna import Trial
+    from optuna.trial import BaseTrial
 
 NOT_SEARCHED = ("monitor", "metrics", "device", "threads")
 # Left out of the default space.
@@ -50,7 +50,7 @@ class Range:
             return False
         return self.low <= value <= self.high and not (self.whole and value != int(value))
 
-    def suggest(self, trial: "Trial", name: str) -> Value:
+    def suggest(self, trial: "BaseTrial", name: str) -> Value:
         """The trial's value, drawn by the study's sampler."""
         if self.choices:
             return trial.suggest_categorical(name, self.choices)
@@ -249,7 +249,7 @@ def _value_of(base: TrainSpec, option: Option) -> Any:
     return part_values(registry, held or Part(option.part))[option.param.name]
 
 
-def suggest(trial: "Trial", space: Space, base: TrainSpec) -> dict[str, Value]:
+def suggest(trial: "BaseTrial", space: Space, base: TrainSpec) -> dict[str, Value]:
     """The trial's values: parts first, then the names that those parts have."""
     own = params_of(TrainSpec)
     values = {name: one.suggest(trial, name) for name, one in space.items() if name in own and own[name].kind is Part}

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HEADER, JOURNAL, LOCK = "study.json", "journal.log", "study.flock"
+ABOUT_DATA = "data.json"  # what the data are like, in plain values
 OPTUNA_NAME = "nnlab"
 NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+KNOWN = "known"  # the state of a run from before the study
+OUTSIDE = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
 FEW = 10  # complete trials below which importances would be noise
 
 
@@ -51,7 +54,7 @@ class Header:
     def write(self, folder: Path) -> None:
         """Put the header into the study's folder."""
         texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
-        specs = {"spec": to_json(self.spec), "base": to_json(self.base)}
+        specs = {"spec": to_json(self.spec_to_show), "base": to_json(self.base)}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
         value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
         write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
@@ -69,6 +72,15 @@ class Header:
             return cls(str(value["name"]), spec, base, space, data, source, metric, bool(value["maximize"]))
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
+
+    @property
+    def spec_to_show(self) -> TuneSpec:
+        """The spec without the password of its storage, which is nowhere written down."""
+        if self.spec.storage is None:
+            return self.spec
+        from nnlab.core.tune.shared import without_password
+
+        return replace(self.spec, storage=without_password(self.spec.storage))
 
     @property
     def fingerprint(self) -> str:
@@ -125,22 +137,27 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def open_optuna(path: Path | None, maximize: bool) -> "optuna.Study":
-    """Optuna's study in the folder path, made if it is not there; in memory for None."""
+def open_optuna(header: Header, path: Path | None) -> "optuna.Study":
+    """Optuna's study, made if it is not there: in its database, else in the folder path, else in memory."""
     import optuna
 
     storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
-    if path is not None:
+    name = OPTUNA_NAME
+    if header.spec.storage is not None:
+        from nnlab.core.tune.shared import open_shared
+
+        storage, name = open_shared(header.spec.storage), header.name
+    elif path is not None:
         from nnlab.core.tune.journal import open_journal
 
         storage = open_journal(path / JOURNAL)
-    direction = optuna.study.StudyDirection.MAXIMIZE if maximize else optuna.study.StudyDirection.MINIMIZE
+    direction = optuna.study.StudyDirection.MAXIMIZE if header.maximize else optuna.study.StudyDirection.MINIMIZE
     with quiet_optuna():
-        return optuna.create_study(storage=storage, study_name=OPTUNA_NAME, direction=direction, load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
 
 def state_of(trial: "FrozenTrial") -> str:
-    """complete, pruned, failed or running as nnlab says it; waiting or skipped for what is no trial of its own."""
+    """complete, pruned, failed or running; waiting, skipped or known for what is no trial of the study's own."""
     if trial.state.name in ("RUNNING", "WAITING"):
         return trial.state.name.lower()
     return str(trial.user_attrs.get("result", {}).get("state", "failed"))
@@ -170,13 +187,18 @@ class Study:
         self.metric, self.maximize, self.path = header.metric, header.maximize, path
 
     @classmethod
-    def load(cls, folder: str | Path, model: Maker = None) -> "Study":
-        """The study in a folder. model: the network of a study whose network was the user's own."""
+    def load(cls, folder: str | Path, model: Maker = None, storage: str | None = None) -> "Study":
+        """The study in a folder. model: the network of a study whose network was the user's own.
+
+        storage: the URL of its database, where it has one with a password.
+        """
         path = Path(folder)
         header = Header.read(path)
-        if not (path / JOURNAL).is_file():
+        if storage is not None:
+            header = replace(header, spec=replace(header.spec, storage=storage))
+        if header.spec.storage is None and not (path / JOURNAL).is_file():
             raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
-        return cls(header, open_optuna(path, header.maximize), path, model)
+        return cls(header, open_optuna(header, path), path, model)
 
     def keep(self, number: int, run: Run, others: Sequence[int]) -> None:
         """Hold the run of a trial in memory, so that it need not be loaded; and of the ones before only others."""
@@ -204,7 +226,7 @@ class Study:
 
     def _shown(self) -> "list[FrozenTrial]":
         trials = self._journal.get_trials(deepcopy=False)
-        return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
+        return [trial for trial in trials if state_of(trial) not in OUTSIDE]
 
     def ranking(self) -> list[int]:
         """The numbers of the complete trials, best score first."""
