@@ -7,7 +7,7 @@ of this file: the first is the main number of its task.
 
 from typing import TYPE_CHECKING
 
-from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.errors import SpecError, did_you_mean, nearest
 from nnlab.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -156,22 +156,11 @@ def kappa(output: "Tensor", target: "Tensor") -> "Tensor":
     return (hits.sum() / n - chance) / (1 - chance)
 
 
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_2(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the two likeliest."""
-    return _among(output, target, 2)
-
-
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_3(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the three likeliest."""
-    return _among(output, target, 3)
-
-
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_5(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the five likeliest."""
-    return _among(output, target, 5)
+@METRICS.family(listed=(2, 3, 5), tasks=("multiclass",), maximize=True)
+def top(output: "Tensor", target: "Tensor", number: int) -> "Tensor":
+    """Share of rows whose class is among the {} likeliest; so for any number, as in top_10."""
+    best = output.topk(min(number, output.shape[1]), 1).indices
+    return (best == target.unsqueeze(1)).any(1).float().mean()
 
 
 @METRICS.add(tasks=CLASSES, maximize=False)
@@ -238,8 +227,9 @@ def metrics_for(task: str, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The chosen metrics, or the usual ones of the task; SpecError for one of another task."""
     fitting = [name for name, entry in METRICS.items() if task in entry.facts["tasks"]]
     for name in chosen:
-        if name not in fitting:
-            raise SpecError(f"metric {name} is not for a {task} target; use {', '.join(fitting)}")
+        if task not in METRICS[name].facts["tasks"]:
+            near = nearest(name, fitting, "--help metrics", most=12)
+            raise SpecError(f"metric {name} is not for a {task} target; use {near}")
     return chosen or tuple(name for name in fitting if task in METRICS[name].facts.get("usual", ()))
 
 
@@ -303,11 +293,6 @@ def _f1_scores(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Ten
     """F1 of each class, whether it is there at all, and its rows."""
     hits, support, predicted = _counts(output, target)
     return 2 * hits / (support + predicted).clamp(min=1), (support + predicted) > 0, support
-
-
-def _among(output: "Tensor", target: "Tensor", k: int) -> "Tensor":
-    best = output.topk(min(k, output.shape[1]), 1).indices
-    return (best == target.unsqueeze(1)).any(1).float().mean()
 
 
 def _counts(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":

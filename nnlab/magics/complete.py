@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nnlab.core.data.sheets import split_sheet
 from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option, options_of
-from nnlab.core.params import Column, Param, Within, show_value
+from nnlab.core.params import Column, Param, Weights, Within, show_value
 from nnlab.core.spec import PER_COLUMN, PrepareSpec, TrainSpec
 from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
@@ -42,11 +42,12 @@ BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
 VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (is_network_or_maker, "network"),
     "data": (is_prepared, "data"),
+    "frame": (is_frame, "table"),
     "loss": (is_own_function, "function"),
     "metrics": (is_own_function, "function"),
 }
 
-Stored = Callable[[str], list[str]]  # "run" or "study" -> their names, newest first
+Stored = Callable[[str], list[str]]  # "run", "unfinished" (runs to resume) or "study" -> their names, newest first
 
 
 class Candidate(NamedTuple):
@@ -202,6 +203,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found.insert(0, Candidate(param.show(param.default), "default"))
     if param.name == "lr" and place.verb.name == "nn_train":
         found.append(Candidate(FIND, "value"))
+    if isinstance(param.domain, Weights):
+        found += [Candidate(word, "value") for word in (param.domain.word, "none")]
     if param.name in VARIABLES:
         test, kind = VARIABLES[param.name]
         found += [Candidate(name, kind) for name in visible(place.names, test)]
@@ -209,7 +212,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]
     elif param.name == "resume":
-        found += _runs(place)
+        waiting = place.stored("unfinished")
+        found += [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
     elif param.name == "monitor":
         found += [Candidate(name, "value") for name in ("loss", *METRICS)]
     if param.optional and param.choices:
@@ -346,7 +350,7 @@ def _body_value(option: Option | None, typed: str, place: Place) -> Found:
 
 
 def stored_names(kind: str) -> list[str]:
-    """Names and ids of the runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
+    """Names and ids of runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
     from nnlab.core.errors import NNLabError
     from nnlab.core.store.runs import Store
 
@@ -354,7 +358,7 @@ def stored_names(kind: str) -> list[str]:
         store = Store()
         if kind == "study":
             return store.studies()
-        runs = store.runs()
+        runs = store.unfinished() if kind == "unfinished" else store.runs()
     except (NNLabError, OSError):
         return []
     return [*dict.fromkeys(info.name for info in runs if info.name), *(info.id for info in runs)]

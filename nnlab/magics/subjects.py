@@ -172,6 +172,19 @@ def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
     return variable(value, names, _is_table, "a table", hint)
 
 
+def frame_of(data: Any, word: Any, names: Mapping[str, Any]) -> Any:
+    """The table that data was prepared from: what the word names, else the variable of its name; None if there is none
+    or its file can be read again."""
+    if isinstance(word, str) and (word.lower().endswith(SUFFIXES) or SOURCE.match(word)):
+        return word
+    if isinstance(word, str):
+        return variable(word, names, _is_table, "a table", "df = pandas.read_csv(...)")
+    if word is not None or data.source:
+        return word
+    held = names.get(data.name)
+    return held if is_frame(held) else None
+
+
 def _refuse_expression(word: Word, names: Mapping[str, Any], verb: str) -> None:
     """SpecError for a piece of Python where a variable is needed."""
     text = "".join(f"{quote}{chunk}{quote}" for chunk, quote in word.chunks)

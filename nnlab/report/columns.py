@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core.wording import counted
 from nnlab.report import column_charts
 from nnlab.report.blocks import Block, Sentence
 from nnlab.report.sparks import date_text, ends, share, spark
-from nnlab.report.tables import Table, counted, number, shorten
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared

@@ -8,10 +8,11 @@ import numpy as np
 
 from nnlab.core.baselines import Baseline
 from nnlab.core.metrics import METRICS
+from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.specs import differs_table, python_call
-from nnlab.report.tables import Table, counted, number, shorten
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnlab.core.spec import CUSTOM
+from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.runs import warning_blocks
 from nnlab.report.specs import magic_options, python_call
-from nnlab.report.tables import Table, counted, number
+from nnlab.report.tables import Table, number
 
 if TYPE_CHECKING:
     from nnlab.core.tune.study import Study

@@ -48,6 +48,7 @@ MULTICLASS = {name: BINARY[name] for name in ALIKE} | {
     "average_precision": lambda y, g, s, p: sk.average_precision_score(y, p),
     "top_2": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=2),
     "top_3": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=3),
+    "top_4": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=4),
     "top_5": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=5),
     "brier": lambda y, g, s, p: np.square(p - np.eye(p.shape[1])[y]).sum(1).mean(),
 }
@@ -88,6 +89,23 @@ def test_multiclass_metrics_are_scikit_learns(name: str, ties: bool) -> None:
     output, target = classes(6, ties=ties)
     expected = MULTICLASS[name](target.numpy(), output.argmax(1).numpy(), None, output.double().softmax(1).numpy())
     assert measure((name,), output, target)[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_any_number_of_likeliest_classes_is_a_metric() -> None:
+    output, target = classes(6)
+    got = measure(("top_1", "top_6", "top_40"), output, target)
+    assert got["top_1"] == measure(("accuracy",), output, target)["accuracy"]
+    assert got["top_6"] == got["top_40"] == 1.0
+    assert metrics_for("multiclass", ("top_7",)) == ("top_7",)
+    assert check_monitor("top_7", ("top_7",))
+    assert METRICS["top_7"].summary.startswith("Share of rows whose class is among the 7 likeliest")
+    assert "top_7" not in list(METRICS)  # the help does not grow by what was asked
+    for name in ("top_0", "top_-1", "top_1000", "top_", "top_x", "topp_3", "top_03"):
+        assert name not in METRICS
+        with pytest.raises(SpecError, match="no metric"):
+            METRICS[name]
+    with pytest.raises(SpecError, match=r"top_7 is not for a regression target; use rmse, "):
+        metrics_for("regression", ("top_7",))
 
 
 def test_more_regression_metrics_are_scikit_learns() -> None:

@@ -14,6 +14,7 @@ from nnlab.core.data.steps.registries import ENCODERS
 from nnlab.core.data.target import match
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
+from nnlab.core.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,7 @@ class Category:
         word = self.encoding.done
         if self.encoding.buckets:
             return word
-        n = len(self.levels)
-        return f"{n} level{'s' * (n != 1)}{' ' if word.startswith('as ') else ', '}{word}"
+        return f"{counted(len(self.levels), 'level')}{' ' if word.startswith('as ') else ', '}{word}"
 
     @property
     def detail(self) -> str:

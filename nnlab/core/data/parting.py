@@ -12,6 +12,7 @@ from nnlab.core.data.target import ADVICE, Target
 from nnlab.core.data.twins import twin_groups
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
+from nnlab.core.wording import agreeing, counted
 
 ASIDE = ("group", "part", "weight")  # fields that name a column which is no feature
 NAMING = (*ASIDE, "time")  # fields that name a column
@@ -43,7 +44,9 @@ def drop_rows(
         return columns, None, []
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
-    note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
+    lost_rows = rows - len(kept)
+    note = f"{lost_rows:,} of {rows:,} rows {agreeing(lost_rows, 'is', 'are')} left out: "
+    note += f"more than {spec.drop_rows:.0%} missing, or no target"
     return [place.keep(Column(c.name, c.kind, c.data[kept], c.levels, c.aware)) for c in columns], kept, [note]
 
 
@@ -128,7 +131,11 @@ def _times(column: Column) -> np.ndarray:
 def _said(split: Split, target: Target, numbers: np.ndarray) -> list[str]:
     notes = []
     if len(split.left_out):
-        notes.append(f"{len(split.left_out)} rows are in no part: they lie in the gap between two parts or name none")
+        n = len(split.left_out)
+        why = (
+            f"{agreeing(n, 'it lies', 'they lie')} in the gap between two parts or {agreeing(n, 'names', 'name')} none"
+        )
+        notes.append(f"{counted(n, 'row')} {agreeing(n, 'is', 'are')} in no part: {why}")
     if split.rare:
         rare = shown(target.labels[code] for code in split.rare)
         notes.append(f"too few rows to be in every part, all kept in training: class {rare}")
@@ -157,7 +164,8 @@ def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | Non
     bad = np.flatnonzero(~(weights >= 0))
     if len(bad):
         raise DataError(
-            f"weight column {spec.weight!r} has {len(bad)} missing or negative cells (row {shown(bad)}); mend them"
+            f"weight column {spec.weight!r} has {counted(len(bad), 'missing or negative cell')} "
+            f"(row {shown(bad)}); mend them"
         )
     if not weights.any():
         raise DataError(f"weight column {spec.weight!r} is 0 in every row; at least one must be above")

@@ -28,6 +28,7 @@ from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
+from nnlab.core.wording import agreeing, counted
 
 Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
 SET_ASIDE: tuple[Role, ...] = ("id", "constant", "text")
@@ -305,7 +306,9 @@ def _coerced(column: Column, train: np.ndarray) -> Typed:
     reading = lenient_reading(column, *_seen(column, train))
     number, (lost, texts) = reading.column(column), reading.lost(column)
     parts = [reading.words] if reading.examples else []
-    parts += [f"{lost} cells of {len(column.data)} hold no number and count as missing: {shown(texts)}"] if lost else []
+    if lost:
+        they = agreeing(lost, "holds no number and counts", "hold no number and count")
+        parts.append(f"{counted(lost, 'cell')} of {len(column.data):,} {they} as missing: {shown(texts)}")
     why = "; ".join(parts)
     return Typed(column.name, "numeric", why, number, int(number.missing().sum()), reading=reading)
 

@@ -9,6 +9,7 @@ import numpy as np
 from nnlab.core.data.split import Split, check_shares, part_sizes, split_rows, stratified_order
 from nnlab.core.data.steps.encoders import by_size
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.wording import counted
 
 Array = np.ndarray
 
@@ -116,7 +117,7 @@ def column_folds(levels: Sequence[object], codes: Array, folds: int, name: str =
     if len(names) != folds:
         more = f"; --folds {len(names)} takes them" if len(names) > 1 else ""
         raise DataError(
-            f"column {name!r} names {len(names)} folds ({_few_words(names)}) and folds={folds}; "
+            f"column {name!r} names {counted(len(names), 'fold')} ({_few_words(names)}) and folds={folds}; "
             f"it tells the fold of each row, or train or test{more}"
         )
     number = np.array([names.index(word) if word in names else NOWHERE for word in words])[codes]
@@ -129,7 +130,7 @@ def column_folds(levels: Sequence[object], codes: Array, folds: int, name: str =
 
 def _check_filled(codes: Array, name: str, what: str) -> None:
     if missing := int((codes < 0).sum()):
-        raise DataError(f"column {name!r} is empty in {missing} rows; each row needs {what}")
+        raise DataError(f"column {name!r} is empty in {counted(missing, 'row')}; each row needs {what}")
 
 
 def _few_words(words: Sequence[str]) -> str:
@@ -158,7 +159,9 @@ def fold_splits(
         first = split_rows(rows, None, 0.0, test, rng)
     rest = first.train
     if len(rest) < folds:
-        raise DataError(f"{len(rest)} rows outside of the test cannot make {folds} folds; at most {len(rest)}")
+        raise DataError(
+            f"{counted(len(rest), 'row')} outside of the test cannot make {folds} folds; at most {len(rest)}"
+        )
     turn = _turns(kind, folds, _taken(keys, rest), len(rest), rng)
     return tuple(Split(rest[turn != i], rest[turn == i], first.test) for i in range(folds))
 
@@ -286,7 +289,7 @@ def _stretches(times: Array, ends: Array) -> Array:
     changes = np.flatnonzero(times[order][1:] != times[order][:-1]) + 1
     if len(changes) < len(ends):
         raise DataError(
-            f"{len(changes) + 1} different times cannot fill {len(ends) + 1} parts; "
+            f"{counted(len(changes) + 1, 'different time')} cannot fill {len(ends) + 1} parts; "
             f"equal times stay together, so at least {len(ends) + 1} are needed"
         )
     cuts: list[int] = []
@@ -313,7 +316,7 @@ def _leave_gap(times: Array, part: Array, gap: float, sides: tuple[int, int]) ->
     if not (part == after).any():
         name = ("train", "valid", "test")[after]
         raise DataError(
-            f"gap={gap:g} leaves no rows for {name}: its {len(rows)} rows are all within the gap "
+            f"gap={gap:g} leaves no rows for {name}: the gap takes its {counted(len(rows), 'row')} "
             f"(farthest {away.max():g}); take a smaller gap or a larger share"
         )
 

@@ -27,6 +27,7 @@ NOT_HERE: dict[str, Any] = {
     "drop_rows": None,
     "strict": False,
     "group_duplicates": False,
+    "conflicts": "keep",
     "balance": Part("none"),
     "synthesis": Part("none"),
 }

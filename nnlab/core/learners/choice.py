@@ -15,7 +15,16 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 
 # What the loop does by itself, or the stack whatever the value is. Another field must be as it is by default.
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
-DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
+DONE |= {
+    "class_weight",
+    "dropout_schedule",
+    "decay_schedule",
+    "epochs",
+    "batch_size",
+    "batch_growth",
+    "patience",
+    "min_delta",
+}
 DONE |= {"layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
 DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
 NORMS = ("none", "batch", "layer")

@@ -1,6 +1,6 @@
 """What follows the trials of a search: the best few trained from fresh seeds, the winner on more rows, an ensemble."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,18 +13,24 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.ensemble import chosen
+from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.study import Study
 from nnlab.core.tune.watch import Searching, Watch
 
+FoldsOf = Callable[[Mapping[str, Value]], Sequence[Prepared]]
+
 
 class Finals:
-    """Does what is asked for and not done yet. over: whether the search was stopped or its time is up."""
+    """Does what is asked for and not done yet. folds: the data of a trial by its values; over: whether the search was
+    stopped or its time is up."""
 
-    def __init__(
-        self, search: Searching, study: Study, folds: Sequence[Prepared], model: Maker, over: Callable[[], bool]
-    ) -> None:
-        self._search, self._study, self._folds, self._model, self._over = search, study, folds, model, over
+    def __init__(self, search: Searching, study: Study, folds: FoldsOf, model: Maker, over: Callable[[], bool]) -> None:
+        self._search, self._study, self._model, self._over = search, study, model, over
+        self._folds_of = folds
         self._header, self._after = study.header, study.after
+
+    def _folds(self, number: int) -> Sequence[Prepared]:
+        return self._folds_of(self._study.values_of(number))
 
     def run(self) -> None:
         """All of it; what a stop cut off is left out and done by the next call of the same study."""
@@ -48,7 +54,7 @@ class Finals:
                 if self._over():
                     return
                 if seed not in self._after.fresh().get(number, {}):
-                    case = Case(self._search, self._folds, self._header.metric)
+                    case = Case(self._search, self._folds(number), self._header.metric)
                     name = f"{self._header.name} trial {number} seed {seed}"
                     case.train(replace(study.spec_of(number), seed=seed), self._model, name)
                     if case.end is not None and not case.end.cut:
@@ -69,7 +75,7 @@ class Finals:
             if isinstance(event, EpochDone) and event.epoch >= epochs > 0:
                 watch.controls.stop("stopped_early")
 
-        data, spec = all_rows(self._folds), self._study.spec_of(number)
+        data, spec = all_rows(self._folds(number)), self._study.spec_of(number)
         run = fit(data, spec=spec, model=self._model, store=False, baseline=False, view=view, **told)
         if run.finished.reason in ("completed", "stopped_early"):
             self._after.keep_refit(number, run)
@@ -82,7 +88,8 @@ class Finals:
         if not runs:
             self._search.warn("none of the best runs is kept here, so there is no ensemble")
             return
-        found = chosen(self._header.name, runs, dict.fromkeys(runs, self._folds[0]), self._header.metric)
+        first = {number: self._folds(number)[0] for number in runs}
+        found = chosen(self._header.name, runs, first, self._header.metric)
         self._after.keep_ensemble(numbers, found)
 
 

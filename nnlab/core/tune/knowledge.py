@@ -18,7 +18,8 @@ from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import read_json
 from nnlab.core.store.reading import RunInfo, read_beginning, read_info, told_events, understood
 from nnlab.core.store.runs import Store
-from nnlab.core.tune.space import Value, base_values, chosen_parts, option_for, spec_with
+from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.space import base_values, chosen_parts, is_step, option_for, spec_with
 from nnlab.core.tune.study import ABOUT_DATA, HEADER, NO_MATTER, Header, Study
 
 if TYPE_CHECKING:
@@ -88,12 +89,13 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
     chosen = chosen_parts(spec)
     options = options_of(TrainSpec, chosen)
     for name, allowed in header.space.items():
-        if name not in values and option_for(name, options, chosen):
+        if name not in values and not is_step(name) and option_for(name, options, chosen):
             raise SpecError(f"with a {name} outside of {allowed}")
     different = _differing(spec_with(values, header.base), spec)
     if different:
         raise SpecError(f"with other {', '.join(different[:3])}")
-    return Known(info.id, values, score)
+    prepared = base_values(header.space, header.prepare) if header.prepare else {}
+    return Known(info.id, values | prepared, score)
 
 
 def _changes(info: RunInfo) -> Mapping[str, float]:

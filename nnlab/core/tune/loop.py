@@ -3,6 +3,7 @@
 import contextlib
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.knowledge import knowledge
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for, spec_with
 from nnlab.core.tune.study import Header, Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
@@ -35,7 +38,13 @@ class Search:
     """The study's trials from one process, until there are none left to claim or somebody stops it."""
 
     def __init__(
-        self, header: Header, folder: Path | None, data: Prepared, model: Maker, view: Sink | None, controls: Controls
+        self,
+        header: Header,
+        folder: Path | None,
+        data: Preparations,
+        model: Maker,
+        view: Sink | None,
+        controls: Controls,
     ) -> None:
         self._header, self._data, self._model = header, data, model
         self._view, self.controls = view, controls
@@ -45,10 +54,10 @@ class Search:
         self._errors, self._paid = 0, True
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
-        self._folds = folds_of(data, header.spec.folds)
+        folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
-            learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data)
+            learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
             self.trials = Trials(header, folder, self._held.append, learn)
         self._study = Study(header, self.trials.journal, folder, model)
 
@@ -152,14 +161,18 @@ class Search:
                 break
             self._ended(claim, self._alone(claim))
 
-    def _case(self, claim: Claim) -> Case:
-        return Case(self, self._folds, self._header.metric, claim[0])
+    def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
+        """The data of a trial with these values."""
+        return folds_of(self._data.of(values), self._header.spec.folds)
+
+    def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
+        return Case(self, folds, self._header.metric, claim[0])
 
     def _stacked(self, group: list[Claim]) -> list[Claim]:
         """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
-        cases = {claim[0].number: self._case(claim) for claim in group}
+        cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
         specs = {claim[0].number: spec_with(claim[1], self._header.base) for claim in group}
-        for data in self._folds:
+        for data in self._folds(group[0][1]):
             alive = [claim for claim in group if cases[claim[0].number].end is None]
             members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
             came = 0
@@ -216,11 +229,12 @@ class Search:
 
     def _alone(self, claim: Claim) -> Case:
         """Train the trial's spec by itself."""
-        case = self._case(claim)
         try:
-            spec = spec_with(claim[1], self._header.base)
+            spec, folds = spec_with(claim[1], self._header.base), self._folds(claim[1])
         except Exception as error:
+            case = self._case(claim, ())
             case.fail(error)
             return case
+        case = self._case(claim, folds)
         case.train(spec, self._model, f"{self._header.name} trial {claim[0].number}")
         return case

@@ -31,7 +31,6 @@ def parts_of_score(run: "Run", data: "Prepared", metric: str) -> list[float]:
     from nnlab.core.learners.start import class_counts, measured, tensors_of
     from nnlab.core.losses import make_loss
     from nnlab.core.network import loss_of
-    from nnlab.core.precision import dtype_of
     from nnlab.core.predict import CHUNK, forward
 
     rows = len(data.valid.y)
@@ -39,7 +38,7 @@ def parts_of_score(run: "Run", data: "Prepared", metric: str) -> list[float]:
     if parts < FEWEST:
         return []
     loss = loss_of(run.spec, data.target)
-    x, y, weight = tensors_of(data.valid, "cpu", dtype_of(run.spec))
+    x, y, weight = tensors_of(data.valid, run.spec, data, "cpu")
     with thread_limit(threads_for(None, min(rows, CHUNK), run.parameters)):
         output = forward(run.model, x, run.device).cpu()
     make = make_loss(loss, class_counts(data))

@@ -16,10 +16,11 @@ from nnlab.core.spec import PrepareSpec, TuneSpec, from_json
 from nnlab.core.store.files import read_json
 from nnlab.core.store.runs import LABEL, LAST, Store
 from nnlab.core.tune.loop import Search
+from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.study import ABOUT_DATA, HEADER, JOURNAL, Header, Study
 
 
-def resume_study(
+def resume_study(  # noqa: PLR0913 - a front door of plain Python
     word: str = LAST,
     data: Prepared | None = None,
     *,
@@ -27,19 +28,20 @@ def resume_study(
     view: Sink | None = None,
     controls: Controls | None = None,
     store: Where = None,
+    frame: Any = None,
     **options: Any,
 ) -> Study:
     """Go on with the study that word means (last, or a name): space, base and all else are its own.
 
     data: what it was about; None prepares its file again, if it came from one. model: the network, if it was your own.
-    options: another number of trials, minutes and so on, as in `TuneSpec`; what is not said stays.
+    frame: as in `tune`. options: another number of trials, minutes and so on, as in `TuneSpec`; what is not said stays.
     """
     folder = study_to_resume(as_store(store), word)
     header = Header.read(folder)
     header = replace(header, spec=resolve(TuneSpec, options, header.spec))
     data = _data_for(folder, header, data)
     header.write(folder)
-    return Search(header, folder, data, model, view, controls or Controls()).run()
+    return Search(header, folder, Preparations(data, header.space, frame), model, view, controls or Controls()).run()
 
 
 def study_to_resume(store: Store, word: str) -> Path:

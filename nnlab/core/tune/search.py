@@ -23,9 +23,12 @@ from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.loop import Search
-from nnlab.core.tune.space import Space, chosen_parts, default_space, parse
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.ranges import Space
+from nnlab.core.tune.space import chosen_parts, parse
 from nnlab.core.tune.study import ABOUT_DATA, HEADER, Header, Study
 from nnlab.core.tune.trials import Trials
+from nnlab.core.tune.usual import default_space
 
 
 def tune(  # noqa: PLR0913 - the arguments are what a user may choose
@@ -38,12 +41,14 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     controls: Controls | None = None,
     store: Where = None,
     code: str | None = None,
+    frame: Any = None,
     **options: Any,
 ) -> Study:
     """Search on prepared data and give the study; the same call again continues it, also after a killed kernel.
 
     base: the run to start from. options: those of `TuneSpec`, and of `TrainSpec`, which are then kept fixed. model,
-    code and store are as in `fit`. Stopping or interrupting ends the running trial and gives the study.
+    code and store are as in `fit`. frame: the table that data was prepared from, where steps of the preparation are
+    searched and it is no file. Stopping or interrupting ends the running trial and gives the study.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -57,9 +62,10 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     if model is not None:
         base = replace(base, model=own_part(model, code))
     space = parse(spec.space, base) if spec.space else default_space(base, fixed, len(data.train.y))
+    prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data)
     folder = None if store is False else _folder_for(as_store(store), header, data)
-    search = Search(header, folder, data, model, view, controls or Controls())
+    search = Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
 
@@ -91,7 +97,8 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared) -> He
     maximize = check_monitor(base.monitor, metrics_for(data.task, base.metrics))
     if not space:
         raise SpecError('nothing is left to search: give a space, as in --space "lr=1e-4..1e-1 log"')
-    header = Header(spec.name or "", spec, base, space, data.fingerprint, str(data.name), base.monitor, maximize)
+    about = (data.fingerprint, str(data.name), base.monitor, maximize, data.spec)
+    header = Header(spec.name or "", spec, base, space, *about)
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 

@@ -16,12 +16,15 @@ from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import show_value
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
 from nnlab.core.tune.after import After
 from nnlab.core.tune.ensemble import Ensemble
+from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.luck import worth_of_choice
-from nnlab.core.tune.space import Range, Space, Value, plain, spec_with
+from nnlab.core.tune.ranges import Space, Value, typed_values
+from nnlab.core.tune.ranges import from_json as range_from_json
+from nnlab.core.tune.space import prepare_with, spec_with
 
 if TYPE_CHECKING:
     import optuna
@@ -40,7 +43,8 @@ FEW = 10  # complete trials below which importances would be noise
 
 @dataclass(frozen=True)
 class Header:
-    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name."""
+    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
+    prepare: how it was prepared."""
 
     name: str
     spec: TuneSpec
@@ -50,11 +54,13 @@ class Header:
     source: str
     metric: str
     maximize: bool
+    prepare: PrepareSpec | None = None
 
     def write(self, folder: Path) -> None:
         """Put the header into the study's folder."""
         texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
-        specs = {"spec": to_json(self.spec_to_show), "base": to_json(self.base)}
+        specs = {"spec": to_json(without_password(self.spec)), "base": to_json(self.base)}
+        specs |= {"prepare": to_json(self.prepare)} if self.prepare else {}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
         value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
         write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
@@ -66,21 +72,14 @@ class Header:
         if value.get("format") != FORMAT:
             raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
         try:
-            space = {name: Range.from_json(one) for name, one in value["space"].items()}
+            space = {name: range_from_json(one) for name, one in value["space"].items()}
             spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
             data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
-            return cls(str(value["name"]), spec, base, space, data, source, metric, bool(value["maximize"]))
+            prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
+            about = (data, source, metric, bool(value["maximize"]), prepare)
+            return cls(str(value["name"]), spec, base, space, *about)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
-
-    @property
-    def spec_to_show(self) -> TuneSpec:
-        """The spec without the password of its storage, which is nowhere written down."""
-        if self.spec.storage is None:
-            return self.spec
-        from nnlab.core.tune.shared import without_password
-
-        return replace(self.spec, storage=without_password(self.spec.storage))
 
     @property
     def fingerprint(self) -> str:
@@ -119,6 +118,15 @@ def _flat(base: TrainSpec) -> dict[str, str]:
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
+
+
+def without_password(spec: TuneSpec) -> TuneSpec:
+    """The spec as it is written down and shown: the password of its database is not."""
+    if spec.storage is None:
+        return spec
+    from nnlab.core.tune.shared import without_password as shown
+
+    return replace(spec, storage=shown(spec.storage))
 
 
 @contextlib.contextmanager
@@ -215,8 +223,13 @@ class Study:
             numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
-            rows.append(own | numbers | {name: _typed(trial, name) for name in self.space})
+            rows.append(own | numbers | self._typed(trial))
         return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
+
+    def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
+        """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
+        held = typed_values(self.space, trial.params)
+        return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
 
     @property
     def messages(self) -> dict[int, str]:
@@ -271,10 +284,19 @@ class Study:
         """The spec of the winner; RunError if no trial is complete."""
         return self.spec_of(self._best_number())
 
+    @property
+    def best_prepare(self) -> PrepareSpec | None:
+        """How the data of the winner was prepared; RunError if no trial is complete."""
+        before = self.header.prepare
+        return prepare_with(self.values_of(self._best_number()), before) if before else None
+
     def spec_of(self, number: int) -> TrainSpec:
         """The spec of a trial."""
-        params = self._trial(number).params
-        return spec_with({name: params[name] for name in self.space if name in params}, self.base)
+        return spec_with(self.values_of(number), self.base)
+
+    def values_of(self, number: int) -> dict[str, Value]:
+        """The values of the searched names that a trial had."""
+        return typed_values(self.space, self._trial(number).params)
 
     def result_of(self, number: int) -> Mapping[str, Any]:
         """What was kept of how a trial ended."""
@@ -329,7 +351,10 @@ class Study:
             warnings.simplefilter("ignore")  # a name that was never varied
             judge = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
             shares = optuna.importance.get_param_importances(self._journal, evaluator=judge)
-        return {name: float(share) for name, share in shares.items()}
+        found = dict.fromkeys(self.space, 0.0)
+        for inner, share in shares.items():  # the items of a list count for the list
+            found[inner if inner in found else inner.rpartition(".")[0]] += float(share)
+        return dict(sorted(found.items(), key=lambda one: -one[1]))
 
     def __repr__(self) -> str:
         counts = Counter(state_of(trial) for trial in self._shown())
@@ -337,12 +362,6 @@ class Study:
         number = self.best_trial
         best = "" if number is None else f"; best {self.metric} {self.best_score:.4g} in trial {number}"
         return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}"
-
-
-def _typed(trial: "FrozenTrial", name: str) -> Value:
-    """A searched value as a person types it: auto is a choice, None a name that the trial's parts do not have."""
-    value: Value = trial.params.get(name)
-    return "auto" if value is None and name in trial.params else value
 
 
 def best_folder(number: int) -> str:

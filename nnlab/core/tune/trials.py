@@ -17,7 +17,8 @@ from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.luck import better_beyond_chance
-from nnlab.core.tune.space import Value, base_values, suggest
+from nnlab.core.tune.ranges import Value, held_params
+from nnlab.core.tune.space import base_values, suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import (
     JOURNAL,
@@ -174,8 +175,8 @@ class Trials:
                     return None
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
-                values = suggest(trial, self._header.space, self._header.base)
-                if not (self._exhaustive and self._seen(values, trials)):
+                values = suggest(trial, self._header.space, self._header.base, self._header.prepare)
+                if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
@@ -189,10 +190,10 @@ class Trials:
         sampler: Any = self.journal.sampler
         return self._exhaustive and not waiting and bool(sampler.is_exhausted(self.journal))
 
-    def _seen(self, values: dict[str, Value], trials: "list[FrozenTrial]") -> bool:
+    def _seen(self, params: dict[str, Any], trials: "list[FrozenTrial]") -> bool:
         """Points of a grid that differ only in names that their parts do not have are one trial."""
         there = (trial for trial in trials if self._counts(trial) or trial.state.name == "RUNNING")
-        return any(trial.params == values for trial in there)
+        return any(trial.params == params for trial in there)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
@@ -201,28 +202,33 @@ class Trials:
         return sampler
 
     def _points(self, count: int) -> dict[str, list[Value]]:
-        return {name: allowed.points(count) for name, allowed in self._header.space.items()}
+        space = self._header.space.items()
+        return {inner: points for name, one in space for inner, points in one.grid(count, name).items()}
 
     def _begin_with_base(self) -> None:
         """The first trial is the base itself, or as near to it as the space lets it be."""
-        if values := base_values(self._header.space, self._header.base):
-            self.journal.enqueue_trial(values)
+        if values := self._base_values:
+            self.journal.enqueue_trial(held_params(self._header.space, values))
+
+    @property
+    def _base_values(self) -> dict[str, Value]:
+        space, prepare = self._header.space, self._header.prepare
+        return base_values(space, self._header.base) | (base_values(space, prepare) if prepare else {})
 
     def _take_over(self, knowledge: "Knowledge") -> None:
         """Earlier runs as trials that do not count and cannot win, and values to be tried first."""
         import optuna
 
         for one in knowledge.known:
-            fixed = optuna.trial.FixedTrial(one.values)
-            suggest(fixed, self._header.space, self._header.base)
+            fixed: Any = optuna.trial.FixedTrial(held_params(self._header.space, one.values))
+            suggest(fixed, self._header.space, self._header.base, self._header.prepare)
             state = optuna.trial.TrialState.COMPLETE
             attrs = {"result": {"state": KNOWN, "score": one.score, "message": f"run {one.run}"}}
             given: dict[str, Any] = {"params": fixed.params, "distributions": fixed.distributions, "value": one.score}
             self.journal.add_trial(optuna.trial.create_trial(state=state, user_attrs=attrs, **given))
-        base = base_values(self._header.space, self._header.base)
         for values in knowledge.first:
-            if values != base:
-                self.journal.enqueue_trial(values, skip_if_exists=False)
+            if values != self._base_values:
+                self.journal.enqueue_trial(held_params(self._header.space, values))
         for note in knowledge.notes:
             self._warn(note)
 
