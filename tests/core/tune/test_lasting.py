@@ -1,5 +1,6 @@
-"""Studies that are killed again and again, gone on with by name, run by two kernels, or ended when nothing is gained."""
+"""Studies that are killed again and again, gone on with by name, run by two kernels, or ended as nothing is gained."""
 
+import json
 import os
 import re
 import resource
@@ -171,19 +172,38 @@ def test_true_gains_keep_a_study_going(cancer, tmp_path):
     assert len(study.trials) >= 3
 
 
-def test_out_of_memory_diverging_and_failing_trials_end_as_such_and_the_study_goes_on(cancer, tmp_path):
-    space = ("hidden={8,9000000-9000000}", "lr={1e-2,1e30}")
-    options = {"epochs": 2, "space": space, "optimizer": "sgd", "sampler": "grid", "batch_size": 64}
-    study = tune(cancer, trials=10, store=tmp_path, **options)
-    table = study.trials
-    huge = table[table["hidden"] != "8"]
-    wild = table[(table["hidden"] == "8") & (table["lr"] > 1)]
-    assert set(huge["state"]) == {"failed"}
-    assert all("memory" in study.messages[number] for number in huge["number"])
-    assert set(wild["state"]) == {"failed"}
-    assert all("became" in study.messages[number] for number in wild["number"])
-    assert study.best.optimizer.values["lr"] == 1e-2
-    assert study.best_score > 0
+SCARCE = """
+import json, resource, sys
+from sklearn.datasets import load_diabetes
+from nnlab.core.data.prepare import prepare
+from nnlab.core.tune.search import tune
+import optuna
+
+data = prepare(load_diabetes(return_X_y=True), scale="standard")
+options = dict(epochs=2, optimizer="sgd", sampler="grid", batch_size=64)
+tune(data, trials=1, store=False, space=("lr={1e-2,1e-3}",), **options)
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 10**9, resource.RLIM_INFINITY))
+study = tune(data, trials=10, store=sys.argv[1], space=("hidden={8,32768-32768}", "lr={1e-2,100}"), **options)
+table = study.trials[["number", "hidden", "lr", "state"]].to_dict("records")
+print(json.dumps([table, study.messages, study.best.optimizer.values["lr"]]))
+"""
+
+
+def test_out_of_memory_and_diverging_trials_end_as_such_and_the_study_goes_on(tmp_path):
+    command = [sys.executable, "-c", SCARCE, str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    table, messages, best = json.loads(done.stdout)
+    assert len(table) == 4
+    for row in table:
+        if row["hidden"] != "8":
+            assert (row["state"], "memory" in messages[str(row["number"])]) == ("failed", True)
+        elif row["lr"] > 1:
+            assert (row["state"], "became" in messages[str(row["number"])]) == ("failed", True)
+        else:
+            assert row["state"] == "complete"
+    assert best == 1e-2
 
 
 @pytest.mark.slow
