@@ -8,6 +8,7 @@ import torch inside their functions, so that help and completion work before tor
 """
 
 import csv
+import functools
 import inspect
 import math
 import re
@@ -249,6 +250,11 @@ def by_label(items: Iterable[str]) -> dict[str, float]:
 
 def params_of(make: Callable[..., Any]) -> dict[str, Param]:
     """The Annotated arguments of a function or dataclass by name; plain arguments are nnlab's to supply."""
+    return dict(_declared(make))
+
+
+@functools.lru_cache(maxsize=256)
+def _declared(make: Callable[..., Any]) -> dict[str, Param]:
     found = {}
     for name, argument in inspect.signature(make).parameters.items():
         if get_origin(argument.annotation) is Annotated:

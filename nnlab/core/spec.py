@@ -1,7 +1,7 @@
 """Everything that defines a preparation, a run and a search, as frozen values; and how typed options become them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -125,6 +125,9 @@ class PrepareSpec:
     ] = None
     overrides: Mapping[str, Mapping[str, Part]] = data_field(default_factory=dict)  # field -> column or role -> part
 
+    def __repr__(self) -> str:
+        return _changed(self)
+
     def part_of(self, step: str, column: str, role: str) -> Part:
         """The part that a field names for a column: its own, its role's, or that of all."""
         own = self.overrides.get(step, {})
@@ -213,6 +216,9 @@ class TrainSpec:
         int | None, Within(1, 1024), "CPU threads; auto: one, or all where a trial of some steps is faster so"
     ] = None
 
+    def __repr__(self) -> str:
+        return _changed(self)
+
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
 PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
@@ -220,6 +226,23 @@ PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.
 OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
+
+
+def _changed(spec: Any) -> str:
+    """The spec as Python, without what is at its default.
+
+    >>> PrepareSpec("y", scale=Part("robust"), drop=("name",))
+    PrepareSpec('y', scale=Part('robust'), drop=('name',))
+    """
+    words: list[str] = []
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        usual = field.default if field.default_factory is MISSING else field.default_factory()
+        if usual is MISSING:
+            words.insert(0, repr(value))
+        elif value != usual:
+            words.append(f"{field.name}={value!r}")
+    return f"{type(spec).__name__}({', '.join(words)})"
 
 
 def defaults_for(spec: Any) -> dict[str, Any]:
@@ -286,6 +309,9 @@ class TuneSpec:
         str | None, "database that machines share the study by, as in sqlite:///study.db; none: a journal in the store"
     ] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False
+
+    def __repr__(self) -> str:
+        return _changed(self)
 
 
 S = TypeVar("S", PrepareSpec, TrainSpec, TuneSpec)

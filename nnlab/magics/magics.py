@@ -217,8 +217,8 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     if said.options.get("resume") is not None:
         return _resume_study(lab, said, names)
     data = subjects.prepared(said.subject, names, said.verb.name)
+    from nnlab.core.tune.header import without_password
     from nnlab.core.tune.search import tune
-    from nnlab.core.tune.study import without_password
     from nnlab.report.bundle import study_bundles
 
     order = _ordered(lab, said, names)

@@ -13,7 +13,7 @@ from nnlab.magics.views import View
 
 if TYPE_CHECKING:
     from nnlab.core.store.runs import Store
-    from nnlab.core.tune.study import Header
+    from nnlab.core.tune.header import Header
 
 MORE = ("trials", "minutes", "until", "finalists", "seeds", "refit", "ensemble", "storage", "on")
 TAKEN = ("resume", *MORE, "view", "model", "frame")
@@ -21,8 +21,8 @@ TAKEN = ("resume", *MORE, "view", "model", "frame")
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "Header":
     """The study that --resume names, by a word or a variable."""
+    from nnlab.core.tune.header import Header
     from nnlab.core.tune.resuming import study_to_resume
-    from nnlab.core.tune.study import Header
 
     for name in said.options:
         if name not in TAKEN:

@@ -21,9 +21,9 @@ from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm, 
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack.engine import Engine, Table
-from nnlab.core.learners.stack.layers import ACTIVATIONS
 from nnlab.core.learners.stack.losses import BY_HAND, Criterion
 from nnlab.core.learners.stack.members import Members
+from nnlab.core.learners.stack.parametric import KNOWN
 from nnlab.core.learners.stack.parts import Parts
 from nnlab.core.learners.stack.streams import Streams
 from nnlab.core.losses import LOSSES, make_loss, outputs_for
@@ -81,9 +81,9 @@ def check_gradients(stack: Members, every: int = 7) -> None:
     state = {name: value for name, value in stack.state().items() if name != "update"}
     state["update"] = stack.state()["update"]
     loss_at(stack, state, rows)
-    flat = stack.flat
+    flat, gradients = stack.flat, stack.flat.gradients.clone()
     for name in flat.names:
-        weights, slopes = (flat.of(b, name)[0].view(-1) for b in (flat.values, flat.gradients.clone()))
+        weights, slopes = (flat.of(b, name)[0].view(-1) for b in (flat.values, gradients))
         for place in range(0, len(weights), every):
             kept, far = float(weights[place]), []
             for step in (1e-6, -1e-6):
@@ -93,7 +93,7 @@ def check_gradients(stack: Members, every: int = 7) -> None:
             assert (far[0] - far[1]) / 2e-6 == pytest.approx(float(slopes[place]), rel=1e-5, abs=1e-7), name
 
 
-@pytest.mark.parametrize("function", ACTIVATIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", sorted(KNOWN, key=lambda f: f.__name__), ids=lambda f: f.__name__)
 def test_gradients_of_layers_are_those_of_finite_differences(function: type[nn.Module]) -> None:
     net = network((FEATURES, 16, 8, 3), function(), 1, torch.float64)
     check_gradients(members([net], Part("cross_entropy"), table(3, weighted=False)))
@@ -388,7 +388,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"activation": "swiglu"}, "activation swiglu"),
     ({"activation": "selu"}, "activation selu"),  # its dropout is another
     ({"norm": "group"}, "norm group"),
-    ({"parametric": True}, "parametric True"),
+    ({"feature_dropout": 0.1}, "feature_dropout"),
+    ({"model": "realmlp", "activation": "prelu"}, "activation prelu"),
+    ({"model": "realmlp", "dropout_kind": "alpha"}, "dropout_kind alpha"),
     ({"mixup": 0.2}, "augments"),
     ({"lookahead": 5}, "wrappers"),
     ({"precision": "bf16"}, "precision bf16"),
@@ -399,7 +401,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_the_stack_cannot_do_goes_to_autograd_and_is_told(
     options: dict[str, Any], why: str, classes: Prepared
 ) -> None:
-    run = nnlab.fit(classes, epochs=1, hidden="8", store=False, **options)
+    run = nnlab.fit(classes, epochs=1, hidden="8", store=False, baseline=False, **options)
     assert run.learner == f"module: {why}"
     assert nnlab.fit(classes, epochs=1, hidden="8", store=False).learner == "stack"
     assert hindrance(run.spec, classes, "cuda") == "device cuda"

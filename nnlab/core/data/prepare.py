@@ -18,7 +18,7 @@ from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.idle import idle_overrides
 from nnlab.core.data.ordering import Order, fit_order, parts_of, with_levels
-from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
+from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside, uses_of
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
@@ -227,7 +227,7 @@ class _Content:
             for part, name in zip((train, valid, test), ("train", "valid", "test"), strict=True)
         )
         counts, histogram = _picture(self.target, numbers)
-        cells = cells_of(self.columns, typed, split.train, numbers)
+        cells = cells_of(self.columns, typed, split.train, numbers, uses_of(spec))
         reports = Later(partial(all_reports, cells, pipeline, train.x, train.y), cells.size)
         before = (*self.notes, *said, *read_as(typed))
         after = (*aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes)

@@ -18,9 +18,10 @@ from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import read_json
 from nnlab.core.store.reading import RunInfo, read_beginning, read_info, told_events, understood
 from nnlab.core.store.runs import Store
+from nnlab.core.tune.header import HEADER, NO_MATTER, Header
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import base_values, chosen_parts, is_step, option_for, spec_with
-from nnlab.core.tune.study import ABOUT_DATA, HEADER, NO_MATTER, Header, Study
+from nnlab.core.tune.study import ABOUT_DATA, Study
 
 if TYPE_CHECKING:
     from pathlib import Path

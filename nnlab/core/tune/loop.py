@@ -20,12 +20,13 @@ from nnlab.core.store.runs import Store
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
-from nnlab.core.tune.space import chosen_parts, option_for, spec_with
-from nnlab.core.tune.study import Header, Study, quiet_optuna
+from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Search:
                 self._claims.append(claim)
             if not self._claims:
                 return False
-            for group in grouped(self._claims, self._header.base, self._data, self._model):
+            for group in grouped(self._claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
@@ -171,7 +172,7 @@ class Search:
     def _stacked(self, group: list[Claim]) -> list[Claim]:
         """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
         cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
-        specs = {claim[0].number: spec_with(claim[1], self._header.base) for claim in group}
+        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
         for data in self._folds(group[0][1]):
             alive = [claim for claim in group if cases[claim[0].number].end is None]
             members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
@@ -230,7 +231,7 @@ class Search:
     def _alone(self, claim: Claim) -> Case:
         """Train the trial's spec by itself."""
         try:
-            spec, folds = spec_with(claim[1], self._header.base), self._folds(claim[1])
+            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
         except Exception as error:
             case = self._case(claim, ())
             case.fail(error)

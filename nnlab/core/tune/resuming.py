@@ -15,9 +15,10 @@ from nnlab.core.options import resolve
 from nnlab.core.spec import PrepareSpec, TuneSpec, from_json
 from nnlab.core.store.files import read_json
 from nnlab.core.store.runs import LABEL, LAST, Store
+from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
 from nnlab.core.tune.preparing import Preparations
-from nnlab.core.tune.study import ABOUT_DATA, HEADER, JOURNAL, Header, Study
+from nnlab.core.tune.study import ABOUT_DATA, JOURNAL, Study
 
 
 def resume_study(  # noqa: PLR0913 - a front door of plain Python

@@ -1,12 +1,10 @@
 """The result of a search: its trials, the best spec and the best run, in memory or in a folder of the store."""
 
 import contextlib
-import hashlib
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,119 +12,26 @@ import numpy as np
 
 from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
-from nnlab.core.params import show_value
 from nnlab.core.run import Run
-from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
-from nnlab.core.store.files import read_json, write_json
+from nnlab.core.spec import PrepareSpec, TrainSpec
 from nnlab.core.tune.after import After
 from nnlab.core.tune.ensemble import Ensemble
-from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.luck import worth_of_choice
-from nnlab.core.tune.ranges import Space, Value, typed_values
-from nnlab.core.tune.ranges import from_json as range_from_json
-from nnlab.core.tune.space import prepare_with, spec_with
+from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.space import prepare_with
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from optuna.trial import FrozenTrial
 
-FORMAT = 1
-HEADER, JOURNAL, LOCK = "study.json", "journal.log", "study.flock"
+JOURNAL, LOCK = "journal.log", "study.flock"
 ABOUT_DATA = "data.json"  # what the data are like, in plain values
 OPTUNA_NAME = "nnlab"
-NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
 KNOWN = "known"  # the state of a run from before the study
-OUTSIDE = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
+NOT_OWN = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
 FEW = 10  # complete trials below which importances would be noise
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
-    prepare: how it was prepared."""
-
-    name: str
-    spec: TuneSpec
-    base: TrainSpec
-    space: Space
-    data: str
-    source: str
-    metric: str
-    maximize: bool
-    prepare: PrepareSpec | None = None
-
-    def write(self, folder: Path) -> None:
-        """Put the header into the study's folder."""
-        texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
-        specs = {"spec": to_json(without_password(self.spec)), "base": to_json(self.base)}
-        specs |= {"prepare": to_json(self.prepare)} if self.prepare else {}
-        space = {name: allowed.to_json() for name, allowed in self.space.items()}
-        value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
-        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
-
-    @classmethod
-    def read(cls, folder: Path) -> "Header":
-        """The header in a study's folder; StoreError if it is missing, damaged or newer than this nnlab."""
-        value = read_json(folder / HEADER)
-        if value.get("format") != FORMAT:
-            raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
-        try:
-            space = {name: range_from_json(one) for name, one in value["space"].items()}
-            spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
-            data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
-            prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
-            about = (data, source, metric, bool(value["maximize"]), prepare)
-            return cls(str(value["name"]), spec, base, space, *about)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
-        base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
-        space = {name: str(allowed) for name, allowed in self.space.items()}
-        folds = [self.spec.folds] if self.spec.folds else []  # other scores
-        return hashlib.sha256(json.dumps([self.data, base, space, *folds], sort_keys=True).encode()).hexdigest()
-
-    def differences(self, other: "Header") -> list[str]:
-        """In words, what of data, base and space is not as in the other header."""
-        found = []
-        if self.data != other.data:
-            found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
-        if self.spec.folds != other.spec.folds:
-            found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
-        before, now = _flat(other.base), _flat(self.base)
-        found += _changed(before, now)
-        before = {name: str(allowed) for name, allowed in other.space.items()}
-        now = {name: str(allowed) for name, allowed in self.space.items()}
-        return found + [f"the space, {words}" for words in _changed(before, now)]
-
-
-def _flat(base: TrainSpec) -> dict[str, str]:
-    """Fields and the values of their parts as texts."""
-    texts = {}
-    for name, value in to_json(base).items():
-        if name in NO_MATTER:
-            continue
-        texts[name] = value["name"] if isinstance(value, dict) else show_value(plain(getattr(base, name)))
-        if isinstance(value, dict):
-            texts |= {f"{name}.{inner}": str(one) for inner, one in value["values"].items()}
-    return texts
-
-
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
-
-
-def without_password(spec: TuneSpec) -> TuneSpec:
-    """The spec as it is written down and shown: the password of its database is not."""
-    if spec.storage is None:
-        return spec
-    from nnlab.core.tune.shared import without_password as shown
-
-    return replace(spec, storage=shown(spec.storage))
 
 
 @contextlib.contextmanager
@@ -180,8 +85,14 @@ def ranked(journal: "optuna.Study", maximize: bool) -> "list[FrozenTrial]":
     """The complete trials with a score, best first, of equals the older."""
     sign = -1.0 if maximize else 1.0
     trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
-    scored = [trial for trial in trials if trial.values]
-    return sorted(scored, key=lambda trial: (sign * trial.values[0], trial.number))
+    scored = [(score, trial) for trial in trials if (score := score_of(trial)) is not None]
+    return [trial for _, trial in sorted(scored, key=lambda one: (sign * one[0], one[1].number))]
+
+
+def score_of(trial: "FrozenTrial") -> float | None:
+    """The score of a complete trial."""
+    score = trial.user_attrs.get("result", {}).get("score", trial.values[0] if trial.values else None)
+    return None if score is None else float(score)
 
 
 class Study:
@@ -228,7 +139,7 @@ class Study:
 
     def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
         """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
-        held = typed_values(self.space, trial.params)
+        held = self.header.values_of(trial)
         return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
 
     @property
@@ -239,7 +150,7 @@ class Study:
 
     def _shown(self) -> "list[FrozenTrial]":
         trials = self._journal.get_trials(deepcopy=False)
-        return [trial for trial in trials if state_of(trial) not in OUTSIDE]
+        return [trial for trial in trials if state_of(trial) not in NOT_OWN]
 
     def ranking(self) -> list[int]:
         """The numbers of the complete trials, best score first."""
@@ -256,7 +167,7 @@ class Study:
     def best_score(self) -> float | None:
         """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self._trial(number).value
+        return None if number is None else self._score(number)
 
     @property
     def expected_score(self) -> float | None:
@@ -272,7 +183,13 @@ class Study:
         import pandas as pd
 
         rows = [
-            [number, self._trial(number).value, float(np.mean(one)), float(np.std(one, ddof=len(one) > 1)), len(one)]
+            [
+                number,
+                score_of(self._trial(number)),
+                float(np.mean(one)),
+                float(np.std(one, ddof=len(one) > 1)),
+                len(one),
+            ]
             for number, scores in self.after.fresh().items()
             if (one := list(scores.values()))
         ]
@@ -292,16 +209,19 @@ class Study:
 
     def spec_of(self, number: int) -> TrainSpec:
         """The spec of a trial."""
-        return spec_with(self.values_of(number), self.base)
+        return self.header.spec_of(self._trial(number))
 
     def values_of(self, number: int) -> dict[str, Value]:
         """The values of the searched names that a trial had."""
-        return typed_values(self.space, self._trial(number).params)
+        return self.header.values_of(self._trial(number))
 
     def result_of(self, number: int) -> Mapping[str, Any]:
         """What was kept of how a trial ended."""
         result: Mapping[str, Any] = self._trial(number).user_attrs.get("result", {})
         return result
+
+    def _score(self, number: int) -> float | None:
+        return score_of(self._trial(number))
 
     def _trial(self, number: int) -> "FrozenTrial":
         return self._journal.get_trials(deepcopy=False)[number]
@@ -344,7 +264,7 @@ class Study:
         """Each searched name's share in reaching the best quarter of trials (PED-ANOVA, Watanabe 2023); {} for few."""
         import optuna
 
-        done = [trial for trial in self._shown() if state_of(trial) == "complete"]
+        done = [trial for trial in self._shown() if trial.state.name == "COMPLETE"]
         if len(done) < FEW or len({trial.value for trial in done}) < 2:
             return {}
         with quiet_optuna(), warnings.catch_warnings():

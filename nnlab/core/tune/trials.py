@@ -16,19 +16,20 @@ from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
+from nnlab.core.tune.header import OUTSIDE, Header
 from nnlab.core.tune.luck import better_beyond_chance
 from nnlab.core.tune.ranges import Value, held_params
-from nnlab.core.tune.space import base_values, suggest
+from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import (
     JOURNAL,
     KNOWN,
     LOCK,
-    OUTSIDE,
-    Header,
+    NOT_OWN,
     best_folder,
     open_optuna,
     ranked,
+    score_of,
     state_of,
     was_cut,
 )
@@ -89,9 +90,9 @@ class Trials:
             self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
             self.journal.sampler = self._sampler(0)  # says at once what is wrong with it
             self._clear_orphans()
-            if not self.journal.get_trials(deepcopy=False) and not self._exhaustive:
-                self._begin_with_base()
-                if learn is not None:
+            if not self.journal.get_trials(deepcopy=False):
+                self._begin_with_first()
+                if learn is not None and not self._exhaustive:
                     self._take_over(learn())
 
     def _agree(self) -> None:
@@ -148,7 +149,7 @@ class Trials:
 
     @staticmethod
     def _counts(trial: "FrozenTrial") -> bool:
-        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) not in OUTSIDE
+        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) not in NOT_OWN
 
     @property
     def any_good(self) -> bool:
@@ -175,11 +176,17 @@ class Trials:
                     return None
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
-                values = suggest(trial, self._header.space, self._header.base, self._header.prepare)
+                values = self._values(trial)
                 if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
+
+    def _values(self, trial: "optuna.Trial") -> dict[str, Value]:
+        header = self._header
+        if OUTSIDE in trial.user_attrs:
+            return header.first_values()
+        return suggest(trial, header.space, header.base, header.prepare)
 
     @property
     def _exhaustive(self) -> bool:
@@ -205,15 +212,12 @@ class Trials:
         space = self._header.space.items()
         return {inner: points for name, one in space for inner, points in one.grid(count, name).items()}
 
-    def _begin_with_base(self) -> None:
-        """The first trial is the base itself, or as near to it as the space lets it be."""
-        if values := self._base_values:
-            self.journal.enqueue_trial(held_params(self._header.space, values))
-
-    @property
-    def _base_values(self) -> dict[str, Value]:
-        space, prepare = self._header.space, self._header.prepare
-        return base_values(space, self._header.base) | (base_values(space, prepare) if prepare else {})
+    def _begin_with_first(self) -> None:
+        """The first trial is what a run would be without a search, also where that is no point of the space."""
+        header = self._header
+        inside = header.holds_first()
+        params = held_params(header.space, header.first_values()) if inside else {}
+        self.journal.enqueue_trial(params, user_attrs=None if inside else {OUTSIDE: True})
 
     def _take_over(self, knowledge: "Knowledge") -> None:
         """Earlier runs as trials that do not count and cannot win, and values to be tried first."""
@@ -227,7 +231,7 @@ class Trials:
             given: dict[str, Any] = {"params": fixed.params, "distributions": fixed.distributions, "value": one.score}
             self.journal.add_trial(optuna.trial.create_trial(state=state, user_attrs=attrs, **given))
         for values in knowledge.first:
-            if values != self._base_values:
+            if values != self._header.first_values():
                 self.journal.enqueue_trial(held_params(self._header.space, values))
         for note in knowledge.notes:
             self._warn(note)
@@ -270,7 +274,7 @@ class Trials:
         if score is None:
             return self.kept
         sign = -1.0 if self._header.maximize else 1.0
-        there = [sign * (trial.value or 0.0) for trial in ranked(self.journal, self._header.maximize)]
+        there = [sign * (score_of(trial) or 0.0) for trial in ranked(self.journal, self._header.maximize)]
         return sum(value <= sign * score for value in there)
 
     def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
@@ -278,6 +282,8 @@ class Trials:
 
         frozen = self.journal.get_trials(deepcopy=False)[number]
         self.journal._storage.set_trial_user_attr(frozen._trial_id, "result", result)
+        if OUTSIDE in frozen.user_attrs:  # its values are none that a sampler could take
+            state, score = "FAIL", None
         self.journal.tell(number, score, TrialState[state])
 
     def _is_orphan(self, trial: "FrozenTrial") -> bool:
@@ -314,11 +320,12 @@ class Trials:
         """Queue the values of a trial that was cut; not for a second time, lest it be what kills the process."""
         from optuna.trial import TrialState, create_trial
 
-        if "again" in trial.user_attrs or not trial.params:
+        outside = {name: True for name in (OUTSIDE,) if name in trial.user_attrs}
+        if "again" in trial.user_attrs or not (trial.params or outside):
             return
         attrs: dict[str, Any] = {"fixed_params": dict(trial.params)}
         attrs |= {name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")}
-        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs={"again": trial.number})
+        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs=outside | {"again": trial.number})
         self.journal.add_trial(again)
 
 

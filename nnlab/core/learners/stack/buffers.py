@@ -121,9 +121,13 @@ class Room:
         """A tensor (K, *shape). apart: each member's part begins at a whole vector."""
         if not apart:
             return self.take(members, *shape)
-        size = padded(math.prod(shape))
-        strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-        return self.take(members * size).as_strided((members, *shape), (size, *strides))
+        return by_member(self.take(members * padded(math.prod(shape))), members, shape)
+
+
+def by_member(memory: Tensor, members: int, shape: Sequence[int]) -> Tensor:
+    """A row of vectors as (members, *shape), each member's part at a whole vector."""
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return memory.as_strided((members, *shape), (padded(math.prod(shape)), *strides))
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class Port:
 
     gate: the backward in front hands on the gradient where the value is above 0 as it then is, else none. scales: what
     each member's values, and the gradient that goes back behind them, are still to be multiplied by; None for 1.
+    parts: columns and the gradient in them where, without a slope, only these have one that is needed.
     """
 
     value: Tensor
@@ -33,6 +34,12 @@ class Port:
     free: bool
     gate: bool = False
     scales: Sequence[float] | None = None
+    parts: Sequence[tuple[slice, Tensor]] = ()
+
+    @property
+    def slopes(self) -> Sequence[tuple[slice, Tensor]]:
+        """Columns and the gradient in them."""
+        return self.parts if self.slope is None else [(slice(None), self.slope)]
 
     def scaled(self, build: "Build") -> "Port":
         """The same with all factors applied, for layers that cannot take them into a product."""
@@ -92,13 +99,15 @@ class Layer(Protocol):
 
 
 class Linear:
-    """z = s x W' + b, with W (out, in), W' its transpose and s a factor that x has open, mostly 1.
+    """z = s x W' + b, with W (out, in), W' its transpose and s a factor that x has open, mostly 1, times that of NTK.
 
     The members' products are one batched product. Backward: dW = s dz' x, db = sum of dz over rows, dx = s dz W.
     """
 
-    def __init__(self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False) -> None:
-        self._weight, self._bias, self._last = weight, bias, last
+    def __init__(
+        self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False, scale: float = 1.0
+    ) -> None:
+        self._weight, self._bias, self._last, self._scale = weight, bias, last, scale
         self.n_out = n_out
         # A batched product of one has other bits than one of many where a side is 1 or members are not contiguous.
         self.odd = min(n_in, n_out) == 1 or (n_in * n_out) % VECTOR != 0
@@ -111,23 +120,28 @@ class Linear:
         if self._last:
             z, dz = (t.view(build.members, self.n_out, build.rows) for t in (z, dz))
             axis = 2
-        w, dw = (flat.of(buffer, self._weight) for buffer in (flat.values, flat.gradients))
+        w, dw, before, after = self._matrix(build)
         b = db = None
         if self._bias is not None:
             b, db = (flat.of(buffer, self._bias).unsqueeze(axis) for buffer in (flat.values, flat.gradients))
-        forward, backward = list[Call](), list[Call]()
+        forward, backward = [*before], list[Call]()
         if db is not None:
             backward.append(partial(torch.sum, dz, axis, keepdim=True, out=db))
         for at, scale in self._parts(build, port.scales):
-            dx = None if port.slope is None else port.slope[at]
-            factors = None if b is None else b[at]
-            self._multiply((port.value[at], dx), (w[at], dw[at]), (z[at], dz[at]), factors, scale, forward, backward)
-        build.add(forward, backward)
+            x = (port.value[at], [(columns, dx[at]) for columns, dx in port.slopes])
+            more = None if b is None else b[at]
+            self._multiply(x, (w[at], dw[at]), (z[at], dz[at]), more, scale, forward, backward)
+        build.add(forward, [*backward, *after])
         return Port(z, dz, free=not self._last)
+
+    def _matrix(self, build: Build) -> tuple[Tensor, Tensor, list[Call], list[Call]]:
+        """W and dW, (K, out, in), with calls that make W before it is used, and those that come when dW is there."""
+        flat = build.flat
+        return flat.of(flat.values, self._weight), flat.of(flat.gradients, self._weight), [], []
 
     def _parts(self, build: Build, scales: Sequence[float] | None) -> list[tuple[Any, float]]:
         """Members whose products are one call, and what is open of their values."""
-        scales = scales or [1.0] * build.members
+        scales = [self._scale * scale for scale in scales or [1.0] * build.members]
         if self.odd or build.apart:
             return list(enumerate(scales))
         if scales.count(scales[0]) == build.members:
@@ -136,7 +150,7 @@ class Linear:
 
     def _multiply(  # noqa: PLR0913 (values, weights, outputs, each with its gradient)
         self,
-        xs: tuple[Tensor, Tensor | None],
+        xs: tuple[Tensor, Sequence[tuple[slice, Tensor]]],
         ws: tuple[Tensor, Tensor],
         zs: tuple[Tensor, Tensor],
         b: Tensor | None,
@@ -145,19 +159,21 @@ class Linear:
         backward: list[Call],
     ) -> None:
         """The three products, each pair a value and its gradient."""
-        (x, dx), (w, dw), (z, dz) = xs, ws, zs
+        (x, slopes), (w, dw), (z, dz) = xs, ws, zs
         if self._last:  # z and dz are turned
             forward.append(_product(w, x.mT, z, scale, b))
             backward.append(_product(dz, x, dw, scale))
         else:
             forward.append(_product(x, w.mT, z, scale, b))
             backward.append(_product(dz.mT, x, dw, scale))
-        if dx is not None:
-            backward.append(_product(dz.mT if self._last else dz, w, dx, scale))
+        for columns, dx in slopes:
+            backward.append(_product(dz.mT if self._last else dz, w[..., columns], dx, scale))
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor, scale: float, more: Tensor | None = None) -> Call:
-    """out = scale a b + more."""
+    """out = scale a b + more. A turned out is taken for what it is in memory."""
+    if out.stride(-1) != 1 and more is None:
+        a, b, out = b.mT, a.mT, out.mT
     if scale == 1.0 and more is None:
         return partial(torch.bmm if a.ndim == 3 else torch.mm, a, b, out=out)
     function: Any = torch.baddbmm if a.ndim == 3 else torch.addmm
@@ -254,11 +270,6 @@ def _silu(function: nn.SiLU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Cal
     return partial(aten.silu.out, z, out=y), partial(aten.silu_backward.grad_input, d, z, grad_input=d)
 
 
-def _mish(function: nn.Mish, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
-    # y = z t, t = tanh(log(1 + e^z)); dz = (t + z s (1 - t^2)) dy
-    return partial(aten.mish.out, z, out=y), lambda: d.copy_(aten.mish_backward(d, z))
-
-
 def _tanh(function: nn.Tanh, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
     # y = tanh z; dz = (1 - y^2) dy
     return partial(torch.tanh, z, out=y), partial(aten.tanh_backward.grad_input, d, y, grad_input=d)
@@ -271,7 +282,6 @@ ACTIVATIONS = {
     nn.SELU: Function(_selu, in_place=False, free=True),
     nn.GELU: Function(_gelu, in_place=False, free=True),
     nn.SiLU: Function(_silu, in_place=False, free=True),
-    nn.Mish: Function(_mish, in_place=False, free=True),
     nn.Tanh: Function(_tanh, in_place=True, free=False),
 }
 
@@ -300,9 +310,7 @@ class Sum:
 
 def are_odd(layers: Sequence[Layer]) -> bool:
     """Whether there are products that members make one by one, which have other bits where values begin elsewhere."""
-    return any(
-        layer.odd if isinstance(layer, Linear) else isinstance(layer, Sum) and are_odd(layer.layers) for layer in layers
-    )
+    return any(getattr(layer, "odd", isinstance(layer, Sum) and are_odd(layer.layers)) for layer in layers)
 
 
 def dropped(layers: Sequence[Layer]) -> int:

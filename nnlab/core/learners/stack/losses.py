@@ -65,7 +65,7 @@ def cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> No
 
 def balanced_cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     """The same with q times the weight of the row's class, over the sum of these weights."""
-    _cross_entropy(build, 0.0, torch.from_numpy(balanced_weights(counts)).float() ** values["power"])
+    _cross_entropy(build, 0.0, torch.from_numpy(balanced_weights(counts)) ** values["power"])
 
 
 def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -> None:
