@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Header:
     def write(self, folder: Path) -> None:
         """Put the header into the study's folder."""
         texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
-        specs = {"spec": to_json(self.spec), "base": to_json(self.base)}
+        specs = {"spec": to_json(without_password(self.spec)), "base": to_json(self.base)}
         more = {"prepare": self.prepare, "first": self.first}
         specs |= {name: to_json(one) for name, one in more.items() if one}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
@@ -145,3 +145,12 @@ def _flat(base: TrainSpec) -> dict[str, str]:
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
+
+
+def without_password(spec: TuneSpec) -> TuneSpec:
+    """The spec as it is written down and shown: the password of its database is not."""
+    if spec.storage is None:
+        return spec
+    from nnlab.core.tune.shared import without_password as shown
+
+    return replace(spec, storage=shown(spec.storage))

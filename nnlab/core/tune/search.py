@@ -21,7 +21,8 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.recipe import recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
-from nnlab.core.store.files import make_folder
+from nnlab.core.store.facts import summarize
+from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
@@ -30,7 +31,7 @@ from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
 from nnlab.core.tune.strategies import SAMPLERS
-from nnlab.core.tune.study import Study
+from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.usual import About, default_space, usual_space
 
@@ -75,7 +76,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     space = _space(spec, base, list(for_run), data, frame)
     prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data, first)
-    folder = None if store is False else _folder_for(as_store(store), header)
+    folder = None if store is False else _folder_for(as_store(store), header, data)
     search = Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
@@ -138,17 +139,19 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
-def _folder_for(store: Store, header: Header) -> Path:
+def _folder_for(store: Store, header: Header, data: Prepared) -> Path:
     """The study's folder with this header in it; fresh moves an old study to the trash first."""
     folder = store.study_folder(header.name)
+    if header.spec.fresh and header.spec.storage is not None:
+        raise SpecError("--fresh would delete what others hold in the database; give another --name")
     if header.spec.fresh and (folder / HEADER).exists():
         _set_aside(folder, header.name, store.root / "trash")
         folder = store.study_folder(header.name)
-    _write_header(folder, header)
+    _write_header(folder, header, data)
     return folder
 
 
-def _write_header(folder: Path, header: Header) -> None:
+def _write_header(folder: Path, header: Header, data: Prepared) -> None:
     """Put the header into the study's folder; SpecError if another study is in it."""
     if (folder / HEADER).exists() and (different := header.differences(Header.read(folder))):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
@@ -158,6 +161,8 @@ def _write_header(folder: Path, header: Header) -> None:
         )
     try:
         header.write(folder)
+        if not (folder / ABOUT_DATA).exists():
+            write_json(folder / ABOUT_DATA, summarize(data))
     except OSError as error:
         raise StoreError(
             f"the study cannot be kept in {folder}: {error.strerror or error}; give another store"

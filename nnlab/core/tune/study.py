@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 JOURNAL, LOCK = "journal.log", "study.flock"
+ABOUT_DATA = "data.json"  # what the data are like, in plain values
 OPTUNA_NAME = "nnlab"
+KNOWN = "known"  # the state of a run from before the study
+NOT_OWN = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
 FEW = 10  # complete trials below which importances would be noise
 
 
@@ -48,22 +52,27 @@ def quiet_optuna() -> Iterator[None]:
 
 
 def open_optuna(header: Header, path: Path | None) -> "optuna.Study":
-    """Optuna's study in the folder path, made if it is not there; in memory for None."""
+    """Optuna's study, made if it is not there: in its database, else in the folder path, else in memory."""
     import optuna
 
     storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
-    if path is not None:
+    name = OPTUNA_NAME
+    if header.spec.storage is not None:
+        from nnlab.core.tune.shared import open_shared
+
+        storage, name = open_shared(header.spec.storage), header.name
+    elif path is not None:
         from nnlab.core.tune.journal import open_journal
 
         storage = open_journal(path / JOURNAL)
     kinds = optuna.study.StudyDirection
     directions = [kinds.MAXIMIZE if up else kinds.MINIMIZE for up in header.upwards]
     with quiet_optuna():
-        return optuna.create_study(storage=storage, study_name=OPTUNA_NAME, directions=directions, load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
 
 
 def state_of(trial: "FrozenTrial") -> str:
-    """complete, pruned, failed or running as nnlab says it; waiting or skipped for what is no trial of its own."""
+    """complete, pruned, failed or running; waiting, skipped or known for what is no trial of the study's own."""
     if trial.state.name in ("RUNNING", "WAITING"):
         return trial.state.name.lower()
     return str(trial.user_attrs.get("result", {}).get("state", "failed"))
@@ -104,11 +113,16 @@ class Study:
         self.metric, self.maximize, self.path = header.metric, header.maximize, path
 
     @classmethod
-    def load(cls, folder: str | Path, model: Maker = None) -> "Study":
-        """The study in a folder. model: the network of a study whose network was the user's own."""
+    def load(cls, folder: str | Path, model: Maker = None, storage: str | None = None) -> "Study":
+        """The study in a folder. model: the network of a study whose network was the user's own.
+
+        storage: the URL of its database, where it has one with a password.
+        """
         path = Path(folder)
         header = Header.read(path)
-        if not (path / JOURNAL).is_file():
+        if storage is not None:
+            header = replace(header, spec=replace(header.spec, storage=storage))
+        if header.spec.storage is None and not (path / JOURNAL).is_file():
             raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
         return cls(header, open_optuna(header, path), path, model)
 
@@ -154,7 +168,7 @@ class Study:
 
     def _shown(self) -> "list[FrozenTrial]":
         trials = self._journal.get_trials(deepcopy=False)
-        return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
+        return [trial for trial in trials if state_of(trial) not in NOT_OWN]
 
     def ranking(self) -> list[int]:
         """The numbers of the complete trials, best score first."""

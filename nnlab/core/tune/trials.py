@@ -6,22 +6,26 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nnlab.core.errors import StoreError
+from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, Header
+from nnlab.core.tune.luck import better_beyond_chance
 from nnlab.core.tune.ranges import Value, held_params
 from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import (
     JOURNAL,
+    KNOWN,
     LOCK,
+    NOT_OWN,
     best_folder,
     costs,
     objectives_of,
@@ -30,11 +34,15 @@ from nnlab.core.tune.study import (
     state_of,
     was_cut,
 )
+from nnlab.core.tune.watch import BEAT
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from nnlab.core.tune.knowledge import Knowledge
+
+ABOUT = "nnlab"  # the attribute of a study in a database that says what it is about
 State = Literal["complete", "pruned", "failed", "stopped"]
 
 
@@ -69,22 +77,53 @@ class Result:
 
 
 class Trials:
-    """A study's trials in Optuna's journal, shared by every process that works on it; in memory for path None."""
+    """A study's trials in Optuna's journal, shared by every process that works on it; in memory for path None.
 
-    def __init__(self, header: Header, path: Path | None, warn: Callable[[str], None]) -> None:
+    learn: what a new study knows before its first trial.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        path: Path | None,
+        warn: Callable[[str], None],
+        learn: "Callable[[], Knowledge] | None" = None,
+    ) -> None:
         self._header, self._path, self._warn = header, path, warn
         self._open: set[int] = set()  # claimed here and not settled yet
+        self.journal = open_optuna(header, path)
         with self._alone():
-            self.journal = open_optuna(header, path)
+            self._agree()
             self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
             self.journal.sampler = self._sampler(0)  # says at once what is wrong with it
             self._clear_orphans()
             if not self.journal.get_trials(deepcopy=False):
                 self._begin_with_first()
+                if learn is not None and not self._exhaustive:
+                    self._take_over(learn())
+
+    def _agree(self) -> None:
+        """SpecError if the database holds another study of this name."""
+        if self._header.spec.storage is None:
+            return
+        there = self.journal.user_attrs.get(ABOUT)
+        if there is None:
+            self.journal.set_user_attr(ABOUT, self._header.fingerprint)
+        elif there != self._header.fingerprint:
+            name = self._header.name
+            raise SpecError(
+                f"the database holds another study {name!r}: data, base, space or folds differ; give --name"
+            )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process claims, settles or clears meanwhile."""
+        if self._header.spec.storage is not None:
+            from nnlab.core.tune.shared import shared_lock
+
+            with shared_lock(self.journal._storage._backend, self._header.name):  # type: ignore[attr-defined]
+                yield
+            return
         if self._path is None:
             yield
             return
@@ -93,6 +132,23 @@ class Trials:
         with file_lock(self._path / LOCK):
             yield
 
+    def settled(self, until: int) -> bool:
+        """Whether the last so many trials that count made the best no better than chance could: by less than the
+        standard error of the difference over the same validation rows."""
+        trials = [trial for trial in self.journal.get_trials(deepcopy=False) if self._counts(trial)]
+        before = {trial.number for trial in sorted(trials, key=_ended)[: max(len(trials) - until, 0)]}
+        order = ranked(self.journal, self._header.upwards)
+        old = next((trial for trial in order if trial.number in before), None)
+        if old is None:
+            return False
+        new = order[0]
+        if new.number == old.number:
+            return True
+        parts = [trial.user_attrs.get("result", {}).get("parts") or () for trial in (new, old)]
+        if not parts[0] or len(parts[0]) != len(parts[1]):
+            return False
+        return not better_beyond_chance(np.array(parts[0]), np.array(parts[1]), self._header.maximize)
+
     @property
     def done(self) -> int:
         """Trials that count."""
@@ -100,7 +156,7 @@ class Trials:
 
     @staticmethod
     def _counts(trial: "FrozenTrial") -> bool:
-        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) != "skipped"
+        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) not in NOT_OWN
 
     @property
     def any_good(self) -> bool:
@@ -170,6 +226,23 @@ class Trials:
         params = held_params(header.space, header.first_values()) if inside else {}
         self.journal.enqueue_trial(params, user_attrs=None if inside else {OUTSIDE: True})
 
+    def _take_over(self, knowledge: "Knowledge") -> None:
+        """Earlier runs as trials that do not count and cannot win, and values to be tried first."""
+        import optuna
+
+        for one in knowledge.known:
+            fixed: Any = optuna.trial.FixedTrial(held_params(self._header.space, one.values))
+            suggest(fixed, self._header.space, self._header.base, self._header.prepare)
+            state = optuna.trial.TrialState.COMPLETE
+            attrs = {"result": {"state": KNOWN, "score": one.score, "message": f"run {one.run}"}}
+            given: dict[str, Any] = {"params": fixed.params, "distributions": fixed.distributions, "value": one.score}
+            self.journal.add_trial(optuna.trial.create_trial(state=state, user_attrs=attrs, **given))
+        for values in knowledge.first:
+            if values != self._header.first_values():
+                self.journal.enqueue_trial(held_params(self._header.space, values))
+        for note in knowledge.notes:
+            self._warn(note)
+
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
@@ -229,7 +302,10 @@ class Trials:
             return True
         if owner["pid"] == os.getpid() and owner.get("thread") == threading.get_ident():
             return True
-        last_write = (self._path / JOURNAL).stat().st_mtime if self._path else 0.0
+        if self._header.spec.storage is not None:
+            last_write = float(trial.user_attrs.get(BEAT, 0.0)) or _time_of(trial.datetime_start)
+        else:
+            last_write = (self._path / JOURNAL).stat().st_mtime if self._path else 0.0
         return not is_alive(owner, last_write)
 
     def _clear_orphans(self) -> None:
@@ -258,6 +334,14 @@ class Trials:
         attrs |= {name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")}
         again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs=outside | {"again": trial.number})
         self.journal.add_trial(again)
+
+
+def _time_of(moment: "datetime | None") -> float:
+    return moment.timestamp() if moment else 0.0
+
+
+def _ended(trial: "FrozenTrial") -> tuple[float, int]:
+    return _time_of(trial.datetime_complete), trial.number
 
 
 def _drop_old(path: Path, kept: set[str]) -> None:
