@@ -41,6 +41,7 @@ MOST_EACH = 10  # findings of one kind; further columns share the last one
 MOST_LEVELS = 20_000
 LONGEST = 300  # characters of an option in a sentence
 TWINS = "category_twins"
+SPELLING = "differ only in case, blanks, accents or punctuation"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def evidence_of(
     if not found.kept or not len(found.sample.rows):
         return found
     plain = [item for item in typed if item.column is not None and item.role != "text"]
-    whole = (*_across(groups, times, split), *_folded(_twins(plain)))
+    whole = (*_across(groups, times, split), *_class_twins(target), *_folded(_twins(plain)))
     return replace(found, whole=whole)
 
 
@@ -297,20 +298,29 @@ def _near_constant(kept: list[Typed], looked: np.ndarray, found: Measures) -> It
         yield _dropping("near_constant", kept[i], "is nearly constant", evidence)
 
 
+def _class_twins(target: Target) -> Iterator[Finding]:
+    if evidence := _alike([label for label in target.classes if isinstance(label, str)]):
+        what = f"target {target.name!r} has classes that {SPELLING}"
+        yield Finding(TWINS, (target.name,), what, evidence, option("merge_levels", target.name))
+
+
+def _alike(levels: Iterable[str]) -> str:
+    """Levels of one plain form, in words; "" where there are none."""
+    groups: dict[str, list[str]] = {}
+    for level in levels:
+        groups.setdefault(plain_level(level), []).append(level)
+    pairs = [" = ".join(map(repr, group)) for key, group in groups.items() if key and len(group) > 1]
+    return "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+
+
 def _twins(kept: list[Typed]) -> Iterator[Finding]:
     for item in kept:
         column = item.column
         if column is None or column.kind not in ("text", "bool") or len(column.levels) > MOST_LEVELS:
             continue
-        groups: dict[str, list[int]] = {}
-        for code, level in enumerate(column.levels):
-            groups.setdefault(plain_level(level), []).append(code)
-        if len(groups) == len(column.levels):
+        if not _alike(column.levels):
             continue
         used = np.bincount(column.data[column.data >= 0], minlength=len(column.levels)) > 0
-        alike = [[column.levels[code] for code in codes if used[code]] for key, codes in groups.items() if key]
-        pairs = [" = ".join(repr(level) for level in group) for group in alike if len(group) > 1]
-        if pairs:
-            what = f"column {column.name!r} has levels that differ only in case, blanks, accents or punctuation"
-            evidence = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+        if evidence := _alike(column.levels[used]):
+            what = f"column {column.name!r} has levels that {SPELLING}"
             yield Finding(TWINS, (column.name,), what, evidence, option("merge_levels", column.name))

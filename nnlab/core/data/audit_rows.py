@@ -301,8 +301,14 @@ def _scores(
 
 def _auc(train: np.ndarray, held: np.ndarray, column: np.ndarray, first: np.ndarray) -> np.ndarray:
     prior = train.sum(0)[1] / max(train.sum(), 1)
-    order = np.lexsort(((train[:, 1] + prior) / (train.sum(1) + 1), column))
-    lose, win = held[order].T.astype(float)
+    rate = (train[:, 1] + prior) / (train.sum(1) + 1)
+    order = np.lexsort((rate, column))
+    rate = rate[order]
+    new = np.append(True, (rate[1:] != rate[:-1]) | (column[1:] != column[:-1]))  # cells of one rate are a tie
+    starts = np.flatnonzero(new)
+    lose, win = np.add.reduceat(held[order], starts).T.astype(float)
+    column = column[starts]
+    first = np.searchsorted(column, np.arange(len(first)))
     below = np.cumsum(lose) - lose
     below -= below[first][column]
     pairs = np.add.reduceat(lose, first) * np.add.reduceat(win, first)

@@ -348,6 +348,13 @@ def level_score(codes: np.ndarray, y: np.ndarray, split: Split, classes: int) ->
     return r2_score(rank[split.valid], held.map(mean))
 
 
+def test_levels_of_one_rate_tell_nothing_of_each_other() -> None:
+    codes = np.repeat([0, 1, 0, 1], 100)
+    y = np.concatenate([np.tile([0, 1], 100), np.repeat([0, 1], 100)])  # in validation the levels tell all by chance
+    split = Split(np.arange(200), np.arange(200, 400), np.empty(0, np.int64))
+    assert measured([codes], [True], split, y, 2).score[0] == 0.5
+
+
 def test_bins_hold_equal_shares_of_the_training_rows() -> None:
     n = 4000
     y = np.random.default_rng(0).permutation(n).astype(float)
