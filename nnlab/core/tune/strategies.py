@@ -130,7 +130,7 @@ def nsga2(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        crossing = optuna.samplers.nsgaii.SBXCrossover()  # its children are seldom trials that were made already
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()  # its children are seldom trials that were made already
         return optuna.samplers.NSGAIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
         )
@@ -147,7 +147,7 @@ def nsga3(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        crossing = optuna.samplers.nsgaii.SBXCrossover()
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()
         return optuna.samplers.NSGAIIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
         )
