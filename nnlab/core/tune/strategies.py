@@ -1,7 +1,8 @@
 """Samplers and pruners of a search, one decorated function each; they give Optuna's objects.
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
-searched name's range. several=True: it can search for several objectives. Pruners are called as make(epochs).
+searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
+another (pbt.py). Pruners are called as make(epochs).
 """
 
 import importlib.util
@@ -164,6 +165,22 @@ def evolution(
     from nnlab.core.tune.learned import Evolution
 
     return Evolution(seed, population, tournament)
+
+
+@SAMPLERS.add(exchange=True)
+def pbt(
+    seed: int,
+    points: Points,
+    every: Annotated[int, Epochs, "epochs from one exchange to the next"] = 2,
+    share: Annotated[float, Within(0.01, 0.5, search=(0.1, 0.5)), "of the trials that the best ones replace"] = 0.25,
+    factor: Annotated[float, Within(1.01, 10.0, log=True, search=(1.1, 2.0)), "by which values are moved"] = 1.5,
+) -> "BaseSampler":
+    """Population-based training: all trials train side by side, the worst take over from the best and vary their step
+    size, weight decay and dropout (Jaderberg et al. 2017). It learns a course of values; study.best_run holds it.
+    """
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed)
 
 
 @SAMPLERS.add
