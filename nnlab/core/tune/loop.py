@@ -4,6 +4,8 @@ import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +17,18 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
+from nnlab.core.store.runs import Store
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
+from nnlab.core.tune.header import Header
+from nnlab.core.tune.knowledge import knowledge
+from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
-from nnlab.core.tune.space import chosen_parts, option_for, spec_with
-from nnlab.core.tune.study import Header, Study, quiet_optuna
+from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
@@ -48,12 +54,14 @@ class Search:
         self._began = time.perf_counter()
         self._told: set[str] = set()
         self._held: list[str] = []
-        self._errors = 0
+        self._errors, self._paid = 0, True
+        self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
-            self.trials = Trials(header, folder, self._held.append)
+            learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
+            self.trials = Trials(header, folder, self._held.append, learn)
         self._study = Study(header, self.trials.journal, folder, model)
 
     def run(self) -> Study:
@@ -72,7 +80,7 @@ class Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
-            while not self._over:
+            while not self._over and not self._settled():
                 self._tell_held()
                 if not self._batch():
                     break
@@ -96,10 +104,23 @@ class Search:
         """Whether no further trial shall begin."""
         return bool(self.controls.stop_reason) or self.late
 
+    def _settled(self) -> bool:
+        """Whether more trials would not pay, by the rule of --until."""
+        until, trials = self._header.spec.until, self._header.spec.trials
+        self._paid = until is None or not self.trials.settled(until)
+        if not self._paid and self.trials.done < trials:
+            self.warn(
+                f"{until} trials in a row brought no gain beyond chance, so the study ends at {self.trials.done} of "
+                f"{trials} trials; a larger --until goes on"
+            )
+        return not self._paid
+
     def _reason(self) -> Any:
         if self.controls.stop_reason:
             return "interrupted" if self.controls.stop_reason == "interrupted" else "stopped"
-        return "time" if self.late and self.trials.done < self._header.spec.trials else "completed"
+        if self.trials.done >= self._header.spec.trials:
+            return "completed"
+        return "time" if self.late else "completed" if self._paid else "settled"
 
     def show(self, event: Event) -> None:
         """Hand an event to the view; a view that fails is left out, and the study goes on."""
@@ -129,7 +150,7 @@ class Search:
                 self._claims.append(claim)
             if not self._claims:
                 return False
-            for group in grouped(self._claims, self._header.base, self._data, self._model):
+            for group in grouped(self._claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
@@ -148,12 +169,19 @@ class Search:
         return folds_of(self._data.of(values), self._header.spec.folds)
 
     def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, claim[0])
+        return Case(self, folds, self._header.metric, None if self._header.several else claim[0])
+
+    def _valued(self, result: Result, case: Case, values: Mapping[str, Value]) -> Result:
+        """The result with the values of all objectives, where there are several."""
+        if not self._header.several or result.state != "complete":
+            return result
+        names = self._header.spec.objectives
+        return replace(result, objectives=measured_objectives(names, case.runs, self._folds(values)))
 
     def _stacked(self, group: list[Claim]) -> list[Claim]:
         """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
         cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
-        specs = {claim[0].number: spec_with(claim[1], self._header.base) for claim in group}
+        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
         for data in self._folds(group[0][1]):
             alive = [claim for claim in group if cases[claim[0].number].end is None]
             members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
@@ -181,8 +209,9 @@ class Search:
         """Put the end of a trial on record and tell it."""
         run = case.run
         result = case.end or Result("stopped", message="interrupted", cut=True)
-        self._claims.remove(claim)
         trial, values = claim
+        result = self._valued(result, case, values)
+        self._claims.remove(claim)
         best = self._settle(trial, result, run)
         kept = self.trials.best()
         if run is not None and trial.number in kept:
@@ -201,16 +230,18 @@ class Search:
         return min(HOPELESS, self._header.spec.trials)
 
     def _settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
+        import optuna
+
         try:
             return self.trials.settle(trial, result, run)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, optuna.exceptions.StorageInternalError) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise StoreError(f"the study cannot be written any more ({reason}); what it held before is safe") from error
 
     def _alone(self, claim: Claim) -> Case:
         """Train the trial's spec by itself."""
         try:
-            spec, folds = spec_with(claim[1], self._header.base), self._folds(claim[1])
+            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
         except Exception as error:
             case = self._case(claim, ())
             case.fail(error)

@@ -26,9 +26,10 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, steps_by_epoch, train
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
-from nnlab.core.tune.space import number_of_shapes, spec_with
+from nnlab.core.tune.space import number_of_shapes
 
 if TYPE_CHECKING:
     import optuna
@@ -48,19 +49,19 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
-def grouped(claims: Sequence[Claim], base: TrainSpec, data: Preparations, maker: Maker) -> list[list[Claim]]:
+def grouped(claims: Sequence[Claim], header: Header, data: Preparations, maker: Maker) -> list[list[Claim]]:
     """The claims by what they can be trained with; in groups of one what cannot be stacked."""
     groups: dict[str, list[Claim]] = {}
     for at, claim in enumerate(claims):
-        shape = None if maker is not None or len(claims) == 1 else _shape(claim, base, data)
+        shape = None if maker is not None or len(claims) == 1 else _shape(claim, header, data)
         groups.setdefault(shape or f"alone {at}", []).append(claim)
     return list(groups.values())
 
 
-def _shape(claim: Claim, base: TrainSpec, data: Preparations) -> str | None:
+def _shape(claim: Claim, header: Header, data: Preparations) -> str | None:
     """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
     try:
-        spec, own = spec_with(claim[1], base), data.of(claim[1])
+        spec, own = header.spec_of(claim[0]), data.of(claim[1])
         if not can_stand_together(spec, own, pick_device(spec.device)):
             return None
     except NNLabError:

@@ -114,7 +114,7 @@ class StackLearner:
     def take_notes(self) -> list[str]:
         """What the user should know of the steps since the last call."""
         notes, self._gradients.notes[:] = list(self._gradients.notes), []
-        return notes
+        return notes + self._members.take_notes()
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
