@@ -126,9 +126,14 @@ def nsga2(
     population: Annotated[int, Population, "trials of a generation"] = 12,
 ) -> "BaseSampler":
     """Evolution by crossing good trials; of several objectives it seeks the whole front (NSGA-II; Deb et al. 2002)."""
-    from optuna.samplers import NSGAIISampler
+    import optuna
 
-    return NSGAIISampler(population_size=population, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        crossing = optuna.samplers.nsgaii.SBXCrossover()  # its children are seldom trials that were made already
+        return optuna.samplers.NSGAIISampler(
+            population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
+        )
 
 
 @SAMPLERS.add(several=True)
@@ -142,7 +147,48 @@ def nsga3(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.NSGAIIISampler(population_size=population, seed=seed)
+        crossing = optuna.samplers.nsgaii.SBXCrossover()
+        return optuna.samplers.NSGAIIISampler(
+            population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
+        )
+
+
+@SAMPLERS.add
+def evolution(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "youngest trials that may become parents; so many are random first"] = 10,
+    tournament: Annotated[int, Within(2, 100, search=(2, 10)), "trials of which the best becomes the parent"] = 4,
+) -> "BaseSampler":
+    """Aging evolution: a good young trial with one of its values changed, for architectures (Real et al. 2019)."""
+    from nnlab.core.tune.learned import Evolution
+
+    return Evolution(seed, population, tournament)
+
+
+@SAMPLERS.add
+def reinforce(
+    seed: int,
+    points: Points,
+    step: Annotated[float, Within(0.0, 100.0, search=(0.1, 3.0)), "step size of the policy"] = 1.0,
+    entropy: Annotated[float, Within(0.0, 10.0, search=(0.0, 0.3)), "weight of the bonus for variety"] = 0.05,
+) -> "BaseSampler":
+    """Experimental: a controller that learns by REINFORCE which values are rewarded (Williams 1992; Zoph & Le 2017)."""
+    from nnlab.core.tune.learned import Reinforce
+
+    return Reinforce(seed, step, entropy)
+
+
+@SAMPLERS.add
+def bandit(
+    seed: int,
+    points: Points,
+    explore: Annotated[float, Within(0.0, 10.0, search=(0.1, 1.0)), "weight of values that were seldom taken"] = 0.35,
+) -> "BaseSampler":
+    """Experimental: a bandit for each name takes the value with the best upper bound (UCB1; Auer et al. 2002)."""
+    from nnlab.core.tune.learned import Bandit
+
+    return Bandit(seed, explore)
 
 
 @PRUNERS.add
