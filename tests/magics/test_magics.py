@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import nnlab
 from nnlab.core.controls import Controls
+from nnlab.core.data.columns import option
 from nnlab.core.events import EpochDone, Event, Finished
 from nnlab.magics.plain import SilentView
 from nnlab.magics.views import make_view
@@ -211,6 +212,21 @@ def test_hostile_column_names(session: Session) -> None:
         data = session.shell.run_line_magic("nn_preprocess", line.removeprefix("%nn_preprocess ") + ";")
         assert data.target.name == name
         assert len(data.feature_names) == len(names) - 3
+
+
+def test_the_options_of_the_audit_can_be_typed(session: Session) -> None:
+    rng = np.random.default_rng(0)
+    names = ["plain", "with blanks", "of $row", "of {x}", 'say "hi"', "a,b"]
+    frame = pd.DataFrame({"a": rng.normal(size=300), "b": rng.normal(size=300), "y": rng.integers(0, 2, 300)})
+    session.names["df"] = frame.assign(**{name: 2.0 * frame["y"] + at for at, name in enumerate(names)})
+    session.names["row"] = "other"
+    found = session.value("%nn_preprocess df --target y").audit
+    assert [finding.columns for finding in found] == [(name,) for name in names]
+    for finding in found:
+        left = session.value(f"%nn_preprocess df --target y {finding.option}").feature_names
+        assert left == ("a", "b", *(name for name in names if name not in finding.columns))
+    whole = option("drop", *names)
+    assert session.value(f"%nn_preprocess df --target y {whole}").feature_names == ("a", "b")
 
 
 def test_tune(prepared: Session) -> None:
