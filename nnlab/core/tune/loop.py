@@ -1,6 +1,6 @@
 """One call of tune: claims trials, trains them and puts their ends on record, until the study is full or stopped."""
 
-import contextlib
+import importlib.util
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError, StoreError
+from nnlab.core.errors import RunError, SpecError, StoreError
 from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
@@ -22,15 +22,18 @@ from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
-from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
+from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.study import Study, quiet_optuna
+from nnlab.core.tune.training import Group
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
     import optuna
+
+    from nnlab.core.tune.distributed import Far
 
 HOPELESS = 3  # errors at the start that end a study
 
@@ -53,6 +56,7 @@ class Search:
         self._told: set[str] = set()
         self._held: list[str] = []
         self._errors, self._paid = 0, True
+        self._far: Far | None = None
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
@@ -78,13 +82,29 @@ class Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
-            while not self._over and not self._settled():
-                self._tell_held()
-                if not self._batch():
-                    break
-            Finals(self, self._study, self._folds, self._model, lambda: self._over).run()
+            self._far = self._entered()
+            try:
+                while not self.over and not self._settled():
+                    self._tell_held()
+                    if not self._batch():
+                        break
+            finally:
+                self._leave()
+            Finals(self, self._study, self._folds, self._model, lambda: self.over).run()
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
+
+    def _entered(self) -> "Far | None":
+        """The cluster that the study runs on; None for this machine."""
+        header = self._header
+        if header.spec.on is None:
+            return None
+        if importlib.util.find_spec("ray") is None:
+            raise SpecError(f'--on {header.spec.on} needs the package ray: pip install "nnlab[ray]"')
+        from nnlab.core.tune.distributed import Far
+
+        gpu = header.base.device == "cuda"
+        return Far(header.spec.on, header.metric, header.name, self._model, gpu)
 
     def _is_loss(self, name: str) -> bool:
         chosen = chosen_parts(self._header.base)
@@ -98,7 +118,7 @@ class Search:
         return minutes is not None and time.perf_counter() - self._began >= 60 * minutes
 
     @property
-    def _over(self) -> bool:
+    def over(self) -> bool:
         """Whether no further trial shall begin."""
         return bool(self.controls.stop_reason) or self.late
 
@@ -143,63 +163,76 @@ class Search:
 
     def _batch(self) -> bool:
         """Claim some trials and train them, those of one shape as one stack; False if there are none."""
+        if self._far is not None:
+            return self._far_batch(self._far)
         try:
-            while len(self._claims) < self._population and (claim := self.trials.claim()):
-                self._claims.append(claim)
-            if not self._claims:
+            if not (claims := self._claimed()):
                 return False
-            for group in grouped(self._claims, self._header, self._data, self._model):
+            for group in grouped(claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
             self._give_back()
 
+    def _claimed(self) -> list[Claim]:
+        """New claims, as many as are asked for at once."""
+        claims: list[Claim] = []
+        while len(claims) < self._population and (claim := self.trials.claim()):
+            claims.append(claim)
+            self._claims.append(claim)
+        return claims
+
+    def _far_batch(self, far: "Far") -> bool:
+        """Keep the cluster busy, and settle what has ended there; False if there is nothing left."""
+        while far.free and (claims := self._claimed()):
+            for group in grouped(claims, self._header, self._data, self._model):
+                self._group(group)
+        if not far.busy:
+            return False
+        for event in far.listen({trial.number: trial for trial, _ in self._claims}):
+            self.show(event)
+        for claim, result, run in far.ended():
+            self._ended(claim, result, run)
+        return True
+
+    def _leave(self) -> None:
+        """What the cluster still does is ended and given back."""
+        if self._far is None:
+            return
+        try:
+            for claim, result, run in self._far.stop():
+                self._ended(claim, result, run)
+        finally:
+            self._give_back()
+            self._far.close()
+            self._far = None
+
     def _group(self, group: list[Claim]) -> None:
-        if len(group) > 1 and not self._over:
-            group = self._stacked(group)
-        for claim in group:
-            if self._over:
-                break
-            self._ended(claim, self._alone(claim))
+        try:
+            specs, folds = {trial.number: self._header.spec_of(trial) for trial, _ in group}, self._folds(group[0][1])
+        except Exception as error:  # values that do not go together, of a trial that stands alone
+            case = Case(self, (), self._header.metric, group[0][0])
+            case.fail(error)
+            self._ended(group[0], case.end, None)
+            return
+        if self._far is not None:
+            self._far.submit(group, specs, folds)
+            return
+        for claim, case in Group(self, group, specs, folds).ended(self._header.metric, self._model, self._header.name):
+            self._ended(claim, case.end, case.run)
 
     def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
         """The data of a trial with these values."""
         return folds_of(self._data.of(values), self._header.spec.folds)
-
-    def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, claim[0])
-
-    def _stacked(self, group: list[Claim]) -> list[Claim]:
-        """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
-        cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
-        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
-        for data in self._folds(group[0][1]):
-            alive = [claim for claim in group if cases[claim[0].number].end is None]
-            members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
-            came = 0
-            with contextlib.closing(trained(members, data, self._header.name)) as ended:
-                for member in ended:
-                    case = cases[member.claim[0].number]
-                    if member.run is not None:
-                        case.take(member.run)
-                    elif member.error is not None:
-                        case.fail(member.error)
-                    came += 1
-                    if case.end is not None:
-                        self._ended(member.claim, case)
-            if came < len(alive):
-                break
-        return [claim for claim in group if claim in self._claims]
 
     def _give_back(self) -> None:
         while self._claims:
             trial, _ = self._claims.pop(0)
             self._settle(trial, Result("stopped", message="interrupted", cut=True), None)
 
-    def _ended(self, claim: Claim, case: Case) -> None:
+    def _ended(self, claim: Claim, result: Result | None, run: Run | None) -> None:
         """Put the end of a trial on record and tell it."""
-        run = case.run
-        result = case.end or Result("stopped", message="interrupted", cut=True)
+        result = result or Result("stopped", message="interrupted", cut=True)
         self._claims.remove(claim)
         trial, values = claim
         best = self._settle(trial, result, run)
@@ -227,15 +260,3 @@ class Search:
         except (OSError, optuna.exceptions.StorageInternalError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise StoreError(f"the study cannot be written any more ({reason}); what it held before is safe") from error
-
-    def _alone(self, claim: Claim) -> Case:
-        """Train the trial's spec by itself."""
-        try:
-            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
-        except Exception as error:
-            case = self._case(claim, ())
-            case.fail(error)
-            return case
-        case = self._case(claim, folds)
-        case.train(spec, self._model, f"{self._header.name} trial {claim[0].number}")
-        return case

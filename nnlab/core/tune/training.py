@@ -1,0 +1,56 @@
+"""Trials of a group trained: as one stack for each fold where that can be, else one after the other."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.models.custom import Maker
+from nnlab.core.spec import TrainSpec
+from nnlab.core.tune.case import Case
+from nnlab.core.tune.population import Claim, Member, trained
+from nnlab.core.tune.watch import Searching
+
+
+class Group:
+    """Claims of one shape. specs: by the trials' numbers; name: of the study."""
+
+    def __init__(
+        self, search: Searching, claims: Sequence[Claim], specs: Mapping[int, TrainSpec], folds: Sequence[Prepared]
+    ) -> None:
+        self._search, self._claims, self._specs, self._folds = search, list(claims), specs, folds
+
+    def ended(self, metric: str, model: Maker, name: str) -> Iterator[tuple[Claim, Case]]:
+        """Train them; gives each when it has ended, and none any more when the search is over."""
+        left = list(self._claims)
+        if len(left) > 1 and not self._search.over:
+            for claim, case in self._stacked(metric, name):
+                left.remove(claim)
+                yield claim, case
+        for claim in left:
+            if self._search.over:
+                return
+            case, number = Case(self._search, self._folds, metric, claim[0]), claim[0].number
+            case.train(self._specs[number], model, f"{name} trial {number}")
+            yield claim, case
+
+    def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
+        """As one stack for each fold; where a stack breaks, not all come."""
+        cases = {claim[0].number: Case(self._search, self._folds, metric, claim[0]) for claim in self._claims}
+        for data in self._folds:
+            alive = [claim for claim in self._claims if cases[claim[0].number].end is None]
+            if not alive:
+                return
+            members = [Member(claim, self._specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
+            came = 0
+            with contextlib.closing(trained(members, data, name)) as ended:
+                for member in ended:
+                    case = cases[member.claim[0].number]
+                    if member.run is not None:
+                        case.take(member.run)
+                    elif member.error is not None:
+                        case.fail(member.error)
+                    came += 1
+                    if case.end is not None:
+                        yield member.claim, case
+            if came < len(alive):
+                return
