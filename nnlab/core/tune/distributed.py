@@ -24,6 +24,7 @@ from nnlab.core.events import Event, Warned
 from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.population import Claim
 from nnlab.core.tune.training import Group
 from nnlab.core.tune.trials import Result
@@ -35,7 +36,7 @@ api: Any = ray  # whose own types do not know a class that is made an actor only
 POLL = 0.1  # seconds between two looks at the desk
 PATIENCE = 20.0  # seconds that stopped tasks have to give back what they hold
 LOST = "its node was lost"
-Outcome = tuple[int, Result, Run | None]
+Outcome = tuple[int, Result, list[Run]]
 
 
 class Desk:
@@ -126,6 +127,7 @@ class Order:
     metric: str
     name: str
     model: Maker
+    prunes: bool
     functions: Sequence[tuple[str, str, Any, Mapping[str, Any]]]
 
 
@@ -139,28 +141,29 @@ def work(order: Order, desk: Any, *folds: Prepared) -> list[Outcome]:
     claims: Any = [(trials[number], dict(order.values[number])) for number in order.specs]
     mine = copy.deepcopy(folds)  # what lies in the object store must not be written to
     found: list[Outcome] = []
-    for claim, case in Group(search, claims, order.specs, mine).ended(order.metric, order.model, order.name):
+    for claim, case in Group(search, claims, order.specs, mine, order.prunes).ended(
+        order.metric, order.model, order.name
+    ):
         end = case.end or Result("stopped", message="stopped", cut=True)
         if end.error is not None:
             end = replace(end, error=RunError(end.message))  # one that can travel
-        if case.run is not None:
-            for weight in case.run.model.parameters():
-                weight.data = weight.data.clone()  # not the whole stack that it is a view of
-        found.append((claim[0].number, end, case.run))
+        for weight in [weight for run in case.runs for weight in run.model.parameters()]:
+            weight.data = weight.data.clone()  # not the whole stack that it is a view of
+        found.append((claim[0].number, end, case.runs))
     return found
 
 
 class Far:
     """The tasks of one search. address: ray, or ray://host:port for a cluster elsewhere."""
 
-    def __init__(self, address: str, metric: str, name: str, model: Maker, gpu: bool) -> None:
+    def __init__(self, address: str, header: Header, model: Maker) -> None:
         self._owns = not ray.is_initialized()
         if self._owns:
             _connect(address)
-        self._metric, self._name, self._model = metric, name, model
+        self._header, self._model = header, model
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._desk = api.remote(num_cpus=0, scheduling_strategy=here, max_restarts=-1)(Desk).remote()
-        self._task = api.remote(num_cpus=1, num_gpus=int(gpu), max_retries=0)(work)
+        self._task = api.remote(num_cpus=1, num_gpus=int(header.base.device == "cuda"), max_retries=0)(work)
         self._data: dict[str, Any] = {}
         self._running: dict[Any, list[Claim]] = {}
 
@@ -186,14 +189,15 @@ class Far:
                 self._data[fold.fingerprint] = ray.put(replace(fold, folds=()))
         values = {claim[0].number: claim[1] for claim in group}
         functions = [one for spec in list(specs.values())[:1] for one in _functions(spec)]
-        order = Order(values, specs, self._metric, self._name, self._model, functions)
+        header = self._header
+        order = Order(values, specs, header.metric, header.name, self._model, not header.several, functions)
         task = self._task.remote(order, self._desk, *(self._data[fold.fingerprint] for fold in folds))
         self._running[task] = group
 
-    def ended(self, wait: float = POLL) -> list[tuple[Claim, Result, Run | None]]:
+    def ended(self, wait: float = POLL) -> list[tuple[Claim, Result, list[Run]]]:
         """The trials of tasks that have ended, also by the loss of their node."""
         done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=wait)
-        found: list[tuple[Claim, Result, Run | None]] = []
+        found: list[tuple[Claim, Result, list[Run]]] = []
         for task in done:
             group = self._running.pop(task)
             found += [(claim, *outcome) for claim, outcome in zip(group, _outcomes(task, group), strict=True)]
@@ -211,10 +215,10 @@ class Far:
             return [Warned(message) for message in warned]
         return []
 
-    def stop(self) -> list[tuple[Claim, Result, Run | None]]:
+    def stop(self) -> list[tuple[Claim, Result, list[Run]]]:
         """End all tasks; gives what they came to. Those that do not answer are ended by force."""
         self._desk.stop.remote(None, "stopped")
-        until, found = time.monotonic() + PATIENCE, list[tuple[Claim, Result, Run | None]]()
+        until, found = time.monotonic() + PATIENCE, list[tuple[Claim, Result, list[Run]]]()
         while self._running and time.monotonic() < until:
             found += self.ended(1.0)
         for task in self._running:
@@ -241,19 +245,19 @@ def _connect(address: str) -> None:
         raise RunError(f"--on {address}: the cluster cannot be reached ({why:.160})") from error
 
 
-def _outcomes(task: Any, group: Sequence[Claim]) -> list[tuple[Result, Run | None]]:
+def _outcomes(task: Any, group: Sequence[Claim]) -> list[tuple[Result, list[Run]]]:
     """What a task gave, in the order of its group; of a node that is gone, nothing that counts."""
     try:
-        given = {number: (result, run) for number, result, run in ray.get(task)}
+        given = {number: (result, runs) for number, result, runs in ray.get(task)}
     except ray.exceptions.OutOfMemoryError:
         failed = "memory ran out on its node"
-        return [(Result("failed", message=failed, error=RunError(failed)), None)] * len(group)
+        return [(Result("failed", message=failed, error=RunError(failed)), [])] * len(group)
     except ray.exceptions.RayTaskError as error:
         text = str(error.cause or error).strip().partition("\n")[0]
-        return [(Result("failed", message=text, error=RunError(text)), None)] * len(group)
+        return [(Result("failed", message=text, error=RunError(text)), [])] * len(group)
     except ray.exceptions.RayError:
-        return [(Result("stopped", message=LOST, cut=True), None)] * len(group)
-    cut = (Result("stopped", message="stopped", cut=True), None)
+        return [(Result("stopped", message=LOST, cut=True), [])] * len(group)
+    cut = (Result("stopped", message="stopped", cut=True), list[Run]())
     return [given.get(claim[0].number, cut) for claim in group]
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
+from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
@@ -103,8 +105,7 @@ class Search:
             raise SpecError(f'--on {header.spec.on} needs the package ray: pip install "nnlab[ray]"')
         from nnlab.core.tune.distributed import Far
 
-        gpu = header.base.device == "cuda"
-        return Far(header.spec.on, header.metric, header.name, self._model, gpu)
+        return Far(header.spec.on, header, self._model)
 
     def _is_loss(self, name: str) -> bool:
         chosen = chosen_parts(self._header.base)
@@ -191,8 +192,8 @@ class Search:
             return False
         for event in far.listen({trial.number: trial for trial, _ in self._claims}):
             self.show(event)
-        for claim, result, run in far.ended():
-            self._ended(claim, result, run)
+        for claim, result, runs in far.ended():
+            self._ended(claim, result, runs)
         return True
 
     def _leave(self) -> None:
@@ -200,8 +201,8 @@ class Search:
         if self._far is None:
             return
         try:
-            for claim, result, run in self._far.stop():
-                self._ended(claim, result, run)
+            for claim, result, runs in self._far.stop():
+                self._ended(claim, result, runs)
         finally:
             self._give_back()
             self._far.close()
@@ -213,28 +214,38 @@ class Search:
         except Exception as error:  # values that do not go together, of a trial that stands alone
             case = Case(self, (), self._header.metric, group[0][0])
             case.fail(error)
-            self._ended(group[0], case.end, None)
+            self._ended(group[0], case.end, ())
             return
         if self._far is not None:
             self._far.submit(group, specs, folds)
             return
-        for claim, case in Group(self, group, specs, folds).ended(self._header.metric, self._model, self._header.name):
-            self._ended(claim, case.end, case.run)
+        header = self._header
+        trained = Group(self, group, specs, folds, prunes=not header.several)
+        for claim, case in trained.ended(header.metric, self._model, header.name):
+            self._ended(claim, case.end, case.runs)
 
     def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
         """The data of a trial with these values."""
         return folds_of(self._data.of(values), self._header.spec.folds)
+
+    def _valued(self, result: Result, runs: Sequence[Run], values: Mapping[str, Value]) -> Result:
+        """The result with the values of all objectives, where there are several."""
+        if not self._header.several or result.state != "complete":
+            return result
+        names = self._header.spec.objectives
+        return replace(result, objectives=measured_objectives(names, runs, self._folds(values)))
 
     def _give_back(self) -> None:
         while self._claims:
             trial, _ = self._claims.pop(0)
             self._settle(trial, Result("stopped", message="interrupted", cut=True), None)
 
-    def _ended(self, claim: Claim, result: Result | None, run: Run | None) -> None:
+    def _ended(self, claim: Claim, result: Result | None, runs: Sequence[Run]) -> None:
         """Put the end of a trial on record and tell it."""
-        result = result or Result("stopped", message="interrupted", cut=True)
-        self._claims.remove(claim)
+        result, run = result or Result("stopped", message="interrupted", cut=True), next(iter(runs), None)
         trial, values = claim
+        result = self._valued(result, runs, values)
+        self._claims.remove(claim)
         best = self._settle(trial, result, run)
         kept = self.trials.best()
         if run is not None and trial.number in kept:

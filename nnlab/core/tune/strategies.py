@@ -1,7 +1,7 @@
 """Samplers and pruners of a search, one decorated function each; they give Optuna's objects.
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
-searched name's range. Pruners are called as make(epochs).
+searched name's range. several=True: it can search for several objectives. Pruners are called as make(epochs).
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ Trials = Within(1, 10_000, log=True, search=(3, 30))
 Epochs = Within(1, 100_000, log=True, search=(1, 20))
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def tpe(
     seed: int,
     points: Points,
@@ -42,7 +42,7 @@ def tpe(
         )
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def random(seed: int, points: Points) -> "BaseSampler":
     """Independent draws from the ranges (Bergstra & Bengio 2012)."""
     from optuna.samplers import RandomSampler
@@ -50,7 +50,7 @@ def random(seed: int, points: Points) -> "BaseSampler":
     return RandomSampler(seed)
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def grid(
     seed: int,
     points: Points,
@@ -73,7 +73,7 @@ def grid(
     return Grid(choices, seed=0)  # one order for the whole study, whatever the trial
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def gp(
     seed: int,
     points: Points,
@@ -101,7 +101,7 @@ def cmaes(
     return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def qmc(seed: int, points: Points) -> "BaseSampler":
     """Sobol's sequence, which leaves no large hole between trials; choices are drawn at random (Sobol 1967)."""
     import optuna
@@ -114,6 +114,35 @@ def qmc(seed: int, points: Points) -> "BaseSampler":
             independent_sampler=optuna.samplers.RandomSampler(seed),
             warn_independent_sampling=False,
         )
+
+
+Population = Within(4, 1000, log=True, search=(8, 50))
+
+
+@SAMPLERS.add(several=True)
+def nsga2(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "trials of a generation"] = 12,
+) -> "BaseSampler":
+    """Evolution by crossing good trials; of several objectives it seeks the whole front (NSGA-II; Deb et al. 2002)."""
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(population_size=population, seed=seed)
+
+
+@SAMPLERS.add(several=True)
+def nsga3(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "trials of a generation"] = 12,
+) -> "BaseSampler":
+    """NSGA-II that spreads trials by reference points, for three objectives or more (Deb & Jain 2014)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.NSGAIIISampler(population_size=population, seed=seed)
 
 
 @PRUNERS.add

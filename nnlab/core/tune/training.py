@@ -12,15 +12,21 @@ from nnlab.core.tune.watch import Searching
 
 
 class Group:
-    """Claims of one shape. specs: by the trials' numbers; name: of the study."""
+    """Claims of one shape. specs: by the trials' numbers; prunes: whether the study may end one early."""
 
     def __init__(
-        self, search: Searching, claims: Sequence[Claim], specs: Mapping[int, TrainSpec], folds: Sequence[Prepared]
+        self,
+        search: Searching,
+        claims: Sequence[Claim],
+        specs: Mapping[int, TrainSpec],
+        folds: Sequence[Prepared],
+        prunes: bool = True,
     ) -> None:
+        self._prunes = prunes
         self._search, self._claims, self._specs, self._folds = search, list(claims), specs, folds
 
     def ended(self, metric: str, model: Maker, name: str) -> Iterator[tuple[Claim, Case]]:
-        """Train them; gives each when it has ended, and none any more when the search is over."""
+        """Train them; gives each when it has ended, and none any more when the search is over. name: of the study."""
         left = list(self._claims)
         if len(left) > 1 and not self._search.over:
             for claim, case in self._stacked(metric, name):
@@ -29,13 +35,16 @@ class Group:
         for claim in left:
             if self._search.over:
                 return
-            case, number = Case(self._search, self._folds, metric, claim[0]), claim[0].number
+            case, number = self._case(claim, metric), claim[0].number
             case.train(self._specs[number], model, f"{name} trial {number}")
             yield claim, case
 
+    def _case(self, claim: Claim, metric: str) -> Case:
+        return Case(self._search, self._folds, metric, claim[0] if self._prunes else None)
+
     def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
         """As one stack for each fold; where a stack breaks, not all come."""
-        cases = {claim[0].number: Case(self._search, self._folds, metric, claim[0]) for claim in self._claims}
+        cases = {claim[0].number: self._case(claim, metric) for claim in self._claims}
         for data in self._folds:
             alive = [claim for claim in self._claims if cases[claim[0].number].end is None]
             if not alive:

@@ -1,6 +1,5 @@
 """Studies on a real Ray cluster of several nodes on this machine."""
 
-import os
 import threading
 import time
 
@@ -40,18 +39,24 @@ def cluster():
     import ray
     from ray.cluster_utils import Cluster
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts a node slowly
-    here = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False},
-    )
-    here.add_node(num_cpus=1, object_store_memory=STORE)
-    here.add_node(num_cpus=1, object_store_memory=STORE)
+    here = Cluster()
+    added(here, num_cpus=0)
+    added(here, num_cpus=1)
+    added(here, num_cpus=1)
     ray.init(address=here.address, log_to_driver=False, logging_level="ERROR")
     yield here
     ray.shutdown()
     here.shutdown()
+
+
+def added(cluster, num_cpus):
+    """A further node. Ray gives it 30 seconds to start, which a busy machine may need more than once."""
+    for tries_left in (2, 1, 0):
+        try:
+            return cluster.add_node(num_cpus=num_cpus, object_store_memory=STORE, include_dashboard=False)
+        except Exception:
+            if not tries_left:
+                raise
 
 
 def table(study):
@@ -81,7 +86,7 @@ def test_hopeless_trials_are_pruned_over_there(cluster, cancer, tmp_path):
 
 
 def test_a_killed_node_loses_no_finished_trial(cluster, cancer, tmp_path):
-    doomed = cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    doomed = added(cluster, num_cpus=2)
     told = []
 
     def view(event):
