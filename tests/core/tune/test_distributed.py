@@ -40,9 +40,8 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     here = Cluster()
-    added(here, num_cpus=0)
     added(here, num_cpus=1)
-    added(here, num_cpus=1)
+    here.doomed = added(here, num_cpus=2)
     ray.init(address=here.address, log_to_driver=False, logging_level="ERROR")
     yield here
     ray.shutdown()
@@ -51,7 +50,7 @@ def cluster():
 
 def added(cluster, num_cpus):
     """A further node. Ray gives it 30 seconds to start, which a busy machine may need more than once."""
-    for tries_left in (2, 1, 0):
+    for tries_left in reversed(range(5)):
         try:
             return cluster.add_node(num_cpus=num_cpus, object_store_memory=STORE, include_dashboard=False)
         except Exception:
@@ -85,27 +84,6 @@ def test_hopeless_trials_are_pruned_over_there(cluster, cancer, tmp_path):
     assert (trials["epochs"][trials["state"] == "pruned"] < 60).all()
 
 
-def test_a_killed_node_loses_no_finished_trial(cluster, cancer, tmp_path):
-    doomed = added(cluster, num_cpus=2)
-    told = []
-
-    def view(event):
-        if isinstance(event, TrialDone):
-            told.append(event)
-            if len([one for one in told if one.state == "complete"]) == 3:
-                cluster.remove_node(doomed, allow_graceful=False)
-
-    options = SMALL | {"epochs": 40}
-    study = tune(cancer, trials=12, population=1, on="ray", store=tmp_path, view=view, **options)
-    states = study.trials.set_index("number")["state"]
-    assert (states == "complete").sum() == 12
-    assert all(states[event.number] == event.state for event in told)
-    lost = states.index[states == "stopped"]
-    assert all(study.messages[number] == "its node was lost" for number in lost)
-    undisturbed = tune(cancer, trials=1, store=tmp_path / "other", population=1, **options)
-    assert study.trials["score"][0] == undisturbed.trials["score"][0]
-
-
 def test_stop_ends_what_runs_over_there_and_gives_it_back(cluster, cancer, tmp_path):
     controls = Controls()
     threading.Timer(8.0, controls.stop).start()
@@ -134,6 +112,26 @@ def test_what_fails_over_there_ends_as_such_and_own_functions_travel(cluster, ca
 
 def Broken(n_in, n_out):
     raise ZeroDivisionError("no such width")
+
+
+def test_a_killed_node_loses_no_finished_trial(cluster, cancer, tmp_path):
+    told = []
+
+    def view(event):
+        if isinstance(event, TrialDone):
+            told.append(event)
+            if len([one for one in told if one.state == "complete"]) == 3:
+                cluster.remove_node(cluster.doomed, allow_graceful=False)
+
+    options = SMALL | {"epochs": 40}
+    study = tune(cancer, trials=12, population=1, on="ray", store=tmp_path, view=view, **options)
+    states = study.trials.set_index("number")["state"]
+    assert (states == "complete").sum() == 12
+    assert all(states[event.number] == event.state for event in told)
+    lost = states.index[states == "stopped"]
+    assert all(study.messages[number] == "its node was lost" for number in lost)
+    undisturbed = tune(cancer, trials=1, store=tmp_path / "other", population=1, **options)
+    assert study.trials["score"][0] == undisturbed.trials["score"][0]
 
 
 def test_another_word_than_ray_is_refused(cancer, tmp_path):
