@@ -25,6 +25,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.header import Header
+from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim
 from nnlab.core.tune.training import Group
 from nnlab.core.tune.trials import Result
@@ -128,6 +129,7 @@ class Order:
     name: str
     model: Maker
     prunes: bool
+    exchange: Exchange | None
     functions: Sequence[tuple[str, str, Any, Mapping[str, Any]]]
 
 
@@ -141,7 +143,7 @@ def work(order: Order, desk: Any, *folds: Prepared) -> list[Outcome]:
     claims: Any = [(trials[number], dict(order.values[number])) for number in order.specs]
     mine = copy.deepcopy(folds)  # what lies in the object store must not be written to
     found: list[Outcome] = []
-    for claim, case in Group(search, claims, order.specs, mine, order.prunes).ended(
+    for claim, case in Group(search, claims, order.specs, mine, order.prunes, order.exchange).ended(
         order.metric, order.model, order.name
     ):
         end = case.end or Result("stopped", message="stopped", cut=True)
@@ -182,7 +184,13 @@ class Far:
         """Whether tasks are running."""
         return bool(self._running)
 
-    def submit(self, group: list[Claim], specs: Mapping[int, TrainSpec], folds: Sequence[Prepared]) -> None:
+    def submit(
+        self,
+        group: list[Claim],
+        specs: Mapping[int, TrainSpec],
+        folds: Sequence[Prepared],
+        exchange: Exchange | None = None,
+    ) -> None:
         """Begin a task."""
         for fold in folds:
             if fold.fingerprint not in self._data:
@@ -190,7 +198,8 @@ class Far:
         values = {claim[0].number: claim[1] for claim in group}
         functions = [one for spec in list(specs.values())[:1] for one in _functions(spec)]
         header = self._header
-        order = Order(values, specs, header.metric, header.name, self._model, not header.several, functions)
+        prunes = not header.several and exchange is None
+        order = Order(values, specs, header.metric, header.name, self._model, prunes, exchange, functions)
         task = self._task.remote(order, self._desk, *(self._data[fold.fingerprint] for fold in folds))
         self._running[task] = group
 

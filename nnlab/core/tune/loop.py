@@ -29,7 +29,7 @@ from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.study import Study, quiet_optuna
-from nnlab.core.tune.training import Group
+from nnlab.core.tune.training import Group, check_exchange, exchange_for
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Search:
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
+        check_exchange(header, model, data)
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
@@ -216,12 +217,14 @@ class Search:
             case.fail(error)
             self._ended(group[0], case.end, ())
             return
+        header, exchange = self._header, exchange_for(self._header, group[0][0].number)
         if self._far is not None:
-            self._far.submit(group, specs, folds)
+            self._far.submit(group, specs, folds, exchange)
             return
-        header = self._header
-        trained = Group(self, group, specs, folds, prunes=not header.several)
-        for claim, case in trained.ended(header.metric, self._model, header.name):
+        prunes = not header.several and exchange is None
+        for claim, case in Group(self, group, specs, folds, prunes, exchange).ended(
+            header.metric, self._model, header.name
+        ):
             self._ended(claim, case.end, case.runs)
 
     def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
