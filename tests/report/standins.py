@@ -71,6 +71,9 @@ class RunStandIn:
     record: Record = field(default_factory=Record)
     task: str = "binary"
     path: Path | None = None
+    fingerprint: str = "0f" * 32
+    summary: dict[str, Any] = field(default_factory=lambda: {"name": "table", "rows": {"train": 300, "valid": 100}})
+    learner: str = "stack"
 
     @property
     def finished(self) -> Finished:
