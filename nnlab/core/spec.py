@@ -287,6 +287,11 @@ class TuneSpec:
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
+    objectives: Annotated[
+        tuple[str, ...],
+        "what trials are compared by, as in loss,latency,parameters: first loss or a metric, which counts first; "
+        "latency: ms for 1,000 rows on one thread; of several objectives no trial is pruned; none: the monitored value",
+    ] = ()
     folds: Annotated[
         int | None,
         Within(2, 100),

@@ -127,7 +127,7 @@ _RUN = {
     "Run": ("seed", "device", "precision", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
-    "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "Search": ("trials", "minutes", "space", "sampler", "pruner", "objectives", "name", "fresh"),
     "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
     "Kept fixed": (
         "model",

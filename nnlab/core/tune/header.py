@@ -12,6 +12,7 @@ from nnlab.core.params import show_value
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
 from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.pbt import last_values
 from nnlab.core.tune.ranges import Space, Value, typed_values
 from nnlab.core.tune.ranges import from_json as range_from_json
 from nnlab.core.tune.space import held_values, spec_with
@@ -29,7 +30,8 @@ OUTSIDE = "outside"  # the attribute of a first trial that is no point of the sp
 @dataclass(frozen=True)
 class Header:
     """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
-    prepare: how it was prepared; first: the spec of the first trial, where it is not the base."""
+    prepare: how it was prepared; first: the spec of the first trial, where it is not the base; directions: of the
+    objectives, where they are said."""
 
     name: str
     spec: TuneSpec
@@ -41,6 +43,17 @@ class Header:
     maximize: bool
     prepare: PrepareSpec | None = None
     first: TrainSpec | None = None
+    directions: tuple[bool, ...] = ()
+
+    @property
+    def upwards(self) -> tuple[bool, ...]:
+        """For each objective, whether more is better; of a single score too."""
+        return self.directions or (self.maximize,)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one objective."""
+        return len(self.directions) > 1
 
     def write(self, folder: Path) -> None:
         """Put the header into the study's folder."""
@@ -49,7 +62,8 @@ class Header:
         more = {"prepare": self.prepare, "first": self.first}
         specs |= {name: to_json(one) for name, one in more.items() if one}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
-        value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
+        directions = {"directions": list(self.directions)} if self.directions else {}
+        value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **specs, "space": space}
         write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
 
     @classmethod
@@ -64,7 +78,8 @@ class Header:
             data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
             prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
             first = from_json(TrainSpec, value["first"]) if "first" in value else None
-            about = (data, source, metric, bool(value["maximize"]), prepare, first)
+            directions = tuple(bool(one) for one in value.get("directions", ()))
+            about = (data, source, metric, bool(value["maximize"]), prepare, first, directions)
             return cls(str(value["name"]), spec, base, space, *about)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
@@ -75,7 +90,8 @@ class Header:
         base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
         space = {name: str(allowed) for name, allowed in self.space.items()}
         folds = [self.spec.folds] if self.spec.folds else []  # other scores
-        return hashlib.sha256(json.dumps([self.data, base, space, *folds], sort_keys=True).encode()).hexdigest()
+        more = [*folds, *self.spec.objectives]
+        return hashlib.sha256(json.dumps([self.data, base, space, *more], sort_keys=True).encode()).hexdigest()
 
     def first_values(self) -> dict[str, Value]:
         """The values of searched names that the first trial has, in their ranges or not."""
@@ -96,7 +112,8 @@ class Header:
         """What a trial trains."""
         if OUTSIDE in trial.user_attrs:
             return self.first or self.base
-        return spec_with(self.values_of(trial), self.base)
+        inherited = last_values(trial.user_attrs.get("result", {}).get("inherited", ()))
+        return spec_with(self.values_of(trial) | inherited, self.base)
 
     def differences(self, other: "Header") -> list[str]:
         """In words, what of data, base and space is not as in the other header."""
@@ -105,6 +122,9 @@ class Header:
             found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
         if self.spec.folds != other.spec.folds:
             found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
+        if self.spec.objectives != other.spec.objectives:
+            names = [", ".join(one.spec.objectives) or one.metric for one in (other, self)]
+            found.append(f"the objectives ({names[0]}, now {names[1]})")
         before, now = _flat(other.base), _flat(self.base)
         found += _changed(before, now)
         before = {name: str(allowed) for name, allowed in other.space.items()}

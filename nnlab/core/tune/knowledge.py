@@ -50,8 +50,9 @@ class Knowledge:
 
 
 def knowledge(store: Store, header: Header, data: Prepared) -> Knowledge:
-    """What the store knows for a new study. Of several folds nothing is taken over: a run has one holdout."""
-    known, notes = _same_data(store, header) if header.spec.warm and header.spec.folds is None else ([], [])
+    """What the store knows for a new study. Nothing for several folds or objectives."""
+    one = header.spec.folds is None and not header.several
+    known, notes = _same_data(store, header) if header.spec.warm and one else ([], [])
     sign = -1.0 if header.maximize else 1.0
     first = [min(known, key=lambda one: sign * one.score).values] if known else []
     if header.spec.like:

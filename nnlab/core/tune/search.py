@@ -26,9 +26,11 @@ from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
+from nnlab.core.tune.objectives import OF_NETWORK, check_objectives
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
+from nnlab.core.tune.strategies import SAMPLERS
 from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.usual import About, default_space, usual_space
@@ -64,6 +66,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         options["model"], model = model, None
     given = base
     spec, for_run = _divided(spec or TuneSpec(), base, options)
+    for_run |= _monitor(spec, for_run)
     first = base = resolve(TrainSpec, for_run, base if base or model is None else OWN_NETWORK)
     if model is not None:
         first = base = replace(base, model=own_part(model, code))
@@ -90,7 +93,19 @@ def _divided(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any])
     for name in for_run:
         if name not in known and (near := did_you_mean(name, own)):
             raise SpecError(f"no option {name!r}{near}")
-    return resolve(TuneSpec, {name: value for name, value in words.items() if name in own}, spec), for_run
+    spec = resolve(TuneSpec, {name: value for name, value in words.items() if name in own}, spec)
+    names = tuple(one.strip() for item in spec.objectives for one in item.split(",") if one.strip())
+    return replace(spec, objectives=names), for_run
+
+
+def _monitor(spec: TuneSpec, for_run: Mapping[str, Any]) -> dict[str, Any]:
+    """The first objective is what the best epoch is chosen by."""
+    if not spec.objectives:
+        return {}
+    first, said = spec.objectives[0], for_run.get("monitor", spec.objectives[0])
+    if said != first:
+        raise SpecError(f"--monitor {said} and --objectives {first},...: the first objective is what is monitored")
+    return {} if first in OF_NETWORK else {"monitor": first}
 
 
 def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, frame: Any) -> Space:
@@ -111,11 +126,16 @@ def _lines(space: Any) -> list[str]:
 
 def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first: TrainSpec) -> Header:
     """The study's header; without a name it is called after what it is about, so that the same cell finds it again."""
-    maximize = check_monitor(base.monitor, metrics_for(data.task, base.metrics))
+    metrics = metrics_for(data.task, base.metrics)
+    directions = check_objectives(spec.objectives, metrics)
+    maximize = check_monitor(base.monitor, metrics)
+    if len(directions) > 1 and not SAMPLERS[spec.sampler.name].facts.get("several"):
+        able = ", ".join(name for name, entry in SAMPLERS.items() if entry.facts.get("several"))
+        raise SpecError(f"sampler {spec.sampler} is for one objective; for several there are {able}")
     if not space:
         raise SpecError('nothing is left to search: give a space, as in --space "lr=1e-4..1e-1 log"')
     about = (data.fingerprint, str(data.name), base.monitor, maximize, data.spec)
-    header = Header(spec.name or "", spec, base, space, *about, None if first == base else first)
+    header = Header(spec.name or "", spec, base, space, *about, None if first == base else first, directions)
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 

@@ -18,6 +18,7 @@ from nnlab.core.tune.after import After
 from nnlab.core.tune.ensemble import Ensemble
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.luck import worth_of_choice
+from nnlab.core.tune.objectives import front
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
 
@@ -64,9 +65,10 @@ def open_optuna(header: Header, path: Path | None) -> "optuna.Study":
         from nnlab.core.tune.journal import open_journal
 
         storage = open_journal(path / JOURNAL)
-    direction = optuna.study.StudyDirection.MAXIMIZE if header.maximize else optuna.study.StudyDirection.MINIMIZE
+    kinds = optuna.study.StudyDirection
+    directions = [kinds.MAXIMIZE if up else kinds.MINIMIZE for up in header.upwards]
     with quiet_optuna():
-        return optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
 
 
 def state_of(trial: "FrozenTrial") -> str:
@@ -81,18 +83,23 @@ def was_cut(trial: "FrozenTrial") -> bool:
     return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
 
 
-def ranked(journal: "optuna.Study", maximize: bool) -> "list[FrozenTrial]":
-    """The complete trials with a score, best first, of equals the older."""
-    sign = -1.0 if maximize else 1.0
+def ranked(journal: "optuna.Study", upwards: Sequence[bool]) -> "list[FrozenTrial]":
+    """The complete trials with a score, best first: by the first objective, then the next; of equals the older."""
     trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
-    scored = [(score, trial) for trial in trials if (score := score_of(trial)) is not None]
-    return [trial for _, trial in sorted(scored, key=lambda one: (sign * one[0], one[1].number))]
+    scored = [(costs(values, upwards), trial) for trial in trials if (values := objectives_of(trial))]
+    return [trial for _, trial in sorted(scored, key=lambda one: (one[0], one[1].number))]
 
 
-def score_of(trial: "FrozenTrial") -> float | None:
-    """The score of a complete trial."""
-    score = trial.user_attrs.get("result", {}).get("score", trial.values[0] if trial.values else None)
-    return None if score is None else float(score)
+def costs(values: Sequence[float], upwards: Sequence[bool]) -> list[float]:
+    """The values of the objectives as what shall be small."""
+    return [-value if up else value for value, up in zip(values, upwards, strict=True)]
+
+
+def objectives_of(trial: "FrozenTrial") -> list[float]:
+    """The values of a complete trial, its score first; [] of others."""
+    result = trial.user_attrs.get("result", {})
+    score = result.get("score", trial.values[0] if trial.values else None)
+    return [float(value) for value in result.get("objectives") or ([] if score is None else [score])]
 
 
 class Study:
@@ -134,13 +141,38 @@ class Study:
             numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
-            rows.append(own | numbers | self._typed(trial))
-        return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
+            others = dict(zip(self.spec.objectives[1:], objectives_of(trial)[1:], strict=False))
+            rows.append(own | others | numbers | self._typed(trial))
+        own_columns = ["number", "state", "score", *self.spec.objectives[1:], "epochs", "seconds"]
+        return pd.DataFrame(rows, columns=[*own_columns, *self.space])
+
+    @property
+    def front(self) -> "pd.DataFrame":
+        """The trials of `trials` that no other dominates (Pareto), best in the first objective first; with one
+        objective the best alone. `spec_of(number)` gives what one of them trained."""
+        order = ranked(self._journal, self.header.upwards)
+        values = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(self.header.upwards))
+        best = [trial.number for trial, kept in zip(order, front(values, self.header.upwards), strict=True) if kept]
+        return self.trials.set_index("number", drop=False).loc[best].reset_index(drop=True)
 
     def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
         """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
         held = self.header.values_of(trial)
         return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
+
+    @property
+    def inheritance(self) -> "pd.DataFrame":
+        """Of population-based training, what trials took over: trial, epoch, source, then the values they went on with.
+
+        `spec_of` gives a trial's last values; its run has its own past, which no spec gives again."""
+        import pandas as pd
+
+        rows = [
+            {"trial": trial.number, "epoch": one["epoch"], "source": one["source"]} | one["values"]
+            for trial in self._shown()
+            for one in trial.user_attrs.get("result", {}).get("inherited", ())
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["trial", "epoch", "source"])
 
     @property
     def messages(self) -> dict[int, str]:
@@ -154,12 +186,13 @@ class Study:
 
     def ranking(self) -> list[int]:
         """The numbers of the complete trials, best score first."""
-        return [trial.number for trial in ranked(self._journal, self.maximize)]
+        return [trial.number for trial in ranked(self._journal, self.header.upwards)]
 
     @property
     def best_trial(self) -> int | None:
         """Number of the winner: the finalist with the best mean over fresh seeds, where there are finalists, else the
-        complete trial with the best score; None if none is complete."""
+        complete trial with the best score; of several objectives, the one of the front that is best in the first. None
+        if none is complete."""
         winner = self.after.winner(self.maximize)
         return winner if winner is not None else next(iter(self.ranking()), None)
 
@@ -185,7 +218,7 @@ class Study:
         rows = [
             [
                 number,
-                score_of(self._trial(number)),
+                self._score(number),
                 float(np.mean(one)),
                 float(np.std(one, ddof=len(one) > 1)),
                 len(one),
@@ -221,7 +254,7 @@ class Study:
         return result
 
     def _score(self, number: int) -> float | None:
-        return score_of(self._trial(number))
+        return next(iter(objectives_of(self._trial(number))), None)
 
     def _trial(self, number: int) -> "FrozenTrial":
         return self._journal.get_trials(deepcopy=False)[number]
@@ -265,12 +298,13 @@ class Study:
         import optuna
 
         done = [trial for trial in self._shown() if trial.state.name == "COMPLETE"]
-        if len(done) < FEW or len({trial.value for trial in done}) < 2:
+        if len(done) < FEW or len({trial.values[0] for trial in done}) < 2:
             return {}
         with quiet_optuna(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a name that was never varied
+            target = (lambda trial: trial.values[0]) if self.header.several else None
             judge = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-            shares = optuna.importance.get_param_importances(self._journal, evaluator=judge)
+            shares = optuna.importance.get_param_importances(self._journal, evaluator=judge, target=target)
         found = dict.fromkeys(self.space, 0.0)
         for inner, share in shares.items():  # the items of a list count for the list
             found[inner if inner in found else inner.rpartition(".")[0]] += float(share)

@@ -18,6 +18,7 @@ from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, Header
 from nnlab.core.tune.luck import better_beyond_chance
+from nnlab.core.tune.pbt import Inherited
 from nnlab.core.tune.ranges import Value, held_params
 from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
@@ -27,9 +28,10 @@ from nnlab.core.tune.study import (
     LOCK,
     NOT_OWN,
     best_folder,
+    costs,
+    objectives_of,
     open_optuna,
     ranked,
-    score_of,
     state_of,
     was_cut,
 )
@@ -62,7 +64,14 @@ class Result:
     best_epoch: int = 0
     scores: tuple[float, ...] = ()
     parts: tuple[float, ...] = field(default=(), repr=False)
+    objectives: tuple[float, ...] = ()
+    inherited: tuple[Inherited, ...] = ()
     error: Exception | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of each objective, () where there is no score."""
+        return self.objectives or (() if self.score is None else (self.score,))
 
     def to_json(self) -> dict[str, Any]:
         """What is kept with the trial."""
@@ -130,7 +139,7 @@ class Trials:
         standard error of the difference over the same validation rows."""
         trials = [trial for trial in self.journal.get_trials(deepcopy=False) if self._counts(trial)]
         before = {trial.number for trial in sorted(trials, key=_ended)[: max(len(trials) - until, 0)]}
-        order = ranked(self.journal, self._header.maximize)
+        order = ranked(self.journal, self._header.upwards)
         old = next((trial for trial in order if trial.number in before), None)
         if old is None:
             return False
@@ -180,7 +189,7 @@ class Trials:
                 if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
-                self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
+                self._tell(trial.number, {"state": "skipped"}, "FAIL")
 
     def _values(self, trial: "optuna.Trial") -> dict[str, Value]:
         header = self._header
@@ -239,13 +248,12 @@ class Trials:
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
-            rank = self._rank(result.score) if run is not None and result.state == "complete" else self.kept
+            rank = self._rank(result.values) if run is not None and result.state == "complete" else self.kept
             if rank < self.kept and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
             state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
-            score = result.score if result.state == "complete" else None
-            self._tell(trial.number, result.to_json(), state, score)
+            self._tell(trial.number, result.to_json(), state)
             self._open.discard(trial.number)
             if result.cut:
                 self._again(self.journal.get_trials(deepcopy=False)[trial.number])
@@ -260,7 +268,7 @@ class Trials:
 
     def best(self) -> list[int]:
         """The numbers of the best complete trials, whose runs are kept."""
-        return [trial.number for trial in ranked(self.journal, self._header.maximize)[: self.kept]]
+        return [trial.number for trial in ranked(self.journal, self._header.upwards)[: self.kept]]
 
     def _save(self, run: Run, folder: Path) -> None:
         """A full disk costs the run, not the study."""
@@ -269,22 +277,23 @@ class Trials:
         except (OSError, StoreError) as error:
             self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
 
-    def _rank(self, score: float | None) -> int:
+    def _rank(self, values: tuple[float, ...]) -> int:
         """How many complete trials are as good or better."""
-        if score is None:
+        if not values:
             return self.kept
-        sign = -1.0 if self._header.maximize else 1.0
-        there = [sign * (score_of(trial) or 0.0) for trial in ranked(self.journal, self._header.maximize)]
-        return sum(value <= sign * score for value in there)
+        upwards = self._header.upwards
+        there = [costs(objectives_of(trial), upwards) for trial in ranked(self.journal, upwards)]
+        return sum(one <= costs(values, upwards) for one in there)
 
-    def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
+    def _tell(self, number: int, result: dict[str, Any], state: str) -> None:
         from optuna.trial import TrialState
 
         frozen = self.journal.get_trials(deepcopy=False)[number]
         self.journal._storage.set_trial_user_attr(frozen._trial_id, "result", result)
-        if OUTSIDE in frozen.user_attrs:  # its values are none that a sampler could take
-            state, score = "FAIL", None
-        self.journal.tell(number, score, TrialState[state])
+        if OUTSIDE in frozen.user_attrs or (self._header.several and state == "PRUNED"):
+            state = "FAIL"  # its values are none that a sampler could take; of several objectives none can be pruned
+        values = objectives_of(self.journal.get_trials(deepcopy=False)[number]) if state == "COMPLETE" else None
+        self.journal.tell(number, values, TrialState[state])
 
     def _is_orphan(self, trial: "FrozenTrial") -> bool:
         """Its process is gone; or it is ours, left over from a call in this thread that did not get to its end."""
@@ -307,13 +316,13 @@ class Trials:
             if trial.state.name != "RUNNING" or not self._is_orphan(trial):
                 continue
             if (result := trial.user_attrs.get("result")) and result["state"] == "complete":
-                self._tell(trial.number, result, "COMPLETE", result["score"])
+                self._tell(trial.number, result, "COMPLETE")
             elif result and not result.get("cut"):
-                self._tell(trial.number, result, "PRUNED", None)
+                self._tell(trial.number, result, "PRUNED")
             else:
                 message = "orphaned: its process ended before it did"
                 self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
-                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL", None)
+                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL")
                 self._again(trial)
 
     def _again(self, trial: "FrozenTrial") -> None:

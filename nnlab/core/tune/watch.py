@@ -40,6 +40,7 @@ class Watch:
         self.controls = Controls()
         self.shown = True
         self.score: float | None = None
+        self.value = math.nan  # of the last epoch
         self.epochs = self._epochs = 0
         self._beat = time.time()
         self._search, self._trial, self._metric = search, trial, metric
@@ -65,7 +66,7 @@ class Watch:
 
     def _judge(self, done: EpochDone) -> None:
         self.epochs = done.epoch
-        value = done.valid.get(self._metric, math.nan)
+        self.value = value = done.valid.get(self._metric, math.nan)
         if done.best and math.isfinite(value):
             self.score = value
         if self._trial is None:
