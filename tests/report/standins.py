@@ -15,6 +15,7 @@ from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
 from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec
+from nnlab.core.store.facts import Choices
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -85,7 +86,7 @@ class RunStandIn:
 
     @property
     def facts(self) -> Any:
-        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), choices=Choices())
 
     @property
     def pipeline(self) -> Any:
