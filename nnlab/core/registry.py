@@ -23,6 +23,9 @@ class Part:
     def __str__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        return f"Part({self.name!r}{f', {dict(self.values)}' if self.values else ''})"
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -100,7 +100,8 @@ def lr_too_low(
     left: Annotated[float, Within(0.0, 1.0), "share of the loss of one prediction for all rows that is left"] = 0.3,
 ) -> Verdict | None:
     """Steps are so small that the weights hardly move while there is much to learn."""
-    rates = np.median(case.rates[np.isfinite(case.rates).all(1)], axis=1)
+    rates = case.rates[:, np.isfinite(case.rates).any(0)]
+    rates = np.median(rates[np.isfinite(rates).all(1)], axis=1) if rates.shape[1] else np.empty(0)
     moved = float(np.median(rates)) * case.taken if len(rates) else math.inf
     if (
         case.taken < FEWEST_STEPS

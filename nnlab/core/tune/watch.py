@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from nnlab.core.controls import Controls
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
     import optuna
 
 
+BEAT = "beat"  # the attribute of a running trial that says when its process was last seen
+EVERY = 60.0  # seconds between two beats
+
+
 class Searching(Protocol):
     """What a trial's watcher asks of the search, and tells it."""
 
     controls: Controls
+    shared: bool  # whether processes of other machines may wait to see a sign of life
 
     @property
     def late(self) -> bool:
@@ -34,7 +40,9 @@ class Watch:
         self.controls = Controls()
         self.shown = True
         self.score: float | None = None
+        self.value = math.nan  # of the last epoch
         self.epochs = self._epochs = 0
+        self._beat = time.time()
         self._search, self._trial, self._metric = search, trial, metric
 
     def __call__(self, event: Event) -> None:
@@ -58,12 +66,15 @@ class Watch:
 
     def _judge(self, done: EpochDone) -> None:
         self.epochs = done.epoch
-        value = done.valid.get(self._metric, math.nan)
+        self.value = value = done.valid.get(self._metric, math.nan)
         if done.best and math.isfinite(value):
             self.score = value
         if self._trial is None:
             return
         with contextlib.suppress(OSError):  # a disk that fails costs the pruning of this epoch, not the trial
             self._trial.report(value, done.epoch)
+            if self._search.shared and time.time() - self._beat > EVERY:
+                self._beat = time.time()
+                self._trial.set_user_attr(BEAT, self._beat)
             if done.epoch < self._epochs and self._trial.should_prune():
                 self.controls.stop("pruned")
