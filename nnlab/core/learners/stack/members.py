@@ -127,6 +127,17 @@ class Members:
         kept.dropout = [self.dropout[k] for k in chosen]
         return kept
 
+    def copy(self, source: int, target: int) -> None:
+        """Weights, moments and running statistics of one member become another's; its dropout draws stay its own."""
+        with torch.no_grad():
+            for buffer in (self.flat.values, *self._update.moments):
+                for name in self.flat.names:
+                    held = self.flat.of(buffer, name)
+                    held[target].copy_(held[source])
+            buffers = (self.networks[at].buffers() for at in (source, target))
+            for theirs, own in zip(*buffers, strict=True):
+                own.copy_(theirs)
+
     def state(self) -> dict[str, Any]:
         """All but the weights that a resumed run needs; the tensors are the members' own, no copies."""
         return {
