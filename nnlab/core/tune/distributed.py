@@ -27,8 +27,9 @@ from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim
-from nnlab.core.tune.training import Group
+from nnlab.core.tune.training import Group, judged_by
 from nnlab.core.tune.trials import Result
+from nnlab.core.tune.watch import Judged
 
 if TYPE_CHECKING:
     import optuna
@@ -128,7 +129,7 @@ class Order:
     metric: str
     name: str
     model: Maker
-    prunes: bool
+    judged: Judged
     exchange: Exchange | None
     functions: Sequence[tuple[str, str, Any, Mapping[str, Any]]]
 
@@ -143,7 +144,7 @@ def work(order: Order, desk: Any, *folds: Prepared) -> list[Outcome]:
     claims: Any = [(trials[number], dict(order.values[number])) for number in order.specs]
     mine = copy.deepcopy(folds)  # what lies in the object store must not be written to
     found: list[Outcome] = []
-    for claim, case in Group(search, claims, order.specs, mine, order.prunes, order.exchange).ended(
+    for claim, case in Group(search, claims, order.specs, mine, order.judged, order.exchange).ended(
         order.metric, order.model, order.name
     ):
         end = case.end or Result("stopped", message="stopped", cut=True)
@@ -198,8 +199,8 @@ class Far:
         values = {claim[0].number: claim[1] for claim in group}
         functions = [one for spec in list(specs.values())[:1] for one in _functions(spec)]
         header = self._header
-        prunes = not header.several and exchange is None
-        order = Order(values, specs, header.metric, header.name, self._model, prunes, exchange, functions)
+        about = (header.metric, header.name, self._model, judged_by(header), exchange)
+        order = Order(values, specs, *about, functions)
         task = self._task.remote(order, self._desk, *(self._data[fold.fingerprint] for fold in folds))
         self._running[task] = group
 

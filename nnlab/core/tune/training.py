@@ -17,8 +17,15 @@ from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim, Member, trained
 from nnlab.core.tune.preparing import Preparations
-from nnlab.core.tune.strategies import SAMPLERS
-from nnlab.core.tune.watch import Searching
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.watch import Judged, Searching
+
+
+def judged_by(header: Header) -> Judged:
+    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+    if header.several or _exchanges(header):
+        return "nothing"
+    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"
 
 
 def exchange_for(header: Header, number: int) -> Exchange | None:
@@ -49,7 +56,7 @@ def _exchanges(header: Header) -> bool:
 
 
 class Group:
-    """Claims of one shape. specs: by the trials' numbers; prunes: whether the study may end one early;
+    """Claims of one shape. specs: by the trials' numbers; judged: by what a pruner judges them;
     exchange: what happens between the epochs of their stack."""
 
     def __init__(
@@ -58,10 +65,10 @@ class Group:
         claims: Sequence[Claim],
         specs: Mapping[int, TrainSpec],
         folds: Sequence[Prepared],
-        prunes: bool = True,
+        judged: Judged = "epochs",
         exchange: Exchange | None = None,
     ) -> None:
-        self._prunes, self._exchange = prunes, exchange
+        self._judged, self._exchange = judged, exchange
         self._search, self._claims, self._specs, self._folds = search, list(claims), specs, folds
 
     def ended(self, metric: str, model: Maker, name: str) -> Iterator[tuple[Claim, Case]]:
@@ -79,7 +86,7 @@ class Group:
             yield claim, case
 
     def _case(self, claim: Claim, metric: str) -> Case:
-        return Case(self._search, self._folds, metric, claim[0] if self._prunes else None)
+        return Case(self._search, self._folds, metric, claim[0], self._judged)
 
     def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
         """As one stack for each fold; where a stack breaks, not all come."""
