@@ -1,8 +1,11 @@
 """%nn_tune --resume and the options of an honest score, as they are typed."""
 
+from pathlib import Path
+
 from tests.magics.conftest import Session
 
-LINE = "%nn_tune data --epochs 2 --hidden 8 --batch-size 32 --model mlp --view none --space 'lr=1e-3..1e-1 log' dropout=0..0.5"
+QUICK = "--epochs 2 --hidden 8 --batch-size 32 --model mlp --view none"
+LINE = f"%nn_tune data {QUICK} --space 'lr=1e-3..1e-1 log' dropout=0..0.5"
 
 
 def test_a_study_goes_on_by_its_name_or_alone(prepared: Session) -> None:
@@ -36,7 +39,7 @@ def test_what_the_winner_is_worth_is_shown(prepared: Session) -> None:
     assert "--finalists 2" in text  # the line that repeats it
 
 
-def test_the_password_of_a_database_is_not_shown(prepared: Session, tmp_path) -> None:
+def test_the_password_of_a_database_is_not_shown(prepared: Session, tmp_path: Path) -> None:
     from nnlab.core.spec import TuneSpec
     from nnlab.core.tune.header import without_password
 
