@@ -29,7 +29,7 @@ from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.study import Study, quiet_optuna
-from nnlab.core.tune.training import Group, check_exchange, exchange_for
+from nnlab.core.tune.training import Group, check_exchange, exchange_for, judged_by
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
@@ -221,10 +221,8 @@ class Search:
         if self._far is not None:
             self._far.submit(group, specs, folds, exchange)
             return
-        prunes = not header.several and exchange is None
-        for claim, case in Group(self, group, specs, folds, prunes, exchange).ended(
-            header.metric, self._model, header.name
-        ):
+        here = Group(self, group, specs, folds, judged_by(header), exchange)
+        for claim, case in here.ended(header.metric, self._model, header.name):
             self._ended(claim, case.end, case.runs)
 
     def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
