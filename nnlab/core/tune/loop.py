@@ -33,9 +33,10 @@ from nnlab.core.tune.population import Claim, Member, grouped, population_of, tr
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
-from nnlab.core.tune.strategies import SAMPLERS
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.watch import Judged
 
 if TYPE_CHECKING:
     import optuna
@@ -176,8 +177,14 @@ class Search:
         return folds_of(self._data.of(values), self._header.spec.folds)
 
     def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        pruned = not self._header.several and not self._exchanges
-        return Case(self, folds, self._header.metric, claim[0] if pruned else None)
+        return Case(self, folds, self._header.metric, claim[0], self._judged)
+
+    @property
+    def _judged(self) -> Judged:
+        """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+        if self._header.several or self._exchanges:
+            return "nothing"
+        return "folds" if PRUNERS[self._header.spec.pruner.name].facts.get("folds") else "epochs"
 
     @property
     def _exchanges(self) -> bool:
