@@ -24,6 +24,7 @@ from nnlab.core.store.folder import RunFolder, versions
 from nnlab.core.store.locks import file_lock
 from nnlab.core.store.owner import is_alive
 from nnlab.core.store.reading import RunInfo, last_write, read_beginning, understood
+from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import LAST, UNFINISHED, Store
 from nnlab.core.train import Job, set_up, steps_by_epoch, train
 from nnlab.core.wording import counted
@@ -69,6 +70,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     longer = _with_epochs(spec, epochs, len(data.train.y), done)
     choices = _chosen(facts.choices, info.path, {"probe": probe, "baseline": baseline, "calibrate": calibrate})
     job = ready(set_up(longer, data, model), choices)
+    check_room(info.path, job.learner.model)
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)
@@ -86,7 +88,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     return concluded(record, job, folder, facts, spent)
 
 
-def _chosen(before: Choices, path: Path, said: Mapping[str, bool | None]) -> Choices:
+def _chosen(before: Choices, path: Path, said: Mapping[str, Any]) -> Choices:
     """What the run began with, but for what is said now. A temperature that was fitted since is fitted again."""
     before = replace(before, calibrate=before.calibrate or (path / TEMPERATURE).exists())
     return replace(before, **{name: value for name, value in said.items() if value is not None})

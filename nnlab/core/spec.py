@@ -1,7 +1,7 @@
 """Everything that defines a preparation, a run and a search, as frozen values; and how typed options become them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -125,6 +125,9 @@ class PrepareSpec:
     ] = None
     overrides: Mapping[str, Mapping[str, Part]] = data_field(default_factory=dict)  # field -> column or role -> part
 
+    def __repr__(self) -> str:
+        return _changed(self)
+
     def part_of(self, step: str, column: str, role: str) -> Part:
         """The part that a field names for a column: its own, its role's, or that of all."""
         own = self.overrides.get(step, {})
@@ -213,6 +216,9 @@ class TrainSpec:
         int | None, Within(1, 1024), "CPU threads; auto: one, or all where a trial of some steps is faster so"
     ] = None
 
+    def __repr__(self) -> str:
+        return _changed(self)
+
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
 PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
@@ -220,6 +226,23 @@ PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.
 OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
+
+
+def _changed(spec: Any) -> str:
+    """The spec as Python, without what is at its default.
+
+    >>> PrepareSpec("y", scale=Part("robust"), drop=("name",))
+    PrepareSpec('y', scale=Part('robust'), drop=('name',))
+    """
+    words: list[str] = []
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        usual = field.default if field.default_factory is MISSING else field.default_factory()
+        if usual is MISSING:
+            words.insert(0, repr(value))
+        elif value != usual:
+            words.append(f"{field.name}={value!r}")
+    return f"{type(spec).__name__}({', '.join(words)})"
 
 
 def defaults_for(spec: Any) -> dict[str, Any]:
@@ -256,11 +279,19 @@ class TuneSpec:
     sampler: Annotated[Part, SAMPLERS, "how the next trial is chosen"] = Part("tpe")
     pruner: Annotated[Part, PRUNERS, "how hopeless trials are ended early"] = Part("median")
     minutes: Annotated[float | None, Within(0.001, 1e6), "stop after this time"] = None
+    until: Annotated[
+        int | None, Within(2, 100_000, log=True), "stop after so many trials without a gain beyond chance; none: never"
+    ] = None
     population: Annotated[
         int | None,
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
+    objectives: Annotated[
+        tuple[str, ...],
+        "what trials are compared by, as in loss,latency,parameters: first loss or a metric, which counts first; "
+        "latency: ms for 1,000 rows on one thread; of several objectives no trial is pruned; none: the monitored value",
+    ] = ()
     folds: Annotated[
         int | None,
         Within(2, 100),
@@ -277,7 +308,15 @@ class TuneSpec:
     ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None
+    warm: Annotated[bool, "earlier runs on the same data in the store are known to a new study"] = True
+    like: Annotated[bool, "try first what was good on similar data in the store"] = False
+    storage: Annotated[
+        str | None, "database that machines share the study by, as in sqlite:///study.db; none: a journal in the store"
+    ] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False
+
+    def __repr__(self) -> str:
+        return _changed(self)
 
 
 S = TypeVar("S", PrepareSpec, TrainSpec, TuneSpec)

@@ -1,10 +1,12 @@
 """Which rows are used and how they are parted, as a spec says, before anything is fitted."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
+from nnlab.core.data.columns import Column, as_number, as_text, shown
+from nnlab.core.data.dates import as_date
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_folds, column_split, fold_splits, group_split, time_split
@@ -14,13 +16,25 @@ from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
 from nnlab.core.wording import agreeing, counted
 
-ASIDE = ("group", "part", "weight")  # fields that name a column which is no feature
-NAMING = (*ASIDE, "time")  # fields that name a column
+Use = Literal["group", "part", "weight", "time"]
+ASIDE: tuple[Use, ...] = ("group", "part", "weight")  # fields that name a column which is no feature
+NAMING: tuple[Use, ...] = (*ASIDE, "time")  # fields that name a column
+USES: dict[Use, str] = {
+    "group": "its rows stay together in one part",
+    "part": "tells the part of each row",
+    "weight": "how much each row counts",
+    "time": "orders the parts",
+}
 
 
 def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
     """The columns that say something about the rows and are no features."""
     return tuple(name for name in (getattr(spec, word) for word in ASIDE) if name is not None)
+
+
+def uses_of(spec: PrepareSpec) -> dict[str, Use]:
+    """What the columns are that say something about the rows, by their name: group, part, weight or time."""
+    return {name: word for word in NAMING if (name := getattr(spec, word)) is not None}
 
 
 def drop_rows(

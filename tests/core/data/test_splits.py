@@ -195,7 +195,7 @@ def test_folds_of_a_column_are_those_of_scikit_learn() -> None:
 def test_columns_that_name_other_folds() -> None:
     with pytest.raises(DataError, match=r"'f' names 3 folds \('2', '9', '10'\) and folds=5; .*; --folds 3 takes them$"):
         column_folds(["10", "9", "2", "test"], np.array([0, 1, 2, 3]), 5, "f")
-    with pytest.raises(DataError, match=r"names 1 folds \('valid'\) and folds=2; it tells the fold of each row"):
+    with pytest.raises(DataError, match=r"names 1 fold \('valid'\) and folds=2; it tells the fold of each row"):
         column_folds(["train", "valid"], np.array([0, 1]), 2)
     with pytest.raises(DataError, match=r"names 0 folds \(none\)"):
         column_folds(["train", "test"], np.array([0, 1]), 2)
