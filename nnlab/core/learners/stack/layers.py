@@ -68,6 +68,7 @@ class Build:
     apart: bool = False
     forward: list[Call] = field(default_factory=list)
     backward: list[list[Call]] = field(default_factory=list)
+    _scratch: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def members(self) -> int:
@@ -77,6 +78,12 @@ class Build:
     def take(self, width: int) -> Tensor:
         """Room for values of a width."""
         return self.room.take_members(self.members, self.rows, width, apart=self.apart)
+
+    def scratch(self, width: int) -> Tensor:
+        """Room for values of a width that no other layer reads: the same for all layers."""
+        if width not in self._scratch:
+            self._scratch[width] = self.take(width)
+        return self._scratch[width]
 
     def mask(self, width: int) -> Tensor:
         """The part of the masks that the next dropout layer uses, (K, rows, width)."""
@@ -246,17 +253,8 @@ def _leaky_relu(function: nn.LeakyReLU, z: Tensor, y: Tensor, d: Tensor) -> tupl
 
 def _elu(function: nn.ELU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
     # y = z where z > 0, else a (e^z - 1); dz = dy where z > 0, else a e^z dy
-    return _elu_calls(function.alpha, 1.0, z, y, d)
-
-
-def _selu(function: nn.SELU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
-    # s times an ELU, s and a such that mean 0 and variance 1 stay (Klambauer et al. 2017)
-    return _elu_calls(1.6732632423543772848170429916717, 1.0507009873554804934193349852946, z, y, d)
-
-
-def _elu_calls(alpha: float, scale: float, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
-    back = partial(aten.elu_backward.grad_input, d, alpha, scale, 1.0, False, z, grad_input=d)
-    return partial(aten.elu.out, z, alpha, scale, 1.0, out=y), back
+    back = partial(aten.elu_backward.grad_input, d, function.alpha, 1.0, 1.0, False, z, grad_input=d)
+    return partial(aten.elu.out, z, function.alpha, 1.0, 1.0, out=y), back
 
 
 def _gelu(function: nn.GELU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
@@ -280,7 +278,6 @@ ACTIVATIONS = {
     nn.ReLU: Function(_relu, in_place=True, free=True, gate=True),
     nn.LeakyReLU: Function(_leaky_relu, in_place=False, free=True),
     nn.ELU: Function(_elu, in_place=False, free=True),
-    nn.SELU: Function(_selu, in_place=False, free=True),
     nn.GELU: Function(_gelu, in_place=False, free=True),
     nn.SiLU: Function(_silu, in_place=False, free=True),
     nn.Tanh: Function(_tanh, in_place=True, free=False),
