@@ -2,7 +2,7 @@
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
 searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
-another (pbt.py). Pruners are called as make(epochs).
+another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
 import importlib.util
@@ -269,6 +269,19 @@ def patient(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=min_trials), patience)
+
+
+@PRUNERS.add(folds=True)
+def wilcoxon(
+    epochs: int,
+    p: Annotated[float, Within(0.001, 0.5, log=True), "chance of ending a trial that is as good as the best"] = 0.1,
+) -> "BasePruner":
+    """For --folds: end a trial between two folds where it is worse than the best on those done (signed-rank test)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner(p_threshold=p)
 
 
 @PRUNERS.add

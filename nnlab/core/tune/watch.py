@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Event, Progress, Started, Warned
@@ -16,6 +16,9 @@ BEAT = "beat"  # the attribute of a running trial that says when its process was
 EVERY = 60.0  # seconds between two beats
 
 
+Judged = Literal["epochs", "folds", "nothing"]
+
+
 class Searching(Protocol):
     """What a trial's watcher asks of the search, and tells it."""
 
@@ -26,6 +29,10 @@ class Searching(Protocol):
     def late(self) -> bool:
         """Whether the minutes are over."""
 
+    @property
+    def over(self) -> bool:
+        """Whether no further trial shall begin."""
+
     def show(self, event: Event) -> None:
         """Hand an event to the view."""
 
@@ -34,16 +41,21 @@ class Searching(Protocol):
 
 
 class Watch:
-    """The sink of one run: ends and pauses it with the study, tells the view, and prunes the trial that it is of."""
+    """The sink of one run: ends and pauses it with the study, tells the view, and prunes the trial that it is of.
 
-    def __init__(self, search: Searching, metric: str, trial: "optuna.Trial | None" = None) -> None:
+    judged: by what a pruner judges the trial.
+    """
+
+    def __init__(
+        self, search: Searching, metric: str, trial: "optuna.Trial | None" = None, judged: Judged = "epochs"
+    ) -> None:
         self.controls = Controls()
         self.shown = True
         self.score: float | None = None
         self.value = math.nan  # of the last epoch
         self.epochs = self._epochs = 0
         self._beat = time.time()
-        self._search, self._trial, self._metric = search, trial, metric
+        self._search, self._trial, self._metric, self._judged = search, trial, metric, judged
 
     def __call__(self, event: Event) -> None:
         self.follow_study()
@@ -72,9 +84,11 @@ class Watch:
         if self._trial is None:
             return
         with contextlib.suppress(OSError):  # a disk that fails costs the pruning of this epoch, not the trial
-            self._trial.report(value, done.epoch)
             if self._search.shared and time.time() - self._beat > EVERY:
                 self._beat = time.time()
                 self._trial.set_user_attr(BEAT, self._beat)
+            if self._judged != "epochs":
+                return
+            self._trial.report(value, done.epoch)
             if done.epoch < self._epochs and self._trial.should_prune():
                 self.controls.stop("pruned")
