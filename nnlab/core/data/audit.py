@@ -142,7 +142,7 @@ def _copies(kept: list[Typed], copies: np.ndarray, found: Measures, target: Targ
 
 def _near_copies(kept: list[Typed], looked: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
     """Columns that score far above the rest, at most one in three: where many columns score high, the task is easy."""
-    most = max(1, np.count_nonzero(looked) // MOST_TELLING)
+    most = max(1, int(np.count_nonzero(looked)) // MOST_TELLING)
     ways = (way(found, looked) for way in (_far_above, _fewer_errors))
     apart = next((columns for columns in ways if 0 < len(columns) <= most), np.empty(0, np.int64))
     measure_of = {"binary": "AUC", "multiclass": "mean recall", "regression": "R2 of the ranks"}[target.task]

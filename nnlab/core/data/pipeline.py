@@ -158,7 +158,10 @@ class Pipeline:
             return self._target_of(table)
 
     def examine(self, frame: Any) -> Unfamiliar:
-        """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps."""
+        """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps.
+
+        A file is read in pieces as `transform` reads it.
+        """
         with opened(frame) as (table, place):
             return self._values(table, place)[2]
 

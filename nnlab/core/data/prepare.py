@@ -120,11 +120,17 @@ class Prepared:
         return self.pipeline.feature_names
 
     def transform(self, frame: Any) -> np.ndarray:
-        """Another frame as the network sees it: (rows, features)."""
+        """Another frame, or file, as the network sees it: (rows, features).
+
+        A file larger than memory is read in pieces (Parquet, Arrow, CSV); the features are then a file that is mapped.
+        """
         return self.pipeline.transform(frame)
 
     def check(self, frame: Any) -> Unfamiliar:
-        """What another frame holds that the training rows did not: levels, numbers out of range, gaps, by column."""
+        """What another frame, or file, holds that the training rows did not: levels, numbers out of range, gaps.
+
+        By column; a file larger than memory is read in pieces.
+        """
         return self.pipeline.examine(frame)
 
     def inverse(self, x: Any) -> "pd.DataFrame":

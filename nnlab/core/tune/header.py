@@ -12,6 +12,7 @@ from nnlab.core.params import show_value
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
 from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.pbt import last_values
 from nnlab.core.tune.ranges import Space, Value, typed_values
 from nnlab.core.tune.ranges import from_json as range_from_json
 from nnlab.core.tune.space import held_values, spec_with
@@ -111,7 +112,8 @@ class Header:
         """What a trial trains."""
         if OUTSIDE in trial.user_attrs:
             return self.first or self.base
-        return spec_with(self.values_of(trial), self.base)
+        inherited = last_values(trial.user_attrs.get("result", {}).get("inherited", ()))
+        return spec_with(self.values_of(trial) | inherited, self.base)
 
     def differences(self, other: "Header") -> list[str]:
         """In words, what of data, base and space is not as in the other header."""

@@ -9,14 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError, StoreError
+from nnlab.core.device import pick_device
+from nnlab.core.errors import RunError, SpecError, StoreError
 from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.learners.stack.together import can_stand_together
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
@@ -24,12 +28,15 @@ from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
 from nnlab.core.tune.objectives import measured_objectives
+from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.watch import Judged
 
 if TYPE_CHECKING:
     import optuna
@@ -58,6 +65,7 @@ class Search:
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
+        self._check_exchange()
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
@@ -169,7 +177,43 @@ class Search:
         return folds_of(self._data.of(values), self._header.spec.folds)
 
     def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, None if self._header.several else claim[0])
+        return Case(self, folds, self._header.metric, claim[0], self._judged)
+
+    @property
+    def _judged(self) -> Judged:
+        """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+        if self._header.several or self._exchanges:
+            return "nothing"
+        return "folds" if PRUNERS[self._header.spec.pruner.name].facts.get("folds") else "epochs"
+
+    @property
+    def _exchanges(self) -> bool:
+        """Whether trials take over from one another; then none is pruned."""
+        return bool(SAMPLERS[self._header.spec.sampler.name].facts.get("exchange"))
+
+    def _exchange(self, number: int) -> Exchange | None:
+        """What happens between the epochs of a stack whose first trial has this number."""
+        header = self._header
+        if not self._exchanges:
+            return None
+        values = part_values(SAMPLERS, header.spec.sampler)
+        seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
+        return Exchange(header.space, header.maximize, seed, **values)
+
+    def _check_exchange(self) -> None:
+        """SpecError where trials cannot train side by side, and so take over nothing."""
+        if not self._exchanges:
+            return
+        base, sampler = self._header.base, self._header.spec.sampler
+        if self._header.spec.folds is not None:
+            raise SpecError(
+                f"sampler {sampler} and --folds: a trial that inherits has one course, not one for each fold"
+            )
+        if self._model is not None or not can_stand_together(base, self._data.of({}), pick_device(base.device)):
+            raise SpecError(
+                f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
+                "write --model mlp or resnet"
+            )
 
     def _valued(self, result: Result, case: Case, values: Mapping[str, Value]) -> Result:
         """The result with the values of all objectives, where there are several."""
@@ -186,13 +230,16 @@ class Search:
             alive = [claim for claim in group if cases[claim[0].number].end is None]
             members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
             came = 0
-            with contextlib.closing(trained(members, data, self._header.name)) as ended:
+            exchange = self._exchange(group[0][0].number)
+            with contextlib.closing(trained(members, data, self._header.name, exchange)) as ended:
                 for member in ended:
                     case = cases[member.claim[0].number]
                     if member.run is not None:
                         case.take(member.run)
                     elif member.error is not None:
                         case.fail(member.error)
+                    if exchange is not None and case.end is not None:
+                        case.end = replace(case.end, inherited=tuple(exchange.history.get(member.number, ())))
                     came += 1
                     if case.end is not None:
                         self._ended(member.claim, case)

@@ -30,7 +30,7 @@ from nnlab.core.tune.objectives import OF_NETWORK, check_objectives
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
-from nnlab.core.tune.strategies import SAMPLERS
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.usual import About, default_space, usual_space
@@ -129,6 +129,8 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first
     metrics = metrics_for(data.task, base.metrics)
     directions = check_objectives(spec.objectives, metrics)
     maximize = check_monitor(base.monitor, metrics)
+    if PRUNERS[spec.pruner.name].facts.get("folds") and spec.folds is None:
+        raise SpecError(f"pruner {spec.pruner} compares trials fold by fold; give --folds 5")
     if len(directions) > 1 and not SAMPLERS[spec.sampler.name].facts.get("several"):
         able = ", ".join(name for name, entry in SAMPLERS.items() if entry.facts.get("several"))
         raise SpecError(f"sampler {spec.sampler} is for one objective; for several there are {able}")

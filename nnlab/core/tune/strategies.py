@@ -1,7 +1,8 @@
 """Samplers and pruners of a search, one decorated function each; they give Optuna's objects.
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
-searched name's range. several=True: it can search for several objectives. Pruners are called as make(epochs).
+searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
+another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
 import importlib.util
@@ -130,7 +131,7 @@ def nsga2(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        crossing = optuna.samplers.nsgaii.SBXCrossover()  # its children are seldom trials that were made already
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()  # its children are seldom trials that were made already
         return optuna.samplers.NSGAIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
         )
@@ -147,7 +148,7 @@ def nsga3(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        crossing = optuna.samplers.nsgaii.SBXCrossover()
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()
         return optuna.samplers.NSGAIIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
         )
@@ -164,6 +165,22 @@ def evolution(
     from nnlab.core.tune.learned import Evolution
 
     return Evolution(seed, population, tournament)
+
+
+@SAMPLERS.add(exchange=True)
+def pbt(
+    seed: int,
+    points: Points,
+    every: Annotated[int, Epochs, "epochs from one exchange to the next"] = 2,
+    share: Annotated[float, Within(0.01, 0.5, search=(0.1, 0.5)), "of the trials that the best ones replace"] = 0.25,
+    factor: Annotated[float, Within(1.01, 10.0, log=True, search=(1.1, 2.0)), "by which values are moved"] = 1.5,
+) -> "BaseSampler":
+    """Population-based training: all trials train side by side, the worst take over from the best and vary their step
+    size, weight decay and dropout (Jaderberg et al. 2017). It learns a course of values; study.best_run holds it.
+    """
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed)
 
 
 @SAMPLERS.add
@@ -252,6 +269,19 @@ def patient(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=min_trials), patience)
+
+
+@PRUNERS.add(folds=True)
+def wilcoxon(
+    epochs: int,
+    p: Annotated[float, Within(0.001, 0.5, log=True), "chance of ending a trial that is as good as the best"] = 0.1,
+) -> "BasePruner":
+    """For --folds: end a trial between two folds where it is worse than the best on those done (signed-rank test)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner(p_threshold=p)
 
 
 @PRUNERS.add

@@ -161,6 +161,20 @@ class Study:
         return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
 
     @property
+    def inheritance(self) -> "pd.DataFrame":
+        """Of population-based training, what trials took over: trial, epoch, source, then the values they went on with.
+
+        `spec_of` gives a trial's last values; its run has its own past, which no spec gives again."""
+        import pandas as pd
+
+        rows = [
+            {"trial": trial.number, "epoch": one["epoch"], "source": one["source"]} | one["values"]
+            for trial in self._shown()
+            for one in trial.user_attrs.get("result", {}).get("inherited", ())
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["trial", "epoch", "source"])
+
+    @property
     def messages(self) -> dict[int, str]:
         """Why trials failed or were cut short, by their number."""
         told = {trial.number: trial.user_attrs.get("result", {}).get("message", "") for trial in self._shown()}

@@ -18,6 +18,7 @@ from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, Header
 from nnlab.core.tune.luck import better_beyond_chance
+from nnlab.core.tune.pbt import Inherited
 from nnlab.core.tune.ranges import Value, held_params
 from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
@@ -64,6 +65,7 @@ class Result:
     scores: tuple[float, ...] = ()
     parts: tuple[float, ...] = field(default=(), repr=False)
     objectives: tuple[float, ...] = ()
+    inherited: tuple[Inherited, ...] = ()
     error: Exception | None = field(default=None, repr=False, compare=False)
 
     @property
