@@ -12,7 +12,8 @@ from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Within
 from nnlab.core.spec import TrainSpec
-from nnlab.core.tune.space import default_space, parse
+from nnlab.core.tune.space import parse
+from nnlab.core.tune.usual import default_space
 from nnlab.magics.reference import reference
 from nnlab.widgets.controls import control
 

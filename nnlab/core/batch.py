@@ -80,19 +80,19 @@ class Pass:
 def pieces_of(batch: Batch, count: int, loss: "Loss") -> "Iterator[Batch]":
     """The rows in so many pieces of nearly equal size; the losses of all add up to that of the batch."""
     rows, low = len(batch.x), 0
-    whole = _mass(loss, batch.y, batch.weight)
-    others = None if batch.other is None else _mass(loss, batch.other, batch.other_weight)
+    whole = mass_of(loss, batch.y, batch.weight)
+    others = None if batch.other is None else mass_of(loss, batch.other, batch.other_weight)
     for x in batch.x.tensor_split(min(count, rows)):
         here = slice(low, low + len(x))
         low += len(x)
         own = {name: tensor[here] for name in ROWS if (tensor := getattr(batch, name)) is not None}
         piece = replace(batch, x=x, part=len(x) / rows, **own)
-        first = _mass(loss, piece.y, piece.weight) / whole
-        second = 1.0 if others is None else _mass(loss, piece.other, piece.other_weight) / others
+        first = mass_of(loss, piece.y, piece.weight) / whole
+        second = 1.0 if others is None else mass_of(loss, piece.other, piece.other_weight) / others
         yield replace(piece, of=(first, second))
 
 
-def _mass(loss: "Loss", y: "Tensor | None", weight: "Tensor | None") -> "Tensor | float":
+def mass_of(loss: "Loss", y: "Tensor | None", weight: "Tensor | None") -> "Tensor | float":
     """What the mean of a loss divides by."""
     if weight is not None:
         return weight.sum().clamp(min=1e-12)

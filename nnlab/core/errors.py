@@ -47,3 +47,12 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
     by_lower = {str(k).lower(): str(k) for k in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def nearest(word: object, known: Iterable[object], see: str, most: int = 8) -> str:
+    """The known words, of more than `most` the nearest ones and where the others are: see."""
+    words = [str(k) for k in known]
+    if len(words) <= most:
+        return ", ".join(words)
+    near = difflib.get_close_matches(str(word).lower(), words, n=3, cutoff=0.55) or words[:3]
+    return f"{', '.join(near)}, ... ({see} lists all {len(words)})"

@@ -11,7 +11,6 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, _safe_indexing, check_random_state, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -21,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from nnlab.core.data.arrays import Scaling, Weights, prepared_arrays
+from nnlab.core.data.arrays import Scaling, prepared_arrays
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.sources import dense, is_sparse
 from nnlab.core.data.table_transformer import TableTransformer
@@ -35,6 +34,7 @@ from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec
 
 PARTS = ("hidden", "activation", "dropout", "lr", "weight_decay")  # values of parts that have a parameter of their own
 OWN = {"validation_fraction": 0.0, "prepare": None, "options": None, "random_state": None, "store": False}
+ELSEWHERE = ("seed", "class_weight")  # random_state, and of classifiers alone
 TARGET = "target"
 SPARSE = ("csr", "csc", "coo")
 E_ = TypeVar("E_", bound=type)
@@ -42,7 +42,7 @@ E_ = TypeVar("E_", bound=type)
 
 def _parameters(**own: Any) -> Callable[[E_], E_]:
     """Give a class the parameters of TrainSpec, those of PARTS and its own, which scikit-learn reads off `__init__`."""
-    names = [field.name for field in fields(TrainSpec) if field.name != "seed"]
+    names = [field.name for field in fields(TrainSpec) if field.name not in ELSEWHERE]
     defaults: dict[str, Any] = dict.fromkeys([*names, *PARTS]) | own
     keyword = inspect.Parameter.KEYWORD_ONLY
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -87,7 +87,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 
     def _options(self) -> dict[str, Any]:
         """What was asked for, as `nnlab.fit` takes it."""
-        named = [field.name for field in fields(TrainSpec) if field.name != "seed"]
+        named = [field.name for field in fields(TrainSpec) if field.name != "seed" and hasattr(self, field.name)]
         given = {name: getattr(self, name) for name in (*named, *PARTS) if getattr(self, name) is not None}
         found: dict[str, Any] = {"model": "mlp"} | given  # the same network whatever the rows of a fold
         if found.get("dropout") == 0 and not self._has("dropout"):
@@ -121,16 +121,16 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, accept_sparse=SPARSE, y_numeric=numbers)
         return (dense(X, "X") if is_sparse(X) else X), y
 
-    def _fitted(self, X: Any, y: np.ndarray, target: Target, weights: Weights) -> Any:
+    def _fitted(self, X: Any, y: np.ndarray, target: Target, weight: np.ndarray | None) -> Any:
         """Train on rows that all count. y: codes or numbers."""
         seed, options = self._seed(), self._options()
         target = replace(target, dtype="float64" if options.get("precision") == "float64" else "float32")
         valid = self._set_aside(y, target, seed)
         self.transformer_: TableTransformer | Scaling
         if self._is_table(X):
-            data, self.transformer_ = self._prepared(X, y, target, weights, valid)
+            data, self.transformer_ = self._prepared(X, y, target, weight, valid)
         else:
-            data, self.transformer_ = prepared_arrays(X, y, target, weights, valid)
+            data, self.transformer_ = prepared_arrays(X, y, target, weight, valid)
         run = fit(data, store=self.store, seed=seed, baseline=False, **options)
         if run.best_epoch is None:
             raise RunError(f"no epoch had a finite loss: {run.finished.message}")
@@ -149,7 +149,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]
         )
 
     def _prepared(
-        self, X: Any, y: np.ndarray, target: Target, weights: Weights, valid: np.ndarray
+        self, X: Any, y: np.ndarray, target: Target, weight: np.ndarray | None, valid: np.ndarray
     ) -> tuple[Prepared, TableTransformer]:
         """A frame prepared as `nnlab.prepare` does it, by its training rows."""
         own = self.prepare if self.prepare is not None else {}
@@ -163,8 +163,8 @@ class _Network(BaseEstimator):  # type: ignore[misc]
 
         def rows(name: str, x: np.ndarray, places: np.ndarray) -> Rows:
             goals = y[places] if target.classes else found.scaled(y[places])
-            weight = None if weights.loss is None else weights.loss[places].astype(target.dtype)
-            return Rows(x, goals, places, weight, name, data.fingerprint)
+            own = None if weight is None else weight[places].astype(target.dtype)
+            return Rows(x, goals, places, own, name, data.fingerprint)
 
         features = transformer.transform(_safe_indexing(X, valid)) if len(valid) else data.valid.x
         own_rows = rows("train", data.train.x, train[data.train.index])
@@ -204,13 +204,9 @@ class NNClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y has one class only, {self.classes_.tolist()[0]!r}; at least two classes are needed")
-        loss = presence
-        if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            loss = by_class if presence is None else presence * by_class
         task: Task = "binary" if len(self.classes_) == 2 else "multiclass"
         target = Target(TARGET, task, tuple(self.classes_.tolist()))
-        self._fitted(X, codes.astype(np.int64), target, Weights(loss, presence))
+        self._fitted(X, codes.astype(np.int64), target, presence)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -243,7 +239,7 @@ class NNRegressor(RegressorMixin, _Network):  # type: ignore[misc]
         """X: (n, features); y: numbers (n,); sample_weight: (n,), rows of weight 0 count as absent."""
         X, y = self._checked(X, y, numbers=True)
         X, y, presence = _present(X, y, sample_weight)
-        self._fitted(X, np.asarray(y, np.float64), Target(TARGET, "regression"), Weights(presence, presence))
+        self._fitted(X, np.asarray(y, np.float64), Target(TARGET, "regression"), presence)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -22,10 +22,11 @@ from nnlab.core.recipe import recipe_for
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
-from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
+from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, to_json
 from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import Choices, Facts, new_facts
 from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import Store
 from nnlab.core.train import Job, set_up, train
 
@@ -67,16 +68,19 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         raise SpecError(f"view={view!r}: expected a function of events; live views are the notebook's: %nn_train")
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    spec, said = _settled(data, spec if spec or model is None else OWN_NETWORK, model, options)
+    base = spec if spec or model is None else OWN_NETWORK
+    chosen = recipe_for(data, options) if base is None else None
+    spec, said = _settled(data, base or chosen, model, options)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
     controls = controls or Controls()
-    choices = Choices(probe, baseline, calibrate)
+    choices = Choices(probe, baseline, calibrate, to_json(chosen) if chosen else None)
     job = ready(set_up(spec, data, model), choices)
     record = Record()
     folder = None
     if store is not False:
         where = as_store(store)
+        check_room(where.root, job.learner.model)
         folder = where.create_run(
             spec, data, name=name, code=code, line=line, choices=choices, seconds=checkpoint_seconds
         )
@@ -123,8 +127,6 @@ def _settled(
 ) -> tuple[TrainSpec, list[Event]]:
     """The spec of the options, lr="find" by a test of step sizes; what to say of it if that finds nothing."""
     finding = found_lr(options)
-    if base is None and model is None:
-        base = recipe_for(data, options)
     spec = resolve(TrainSpec, {name: value for name, value in options.items() if name != finding}, base)
     if finding is None:
         return spec, []

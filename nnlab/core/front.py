@@ -12,20 +12,19 @@ class Front(nn.Module):
     """Columns (rows, n_in) -> (rows, n_out): vectors of numbers, columns as they are, vectors of codes, in this order.
 
     members: networks side by side, each with vectors of its own -> (rows, members, n_out); None: one, without that
-    dimension. widths: how many values each column has in the end.
+    dimension. widths: how many values each column has in the end. share: of columns that are left out in training.
     """
 
     one_layer = True
 
     def __init__(self, inputs: Inputs, members: int | None = None) -> None:
         super().__init__()
-        self._members, self._share = members, inputs.feature_dropout
+        self._members, self.share = members, inputs.feature_dropout
         self.plain = inputs.plain  # the columns come out as they are
-        self._embedded = inputs.embedded
+        self.embedded, self.coded = inputs.embedded, bool(inputs.codes)
         if inputs.embedded:
             self.numbers = inputs.embedding(members)
             self.register_buffer("places", torch.tensor(inputs.numbers), persistent=False)
-        self._codes = bool(inputs.codes)
         if inputs.codes:
             codes = {len(inputs.others) + i: size for i, size in enumerate(inputs.codes.values())}
             n_in = len(inputs.others) + len(codes)
@@ -39,27 +38,27 @@ class Front(nn.Module):
 
     def fit_rows(self, x: Tensor) -> None:
         """Let the vectors of numbers see training rows (rows, n_in)."""
-        if self._embedded:
+        if self.embedded:
             self.numbers.fit(x.index_select(1, self.get_buffer("places")))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, n_in) -> (rows, n_out) or (rows, members, n_out)."""
         parts = []
-        if self._embedded:
+        if self.embedded:
             parts.append(self.numbers(x.index_select(1, self.get_buffer("places"))).flatten(-2))
         rest = x.index_select(1, self.get_buffer("rest"))
-        if self._codes:
+        if self.coded:
             parts.append(self.codes(rest))
         elif rest.shape[1]:
             wide = (len(x), rest.shape[1]) if self._members is None else (len(x), self._members, rest.shape[1])
             parts.append(rest if self._members is None else rest.unsqueeze(1).expand(wide))
         out = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-        return self._thinned(out) if self._share and self.training else out
+        return self._thinned(out) if self.share and self.training else out
 
     def _thinned(self, x: Tensor) -> Tensor:
         """Each column of each row, all its values at once, is 0 with the chance of feature_dropout."""
-        kept = torch.rand(*x.shape[:-1], len(self.widths), device=x.device) >= self._share
-        scale = kept.to(x.dtype).div_(1.0 - self._share)
+        kept = torch.rand(*x.shape[:-1], len(self.widths), device=x.device) >= self.share
+        scale = kept.to(x.dtype).div_(1.0 - self.share)
         return x * scale.repeat_interleave(self.get_buffer("repeats"), -1, output_size=self.n_out)
 
 

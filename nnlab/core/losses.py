@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.errors import SpecError
 from nnlab.core.params import Within
 from nnlab.core.registry import Part, Registry
@@ -62,7 +63,7 @@ def focal(
     """Cross-entropy times (1 - p)^gamma: hard rows count more (Lin et al. 2017). Its probabilities are less sure."""
     import torch
 
-    scale = torch.tensor(class_weights(counts), dtype=torch.float64) if balanced else None
+    scale = torch.from_numpy(balanced_weights(counts)) if balanced else None
 
     def compute(out: "Tensor", y: "Tensor", reduction: str = "mean") -> "Tensor":
         logs = out.log_softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)
@@ -84,7 +85,7 @@ def balanced_cross_entropy(
     import torch
     from torch.nn.functional import cross_entropy as compute
 
-    scale = torch.tensor(class_weights(counts), dtype=torch.float64) ** power
+    scale = torch.from_numpy(balanced_weights(counts)) ** power
     return weighted_mean(lambda out, y, **how: compute(out, y, weight=scale.to(out), **how), partial(_mass, scale))
 
 
@@ -174,12 +175,6 @@ def gaussian_nll() -> Loss:
         return each.mean() if reduction == "mean" else each
 
     return weighted_mean(compute)
-
-
-def class_weights(counts: Sequence[int]) -> list[float]:
-    """n / (K n_k) for the K classes that have rows, 1 for others (balanced of scikit-learn)."""
-    present = [count for count in counts if count]
-    return [sum(present) / (len(present) * count) if count else 1.0 for count in counts]
 
 
 def make_loss(part: Part, counts: Sequence[int]) -> Loss:

@@ -55,9 +55,9 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, members, n_in), or (rows, n_in) for all alike -> (rows, members, n_out)."""
-        members, n_out, n_in = self.weight.shape
+        members, n_out, _ = self.weight.shape
         if x.ndim == 2:
-            bias, weight = self.bias.flatten(), self.weight.view(-1, n_in)
+            bias, weight = self.bias.flatten(), self.weight.flatten(0, 1)  # copies where there are gaps between members
             return torch.addmm(bias, x, weight.T, alpha=self._scale).view(len(x), members, n_out)
         bias, weight = self.bias.unsqueeze(1), self.weight.transpose(1, 2)
         return torch.baddbmm(bias, x.transpose(0, 1), weight, alpha=self._scale).transpose(0, 1)

@@ -1,13 +1,13 @@
 """Metrics, one decorated function each, computed on the device of their tensors.
 
 output: (n, classes) logits, or (n,) predictions in the target's own units. target: (n,) class codes or values. Each
-gives a tensor without dimensions. `usual` marks what a run measures unless it is told otherwise, in the order of this
-file: the first is the main number of its task.
+gives a tensor without dimensions. usual: the tasks of which a run measures it unless it is told otherwise, in the order
+of this file: the first is the main number of its task.
 """
 
 from typing import TYPE_CHECKING
 
-from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.errors import SpecError, did_you_mean, nearest
 from nnlab.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ METRICS = Registry("metric")
 BINARY, CLASSES, REGRESSION = ("binary",), ("binary", "multiclass"), ("regression",)
 
 
-@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+@METRICS.add(tasks=CLASSES, maximize=True, usual=CLASSES)
 def accuracy(output: "Tensor", target: "Tensor") -> "Tensor":
     """Share of rows whose class is predicted."""
     return (output.argmax(1) == target).float().mean()
 
 
-@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+@METRICS.add(tasks=CLASSES, maximize=True, usual=CLASSES)
 def balanced_accuracy(output: "Tensor", target: "Tensor") -> "Tensor":
     """Mean over the classes present of the share of their rows that is found (recall)."""
     hits, support, _ = _counts(output, target)
@@ -31,62 +31,72 @@ def balanced_accuracy(output: "Tensor", target: "Tensor") -> "Tensor":
     return (hits[present] / support[present]).mean()
 
 
-@METRICS.add(tasks=CLASSES, maximize=True, usual=True)
+@METRICS.add(tasks=CLASSES, maximize=True, usual=CLASSES)
 def f1(output: "Tensor", target: "Tensor") -> "Tensor":
     """Harmonic mean of precision and recall: of the second class if there are two, else the mean over all classes."""
-    hits, support, predicted = _counts(output, target)
-    scores = 2 * hits / (support + predicted).clamp(min=1)
-    return scores[1] if len(scores) == 2 else scores[(support + predicted) > 0].mean()
+    scores, there, _ = _f1_scores(output, target)
+    return _second_or_mean(scores, there)
 
 
-@METRICS.add(tasks=BINARY, maximize=True)
+@METRICS.add(tasks=CLASSES, maximize=True)
 def precision(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of the rows predicted as the second class that are of it; 0 if none is predicted."""
-    hits, _, predicted = _counts(output, target)
-    return hits[1] / predicted[1].clamp(min=1)
+    """Share of the rows predicted as the second class that are of it, 0 if none is; of more classes the mean."""
+    hits, support, predicted = _counts(output, target)
+    return _second_or_mean(hits / predicted.clamp(min=1), (support + predicted) > 0)
 
 
-@METRICS.add(tasks=BINARY, maximize=True)
+@METRICS.add(tasks=CLASSES, maximize=True)
 def recall(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of the rows of the second class that are found; 0 if there are none."""
-    hits, support, _ = _counts(output, target)
-    return hits[1] / support[1].clamp(min=1)
+    """Share of the rows of the second class that are found, 0 if there are none; of more classes the mean."""
+    hits, support, predicted = _counts(output, target)
+    return _second_or_mean(hits / support.clamp(min=1), (support + predicted) > 0)
 
 
-@METRICS.add(tasks=BINARY, maximize=True, usual=True)
+@METRICS.add(tasks=CLASSES, maximize=True)
+def sensitivity(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Recall, by the name that it has in medicine."""
+    return recall(output, target)
+
+
+@METRICS.add(tasks=CLASSES, maximize=True)
+def specificity(output: "Tensor", target: "Tensor") -> "Tensor":
+    """Share of the rows not of the second class that are not predicted as it; of more classes the mean."""
+    hits, support, predicted = _counts(output, target)
+    others = len(target) - support
+    return _second_or_mean((others - predicted + hits) / others.clamp(min=1), (support + predicted) > 0)
+
+
+@METRICS.add(tasks=CLASSES, maximize=True, usual=BINARY)
 def roc_auc(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Chance that a row of the second class scores above one of the first, ties half; nan if one class is absent."""
+    """Chance that a row of the second class scores above one of the first, ties half; nan if one class is absent.
+
+    Of more than two classes the mean, each against all others.
+    """
+    if output.shape[1] > 2:
+        return roc_auc_ovr(output, target)
     return _area(_margin(output), target == 1)
 
 
-@METRICS.add(tasks=BINARY, maximize=True)
+@METRICS.add(tasks=CLASSES, maximize=True)
 def average_precision(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Precision averaged over the steps of recall, the area under the precision-recall curve; nan with no positives."""
+    """Precision averaged over the steps of recall, the area under the precision-recall curve; nan with no positives.
+
+    Of more than two classes the mean, each against all others.
+    """
     import torch
 
-    score, order = _margin(output).sort(descending=True)
-    hits = (target[order] == 1).cumsum(0)
-    last_of_tie = torch.ones_like(order, dtype=torch.bool)
-    last_of_tie[:-1] = score[1:] != score[:-1]
-    rows = torch.arange(1, len(order) + 1, device=score.device)[last_of_tie]
-    found = hits[last_of_tie]
-    gain = torch.diff(found, prepend=found.new_zeros(1))
-    return (wide(found / rows) * gain).sum() / hits[-1]
+    if output.shape[1] == 2:
+        return _average_precision(_margin(output), target == 1)
+    shares = wide(output).softmax(1)
+    return torch.stack([_average_precision(shares[:, k], target == k) for k in range(output.shape[1])]).mean()
 
 
-@METRICS.add(tasks=CLASSES, maximize=False, usual=True)
+@METRICS.add(tasks=CLASSES, maximize=False, usual=CLASSES)
 def log_loss(output: "Tensor", target: "Tensor") -> "Tensor":
     """Mean negative log-probability of the true class."""
     from torch.nn.functional import cross_entropy
 
     return cross_entropy(output, target)
-
-
-@METRICS.add(tasks=BINARY, maximize=True)
-def specificity(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of the rows of the first class that are found; 0 if there are none."""
-    hits, support, _ = _counts(output, target)
-    return hits[0] / support[0].clamp(min=1)
 
 
 @METRICS.add(tasks=CLASSES, maximize=True)
@@ -146,22 +156,11 @@ def kappa(output: "Tensor", target: "Tensor") -> "Tensor":
     return (hits.sum() / n - chance) / (1 - chance)
 
 
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_2(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the two likeliest."""
-    return _among(output, target, 2)
-
-
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_3(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the three likeliest."""
-    return _among(output, target, 3)
-
-
-@METRICS.add(tasks=("multiclass",), maximize=True)
-def top_5(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Share of rows whose class is among the five likeliest."""
-    return _among(output, target, 5)
+@METRICS.family(listed=(2, 3, 5), tasks=("multiclass",), maximize=True)
+def top(output: "Tensor", target: "Tensor", number: int) -> "Tensor":
+    """Share of rows whose class is among the {} likeliest; so for any number, as in top_10."""
+    best = output.topk(min(number, output.shape[1]), 1).indices
+    return (best == target.unsqueeze(1)).any(1).float().mean()
 
 
 @METRICS.add(tasks=CLASSES, maximize=False)
@@ -186,19 +185,19 @@ def ece(output: "Tensor", target: "Tensor") -> "Tensor":
     return gap.abs().sum() / len(target)
 
 
-@METRICS.add(tasks=REGRESSION, maximize=False, usual=True)
+@METRICS.add(tasks=REGRESSION, maximize=False, usual=REGRESSION)
 def rmse(output: "Tensor", target: "Tensor") -> "Tensor":
     """Root of the mean squared error, in the target's units."""
     return (output - target).square().mean().sqrt()
 
 
-@METRICS.add(tasks=REGRESSION, maximize=False, usual=True)
+@METRICS.add(tasks=REGRESSION, maximize=False, usual=REGRESSION)
 def mae(output: "Tensor", target: "Tensor") -> "Tensor":
     """Mean absolute error, in the target's units."""
     return (output - target).abs().mean()
 
 
-@METRICS.add(tasks=REGRESSION, maximize=True, usual=True)
+@METRICS.add(tasks=REGRESSION, maximize=True, usual=REGRESSION)
 def r2(output: "Tensor", target: "Tensor") -> "Tensor":
     """Share of the target's variance that is explained; below 0 worse than the mean."""
     target = wide(target)
@@ -228,9 +227,10 @@ def metrics_for(task: str, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The chosen metrics, or the usual ones of the task; SpecError for one of another task."""
     fitting = [name for name, entry in METRICS.items() if task in entry.facts["tasks"]]
     for name in chosen:
-        if name not in fitting:
-            raise SpecError(f"metric {name} is not for a {task} target; use {', '.join(fitting)}")
-    return chosen or tuple(name for name in fitting if METRICS[name].facts.get("usual"))
+        if task not in METRICS[name].facts["tasks"]:
+            near = nearest(name, fitting, "--help metrics", most=12)
+            raise SpecError(f"metric {name} is not for a {task} target; use {near}")
+    return chosen or tuple(name for name in fitting if task in METRICS[name].facts.get("usual", ()))
 
 
 def check_monitor(monitor: str, metrics: tuple[str, ...]) -> bool:
@@ -271,15 +271,28 @@ def _area(score: "Tensor", positive: "Tensor") -> "Tensor":
     return (wide(rank[positive]).sum() - n * (n + 1) / 2) / pairs
 
 
+def _average_precision(score: "Tensor", positive: "Tensor") -> "Tensor":
+    import torch
+
+    score, order = score.sort(descending=True)
+    hits = positive[order].cumsum(0)
+    last_of_tie = torch.ones_like(order, dtype=torch.bool)
+    last_of_tie[:-1] = score[1:] != score[:-1]
+    rows = torch.arange(1, len(order) + 1, device=score.device)[last_of_tie]
+    found = hits[last_of_tie]
+    gain = torch.diff(found, prepend=found.new_zeros(1))
+    return (wide(found / rows) * gain).sum() / hits[-1]
+
+
+def _second_or_mean(scores: "Tensor", there: "Tensor") -> "Tensor":
+    """The score of the second class of two, else the mean over the classes that are there."""
+    return scores[1] if len(scores) == 2 else scores[there].mean()
+
+
 def _f1_scores(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
     """F1 of each class, whether it is there at all, and its rows."""
     hits, support, predicted = _counts(output, target)
     return 2 * hits / (support + predicted).clamp(min=1), (support + predicted) > 0, support
-
-
-def _among(output: "Tensor", target: "Tensor", k: int) -> "Tensor":
-    best = output.topk(min(k, output.shape[1]), 1).indices
-    return (best == target.unsqueeze(1)).any(1).float().mean()
 
 
 def _counts(output: "Tensor", target: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":

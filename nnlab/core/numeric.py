@@ -38,13 +38,13 @@ class Periodic(NumericEmbedding):
         super().__init__(lead, width)
         self.frequency = nn.Parameter(torch.randn(*lead, frequencies) * sigma)
         self.linear = EachLinear(lead, 2 * frequencies, width)
-        self._relu = relu
+        self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, numbers) -> (rows, *lead, width)."""
         angle = 2.0 * math.pi * self.frequency * self._over(x)
         out = self.linear(torch.cat([angle.cos(), angle.sin()], -1))
-        return functional.relu(out) if self._relu else out
+        return functional.relu(out) if self.relu else out
 
 
 class PeriodicBiased(NumericEmbedding):
@@ -117,6 +117,6 @@ class EachLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, *lead, n_in) -> (rows, *lead, n_out)."""
         *_, n_in, n_out = self.weight.shape
-        weight = self.weight.view(-1, n_in, n_out)
+        weight = self.weight.flatten(0, -3)  # a copy where members do not lie one behind the other
         out = torch.bmm(x.reshape(len(x), -1, n_in).transpose(0, 1), weight).transpose(0, 1)
         return out.reshape(*x.shape[:-1], n_out) + self.bias

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.foreign import hint_for_option
 from nnlab.core.models import MODELS
 from nnlab.core.own import with_own
 from nnlab.core.params import Param, params_of
@@ -204,16 +205,20 @@ def _registry(option: Option) -> Registry:
 def unknown_option(spec: type[Any], name: str, chosen: Mapping[str, Any]) -> SpecError:
     """What to say of an option that is not there, or belongs to a part that was not chosen."""
     known = options_of(spec, chosen)
+    hint = hint_for_option(name, table=spec is PrepareSpec)
     if shared := [full for full in known if full.endswith(f".{name}")]:
         return SpecError(f"option {name!r} belongs to several parts; write {' or '.join(shared)}")
     for field, param in params_of(spec).items():
         if param.kind is Part:
             owners = [entry.name for entry in param.domain.values() if name.rpartition(".")[2] in entry.params]
             if owners:
-                now = getattr(chosen.get(field), "name", None) or "auto"
-                return SpecError(f"option {name!r} belongs to {field} {', '.join(owners)}; this one is {now}")
+                now = str(chosen.get(field) or param.default or "auto")
+                more = f"; {hint}" if hint else ""
+                return SpecError(f"option {name!r} belongs to {field} {', '.join(owners)}; this one is {now}{more}")
+    if hint:
+        return SpecError(f"no option {name!r}: {hint}")
     if choice := _choice_of(spec, name):
-        return SpecError(f"{name!r} is no option but a choice of one: {choice}={name}")
+        return SpecError(f"{name!r} is no option but a choice of one:  --{choice} {name}")
     return SpecError(f"no option {name!r}{did_you_mean(name, known)}")
 
 

@@ -8,6 +8,7 @@ import torch inside their functions, so that help and completion work before tor
 """
 
 import csv
+import functools
 import inspect
 import math
 import re
@@ -16,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.errors import SpecError, did_you_mean, nearest
+from nnlab.core.foreign import hint_for_choice
 
 UNSET_WORDS = ("none", "auto", "off")
 
@@ -49,11 +51,29 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Numbers of 0 or more by label, as in yes=3,no=1, or one word that stands for all."""
+
+    word: str
+
+    def __str__(self) -> str:
+        return f'{self.word}, none, or a weight of 0 or more for each label, as in "yes=3,no=1"'
+
+    def fits(self, items: tuple[str, ...]) -> bool:
+        """Whether it is the word alone, or each item a label with its weight, none of them twice."""
+        try:
+            return items == (self.word,) or len(by_label(items)) == len(items)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
 class Param:
     """One hyperparameter as its signature declares it.
 
     kind: bool, int, float, str or Part (an entry of the registry `domain`). many: a tuple of such values. optional:
-    None is a value, written none, auto or off. domain: Within, a tuple of choices, a registry, Column, None: any text.
+    None is a value, written none, auto or off. domain: Within, a tuple of choices, a registry, Column, Weights, None:
+    any text.
     """
 
     name: str
@@ -73,7 +93,10 @@ class Param:
                 raise self._error(raw)
         if not self.many:
             return self._one(raw)
-        items = tuple(self._one(item) for item in split_list(raw, numbers=isinstance(self.domain, Within)))
+        given = labelled(raw) if isinstance(self.domain, Weights) else raw
+        items = tuple(self._one(item) for item in split_list(given, numbers=isinstance(self.domain, Within)))
+        if isinstance(self.domain, Weights) and not self.domain.fits(items):
+            raise self._error(raw)
         return items if items or not self.optional else None
 
     def _lists(self, word: str) -> bool:
@@ -121,14 +144,16 @@ class Param:
         return spelled[key]
 
     def _error(self, raw: Any) -> SpecError:
+        if hint := hint_for_choice(self.name, raw):
+            return SpecError(f"{self.name}={raw}: {hint}")
         kind = {int: "whole number, ", float: "number, "}.get(self.kind, "") if isinstance(self.domain, Within) else ""
         near = did_you_mean(raw, self.choices) if isinstance(raw, str) else ""
-        many = "a list, each " if self.many else ""
-        return SpecError(f"{self.name}={raw}: expected {many}{kind}{self.allowed}{near}")
+        many = "a list, each " if self.many and not isinstance(self.domain, Weights) else ""
+        return SpecError(f"{self.name}={raw}: expected {many}{kind}{self._allowed_near(raw)}{near}")
 
     @property
     def _free(self) -> bool:
-        return self.domain is None or isinstance(self.domain, Column)
+        return self.domain is None or isinstance(self.domain, (Column, Weights))
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -141,11 +166,18 @@ class Param:
     def allowed(self) -> str:
         """What can be given, in words."""
         if self._free:
-            words = "column names" if isinstance(self.domain, Column) else "any text"
+            words = {Column: "column names", Weights: str(self.domain)}.get(type(self.domain), "any text")
         elif isinstance(self.domain, Within):
             words = str(self.domain)
         else:
             words = ", ".join(self.choices)
+        return f"{words} or {self.unset}" if self.optional else words
+
+    def _allowed_near(self, raw: Any) -> str:
+        """What can be given, of a long list the words that are near."""
+        if not self.choices:
+            return self.allowed
+        words = nearest(raw, self.choices, f"--help {self.name}")
         return f"{words} or {self.unset}" if self.optional else words
 
     @property
@@ -194,8 +226,35 @@ def split_list(raw: Any, numbers: bool = True) -> list[Any]:
     return list(raw) if isinstance(raw, Iterable) else [raw]
 
 
+def as_cell(item: str) -> str:
+    """An item as `split_list` reads it out of a text again: in quotes where it has commas."""
+    return '"{}"'.format(item.replace('"', '""')) if set(item) & set(',"') else item
+
+
+def labelled(raw: Any) -> Any:
+    """A mapping from labels to weights as the words of a line, {"yes": 3} as ["yes=3"]; else raw."""
+    return [f"{label}={weight}" for label, weight in raw.items()] if isinstance(raw, Mapping) else raw
+
+
+def by_label(items: Iterable[str]) -> dict[str, float]:
+    """The weights that items such as yes=3 give; ValueError where one is none."""
+    found = {}
+    for item in items:
+        label, _, number = item.rpartition("=")
+        weight = float(number)
+        if not label.strip() or not 0.0 <= weight < math.inf:
+            raise ValueError(item)
+        found[label.strip()] = weight
+    return found
+
+
 def params_of(make: Callable[..., Any]) -> dict[str, Param]:
     """The Annotated arguments of a function or dataclass by name; plain arguments are nnlab's to supply."""
+    return dict(_declared(make))
+
+
+@functools.lru_cache(maxsize=256)
+def _declared(make: Callable[..., Any]) -> dict[str, Param]:
     found = {}
     for name, argument in inspect.signature(make).parameters.items():
         if get_origin(argument.annotation) is Annotated:

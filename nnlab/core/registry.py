@@ -1,8 +1,10 @@
 """Entries of one kind by name: the only place where an optimizer, loss, metric or step is listed."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from nnlab.core.errors import SpecError, did_you_mean
@@ -20,6 +22,9 @@ class Part:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"Part({self.name!r}{f', {dict(self.values)}' if self.values else ''})"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Registry(dict[str, Entry]):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
+        self._families: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {}
 
     @property
     def searched(self) -> tuple[str, ...]:
@@ -76,6 +82,32 @@ class Registry(dict[str, Entry]):
         self[name] = Entry(name, make, self._declared(name, make, summary), summary, facts)
         return make
 
+    def family(self, listed: Iterable[int], **facts: Any) -> Callable[[M], M]:
+        """Register make(..., number) as name_number for every number from 1 to 999; listed: those that help names.
+
+        {} in the first line of its docstring is the number.
+        """
+
+        def register(make: M) -> M:
+            self._families[make.__name__] = (make, facts)
+            for number in listed:
+                self[f"{make.__name__}_{number}"] = self[f"{make.__name__}_{number}"]
+            return make
+
+        return register
+
+    def _member(self, name: object) -> Entry | None:
+        """The entry of a family that such a name stands for."""
+        match = re.fullmatch(r"(.+)_([1-9]\d{0,2})", name) if isinstance(name, str) else None
+        if match is None or match[1] not in self._families:
+            return None
+        make, facts = self._families[match[1]]
+        summary = (make.__doc__ or "").strip().partition("\n")[0].format(match[2])
+        return Entry(match[0], partial(make, number=int(match[2])), {}, summary, facts)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or self._member(name) is not None
+
     def _declared(self, name: str, make: Callable[..., Any], summary: str) -> dict[str, Param]:
         """The parameters of a new entry; SpecError for what the faces could not show, check or search."""
         if not summary:
@@ -93,4 +125,6 @@ class Registry(dict[str, Entry]):
         return params
 
     def __missing__(self, name: object) -> Entry:
+        if (member := self._member(name)) is not None:
+            return member
         raise SpecError(f"no {self.kind} {name!r}; known: {', '.join(sorted(self))}{did_you_mean(name, self)}")

@@ -20,14 +20,15 @@ from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, to_json
 from nnlab.core.store import lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, place_of, read_checkpoint
 from nnlab.core.store.facts import Choices, Facts, summarize
-from nnlab.core.store.folder import GO_ON, RunFolder, versions
+from nnlab.core.store.folder import RunFolder, versions
 from nnlab.core.store.locks import file_lock
 from nnlab.core.store.owner import is_alive
 from nnlab.core.store.reading import RunInfo, last_write, read_beginning, understood
-from nnlab.core.store.runs import LAST, Store
+from nnlab.core.store.room import check_room
+from nnlab.core.store.runs import LAST, UNFINISHED, Store
 from nnlab.core.train import Job, set_up, steps_by_epoch, train
+from nnlab.core.wording import counted
 
-UNFINISHED = ("crashed", *GO_ON)
 LOCK = "lock"
 
 
@@ -69,6 +70,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     longer = _with_epochs(spec, epochs, len(data.train.y), done)
     choices = _chosen(facts.choices, info.path, {"probe": probe, "baseline": baseline, "calibrate": calibrate})
     job = ready(set_up(longer, data, model), choices)
+    check_room(info.path, job.learner.model)
     controls = controls or Controls()
     events = train(job, controls, checkpoint.state)
     started = _first(events, job, checkpoint, info)
@@ -94,9 +96,8 @@ def _chosen(before: Choices, path: Path, said: Mapping[str, bool | None]) -> Cho
 
 def resumable_run(store: Store, word: str, longer: bool = False) -> RunInfo:
     """The run that is meant; an error of one line for one that cannot be resumed. longer: a complete one can, too."""
-    runs = store.runs() if word == LAST else []
-    waiting = (run for run in runs if run.state in UNFINISHED and place_of(run.path) is not None)
-    info = next(waiting, None) or store.find(word)
+    waiting = store.unfinished() if word == LAST else []
+    info = waiting[0] if waiting else store.find(word)
     if info.state == "broken":
         raise StoreError(info.message)
     _refuse_alive(info)
@@ -225,7 +226,7 @@ def _line(facts: Facts, epochs: int | None) -> str | None:
 
 def _more(spec: TrainSpec, longer: TrainSpec, again: int) -> Iterator[str]:
     if again:
-        yield f"{again} change{'s' * (again > 1)} made by hand after the checkpoint will be made again at the same step"
+        yield f"{counted(again, 'change')} made by hand after the checkpoint will be made again at the same step"
     if spec.epochs != longer.epochs:
         yield f"the run goes on to {longer.epochs} epochs, {spec.epochs} were planned"
 

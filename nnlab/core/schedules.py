@@ -206,5 +206,6 @@ def factor(part: Part, warmup: float, clock: Clock) -> float:
     rising = 0 if entry.facts.get("own_warmup") else round(warmup * clock.steps)
     if clock.step < rising:
         return (clock.step + 1) / rising
-    rest = replace(clock, step=clock.step - rising, steps=clock.steps - rising)
-    return float(entry.make(rest, **part.values))
+    if rising:
+        clock = replace(clock, step=clock.step - rising, steps=clock.steps - rising)
+    return float(entry.make(clock, **part.values))

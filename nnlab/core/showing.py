@@ -14,5 +14,5 @@ def hand_in(maker: Maker) -> None:
 
 
 def report(result: Any, column: str | None = None) -> Any:
-    """The report of a result; column: of this one alone."""
+    """The report of a result, be it prepared data or the quality of synthetic rows; column: of this one alone."""
     return _makers[-1](result, column)

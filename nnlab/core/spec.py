@@ -1,7 +1,7 @@
 """Everything that defines a preparation, a run and a search, as frozen values; and how typed options become them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from dataclasses import field as data_field
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,7 +30,7 @@ from nnlab.core.losses import LOSSES
 from nnlab.core.metrics import METRICS
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.params import Column, Param, Within, params_of
+from nnlab.core.params import Column, Param, Weights, Within, params_of
 from nnlab.core.registry import Part, Registry
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
@@ -65,7 +65,9 @@ class PrepareSpec:
     group: Annotated[str | None, Column(), "column of groups that stay together in one part; no feature"] = None
     time: Annotated[str | None, Column(), "column of times: train on the past, validate and test on the future"] = None
     gap: Annotated[float, Within(0.0, 1e9), "days (or units of the time column) left out between the parts"] = 0.0
-    part: Annotated[str | None, Column(), "column that says train, valid or test for each row; no feature"] = None
+    part: Annotated[
+        str | None, Column(), "column that says train, valid or test for each row, or with --folds its fold; no feature"
+    ] = None
     folds: Annotated[int | None, Within(2, 100), "number of folds; data.folds then holds one preparation for each"] = (
         None
     )
@@ -111,6 +113,10 @@ class PrepareSpec:
     ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False
+    conflicts: Annotated[
+        Literal["keep", "majority", "drop"],
+        "training rows with equal features and different classes: majority keeps those of the most frequent class",
+    ] = "keep"
     strict: Annotated[bool, "findings of the audit are errors"] = False
     seed: Annotated[int, Seed, "seed of the split and of the noise of the fit"] = 0
     dtype: Annotated[Literal["float32", "float64"], "numbers of the features and of a scaled target"] = "float32"
@@ -118,6 +124,9 @@ class PrepareSpec:
         bool | None, "read a file in pieces, features in files that are mapped; auto: where memory is short"
     ] = None
     overrides: Mapping[str, Mapping[str, Part]] = data_field(default_factory=dict)  # field -> column or role -> part
+
+    def __repr__(self) -> str:
+        return _changed(self)
 
     def part_of(self, step: str, column: str, role: str) -> Part:
         """The part that a field names for a column: its own, its role's, or that of all."""
@@ -151,6 +160,9 @@ class TrainSpec:
     schedule: Annotated[Part, SCHEDULES, "course of the step size over the run"] = Part("cosine")
     warmup: Annotated[float, Within(0.0, 0.9, search=(0.0, 0.2)), "share of the run with a rising step size"] = 0.05
     loss: Annotated[Part | None, LOSSES, "what training makes small; auto: by task"] = None
+    class_weight: Annotated[
+        tuple[str, ...], Weights("balanced"), "how much the rows of each class count in the loss; others count 1"
+    ] = ()
     init: Annotated[Part | None, INITS, "first weights; auto: by the activation"] = None
     regularizers: Annotated[tuple[Part, ...], REGULARIZERS, "penalties and limits on the weights"] = ()
     gradients: Annotated[tuple[Part, ...], GRADIENTS, "what happens to gradients before a step"] = ()
@@ -182,7 +194,11 @@ class TrainSpec:
         float, Within(0.0, 1e9), "how much the monitored value must improve for patience to begin anew"
     ] = 0.0
     monitor: Annotated[str, "loss or a metric of the validation rows that chooses the best epoch"] = "loss"
-    metrics: Annotated[tuple[str, ...], METRICS, "what is measured each epoch; none: the usual ones of the task"] = ()
+    metrics: Annotated[
+        tuple[str, ...],
+        METRICS,
+        "what is measured each epoch, top_7 and other numbers too; none: the usual ones of the task",
+    ] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"
     precision: Annotated[Precision, "numbers that the network computes with; bf16, fp16: weights stay float32"] = (
@@ -200,6 +216,9 @@ class TrainSpec:
         int | None, Within(1, 1024), "CPU threads; auto: one, or all where a trial of some steps is faster so"
     ] = None
 
+    def __repr__(self) -> str:
+        return _changed(self)
+
 
 # The fields of PrepareSpec that can be said for one column or role, as in --impute.age knn.
 PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
@@ -207,6 +226,23 @@ PER_COLUMN = ("outliers", "impute", "scale", "expand", "encode", "text")
 
 # Networks of the user's own start from the optimizer's usual values; the default run's were measured with the mlp.
 OWN_NETWORK = TrainSpec(model=Part(CUSTOM), optimizer=Part("adamw"))
+
+
+def _changed(spec: Any) -> str:
+    """The spec as Python, without what is at its default.
+
+    >>> PrepareSpec("y", scale=Part("robust"), drop=("name",))
+    PrepareSpec('y', scale=Part('robust'), drop=('name',))
+    """
+    words: list[str] = []
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        usual = field.default if field.default_factory is MISSING else field.default_factory()
+        if usual is MISSING:
+            words.insert(0, repr(value))
+        elif value != usual:
+            words.append(f"{field.name}={value!r}")
+    return f"{type(spec).__name__}({', '.join(words)})"
 
 
 def defaults_for(spec: Any) -> dict[str, Any]:
@@ -248,9 +284,26 @@ class TuneSpec:
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
+    folds: Annotated[
+        int | None,
+        Within(2, 100),
+        "folds of the data (%nn_preprocess --folds) that a score is the mean of; auto: its validation rows alone",
+    ] = None
+    finalists: Annotated[int | None, Within(1, 100), "best trials to train again from fresh seeds; none: none"] = None
+    seeds: Annotated[int, Within(1, 100), "fresh seeds of each finalist; the best mean wins"] = 5
+    refit: Annotated[
+        bool | None,
+        "train the winner on training and validation rows together: study.refit; auto: where there are folds",
+    ] = None
+    ensemble: Annotated[
+        int | None, Within(2, 100), "best trials of which an ensemble is chosen: study.ensemble; none: none"
+    ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False
+
+    def __repr__(self) -> str:
+        return _changed(self)
 
 
 S = TypeVar("S", PrepareSpec, TrainSpec, TuneSpec)

@@ -32,7 +32,7 @@ from nnlab.core.events import (
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.longer import what_differs
-from nnlab.core.metrics import check_monitor, metrics_for
+from nnlab.core.metrics import METRICS, check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.precision import check_precision, matmul_precision
@@ -159,6 +159,8 @@ class _Loop:
         self.epoch = self.done = 0
         self.divergence = ""
         self.stacked = job.stacked
+        measured = metrics_for(job.data.task, job.spec.metrics)
+        self._drawn = job.learner.draws or any("code" in METRICS[name].facts for name in measured)
 
     def started(self, resumed: bool) -> Started:
         spec, learner, data = self._job.spec, self._job.learner, self._job.data
@@ -293,7 +295,7 @@ class _Loop:
         """Measure the epoch, and keep its weights if it is the best so far."""
         epoch, began = self.epoch + 1, time.perf_counter()
         learner = self._job.learner
-        with self._job.random:
+        with self._job.random if self._drawn else contextlib.nullcontext():
             loss = learner.take_loss()
             valid = learner.validate()
         if not math.isfinite(loss):

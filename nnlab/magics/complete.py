@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nnlab.core.data.sheets import split_sheet
 from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option, options_of
-from nnlab.core.params import Column, Param, Within, show_value
+from nnlab.core.params import Column, Param, Weights, Within, show_value
 from nnlab.core.spec import PER_COLUMN, PrepareSpec, TrainSpec
 from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
 from nnlab.magics.subjects import (
+    EXCEL,
     SUFFIXES,
     columns,
     is_a,
@@ -23,6 +25,7 @@ from nnlab.magics.subjects import (
     is_own_function,
     is_prepared,
     is_start,
+    sheets,
     visible,
 )
 from nnlab.magics.text import FLAG_WORDS
@@ -39,11 +42,12 @@ BODY_VALUE = re.compile(r"\s*([^\W\d][\w.-]*)\s*:\s*(.*)$")
 VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (is_network_or_maker, "network"),
     "data": (is_prepared, "data"),
+    "frame": (is_frame, "table"),
     "loss": (is_own_function, "function"),
     "metrics": (is_own_function, "function"),
 }
 
-Stored = Callable[[str], list[str]]  # "run" or "study" -> their names, newest first
+Stored = Callable[[str], list[str]]  # "run", "unfinished" (runs to resume) or "study" -> their names, newest first
 
 
 class Candidate(NamedTuple):
@@ -199,6 +203,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found.insert(0, Candidate(param.show(param.default), "default"))
     if param.name == "lr" and place.verb.name == "nn_train":
         found.append(Candidate(FIND, "value"))
+    if isinstance(param.domain, Weights):
+        found += [Candidate(word, "value") for word in (param.domain.word, "none")]
     if param.name in VARIABLES:
         test, kind = VARIABLES[param.name]
         found += [Candidate(name, kind) for name in visible(place.names, test)]
@@ -206,7 +212,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
         found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
         found += [Candidate(name, "study") for name in place.stored("study")]
     elif param.name == "resume":
-        found += _runs(place)
+        waiting = place.stored("unfinished")
+        found += [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
     elif param.name == "monitor":
         found += [Candidate(name, "value") for name in ("loss", *METRICS)]
     if param.optional and param.choices:
@@ -283,7 +290,11 @@ def _subject(place: Place, current: str) -> Found:
 
 
 def _table(current: str, names: Mapping[str, Any]) -> Found:
-    """Frames of the notebook and files; after X, the arrays."""
+    """Frames of the notebook and files; after X, the arrays, after book.xlsx its sheets."""
+    file, sheet = split_sheet(current.strip("\"'"))
+    if file.lower().endswith(EXCEL) and (inside := sheets(file)):
+        whole = [] if sheet is not None else [Candidate(file, "path")]
+        return _matching(current, [*whole, *(Candidate(f"{file}::{name}", "sheet") for name in inside)])
     first, comma, second = current.rpartition(",")
     if comma and first in names:
         return _matching(second, [Candidate(name, "array") for name in visible(names, is_array)])
@@ -339,7 +350,7 @@ def _body_value(option: Option | None, typed: str, place: Place) -> Found:
 
 
 def stored_names(kind: str) -> list[str]:
-    """Names and ids of the runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
+    """Names and ids of runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
     from nnlab.core.errors import NNLabError
     from nnlab.core.store.runs import Store
 
@@ -347,7 +358,7 @@ def stored_names(kind: str) -> list[str]:
         store = Store()
         if kind == "study":
             return store.studies()
-        runs = store.runs()
+        runs = store.unfinished() if kind == "unfinished" else store.runs()
     except (NNLabError, OSError):
         return []
     return [*dict.fromkeys(info.name for info in runs if info.name), *(info.id for info in runs)]

@@ -12,6 +12,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
+from nnlab.core.wording import counted
 from nnlab.magics import config, resuming, subjects
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
@@ -38,7 +39,7 @@ class Listed(list[Any]):
     __hash__ = object.__hash__  # type: ignore[assignment]  # a result is known again by what it is, not by what it holds
 
     def __repr__(self) -> str:
-        return f"{len(self)} run{'' if len(self) == 1 else 's'}"
+        return counted(len(self), "run")
 
 
 def call(lab: "Lab", verb: str, line: str, cell: str | None, local_ns: Names | None) -> Any:
@@ -222,17 +223,24 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     fixed = {name: value for name, value in order.options.items() if name not in searching}
     spec = resolve(TuneSpec, {name: value for name, value in order.options.items() if name in searching})
     start = _train_spec(fixed, order.base, order.own_network)
-    line = _line(order.said, names, (spec, start), {"model": order.variable}, order.configured | set(fixed))
+    extra = {"model": order.variable, "frame": order.own["frame"]}
+    line = _line(order.said, names, (spec, start), extra, order.configured | set(fixed))
     line, model = order.with_body(lab, line)
+    frame = subjects.frame_of(data, order.own["frame"], names)
     given = start if order.own_network else order.base  # an own network's name is no option that could be kept fixed
 
     def work(view: View, controls: Controls) -> Any:
-        return tune(data, spec=spec, base=given, view=view, controls=controls, model=model, code=said.body, **fixed)
+        told: dict[str, Any] = {"view": view, "controls": controls, "code": said.body, "frame": frame}
+        told |= {} if model is None else {"model": model}
+        return tune(data, spec=spec, base=given, **told, **fixed)
 
     def bundles_of(study: Any) -> list[Bundle]:
         alone = model is None and study.best_score is not None
         again = replace(order.said, verb=VERBS["nn_train"])
         best = _line(again, names, (study.best,), {}, order.configured) if alone else None
+        if best is not None and study.best_prepare not in (None, data.spec):
+            table = order.own["frame"] or data.source or data.name
+            best = f"data = {to_line('nn_preprocess', str(table), study.best_prepare)}\n{best}"
         return study_bundles(study, line, best)
 
     return under_view(lab, order.own["view"], said.muted, "tune", work, bundles_of)

@@ -10,11 +10,12 @@ import lzma
 import os
 import re
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
 from nnlab.core import own
+from nnlab.core.data.sheets import split_sheet
 from nnlab.core.errors import SpecError
 from nnlab.core.params import split_list
 from nnlab.magics.scan import Word, is_users, not_a_variable, on_one_line, value_of, with_article
@@ -28,13 +29,14 @@ FRAMES = {
 TEXTS = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 COLUMNS = (("numpy", "ndarray"), ("pandas", "Series"), ("polars", "Series"))
-BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".xlsx")
+EXCEL = ".xlsx"
+BINARY = (".parquet", ".pq", ".arrow", ".feather", ".ipc", EXCEL)
 SUFFIXES = (*TEXTS, *BINARY, *(kind + packed for kind in (*TEXTS, *BINARY) for packed in PACKED))
 TABLE = re.compile(r"sqlite:///.+::\s*[^\W\d]\w*\s*", re.IGNORECASE)  # a query could take long
 SOURCE = re.compile(r"sklearn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 LONGEST = 1_000_000  # bytes or characters of a first line
-LARGEST_SHEET = 2_000_000  # bytes of a workbook that Tab waits for
+LARGEST_BOOK = 2_000_000  # bytes of a workbook that Tab waits for
 NEAR = 0.7  # similarity of two names that may be one misspelt; 0.8 is df and dff
 EXPRESSION = re.compile(r"([^\W\d]\w*)\s*[.(\[].*|[(\[].*", re.DOTALL)
 PAIR = re.compile(r"([^\W\d]\w*)\s*,\s*([^\W\d]\w*)")
@@ -162,11 +164,25 @@ def frame(word: Word | None, names: Mapping[str, Any]) -> Any:
         return tuple(variable(name, names, is_array, wanted, "X, y = ...") for name in pair.groups())
     if SOURCE.match(value):
         return value
-    if not value.lower().endswith(SUFFIXES) and not os.path.exists(value):
+    file, _ = split_sheet(value)
+    if not file.lower().endswith(SUFFIXES) and not os.path.exists(value):
         _refuse_expression(word, names, "nn_preprocess")
     if word.quoted or not IDENTIFIER.fullmatch(value) or (value not in names and os.path.exists(value)):
         return value
     return variable(value, names, _is_table, "a table", hint)
+
+
+def frame_of(data: Any, word: Any, names: Mapping[str, Any]) -> Any:
+    """The table that data was prepared from: what the word names, else the variable of its name; None if there is none
+    or its file can be read again."""
+    if isinstance(word, str) and (word.lower().endswith(SUFFIXES) or SOURCE.match(word)):
+        return word
+    if isinstance(word, str):
+        return variable(word, names, _is_table, "a table", "df = pandas.read_csv(...)")
+    if word is not None or data.source:
+        return word
+    held = names.get(data.name)
+    return held if is_frame(held) else None
 
 
 def _refuse_expression(word: Word, names: Mapping[str, Any], verb: str) -> None:
@@ -239,7 +255,7 @@ def _header(path: str) -> list[str]:
     """The columns of a file, as far as they can be had at once; of a bundled set, of a table in a SQLite file."""
     if SOURCE.match(path):
         return _of_source(path)
-    path = os.path.expanduser(path)
+    path, sheet = split_sheet(os.path.expanduser(path))
     kind, packed = _kind(path)
     if packed and kind in BINARY:
         return []
@@ -252,8 +268,8 @@ def _header(path: str) -> list[str]:
             from pyarrow import ipc
 
             return list(ipc.open_file(path).schema.names)
-        if kind == ".xlsx":
-            return _sheet_header(path)
+        if kind == EXCEL:
+            return _sheet_header(path, sheet)
         first = _first_line(path, packed)
     except Exception:  # each reader has errors of its own, and Tab is no place for them
         return []
@@ -288,16 +304,32 @@ def _first_line(path: str, packed: str) -> str:
         return str(file.readline(LONGEST))
 
 
-def _sheet_header(path: str) -> list[str]:
-    """The first row of a workbook's first sheet; [] for a large one, all texts of which would be read."""
-    if os.path.getsize(path) > LARGEST_SHEET:
+def _sheet_header(path: str, sheet: str | None) -> list[str]:
+    """The first row of a sheet of a workbook, the first by default."""
+    with _workbook(path) as book:
+        rows = (book[sheet] if sheet else book.worksheets[0]).iter_rows(max_row=1, values_only=True)
+        return [str(name).strip() for name in next(rows, ()) if name is not None]
+
+
+def sheets(path: str) -> list[str]:
+    """The sheets of a workbook; [] where they cannot be had at once."""
+    try:
+        with _workbook(os.path.expanduser(path)) as book:
+            return [str(sheet.title) for sheet in book.worksheets]
+    except Exception:  # as in `_header`
         return []
+
+
+@contextlib.contextmanager
+def _workbook(path: str) -> Iterator[Any]:
+    """A workbook that is read as far as it is asked for; ValueError for a large one, all texts of which would be."""
+    if os.path.getsize(path) > LARGEST_BOOK:
+        raise ValueError(path)
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True)
     try:
-        rows = book.worksheets[0].iter_rows(max_row=1, values_only=True)
-        return [str(name).strip() for name in next(rows, ()) if name is not None]
+        yield book
     finally:
         book.close()
 

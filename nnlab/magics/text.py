@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.foreign import hint_for_option
 from nnlab.core.options import Option, is_override, option_word, options_of, override_values, unknown_option
-from nnlab.core.params import UNSET_WORDS, Column, Param, params_of, show_value
+from nnlab.core.params import UNSET_WORDS, Column, Param, Weights, as_cell, params_of, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
 from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quote, scan, value_of
@@ -16,7 +17,8 @@ from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
 BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
-RANGE = re.compile(r"\.\.|^\s*\{.*\}")
+RANGE = re.compile(r"\.\.|^\s*\{.*\}|^\s*\[.*\]\s*x\s*\d")
+RANGE_LINE = re.compile(r"\s*([^\W\d][\w.-]*)\s*=\s*(\S.*)$")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class _Line:
         while self._goes_on(option, given):
             given = [_joined((given[0], self.rest.pop(0)))]
         if not given and option and option.param.kind is not bool:
+            if name not in options_for(self.verb, self.options):
+                raise no_option(self.verb, name, self.options)
             usual = f", as in  --{name} {option.param.shown_default}" if option.value and name == option.part else ""
             raise SpecError(f"--{name} needs a value: {option.param.allowed}{usual}")
         self.options[name] = read_words(option.param if option else None, given, self.names, f"--{name}")
@@ -171,11 +175,26 @@ def _check_options(verb: Verb, options: Mapping[str, Any]) -> None:
 def no_option(verb: Verb, name: str, chosen: Mapping[str, Any]) -> SpecError:
     """What to say of an option that the magic does not have."""
     for spec in verb.specs:
-        error = unknown_option(spec, name, chosen)
-        if not str(error).startswith("no option"):
-            return error
+        text = str(unknown_option(spec, name, chosen))
+        if text.startswith(f"no option {name!r}: "):
+            return SpecError(f"%{verb.name} has {text}")
+        if not text.startswith("no option"):
+            return SpecError(text)
+    if elsewhere := _elsewhere(verb, name):
+        return SpecError(f"%{verb.name} has no option {name!r}: {elsewhere}")
     words = options_for(verb, chosen)
     return SpecError(f"%{verb.name} has no option {name!r}{did_you_mean(name, words)}; %{verb.name} --help lists them")
+
+
+def _elsewhere(verb: Verb, name: str) -> str:
+    """The magic that has such an option, where people expect it here."""
+    for other in (VERBS["nn_preprocess"], VERBS["nn_train"]):
+        if not set(other.specs) & set(verb.specs):
+            if name in any_option(other) or is_override(name):
+                return f"it is one of %{other.name}"
+            if hint := hint_for_option(name, table=PrepareSpec in other.specs):
+                return f"in %{other.name}, {hint}"
+    return ""
 
 
 def _over(verb: Verb, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,12 +279,18 @@ def _option_lines(cell: str) -> list[tuple[str, str]] | None:
     for line in cell.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = BODY_LINE.match(line)
+        match = BODY_LINE.match(line) or _range_line(line)
         word = match[1] if match else "lambda"
         if match is None or (keyword.iskeyword(word) and word != "from"):
             return None
         found.append((option_word(word), match[2] or ""))
     return found
+
+
+def _range_line(line: str) -> re.Match[str] | None:
+    """A range as a line of a magic has it, lr=1e-4..1e-1; of Python only what would be a set."""
+    match = RANGE_LINE.match(line)
+    return match if match and RANGE.search(match[2]) else None
 
 
 def to_line(
@@ -351,6 +376,8 @@ def _shown(param: Param, value: Any) -> str:
     if _takes_many_words(param):
         lonely = len(value) == 1 and value[0].lower() in UNSET_WORDS  # a text that would be read as: there is none
         return f"'{value[0]}'" if lonely else " ".join(quote(item) for item in value) or "none"
+    if isinstance(param.domain, Weights):
+        return quote(",".join(as_cell(item) for item in value)) or "none"
     if param.many and param.kind is str and value:
         return ",".join(_shown_item(item) for item in value)
     return quote(value) if isinstance(value, str) else param.show(value)

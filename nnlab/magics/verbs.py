@@ -50,6 +50,11 @@ def _looks(
 
 def _tune(
     from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
+    frame: Annotated[
+        str | None,
+        "table that data was prepared from, where steps of the preparation are searched; auto: the variable of its "
+        "name, or its file",
+    ] = None,
 ) -> None:
     """Options of %nn_tune."""
 
@@ -104,7 +109,7 @@ _TABLE = {
     "Parts of the table": ("test", "valid", "group", "time", "folds", "seed"),
     "Columns": ("drop", "categorical", "date", "coerce", "text"),
     "Steps": ("impute", "scale", "encode", "outliers", "balance"),
-    "Care": ("strict", "group_duplicates"),
+    "Care": ("strict", "group_duplicates", "conflicts"),
 }
 _RUN = {
     "Network": ("model", "hidden", "activation", "dropout"),
@@ -114,6 +119,7 @@ _RUN = {
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
     "Kept fixed": (
         "model",
         "epochs",
@@ -133,7 +139,8 @@ _ALL = (
     Verb(
         "nn_preprocess",
         "Split a table, learn its preparation on the training rows, and look for trouble.",
-        "table: a DataFrame variable, a file, sklearn:name, sqlite:///file.db::table, or two variables X,y",
+        "table: a DataFrame variable, a file, book.xlsx::sheet, sklearn:name, sqlite:///file.db::table, "
+        "or two variables X,y",
         1,
         (PrepareSpec,),
         {},
@@ -178,9 +185,14 @@ _ALL = (
         (
             "study = %nn_tune data --trials 30",
             'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
-            "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nepochs: 20",
+            "study = %nn_tune data --finalists 3 --ensemble 10",
+            "study = %nn_tune data --space model={mlp,resnet} mlp.hidden=[64..512]x1..4 resnet.depth=1..6",
+            "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nhidden: [64..512]x1..4\n"
+            "scale: {standard, quantile}\nepochs: 20",
         ),
-        "body of the cell: ranges, one a line, such as  lr: 1e-4..1e-1 log  or  optimizer: {adamw, sgd};\n"
+        "body of the cell: ranges, one a line, such as  lr: 1e-4..1e-1 log,  optimizer: {adamw, sgd},\n"
+        "epochs: 10..100 step 10,  hidden: [64..512]x1..4  (lists of one to four numbers),\n"
+        "resnet.depth: 1..4  (where the model is resnet),  scale: {standard, quantile}  (a step of the preparation);\n"
         "a line with one value, such as  epochs: 20, keeps it fixed",
         _SEARCH,
     ),

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nnlab.core.wording import counted
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import WIDE, epoch_axis, number_axis
 from nnlab.report.drawing import BEST, FAINT, GRID, INK, VALID, decimate, draw, title
-from nnlab.report.tables import Table, counted, number
+from nnlab.report.tables import Table, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core.wording import counted
 from nnlab.report.blocks import Block, render
 from nnlab.report.drawing import SHARPNESS
 from nnlab.report.html import visible
-from nnlab.report.tables import counted
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core.wording import counted
 from nnlab.report import column_charts
 from nnlab.report.blocks import Block, Sentence
 from nnlab.report.sparks import date_text, ends, share, spark
-from nnlab.report.tables import Table, counted, number, shorten
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 200  # beyond, the table is by role, and only the columns that need a look are named
 LONGEST_NAME = 60
-LONGEST_LEVEL = 16
+LONGEST_LEVELS = 24  # characters of the first levels, side by side
 SHOWN_LEVELS = 3
 MOST_FEATURES = 12  # that are named of one column
 NO_BREAK = "\xa0"
 DAY = 86_400_000_000.0  # microseconds
 HEAD = ["column", "role", "missing", "before", "after", "steps", "features", "relation"]
+ALIGN = "wlrllwrr"
 LEGEND = "training rows in their own units; after: what the network gets; relation: with the target alone, 0 to 1"
 
 
@@ -29,7 +31,7 @@ def columns_blocks(data: "Prepared", most: int = MOST_COLUMNS) -> Iterator[Block
     """A row for each of at most `most` columns; else the roles, and the columns that need a look."""
     columns = data.columns
     if len(columns) <= most:
-        yield Table(HEAD, [_row(column) for column in columns], "Columns", "llrlllrr")
+        yield Table(HEAD, [_row(column) for column in columns], "Columns", ALIGN)
         yield Sentence("before:", LEGEND)
         return
     yield _by_role(columns)
@@ -39,7 +41,7 @@ def columns_blocks(data: "Prepared", most: int = MOST_COLUMNS) -> Iterator[Block
     named = [column for column in columns if id(column) in wanted]
     if named:
         title = f"{counted(len(named), 'column')} of {len(columns):,} to look at"
-        yield Table(HEAD, [_row(column) for column in named], title, "llrlllrr")
+        yield Table(HEAD, [_row(column) for column in named], title, ALIGN)
         yield Sentence("before:", LEGEND)
         words = [f"{min(each, len(g.columns))} of {len(g.columns):,} {g.words}" for g in groups if g.columns]
         yield Sentence("named:", f"{'; '.join(words)}. data.report(column) tells more of any column")
@@ -58,12 +60,21 @@ def _before(column: "ColumnReport") -> str | None:
     """The small histogram, then from where to where it goes, or its first levels."""
     words = ""
     if column.levels:
-        first = [shorten(level, LONGEST_LEVEL) for level in column.levels[:SHOWN_LEVELS]]
-        words = ", ".join(first) + (", …" if len(column.levels) > SHOWN_LEVELS else "")
+        words = _first_levels(column.levels)
     elif column.before:
         words = ends(column.before, _words_of(column))
         words = words.replace(" to ", " to\n") if column.role == "date" else words  # a browser breaks at hyphens
     return _drawn(column.shape, words)
+
+
+def _first_levels(levels: Sequence[str]) -> str:
+    """As many of the first levels as there is room for, at least one."""
+    found = shorten(levels[0], LONGEST_LEVELS - 3)
+    for level in levels[1:SHOWN_LEVELS]:
+        if len(found) + len(level) + 5 > LONGEST_LEVELS:
+            return f"{found}, …"
+        found += f", {level}"
+    return found + (", …" if len(levels) > SHOWN_LEVELS else "")
 
 
 def _after(column: "ColumnReport") -> str | None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nnlab.core.wording import counted
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import ROUND, WIDE
 from nnlab.report.drawing import BEST, GRID, TRAIN, VALID, decimate, draw, label, title
 from nnlab.report.specs import python_call
-from nnlab.report.tables import counted, number
+from nnlab.report.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 # Control characters, marks that reorder the text around them, and halves of surrogate pairs: none may act on a page.
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_MATHS = re.compile(r"[$\\]")
+LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
+_PIECES = re.compile(rf"[^_./:]{{1,{LONGEST_WORD}}}[_./:]*|[_./:]+", re.DOTALL)
 _BREAKS = re.compile(r"[ \-]")
 LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
 
@@ -27,8 +30,12 @@ def esc(text: object) -> str:
 
 
 def shown(text: object) -> str:
-    """Text for an HTML element; in <code> where a notebook would otherwise typeset it as mathematics."""
-    return f"<code>{esc(text)}</code>" if "$" in str(text) or "\\" in str(text) else esc(text)
+    r"""Text for an HTML element. A notebook looks for mathematics between signs that no tag parts: each stands alone.
+
+    >>> shown("$5 to $9")
+    '<span>$</span>5 to <span>$</span>9'
+    """
+    return _MATHS.sub(r"<span>\g<0></span>", esc(text))
 
 
 def png_image(png: bytes, words: str, width: int, height: int) -> str:
@@ -38,7 +45,10 @@ def png_image(png: bytes, words: str, width: int, height: int) -> str:
 
 
 def row(tag: str, cells: Sequence[object], align: str) -> str:
-    """One <tr>. align: l or r for each cell. JupyterLab puts td and th to the right, so left needs its own <div>."""
+    """One <tr>. align: for each cell r, l, or w for left and in as many lines as a narrow page needs.
+
+    JupyterLab puts td and th to the right, so left needs its own <div>.
+    """
     return "<tr>" + "".join(_cell(tag, cell, side) for cell, side in zip(cells, align, strict=True)) + "</tr>"
 
 
@@ -51,6 +61,15 @@ def _whole(inner: str, text: str) -> str:
 
 def _cell(tag: str, text: object, side: str) -> str:
     inner = shown(text).replace("\n", "<br>\n")
-    if side == "l":
-        return f'<{tag}><div align="left">{_whole(inner, str(text))}</div></{tag}>'
-    return f'<{tag} align="right">{inner}</{tag}>'
+    if side == "r":
+        return f'<{tag} align="right">{inner}</{tag}>'
+    inner = _whole(inner, str(text)) if side == "l" else _parted(str(text), inner)
+    return f'<{tag}><div align="left">{inner}</div></{tag}>'
+
+
+def _parted(text: str, inner: str) -> str:
+    """Long words may be parted behind their points and underscores, and in the midst of what is still long."""
+    if max(map(len, text.split()), default=0) <= LONGEST_WORD:
+        return inner
+    pieces = _PIECES.findall(text)
+    return "<wbr>".join(shown(piece) for piece in pieces)

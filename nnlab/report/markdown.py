@@ -4,8 +4,10 @@ import re
 
 from nnlab.report.html import visible
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;", "`": "&#96;"}
-_MARKS = re.compile(r"[&<>|$`]|[\\*_\[\]~#!]")
+# Mathematics is looked for in the source and again in the page, there between signs that no tag parts.
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
+_ENTITIES |= {"$": "<span>&#36;</span>", "\\": "<span>&#92;</span>"}
+_MARKS = re.compile(r"[&<>|$`\\]|[*_\[\]~#!]")
 
 
 def md(text: object) -> str:

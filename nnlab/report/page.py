@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TEMPLATE = "nnlab"
 # What text reports, Markdown and pandas need. No style, no form, no frame, no svg.
 INLINE = {"a", "abbr", "b", "br", "code", "del", "em", "i", "img", "kbd", "nobr", "q", "s", "samp"}
-INLINE |= {"small", "span", "strong"}
+INLINE |= {"small", "span", "strong", "wbr"}
 BLOCKS = {"blockquote", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 TABLES = {"caption", "col", "colgroup", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u"}
 ATTRIBUTES = {"a": ("href", "title"), "td": ("align", "colspan", "rowspan"), "th": ("align", "colspan", "rowspan")}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Sentence
 from nnlab.report.columns import MOST_COLUMNS, columns_blocks
@@ -13,7 +14,7 @@ from nnlab.report.runs import warning_blocks
 from nnlab.report.sparks import share
 from nnlab.report.specs import differs_table
 from nnlab.report.synthetic import synthetic_blocks
-from nnlab.report.tables import Table, counted, shorten
+from nnlab.report.tables import Table, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared

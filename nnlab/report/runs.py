@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.baselines import Baseline
+from nnlab.core.errors import SpecError
 from nnlab.core.metrics import METRICS
+from nnlab.core.spec import TrainSpec, from_json
+from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
-from nnlab.report.specs import differs_table, python_call
-from nnlab.report.tables import Table, counted, number, shorten
+from nnlab.report.specs import chosen_and_said, differs_table, python_call, rounded
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -77,11 +80,31 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.changes:
         rows = [(c.epoch, c.step, c.name, c.old, c.new) for c in run.changes[:MOST_CHANGES]]
         yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")
-    if (table := differs_table(run.spec)) is not None:
-        yield table
+    yield from spec_blocks(run)
     yield Code("This run again", repeat(run, line))
     facts = [f"{run.parameters:,} parameters", f"device {run.device}", _time(run.finished.seconds)]
     yield Sentence("run", ", ".join([run.name or run.id, *facts]) if run.id else ", ".join(facts))
+
+
+def spec_blocks(run: "Run") -> Iterator[Block]:
+    """What was chosen for the data, and what differs from that or from the defaults."""
+    start, said = _start_of(run), None
+    if start is not None:
+        kept, said = chosen_and_said(run.spec, start)
+        words = ", ".join(f"{name} {rounded(value)}" for name, value in kept)
+        if words:
+            yield Sentence("chosen for the data:", words)
+    if (table := differs_table(run.spec, rows=said)) is not None:
+        yield table
+
+
+def _start_of(run: "Run") -> TrainSpec | None:
+    """The spec that was chosen for the data; None where the user chose, or another version wrote what it reads."""
+    start = run.facts.choices.start
+    try:
+        return from_json(TrainSpec, start) if start is not None else None
+    except (SpecError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def repeat(run: "Run", line: str | None) -> str:

@@ -12,6 +12,7 @@ from nnlab.report.html import png_image
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
+    from nnlab.core.data.synthesis import Quality
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,10 +31,17 @@ class Report:
         return {"text/html": self.html, "text/markdown": self.markdown, "text/plain": self.text}
 
 
-def report(data: "Prepared", name: str | None = None) -> Report:
-    """All that a cell shows of prepared data, or what is known of one column. DataError: no such column."""
-    from nnlab.report.columns import column_blocks, column_picture
+def report(data: "Prepared | Quality", name: str | None = None) -> Report:
+    """All that a cell shows of prepared data, what is known of one column, or how good synthetic rows are.
 
+    DataError: no such column.
+    """
+    from nnlab.core.data.synthesis import Quality
+    from nnlab.report.columns import column_blocks, column_picture
+    from nnlab.report.synthetic import quality_blocks
+
+    if isinstance(data, Quality):
+        return _joined(None, "", page(quality_blocks(data)))
     if name is None:
         *pictures, text = prepared_bundles(data)
         png = base64.b64decode(pictures[0].data["image/png"]) if pictures else None

@@ -1,7 +1,7 @@
 """What a spec changes from the defaults, as a table and as the Python that repeats it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nnlab.core.options import override_values
@@ -59,14 +59,34 @@ def _listed(param: Param, part: Part) -> Iterator[tuple[str, Any, str]]:
     )
 
 
-def differs_table(spec: Any, title: str = "Differs from the defaults") -> Table | None:
-    """The differences with the default beside each; None if all is default."""
-    rows = [(name, _rounded(value), default) for name, value, default in differences(spec)]
+def chosen_and_said(spec: Any, start: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any, str]]]:
+    """What of a spec was chosen for the data, (option, value), and what the user said over it, as `differences`.
+
+    start: the spec that was chosen.
+    """
+    own = {name: (value, default) for name, value, default in differences(spec)}
+    chosen = {name: (value, default) for name, value, default in differences(start)}
+    kept = [(name, value) for name, (value, _) in chosen.items() if name in own and own[name][0] == value]
+    said: list[tuple[str, Any, str]] = []
+    for name, (value, default) in (chosen | own).items():
+        if name not in own:  # said, and as the default is
+            said.append((name, default, show_value(value)))
+        elif name not in dict(kept):
+            said.append((name, value, show_value(chosen[name][0]) if name in chosen else default))
+    return kept, said
+
+
+def differs_table(
+    spec: Any, title: str = "Differs from the defaults", rows: Sequence[tuple[str, Any, str]] | None = None
+) -> Table | None:
+    """The differences, or these rows of them, with the default beside each; None if all is default."""
+    found = differences(spec) if rows is None else rows
+    rows = [(name, rounded(value), default) for name, value, default in found]
     return Table(["option", "value", "default"], rows, title, "lll") if rows else None
 
 
-def _rounded(value: Any) -> str:
-    """Searched values have sixteen digits; the line that repeats the run has them all."""
+def rounded(value: Any) -> str:
+    """A value for people. Searched values have sixteen digits; the line that repeats the run has them all."""
     if value is None:  # what is auto is so by default, and no difference
         return "none"
     return number(value) if isinstance(value, float) else show_value(value)

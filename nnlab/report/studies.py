@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnlab.core.spec import CUSTOM
+from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.runs import warning_blocks
 from nnlab.report.specs import magic_options, python_call
-from nnlab.report.tables import Table, counted, number
+from nnlab.report.tables import Table, number
 
 if TYPE_CHECKING:
     from nnlab.core.tune.study import Study
@@ -34,6 +35,7 @@ def study_verdict(study: "Study") -> Sentence:
 def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Iterator[Block]:
     """Verdict, the best spec as a line to run, the top trials, what was searched."""
     yield study_verdict(study)
+    yield from _honest(study)
     if study.best_trial is not None:
         yield Code("The best spec, to train again", best_line or _again(study, line))
         yield _top(study)
@@ -47,6 +49,27 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
         yield Table(["searched", "range"], [row[:2] for row in rows], "Space", "ll")
     if line:
         yield Code("This study again", line)
+
+
+def _honest(study: "Study") -> Iterator[Block]:
+    """What the winner is worth: the luck in its value, its mean over fresh seeds, and the ensemble beside it."""
+    expected, best = study.expected_score, study.best_score
+    if expected is not None and best is not None:
+        luck = (best - expected) if study.maximize else (expected - best)
+        values = f"the best {study.metric} flatters itself by about {number(max(luck, 0.0))}"
+        yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
+    finalists = study.finalists
+    if len(finalists):
+        rows = [
+            [int(row["trial"]), *(float(row[n]) for n in ("score", "mean", "std")), int(row["seeds"])]
+            for _, row in finalists.iterrows()
+        ]
+        yield Table(["trial", study.metric, "mean", "std", "seeds"], rows, "Finalists from fresh seeds", "rrrrr")
+    if study.after.ensemble_of is not None:
+        ensemble = study.ensemble
+        shares = ", ".join(f"trial {at} x{weight}" for at, weight in ensemble.weights.items())
+        better = f"{number(ensemble.valid['ensemble'])}, the best alone {number(ensemble.valid['best'])}"
+        yield Sentence("study.ensemble", f"{shares}; {study.metric} of its mean prediction {better}")
 
 
 def _again(study: "Study", line: str | None) -> str:

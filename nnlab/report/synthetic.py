@@ -17,8 +17,13 @@ KINDS = {"ks": "Kolmogorov-Smirnov", "tv": "total variation"}
 def synthetic_blocks(data: "Prepared") -> Iterator[Block]:
     """The quality of synthetic rows; nothing where there are none."""
     if data.synthesis is not None:
-        yield _scores(data.synthesis)
-        yield _distances(data.synthesis)
+        yield from quality_blocks(data.synthesis)
+
+
+def quality_blocks(found: "Quality") -> Iterator[Block]:
+    """Scores beside those of real rows, then the columns."""
+    yield _scores(found)
+    yield _distances(found)
 
 
 def _scores(found: "Quality") -> Table:

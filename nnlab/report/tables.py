@@ -86,11 +86,6 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value + 0.0:.{digits}g}"  # + 0: -0 is 0
 
 
-def counted(count: int, noun: str) -> str:
-    """1 run, 1,200 runs."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def shorten(text: object, longest: int = LONGEST_CELL) -> str:
     """Text cut in the middle, so that its beginning and end can still be read."""
     text = str(text)

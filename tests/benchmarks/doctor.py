@@ -1,12 +1,14 @@
 """How often the doctor names what was planted, how often its line mends it, and how often it speaks of healthy runs.
 
-python -m tests.benchmarks.doctor [seeds] [name ...]
+python -m tests.benchmarks.doctor [seeds] [name ...] [--model mlp]
+
+Runs that leave their network open are those of the recipe; --model names another one for them.
 """
 
-import sys
+import argparse
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,10 @@ class Patient:
 
     def run(self) -> Run:
         return fit(self.data, store=False, **self.options)
+
+    def on(self, model: str | None) -> "Patient":
+        """The same with this network, where none is named."""
+        return self if model is None else replace(self, options={"model": model} | self.options)
 
 
 def classes(seed: int, rows: int = 1200, **more: Any) -> Prepared:
@@ -256,19 +262,22 @@ def examined(patient: Patient, name: str = "") -> tuple[tuple[str, ...], bool | 
 
 
 def main() -> None:
-    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
-    wanted = sys.argv[2:] or [*PLANTED, "healthy"]
-    for name in wanted:
-        if name in PLANTED:
-            found = [examined(PLANTED[name](seed), name) for seed in seeds]
-            named = sum(name in names for names, _ in found)
-            others = Counter(other for names, _ in found for other in names if other != name)
-            tried = [well for _, well in found if well is not None]
-            words = f"{named}/{len(found)} named, {sum(tried)}/{len(tried)} mended by the line"
-            print(f"{name:22} {words}  also {dict(others)}", flush=True)
-    for seed in seeds if "healthy" in wanted else ():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", type=int, nargs="?", default=5)
+    parser.add_argument("names", nargs="*", help="of what is planted, or healthy; none: all")
+    parser.add_argument("--model", help="the network of runs that leave it open")
+    asked = parser.parse_args()
+    wanted = asked.names or [*PLANTED, "healthy"]
+    for name in (name for name in wanted if name in PLANTED):
+        found = [examined(PLANTED[name](seed).on(asked.model), name) for seed in range(asked.seeds)]
+        named = sum(name in names for names, _ in found)
+        others = Counter(other for names, _ in found for other in names if other != name)
+        tried = [well for _, well in found if well is not None]
+        words = f"{named}/{len(found)} named, {sum(tried)}/{len(tried)} mended by the line"
+        print(f"{name:22} {words}  also {dict(others)}", flush=True)
+    for seed in range(asked.seeds) if "healthy" in wanted else ():
         for name, patient in healthy(seed).items():
-            names, _ = examined(patient)
+            names, _ = examined(patient.on(asked.model))
             print(f"healthy {name:14} seed {seed}  {', '.join(names) or 'silent'}", flush=True)
 
 

@@ -24,6 +24,7 @@ BINARY = {
     "roc_auc": lambda y, g, s, p: sk.roc_auc_score(y, s),
     "average_precision": lambda y, g, s, p: sk.average_precision_score(y, s),
     "log_loss": lambda y, g, s, p: sk.log_loss(y, p),
+    "sensitivity": lambda y, g, s, p: sk.recall_score(y, g),
     "specificity": lambda y, g, s, p: sk.recall_score(y, g, pos_label=0),
     "f1_macro": lambda y, g, s, p: sk.f1_score(y, g, average="macro"),
     "f1_weighted": lambda y, g, s, p: sk.f1_score(y, g, average="weighted"),
@@ -34,16 +35,21 @@ BINARY = {
     "brier": lambda y, g, s, p: sk.brier_score_loss(y, p[:, 1]),
     "ece": lambda y, g, s, p: calibration_error(y, p),
 }
-MULTICLASS = {
-    name: BINARY[name] for name in BINARY if name in ("mcc", "kappa", "f1_weighted", "precision_macro", "ece")
-}
-MULTICLASS |= {
+ALIKE = ("accuracy", "balanced_accuracy", "log_loss", "mcc", "kappa", "ece")  # whatever the number of classes
+ALIKE += ("f1_macro", "f1_weighted", "precision_macro", "recall_macro")
+MULTICLASS = {name: BINARY[name] for name in ALIKE} | {
+    "f1": lambda y, g, s, p: sk.f1_score(y, g, average="macro"),
+    "precision": lambda y, g, s, p: sk.precision_score(y, g, average="macro", zero_division=0),
+    "recall": lambda y, g, s, p: sk.recall_score(y, g, average="macro"),
+    "sensitivity": lambda y, g, s, p: sk.recall_score(y, g, average="macro"),
+    "specificity": lambda y, g, s, p: np.mean([c[0, 0] / c[0].sum() for c in sk.multilabel_confusion_matrix(y, g)]),
+    "roc_auc": lambda y, g, s, p: sk.roc_auc_score(y, p, multi_class="ovr"),
     "roc_auc_ovr": lambda y, g, s, p: sk.roc_auc_score(y, p, multi_class="ovr"),
+    "average_precision": lambda y, g, s, p: sk.average_precision_score(y, p),
     "top_2": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=2),
     "top_3": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=3),
     "top_5": lambda y, g, s, p: sk.top_k_accuracy_score(y, p, k=5),
     "brier": lambda y, g, s, p: np.square(p - np.eye(p.shape[1])[y]).sum(1).mean(),
-    "recall_macro": lambda y, g, s, p: sk.recall_score(y, g, average="macro"),
 }
 
 
@@ -70,25 +76,36 @@ def test_binary_metrics_are_scikit_learns(seed: int, ties: bool) -> None:
         assert got[name] == pytest.approx(expected, abs=1e-6), name
 
 
-def test_every_binary_metric_has_a_reference() -> None:
-    assert {name for name, entry in METRICS.items() if "binary" in entry.facts["tasks"]} == set(BINARY)
+@pytest.mark.parametrize(("task", "references"), [("binary", BINARY), ("multiclass", MULTICLASS)])
+def test_every_metric_of_classes_has_a_reference(task: str, references: dict[str, object]) -> None:
+    assert {name for name, entry in METRICS.items() if task in entry.facts["tasks"]} == set(references)
 
 
-def test_multiclass_metrics_are_scikit_learns() -> None:
-    output, target = classes(4)
-    got = measure(metrics_for("multiclass"), output, target)
-    guess = output.argmax(1).numpy()
-    assert got["accuracy"] == pytest.approx(sk.accuracy_score(target, guess))
-    assert got["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, guess))
-    assert got["f1"] == pytest.approx(sk.f1_score(target, guess, average="macro"))
-    assert got["log_loss"] == pytest.approx(sk.log_loss(target, output.softmax(1).numpy()), rel=1e-5)
-
-
+@pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("name", MULTICLASS)
-def test_more_multiclass_metrics_are_scikit_learns(name: str) -> None:
-    output, target = classes(6)
+def test_multiclass_metrics_are_scikit_learns(name: str, ties: bool) -> None:
+    ties = ties and not name.startswith("top_")  # which of equals is among the k is not said
+    output, target = classes(6, ties=ties)
     expected = MULTICLASS[name](target.numpy(), output.argmax(1).numpy(), None, output.double().softmax(1).numpy())
     assert measure((name,), output, target)[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_any_number_of_likeliest_classes_is_a_metric() -> None:
+    output, target = classes(6)
+    got = measure(("top_1", "top_4", "top_6", "top_40"), output, target)
+    assert got["top_4"] == pytest.approx(sk.top_k_accuracy_score(target, output.softmax(1).numpy(), k=4))
+    assert got["top_1"] == measure(("accuracy",), output, target)["accuracy"]
+    assert got["top_6"] == got["top_40"] == 1.0
+    assert metrics_for("multiclass", ("top_7",)) == ("top_7",)
+    assert check_monitor("top_7", ("top_7",))
+    assert METRICS["top_7"].summary.startswith("Share of rows whose class is among the 7 likeliest")
+    assert "top_7" not in list(METRICS)  # the help does not grow by what was asked
+    for name in ("top_0", "top_-1", "top_1000", "top_", "top_x", "topp_3", "top_03"):
+        assert name not in METRICS
+        with pytest.raises(SpecError, match="no metric"):
+            METRICS[name]
+    with pytest.raises(SpecError, match=r"top_7 is not for a regression target; use rmse, "):
+        metrics_for("regression", ("top_7",))
 
 
 def test_more_regression_metrics_are_scikit_learns() -> None:
@@ -98,6 +115,9 @@ def test_more_regression_metrics_are_scikit_learns() -> None:
     assert got["mse"] == pytest.approx(sk.mean_squared_error(target, output))
     assert got["mape"] == pytest.approx(sk.mean_absolute_percentage_error(target, output))
     assert got["pinball"] == pytest.approx(sk.mean_pinball_loss(target, output))
+    target[::50] = 0.0
+    got = measure(("mape",), torch.tensor(output)[:, None], torch.tensor(target))
+    assert got["mape"] == pytest.approx(sk.mean_absolute_percentage_error(target, output))
 
 
 def test_regression_metrics_are_scikit_learns() -> None:
@@ -115,6 +135,26 @@ def test_an_absent_class_gives_nan_for_the_area_and_no_error() -> None:
     got = measure(("roc_auc", "accuracy"), output, torch.zeros(len(output), dtype=torch.long))
     assert np.isnan(got["roc_auc"])
     assert 0 <= got["accuracy"] <= 1
+
+
+def test_classes_that_are_not_there_do_not_count() -> None:
+    output, target = classes(5, rows=60)
+    output[:, 3], target = -9.0, target % 3
+    output[:, 4] = -9.0
+    truth, guess = target.numpy(), output.argmax(1).numpy()
+    got = measure(("precision", "recall", "f1", "balanced_accuracy", "specificity"), output, target)
+    assert got["precision"] == pytest.approx(sk.precision_score(truth, guess, average="macro"))
+    assert got["recall"] == pytest.approx(sk.recall_score(truth, guess, average="macro"))
+    assert got["f1"] == pytest.approx(sk.f1_score(truth, guess, average="macro"))
+    assert got["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, guess))
+    assert got["specificity"] == pytest.approx(MULTICLASS["specificity"](truth, guess, None, None))
+
+
+def test_what_a_run_measures_unless_it_is_told_otherwise() -> None:
+    both = ("accuracy", "balanced_accuracy", "f1", "log_loss")
+    assert metrics_for("multiclass") == both
+    assert metrics_for("binary") == (*both[:3], "roc_auc", "log_loss")
+    assert metrics_for("regression") == ("rmse", "mae", "r2")
 
 
 def test_metrics_of_another_task_are_refused() -> None:

@@ -22,7 +22,9 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec, from_json, to_json
-from nnlab.core.tune.space import Range, base_values, default_space, spec_with
+from nnlab.core.tune.ranges import Range
+from nnlab.core.tune.space import base_values, spec_with
+from nnlab.core.tune.usual import default_space
 from nnlab.magics.text import parse, to_line
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -133,3 +133,20 @@ def test_what_is_declared_badly_is_refused_where_it_is_written() -> None:
     with pytest.raises(SpecError, match="optimizer silent has no docstring"):
         registry.add(silent)
     assert not registry
+
+
+@pytest.mark.parametrize(
+    "spec, text",
+    [
+        (PrepareSpec("my y"), "PrepareSpec('my y')"),
+        (PrepareSpec("y", test=0.1, drop=("a",)), "PrepareSpec('y', test=0.1, drop=('a',))"),
+        (resolve(PrepareSpec, {"target": "y", "impute.age": "knn"}), None),
+        (TrainSpec(), "TrainSpec()"),
+        (TrainSpec(model=Part("mlp", {"hidden": (8,)}), loss=Part("focal")), None),
+        (TuneSpec(trials=3), "TuneSpec(trials=3)"),
+    ],
+)
+def test_a_spec_shows_itself_as_python_without_its_defaults(spec: Any, text: str | None) -> None:
+    assert text in (repr(spec), None)
+    assert len(repr(spec)) < 120
+    assert eval(repr(spec)) == spec

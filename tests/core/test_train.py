@@ -106,7 +106,7 @@ def test_the_users_random_numbers_are_untouched(classes: Prepared) -> None:
 @pytest.mark.parametrize("data", ["classes", "numbers"])
 def test_the_best_weights_come_back(data: str, request: pytest.FixtureRequest) -> None:
     prepared: Prepared = request.getfixturevalue(data)
-    events, model = run(prepared, epochs=30, lr=0.3, dropout=0.3, schedule="constant", patience=None, weight_decay=0)
+    events, model = run(prepared, epochs=30, lr=1.0, dropout=0.3, schedule="constant", patience=None, weight_decay=0)
     done = epochs(events)
     finished = events[-1]
     assert isinstance(events[0], Started)

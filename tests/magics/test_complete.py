@@ -35,7 +35,8 @@ NAMES: dict[str, Any] = {
 
 
 def stored(kind: str) -> list[str]:
-    return {"run": ["baseline", "20260101T000000-0123abcd"], "study": ["wide search"]}[kind]
+    runs = ["baseline", "20260101T000000-0123abcd"]
+    return {"run": runs, "unfinished": ["cut short"], "study": ["wide search"]}[kind]
 
 
 def found(text: str, after: str = "") -> tuple[str, list[str]]:
@@ -71,6 +72,8 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_train data --metrics accuracy,ro", "ro", ["roc_auc"], ["accuracy"]),
         ("%nn_train data --monitor ", "", ["loss", "roc_auc"], []),
         ("%nn_train data --from ", "", ["spec", "last", "baseline", "'wide search'"], ["df"]),
+        ("%nn_train --resume ", "", ["last", "'cut short'"], ["baseline"]),
+        ("%nn_train data --class-weight b", "b", ["balanced"], ["none"]),
         ("%nn_tune data --fresh ", "", ["on", "off"], []),
         ("%nn_tune data --space lr", "lr", ['"lr=0.0003..0.03 log"'], []),
         ("%nn_tune data --space lr=1..2 drop", "drop", ["dropout=0..0.5"], []),

@@ -81,6 +81,25 @@ def test_packed_binaries_are_files_too(table: pd.DataFrame, tmp_path: Path) -> N
     assert offered(f"%nn_preprocess {packed} --target ") == [], "not unpacked for Tab"
 
 
+def test_sheets_of_a_workbook(session: Session, table: pd.DataFrame, tmp_path: Path) -> None:
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as book:
+        table.to_excel(book, sheet_name="north", index=False)
+        table.rename(columns={"age": "years"}).to_excel(book, sheet_name="far south", index=False)
+    assert offered("%nn_preprocess a.x") == ["a.xlsx"]
+    assert offered("%nn_preprocess a.xlsx") == ["a.xlsx", "a.xlsx::north", "'a.xlsx::far south'"]
+    assert offered("%nn_preprocess a.xlsx::n") == ["a.xlsx::north"]
+    assert offered("%nn_preprocess 'a.xlsx::f") == ["'a.xlsx::far south'"]
+    assert offered("%nn_preprocess 'a.xlsx::far south' --target ") == ["years", "height", "'my col'", "label"]
+    assert offered("%nn_preprocess a.xlsx::x --target ") == []
+    session.names["a"] = table
+    data = session.value("%nn_preprocess a.xlsx::north --target label")
+    assert data.feature_names == ("age", "height", "my col")
+    data = session.value("%nn_preprocess 'a.xlsx::far south' --target label")
+    assert data.feature_names == ("years", "height", "my col")
+    told = session.value("%nn_preprocess a.xlsx --target label").warnings[0]
+    assert told == "a.xlsx: sheet 'north' was read, and not 'far south'; a.xlsx::SHEET reads another"
+
+
 def test_tables_of_a_database(session: Session, table: pd.DataFrame, tmp_path: Path) -> None:
     write_sqlite(table, tmp_path / "a.db")
     assert offered("%nn_preprocess sqlite:///a.db::shop --target ") == ["age", "height", "'my col'", "label"]

@@ -381,3 +381,19 @@ def test_the_recipe_for_the_data_is_in_the_line_that_repeats_the_run(prepared: S
     text = "\n".join(plain(prepared.run("%nn_config")))
     assert "packed below" in text
     assert "packed below" not in "\n".join(plain(prepared.run("%nn_config --model mlp")))
+
+
+def test_tune_searches_steps_of_the_preparation(prepared: Session) -> None:
+    body = "scale: {standard, quantile}  # both are made again from df\nhidden: [4,8]x1..2\nlr = 1e-3..1e-1 log"
+    study = prepared.value(f"%%nn_tune data {QUICK} --trials 3 --sampler random --model mlp\n{body}")
+    assert [str(one) for one in study.space.values()] == ["{standard,quantile}", "[4,8]x1..2", "0.001..0.1 log"]
+    assert (study.trials["state"] == "complete").all()
+    assert study.best_prepare.scale.name in ("standard", "quantile")
+    prepared.run("other = df; del df")
+    line = f"%nn_tune data {QUICK} --trials 1 --space scale={{standard,quantile}}"
+    with pytest.raises(nnlab.SpecError, match="that needs the table itself"):
+        prepared.run(line)
+    shown = prepared.run(f"again = {line} --frame other")
+    again = prepared.names["again"]
+    assert len(again.trials) == 1
+    assert any("--frame other" in text for text in plain(shown))

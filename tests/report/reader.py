@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 from nnlab.report.bundle import Bundle
 
-BARE = {"table", "thead", "tbody", "tr", "th", "td", "p", "b", "code", "pre", "h4", "div", "br", "nobr"}
+BARE = {"table", "thead", "tbody", "tr", "th", "td", "p", "b", "code", "pre", "h4", "div", "br", "nobr", "span", "wbr"}
 
 
 class Reader(HTMLParser):

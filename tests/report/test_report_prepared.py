@@ -120,7 +120,7 @@ def test_findings_are_a_table_and_not_warnings_again(data: nnlab.Prepared) -> No
 def test_folds_and_steps_on_several_columns_are_told() -> None:
     data = nnlab.prepare(passengers(), "survived", folds=3, impute="knn", drop=("boat",))
     text = data.report().text
-    assert "the first of 3 folds (data.folds)" in text and "impute knn: 1 columns" in text
+    assert "the first of 3 folds (data.folds)" in text and "impute knn: 1 column" in text
     assert data.folds[1].report().text != text
 
 

@@ -11,6 +11,7 @@ from nnlab.core.data.synthesis import ColumnDistance, Quality
 from nnlab.report.blocks import render
 from nnlab.report.prepared import prepared_blocks
 from nnlab.report.synthetic import MOST_COLUMNS, synthetic_blocks
+from tests.report.reader import check_bare
 
 
 def blocks(found: Quality | None) -> list[Any]:
@@ -45,3 +46,20 @@ def test_the_cell_shows_the_tables() -> None:
     for words in ("Quality of the synthetic rows", "Kolmogorov-Smirnov", "total variation", "share of copies"):
         assert words in text
     assert "Quality of the synthetic rows" not in render(prepared_blocks(prepare(frame, "y")))["text/plain"]
+
+
+def test_quality_shows_itself_as_tables_in_a_notebook_and_in_one_line_elsewhere() -> None:
+    found = Quality((ColumnDistance("a<b", "tv", 0.5),), "R2", 0.5, 0.75, 0.4, 0.5, 0.0, 0.25)
+    assert repr(found) == "Quality(R2 0.5 (real 0.75), distance 0.4 (real 0.5), copies 0 (real 0.25), 1 column)"
+    assert repr(Quality((), "", None, None, 1.0, None, 0.0, None)) == "Quality(0 columns)"
+    data = found._repr_mimebundle_()
+    assert set(data) == {"text/html", "text/markdown", "text/plain"}
+    assert check_bare(data["text/html"]).text.count("a<b") == 1
+    assert "Quality of the synthetic rows" in data["text/plain"]
+
+
+def test_a_transformer_shows_what_differs_from_the_defaults() -> None:
+    frame = pd.DataFrame({"x": np.arange(40.0), "z": np.arange(40) % 7, "y": np.arange(40) % 2})
+    assert repr(prepare(frame, "y").to_sklearn()) == "TableTransformer(spec=PrepareSpec('y'))"
+    shown = repr(prepare(frame, "y", scale="robust", drop="z").to_sklearn())
+    assert shown == "TableTransformer(spec=PrepareSpec('y', scale=Part('robust'), drop=('z',)))"

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from nnlab.report.blocks import Code, Sentence, render
@@ -46,6 +48,23 @@ def test_markdown_renders_to_the_text_itself(text: str) -> None:
     page = Reader(markdown_as_html(Table(["name", "n"], [(text, 1)]).markdown()))
     assert {"script", "img", "svg", "a", "strong", "em"}.isdisjoint(page.tags)
     assert " ".join(visible(text).split()) in page.text
+
+
+@pytest.mark.parametrize("text", ["$5 to $9", r"\(a\) $$b$$ \[c\]", "$"])
+def test_signs_of_mathematics_stand_alone_in_plain_type(text: str) -> None:
+    found = Sentence("price:", text)
+    for html in (found.html(), markdown_as_html(found.markdown())):
+        assert f"price: {text}" in Reader(html).text and "<code>" not in html
+        assert all(piece in ("$", "\\") for piece in re.findall(r">([^<>]*[$\\][^<>]*)<", html)), "no tag parts them"
+    assert not re.search(r"[$]|\\\\", found.markdown()), "a notebook takes mathematics out of Markdown before all else"
+
+
+def test_long_words_are_parted_where_a_column_may_be_narrow() -> None:
+    name = "total_sales_of_the_last_month." + "x" * 50
+    found = Table(["name", "n"], [(name, 1), ("a short name", 2)], align="wr").html()
+    assert "total_<wbr>sales_<wbr>of_" in found and f"{'x' * 20}<wbr>{'x' * 20}" in found
+    assert name in Reader(found).text and "a short name" in found
+    assert "<wbr>" not in Table(["name", "n"], [(name, 1)], align="lr").html()
 
 
 @pytest.mark.parametrize("text", HOSTILE)

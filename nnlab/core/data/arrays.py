@@ -15,14 +15,6 @@ from nnlab.core.spec import PrepareSpec, to_json
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """Of rows (n,), above 0: what each counts in the loss, and how often it is there in statistics; None for 1."""
-
-    loss: np.ndarray | None = None
-    presence: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Scaling:
     """Mean and standard deviation of each column of an array, 1 for constants. low, high: ends of the columns."""
 
@@ -50,14 +42,15 @@ def scaling_of(x: np.ndarray, weight: np.ndarray | None) -> Scaling:
 
 
 def prepared_arrays(
-    x: np.ndarray, y: np.ndarray, target: Target, weights: Weights, valid: np.ndarray
+    x: np.ndarray, y: np.ndarray, target: Target, weight: np.ndarray | None, valid: np.ndarray
 ) -> tuple[Prepared, Scaling]:
     """Arrays ready for training, features standardized by the training rows, and how. y: (n,) codes or numbers.
 
-    valid: positions of the rows that choose the best epoch; all others train.
+    weight: how often each row is there, (n,), above 0; None for once. valid: positions of the rows that choose the best
+    epoch; all others train.
     """
     train = np.setdiff1d(np.arange(len(x)), valid)
-    own = None if weights.presence is None else weights.presence[train]
+    own = None if weight is None else weight[train]
     scaling = scaling_of(x[train], own)
     if not target.classes:
         found = scaling_of(y[train, None], own)
@@ -67,9 +60,9 @@ def prepared_arrays(
     pipeline.rows = len(train)
     matrix = scaling.apply(x, target.dtype)
     goals = y if target.classes else target.scaled(y)
-    loss = None if weights.loss is None else (weights.loss / weights.loss.mean()).astype(target.dtype)
+    loss = None if weight is None else (weight / weight.mean()).astype(target.dtype)
     spec = PrepareSpec(target.name, task=target.task, test=0.0, dtype=target.dtype)  # type: ignore[arg-type]
-    fingerprint = _fingerprint(spec, x, y, weights.loss, weights.presence, valid)
+    fingerprint = _fingerprint(spec, x, y, weight, valid)
 
     def part(name: str, rows: np.ndarray) -> Rows:
         return Rows(matrix[rows], goals[rows], rows, None if loss is None else loss[rows], name, fingerprint)

@@ -23,6 +23,7 @@ from nnlab.core.data.roles import FEWEST_FOR_ID, Typed
 from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split
 from nnlab.core.data.target import Target
+from nnlab.core.wording import agreeing, counted
 
 RISK = 1e-4  # of a finding in a table without fault, for each kind that is a test, all columns together
 SHIFT = 0.1  # smaller differences between the parts do not matter, however sure they are
@@ -36,12 +37,13 @@ UNSEEN = 0.5
 FEWEST_CELLS = 10
 MOST_EACH = 10  # findings of one kind; further columns share the last one
 MOST_LEVELS = 20_000
+LONGEST = 300  # characters of an option in a sentence
 TWINS = "category_twins"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: one word for it. what: in words. evidence: the numbers. option: what resolves it, as typed, or ''."""
+    """kind: one word for it. what: in words. evidence: the numbers. option: what resolves it, as typed."""
 
     kind: str
     columns: tuple[str, ...]
@@ -50,8 +52,8 @@ class Finding:
     option: str
 
     def __str__(self) -> str:
-        way = f"; {self.option} resolves it" if self.option else ""
-        return f"{self.what}: {self.evidence}{way}"
+        option = self.option if len(self.option) <= LONGEST else f"{self.option[:LONGEST]}… (whole in data.audit)"
+        return f"{self.what}: {self.evidence}; {option} resolves it"
 
 
 def evidence_of(
@@ -109,8 +111,9 @@ def _folded(findings: Iterable[Finding]) -> Iterator[Finding]:
     yield from every[:MOST_EACH]
     if rest := every[MOST_EACH:]:
         names = tuple(name for finding in rest for name in finding.columns)
-        what = f"{len(names)} more columns have a finding {rest[0].kind!r}"
-        yield Finding(rest[0].kind, names, what, shown(names), rest[0].option)
+        what = f"{counted(len(names), 'more column')} {'has' if len(names) == 1 else 'have'} a finding {rest[0].kind!r}"
+        word = rest[0].option.partition(" ")[0].removeprefix("--")
+        yield Finding(rest[0].kind, names, what, shown(names), option(word, *names))
 
 
 def _dropping(kind: str, item: Typed, what: str, evidence: str) -> Finding:
@@ -216,21 +219,22 @@ def _identifiers(
 
 def _duplicates(evidence: Evidence, classes: bool, found: Measures) -> Iterator[Finding]:
     """More equal rows than independent columns with the same values would have."""
-    held, twins, rows, unlike = equal_rows(list(evidence.compared), evidence.answers, evidence.parts)
+    held, twins, train, unlike = equal_rows(list(evidence.compared), evidence.answers, evidence.parts)
     with np.errstate(divide="ignore"):
         alike = float(np.exp(np.log(found.equal).sum()))
     seen = evidence.seen
     counts = (np.bincount(seen) if classes else np.unique(seen, return_counts=True)[1]) / len(seen)
     same = float(counts @ counts)
-    expected = held * _once(alike * same, rows - held)
+    expected = held * _once(alike * same, train)
     if twins > 3 * (expected + np.sqrt(expected)):
         what = "rows are in two parts of the split"
-        evidence_text = f"{twins} of {held} validation and test rows equal a row of an earlier part, target included"
+        equal = agreeing(twins, "equals", "equal")
+        evidence_text = f"{twins} of {held} validation and test rows {equal} a row of an earlier part, target included"
         yield Finding("duplicates", (), what, evidence_text, "--group_duplicates on")
-    expected = rows * _once(alike * (1 - same), rows)
-    if classes and unlike > max(3 * (expected + np.sqrt(expected)), 0.01 * rows):
+    expected = train * _once(alike * (1 - same), train)
+    if classes and unlike > max(3 * (expected + np.sqrt(expected)), 0.01 * train):
         what = "rows with equal features have different targets"
-        yield Finding("duplicates", (), what, f"{unlike} of {rows} rows", "")
+        yield Finding("duplicates", (), what, f"{unlike} of {train} training rows", "--conflicts majority")
 
 
 def _once(chance: float, tries: int) -> float:

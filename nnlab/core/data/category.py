@@ -14,6 +14,7 @@ from nnlab.core.data.steps.registries import ENCODERS
 from nnlab.core.data.target import match
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
+from nnlab.core.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Category:
     """Levels and what each writes into the features. fill: the level that missing cells take, None: they stay so.
 
     complete: the training rows had no gaps; None for a pipeline of an older version. usual: how levels that differ
-    only in their spelling are written, by their plain form; None: each spelling is a level.
+    only in their spelling are written, by their plain form; None: each spelling is a level. kind: what the column held.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Category:
     fill: str | None = None
     complete: bool | None = None
     usual: Mapping[str, str] | None = None
+    kind: str = "text"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ class Category:
             "labels": list(own.labels),
         }
         plain |= {"done": own.done, "cardinality": own.cardinality, "buckets": own.buckets, "fill": self.fill}
-        plain |= {"width": own.width, "complete": self.complete}
+        plain |= {"width": own.width, "complete": self.complete, "column": self.kind}
         plain |= {} if self.usual is None else {"usual": dict(self.usual)}
         arrays = {"slots": own.slots, "values": own.values}
         return plain, arrays if own.table is None else arrays | {"table": own.table}
@@ -94,7 +96,7 @@ class Category:
             buckets=state.get("buckets", 0),
             width=state.get("width", 0),
         )
-        own = (state.get("fill"), state.get("complete"), state.get("usual"))
+        own = (state.get("fill"), state.get("complete"), state.get("usual"), state.get("column", "text"))
         return cls(state["name"], tuple(state["levels"]), encoding, *own)
 
     @property
@@ -103,8 +105,7 @@ class Category:
         word = self.encoding.done
         if self.encoding.buckets:
             return word
-        n = len(self.levels)
-        return f"{n} level{'s' * (n != 1)}{' ' if word.startswith('as ') else ', '}{word}"
+        return f"{counted(len(self.levels), 'level')}{' ' if word.startswith('as ') else ', '}{word}"
 
     @property
     def detail(self) -> str:
@@ -113,9 +114,9 @@ class Category:
         return "; ".join(parts + ([] if self.fill is None else [f"missing becomes {self.fill!r}"]))
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
-        """The levels that gave these features (n, k); None where they were missing, unseen, or several gave the same.
+        """The levels that gave these features (n, k), as numbers or booleans where the column held such.
 
-        Hashed levels are all None.
+        None where they were missing, unseen, or several gave the same; hashed levels are all None.
         """
         own, n = self.encoding, len(self.levels)
         if own.buckets or not n or not features.shape[1]:
@@ -130,8 +131,18 @@ class Category:
         owner = np.full(same.max() + 1, -1)
         owner[known[:n]] = np.arange(n)
         owner[np.bincount(known, minlength=len(owner)) > 1] = -1
-        names = [None if level == self.fill == MISSING_LEVEL else level for level in self.levels]
-        return np.array([*names, None], object)[owner[found]]
+        names = [None if level == self.fill == MISSING_LEVEL else self._raw(level) for level in self.levels]
+        back = np.array([*names, None], object)[owner[found]]
+        plain = self.kind in ("bool", "number") and (owner[found] >= 0).all()
+        return np.array(back.tolist()) if plain else back
+
+    def _raw(self, level: str) -> Any:
+        """What the column held for a level."""
+        if self.kind == "bool":
+            return level == "True"
+        if self.kind == "number":
+            return int(level) if level.lstrip("-").isdigit() else float(level)
+        return level
 
 
 def _keys(slots: np.ndarray, values: np.ndarray) -> np.ndarray:

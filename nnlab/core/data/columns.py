@@ -9,6 +9,7 @@ import numpy as np
 
 from nnlab.core.data.arrow_columns import Found, arrow_values, in_seconds, object_texts, without_nesting
 from nnlab.core.errors import DataError
+from nnlab.core.wording import agreeing, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,7 +269,8 @@ def as_number(column: Column, advice: str | None = None, parse: Parse = parse_nu
         bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
         way = f"--inf missing takes them as missing, {option('drop', column.name)} leaves the column out"
         raise DataError(
-            f"column {column.name!r} holds {len(bad)} infinite or too large numbers (row {shown(bad)}); {advice or way}"
+            f"column {column.name!r} holds {counted(len(bad), 'infinite or too large number')} "
+            f"(row {shown(bad)}); {advice or way}"
         )
     return column
 
@@ -281,7 +283,8 @@ def _parsed(column: Column, advice: str | None, parse: Parse) -> Column:
         usual = f"mend them, or {option('coerce', column.name)} (what is no number is missing), "
         usual += f"{option('categorical', column.name)} or {option('drop', column.name)}"
         raise DataError(
-            f"column {column.name!r} has {len(bad)} cells of {len(column.data)} that are no numbers: {first}; "
+            f"column {column.name!r} has {counted(len(bad), 'cell')} of {len(column.data):,} that "
+            f"{agreeing(len(bad), 'is no number', 'are no numbers')}: {first}; "
             f"{advice or usual}"
         )
     return Column(column.name, "number", np.append(numbers, np.nan)[column.data], NO_LEVELS)
@@ -315,7 +318,8 @@ def as_date(column: Column, written: str | None = None) -> Column:
     bad = np.flatnonzero(np.append(np.isnat(dates), False)[codes])
     if len(bad):
         raise DataError(
-            f"column {column.name!r} has {len(bad)} cells of {len(codes)} that are no dates like the others: "
+            f"column {column.name!r} has {counted(len(bad), 'cell')} of {len(codes):,} that "
+            f"{agreeing(len(bad), 'is no date', 'are no dates')} like the others: "
             f"{shown(dict.fromkeys(levels[codes[bad]]))}; mend them, or {option('categorical', column.name)} "
             f"or {option('drop', column.name)}"
         )
@@ -328,16 +332,20 @@ def ambiguous(levels: np.ndarray, written: str) -> bool:
     return other != written and other in DATE_FORMATS and not np.isnat(parse_dates(levels, other)).any()
 
 
-def option(word: str, name: str) -> str:
-    """The option that names a column, as it is typed: --drop "my column"."""
-    plain = re.fullmatch(r"[\w.]+", name)
-    return f"--{word} {name}" if plain else f'--{word} "{name}"'
+def option(word: str, *names: str) -> str:
+    """The option that names columns, as it is typed: --drop "my column",age."""
+    return f"--{word} {','.join(map(_typed, names))}"
 
 
 def part_option(step: str, name: str, part: str) -> str:
     """The option that chooses a part for one column, as it is typed: --text."my column" tfidf."""
-    plain = re.fullmatch(r"[\w.]+", name)
-    return f"--{step}.{name} {part}" if plain else f'--{step}."{name}" {part}'
+    return f"--{step}.{_typed(name)} {part}"
+
+
+def _typed(name: str) -> str:
+    """A name as it is typed, in quotes where it needs them."""
+    quote = "" if re.fullmatch(r"[\w.]+", name) else "'" if '"' in name else '"'
+    return f"{quote}{name}{quote}"
 
 
 def shown(items: Any) -> str:

@@ -30,23 +30,24 @@ def comparable_rows(columns: list[Column], rows: int, split: Split) -> tuple[np.
 
 
 def equal_rows(columns: list[Column], numbers: np.ndarray, part: np.ndarray) -> tuple[int, int, int, int]:
-    """(held-out rows, those equal to a row of an earlier part with target, all rows, those with a twin of another one).
+    """(held-out rows, those equal to a row of an earlier part with target, training rows, those of them with a twin
+    among them that has another target).
 
     Rows are compared by 64-bit hashes of all features.
     """
     features = row_hashes(columns, np.arange(len(part)))
     ordered = np.sort(features)
+    held, train = int((part > 0).sum()), part == 0
     if (ordered[1:] != ordered[:-1]).all():
-        return int((part > 0).sum()), 0, len(part), 0
+        return held, 0, len(part) - held, 0
     whole = features * MIX + _mixed(numbers.astype(np.float64)[None] + 0.0)
     order = np.lexsort((part, whole))
     keys, parts = whole[order], part[order]
     first = np.concatenate([[True], keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, bool)
     least = parts[first][np.cumsum(first) - 1]
-    _, of, counts = np.unique(features, return_inverse=True, return_counts=True)
-    _, same = np.unique(whole, return_inverse=True)
-    answers = np.bincount(of[np.unique(same, return_index=True)[1]], minlength=len(counts))
-    return int((parts > 0).sum()), int((parts > least).sum()), len(part), int(counts[answers > 1].sum())
+    _, of, counts = np.unique(features[train], return_inverse=True, return_counts=True)
+    answers = np.bincount(of[np.unique(whole[train], return_index=True)[1]], minlength=len(counts))
+    return held, int((parts > least).sum()), len(part) - held, int(counts[answers > 1].sum())
 
 
 def _quick_hashes(columns: list[Column], rows: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 
 from nnlab.core.data.columns import LARGEST, NO_LEVELS, Column
 from nnlab.core.data.place import Place
+from nnlab.core.wording import agreeing, counted
 
 
 def finite(column: Column) -> Column:
@@ -24,6 +25,7 @@ def all_finite(columns: list[Column], target: str, place: Place) -> tuple[list[C
         if mended is not column:
             count = int(np.isnan(mended.data).sum() - np.isnan(column.data).sum())
             mended = place.keep(mended)
-            notes.append(f"column {column.name!r}: {count} infinite or too large numbers count as missing")
+            numbers = f"{counted(count, 'infinite or too large number')} {agreeing(count, 'counts', 'count')}"
+            notes.append(f"column {column.name!r}: {numbers} as missing")
         found.append(mended)
     return found, notes

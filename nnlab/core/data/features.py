@@ -11,6 +11,7 @@ from nnlab.core.data.columns import Column, as_date
 from nnlab.core.data.free_text import FreeText, fit_text
 from nnlab.core.data.numbers import Arrays, Number, fit_number
 from nnlab.core.data.roles import Typed
+from nnlab.core.data.rounding import unit_of
 from nnlab.core.errors import DataError
 from nnlab.core.spec import PrepareSpec
 
@@ -75,6 +76,7 @@ class Date:
     parts: tuple[tuple[str, Number], ...]
     cycles: tuple[str, ...] = ()  # parts that are there as sine and cosine, too
     aware: bool | None = None  # whether dates of training had a time zone
+    unit: int = 1  # microseconds: the largest of a day, hour, minute, ... that parts the dates of training
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,7 +133,7 @@ class Date:
             "first": self.first,
             "parts": [[part, plain] for part, plain, _ in states],
         }
-        own |= {"cycles": list(self.cycles), "aware": self.aware}
+        own |= {"cycles": list(self.cycles), "aware": self.aware, "unit": self.unit}
         arrays = {f"{part}.{key}": value for part, _, found in states for key, value in found.items()}
         return {"kind": "date", "name": self.name} | own, arrays
 
@@ -139,7 +141,7 @@ class Date:
     def from_state(cls, state: Mapping[str, Any], arrays: Arrays) -> "Date":
         """The date that `state` wrote."""
         parts = tuple((part, _part_number(part, plain, arrays)) for part, plain in state["parts"])
-        more = tuple(state.get("cycles", ())), state.get("aware")
+        more = tuple(state.get("cycles", ())), state.get("aware"), state.get("unit", 1)
         return cls(state["name"], state["written"], state["first"], parts, *more)
 
     @property
@@ -154,12 +156,19 @@ class Date:
         return ""
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
-        """The dates that gave these features, by the days since the first; NaT where those are no feature."""
+        """The dates that gave these features, by the days since the first, to the unit that training dates had.
+
+        NaT where those days are no feature. A float32 tells days apart over 40,000 years and seconds over half a year.
+        """
         start = 0
         for part, number in self.parts:
             if part == "elapsed":
-                days = number.inverse(features[:, start : start + len(number.labels)])
-                return (np.rint(days * DAY_US).astype(np.int64) + self.first).astype("datetime64[us]")
+                if not number.goes_back:
+                    break
+                units = np.rint(number.unscaled(features[:, start].astype(np.float64)) * (DAY_US / self.unit))
+                known = np.abs(units) < np.iinfo(np.int64).max / self.unit
+                us = np.where(known, units, 0).astype(np.int64) * self.unit + self.first
+                return np.where(known, us.astype("datetime64[us]"), np.datetime64("NaT"))
             start += len(number.labels)
         return np.full(len(features), np.datetime64("NaT", "us"))
 
@@ -205,17 +214,19 @@ def fit_feature(typed: Typed, train: np.ndarray, spec: PrepareSpec, seed: int, y
         own = spec.overrides.get("impute", {})
         impute = own.get(typed.name) or own.get(typed.role)
         found = fit_category(typed.column, rows, part, y, classes, rng, impute)
-        return replace(found, usual=typed.usual, complete=found.complete and not typed.had_gaps)
+        complete = found.complete and not typed.had_gaps
+        return replace(found, usual=typed.usual, complete=complete, kind=typed.levels_of)
     if typed.role == "date":
         return _fit_date(typed, rows, spec, rng)
     if typed.role == "text":
         return fit_text(typed.column, train, spec.part_of("text", typed.name, typed.role), rng)
     number = fit_number(typed.name, rows.astype(np.float64, copy=False), spec, rng, typed.role)
-    return replace(number, reading=typed.reading) if typed.reading else number
+    return replace(number, reading=typed.reading, whole=typed.column.whole)
 
 
 def _fit_date(typed: Typed, rows: np.ndarray, spec: PrepareSpec, rng: np.random.Generator) -> Date:
-    first = int(rows[~np.isnat(rows)].min().astype(np.int64))
+    us = rows[~np.isnat(rows)].astype(np.int64)
+    first = int(us.min())
     parts: list[tuple[str, Number]] = []
     for part in PARTS:
         numbers = date_part(rows, part, first)
@@ -226,7 +237,7 @@ def _fit_date(typed: Typed, rows: np.ndarray, spec: PrepareSpec, rng: np.random.
             parts.append((part, number))
     cycles = tuple(part for part, _ in parts if part in CYCLES) if spec.cycles else ()
     aware = typed.column.aware if typed.column else None
-    return Date(typed.name, typed.date_format, first, tuple(parts), cycles, aware)
+    return Date(typed.name, typed.date_format, first, tuple(parts), cycles, aware, unit_of(us - first))
 
 
 def feature_from(state: Mapping[str, Any], arrays: Arrays) -> Feature:

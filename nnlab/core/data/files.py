@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from nnlab.core.data.columns import MISSING
 from nnlab.core.data.ragged import too_short, too_wide
+from nnlab.core.data.sheets import choose_sheet, listed, split_sheet
 from nnlab.core.errors import DataError, did_you_mean
 
 PARQUET = (".parquet", ".pq")
@@ -39,7 +40,6 @@ LONGEST_CELL = (1 << 31) - 1  # the most that fits everywhere
 NEEDS_ARROW = 'reading {} needs pyarrow: pip install "nnlab[data]"'
 NEEDS_EXCEL = 'reading .xlsx needs openpyxl: pip install "nnlab[excel]"'
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-SHOWN = 3  # sheets that a message names
 Found = tuple[Any, tuple[str, ...]]  # a frame or Arrow table, and what had to be assumed
 
 
@@ -52,15 +52,17 @@ def kind_of(path: Path) -> str:
 def read_file(path: Path, readers: Mapping[str, Callable[[Path], Found]] | None = None) -> Found:
     """The frame or Arrow table in a file, and what had to be assumed; DataError where it cannot be read.
 
-    readers: by suffix, where others than those of whole files shall read it.
+    path: of a workbook also book.xlsx::sheet. readers: by suffix, where others than those of whole files shall read it.
     """
+    file, sheet = split_sheet(str(path))
+    path, readers = Path(file), readers or READERS
     kind = kind_of(path)
     if not path.exists():
         raise DataError(f"no file {str(path)!r}{sibling(path)}")
-    if path.is_dir() or kind not in (readers or READERS):
+    if path.is_dir() or kind not in readers:
         raise DataError(f"{str(path)!r} cannot be read as a table; expected {EXPECTED}")
     try:
-        return (readers or READERS)[kind](path)
+        return readers[kind](path) if sheet is None else _read_excel(path, sheet)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # each reader has errors of its own; a broken file must not show their tracebacks
@@ -174,8 +176,8 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _read_excel(path: Path) -> Found:
-    """The first sheet of a workbook; a formula gives the value that it had when the workbook was saved."""
+def _read_excel(path: Path, sheet: str | None = None) -> Found:
+    """A sheet of a workbook, the first by default; a formula gives the value that it had when it was saved."""
     import pandas as pd
 
     try:
@@ -185,13 +187,16 @@ def _read_excel(path: Path) -> Found:
     with _open(path) as opened, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # openpyxl's, about styles and forms that hold no data
         book = pd.ExcelFile(io.BytesIO(opened.read()), engine="openpyxl")
-        first = pd.read_excel(book, header=None, nrows=1, dtype=object)
-        _check_names(path, [] if first.empty else [str(name).strip() for name in first.iloc[0].dropna()])
-        frame = pd.read_excel(book, na_values=_missing_words(), keep_default_na=False)
+        sheets = [str(name) for name in book.sheet_names]
+        used, notes = choose_sheet(path.name, sheets, sheet)
+        first = pd.read_excel(book, sheet_name=used, header=None, nrows=1, dtype=object)
+        names = [] if first.empty else [str(name).strip() for name in first.iloc[0].dropna()]
+        if not names and len(sheets) > 1:
+            raise DataError(f"sheet {used!r} of {str(path)!r} is empty; its sheets are {listed(sheets)}")
+        _check_names(path, names)
+        frame = pd.read_excel(book, sheet_name=used, na_values=_missing_words(), keep_default_na=False)
     frame.columns = frame.columns.astype(str).str.strip()
-    used, *others = map(str, book.sheet_names)
-    shown = ", ".join(map(repr, others[:SHOWN])) + (", ..." if len(others) > SHOWN else "")
-    return frame, (f"{path.name}: sheet {used!r} was read, and not {shown}",) if others else ()
+    return frame, notes
 
 
 def _missing_words() -> list[str]:

@@ -11,6 +11,7 @@ from nnlab.core.data.numbers import Arrays, Step
 from nnlab.core.data.steps import TEXTS
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
+from nnlab.core.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class FreeText:
     def done(self) -> str:
         """What was done, in words."""
         terms = len(self.step.state.get("vocabulary", ()))
-        return f"{self.step.name} of {terms} terms, {len(self.labels)} components"
+        return f"{self.step.name} of {counted(terms, 'term')}, {counted(len(self.labels), 'component')}"
 
     @property
     def detail(self) -> str:

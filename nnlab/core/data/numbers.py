@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_number
+from nnlab.core.data.rounding import carried, whole
 from nnlab.core.data.steps import EXPANDERS, IMPUTERS, OUTLIERS, SCALERS, State
 from nnlab.core.data.written import Reading
 from nnlab.core.spec import PrepareSpec, make
@@ -46,7 +47,7 @@ class Number:
 
     imputer: what fills the gaps, one of the whole table or the fill of this column. clip: the fitted rule for extremes.
     reading: how text is read, where it is not written as numbers usually are. low, high: ends of the training rows;
-    complete: they had no gaps; None for a pipeline of an older version.
+    complete: they had no gaps; None for a pipeline of an older version. whole: the column was of an integer type.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Number:
     low: float | None = None
     high: float | None = None
     complete: bool | None = None
+    whole: bool = False
 
     @property
     def own_labels(self) -> tuple[str, ...]:
@@ -132,17 +134,29 @@ class Number:
         out[:, 0] = scaled
 
     def inverse(self, features: np.ndarray) -> np.ndarray:
-        """The numbers that gave these features; gaps come back as what filled them, expanded ones as NaN."""
-        back = SCALERS[self.scaler].facts.get("inverse")
-        if self.expand.name != "none" or back is None:
+        """The numbers that gave these features, with the digits that a feature carries; integers of an integer column.
+
+        Gaps come back as what filled them, expanded ones as NaN.
+        """
+        if not self.goes_back:
             return np.full(len(features), np.nan)
-        return np.asarray(back(features[:, 0].astype(np.float64), self.scaling))
+        numbers = carried(self.unscaled, features[:, 0])
+        return whole(numbers) if self.whole else numbers
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether numbers come out of the features again."""
+        return self.expand.name == "none" and "inverse" in SCALERS[self.scaler].facts
+
+    def unscaled(self, scaled: np.ndarray) -> np.ndarray:
+        """Scaled numbers (float64) as they were before, to the last digit."""
+        return np.asarray(SCALERS[self.scaler].facts["inverse"](scaled, self.scaling))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         plain = {key: value for key, value in self.scaling.items() if not isinstance(value, np.ndarray)}
         arrays = {key: value for key, value in self.scaling.items() if isinstance(value, np.ndarray)}
         own: dict[str, Any] = {"fill": self.fill, "indicator": self.indicator, "scaler": self.scaler, "scaling": plain}
-        own["imputer"] = self.imputer
+        own |= {"imputer": self.imputer, "whole": self.whole}
         if self.reading is not None:
             own["reading"] = self.reading.state()
         if self.low is not None:
@@ -165,7 +179,7 @@ class Number:
         reading = Reading.from_state(state["reading"]) if "reading" in state else None
         fitted = (state["name"], state["fill"], state["indicator"], scaler, scaling, imputer)
         seen = (state.get("low"), state.get("high"), state.get("complete"))
-        return cls(*fitted, steps["clip"], steps["expand"], reading, *seen)
+        return cls(*fitted, steps["clip"], steps["expand"], reading, *seen, state.get("whole", False))
 
 
 def fit_number(

@@ -1,25 +1,39 @@
 """Which rows are used and how they are parted, as a spec says, before anything is fitted."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
-from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
+from nnlab.core.data.splits import Keys, column_folds, column_split, fold_splits, group_split, time_split
 from nnlab.core.data.target import ADVICE, Target
 from nnlab.core.data.twins import twin_groups
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.spec import PrepareSpec
+from nnlab.core.wording import agreeing, counted
 
-ASIDE = ("group", "part", "weight")  # fields that name a column which is no feature
-NAMING = (*ASIDE, "time")  # fields that name a column
+Use = Literal["group", "part", "weight", "time"]
+ASIDE: tuple[Use, ...] = ("group", "part", "weight")  # fields that name a column which is no feature
+NAMING: tuple[Use, ...] = (*ASIDE, "time")  # fields that name a column
+USES: dict[Use, str] = {
+    "group": "its rows stay together in one part",
+    "part": "tells the part of each row",
+    "weight": "how much each row counts",
+    "time": "orders the parts",
+}
 
 
 def set_aside(spec: PrepareSpec) -> tuple[str, ...]:
     """The columns that say something about the rows and are no features."""
     return tuple(name for name in (getattr(spec, word) for word in ASIDE) if name is not None)
+
+
+def uses_of(spec: PrepareSpec) -> dict[str, Use]:
+    """What the columns are that say something about the rows, by their name: group, part, weight or time."""
+    return {name: word for word in NAMING if (name := getattr(spec, word)) is not None}
 
 
 def drop_rows(
@@ -43,7 +57,9 @@ def drop_rows(
         return columns, None, []
     if not len(kept):
         raise DataError(f"drop_rows={spec.drop_rows:g} leaves no rows; give a larger share of missing cells")
-    note = f"{rows - len(kept)} of {rows} rows are left out: more than {spec.drop_rows:.0%} missing, or no target"
+    lost_rows = rows - len(kept)
+    note = f"{lost_rows:,} of {rows:,} rows {agreeing(lost_rows, 'is', 'are')} left out: "
+    note += f"more than {spec.drop_rows:.0%} missing, or no target"
     return [place.keep(Column(c.name, c.kind, c.data[kept], c.levels, c.aware)) for c in columns], kept, [note]
 
 
@@ -64,22 +80,25 @@ def make_splits(
         keys, kind = replace(keys, groups=_twins(columns, keys.groups, kind, spec)), "group"
     if kind == "time":
         keys = replace(keys, times=_times(_needed(named, spec, "time", kind)))
-    if spec.folds:
-        if kind == "column":
-            raise SpecError("folds are not made of a given column; choose split random, stratified, group or time")
+    if kind == "column":
+        splits = _given(_needed(named, spec, "part", kind), spec.folds)
+    elif spec.folds:
         splits = fold_splits(kind, spec.folds, len(numbers), keys, spec.test, rng)
     elif keys.groups is not None:
         splits = (group_split(keys.groups, spec.valid, spec.test, rng, keys.classes),)
     elif keys.times is not None:
         splits = (time_split(keys.times, spec.valid, spec.test, spec.gap),)
-    elif kind == "column":
-        column = _needed(named, spec, "part", kind)
-        codes, levels = as_text(column)
-        splits = (column_split(list(levels), np.asarray(codes, np.int64), column.name),)
     else:
         splits = (split_rows(len(numbers), keys.classes, spec.valid, spec.test, rng),)
     notes = list(dict.fromkeys(note for split in splits for note in _said(split, target, numbers)))
     return splits, notes
+
+
+def _given(column: Column, folds: int | None) -> tuple[Split, ...]:
+    """The parts, or the folds, that a column tells."""
+    codes, levels = as_text(column)
+    told = (list(levels), np.asarray(codes, np.int64))
+    return column_folds(*told, folds, column.name) if folds else (column_split(*told, column.name),)
 
 
 def _twins(columns: list[Column], groups: np.ndarray | None, kind: str, spec: PrepareSpec) -> np.ndarray:
@@ -125,7 +144,11 @@ def _times(column: Column) -> np.ndarray:
 def _said(split: Split, target: Target, numbers: np.ndarray) -> list[str]:
     notes = []
     if len(split.left_out):
-        notes.append(f"{len(split.left_out)} rows are in no part: they lie in the gap between two parts or name none")
+        n = len(split.left_out)
+        why = (
+            f"{agreeing(n, 'it lies', 'they lie')} in the gap between two parts or {agreeing(n, 'names', 'name')} none"
+        )
+        notes.append(f"{counted(n, 'row')} {agreeing(n, 'is', 'are')} in no part: {why}")
     if split.rare:
         rare = shown(target.labels[code] for code in split.rare)
         notes.append(f"too few rows to be in every part, all kept in training: class {rare}")
@@ -154,7 +177,8 @@ def sample_weights(columns: list[Column], spec: PrepareSpec) -> np.ndarray | Non
     bad = np.flatnonzero(~(weights >= 0))
     if len(bad):
         raise DataError(
-            f"weight column {spec.weight!r} has {len(bad)} missing or negative cells (row {shown(bad)}); mend them"
+            f"weight column {spec.weight!r} has {counted(len(bad), 'missing or negative cell')} "
+            f"(row {shown(bad)}); mend them"
         )
     if not weights.any():
         raise DataError(f"weight column {spec.weight!r} is 0 in every row; at least one must be above")

@@ -22,6 +22,7 @@ from nnlab.core.data.target import Target, target_from
 from nnlab.core.data.unfamiliar import Unfamiliar, count_of
 from nnlab.core.data.writing import BlockWriter
 from nnlab.core.errors import DataError, did_you_mean
+from nnlab.core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,9 +120,9 @@ class Pipeline:
         """What is done, in order, in words: each column, then imputers of the table, crosses, steps on the matrix."""
         found = [f"{feature.name}: {feature.done}; {feature.detail}".rstrip("; ") for feature in self.features]
         found += self.order.done if self.order else ()
-        found += [f"impute {fill.step.name}: {len(fill.names)} columns" for fill in self.fills]
+        found += [f"impute {fill.step.name}: {counted(len(fill.names), 'column')}" for fill in self.fills]
         if self.cross:
-            found.append(f"cross {self.cross.step.name}: {len(self.cross.numbers)} new numbers")
+            found.append(f"cross {self.cross.step.name}: {counted(len(self.cross.numbers), 'new number')}")
         return (*found, *(f"{kind} {step.name}" for kind, step in self.finish))
 
     @property
@@ -133,7 +134,8 @@ class Pipeline:
         return (*own, *texts, *(str(step.state["note"]) for step in steps if "note" in step.state))
 
     def __repr__(self) -> str:
-        return f"Pipeline({len(self.features)} columns -> {len(self.feature_names)} features, {self.target.name!r})"
+        sizes = f"{counted(len(self.features), 'column')} -> {counted(len(self.feature_names), 'feature')}"
+        return f"Pipeline({sizes}, {self.target.name!r})"
 
     def transform(self, frame: Any) -> np.ndarray:
         """The frame as (rows, features), columns found by name, others ignored; DataError for a missing one.
@@ -275,19 +277,23 @@ class Pipeline:
     def inverse(self, x: np.ndarray) -> "pd.DataFrame":
         """The raw columns again from features (n, features): numbers in their units, levels, dates; gaps stay filled.
 
-        DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
+        Numbers have the digits that the features carry: integers come back as they were where float32 tells them from
+        their neighbours. Dates have the unit of those of training (days, minutes, ...), in UTC where those had a time
+        zone. DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
         """
         import pandas as pd
 
         if any(kind != "flag" for kind, _ in self.finish):
             raise DataError("inverse: features were selected or reduced, which cannot be undone; prepare without")
-        x = np.asarray(x)
+        x = np.asarray(x, self.target.dtype)
         if x.ndim != 2 or x.shape[1] != len(self.feature_names):
             raise DataError(f"inverse: x has the shape {x.shape}; expected (rows, {len(self.feature_names)})")
         columns, low = {}, 0
         for feature in self.features:
             high = low + len(feature.labels)
-            columns[feature.name] = feature.inverse(x[:, low:high])
+            columns[feature.name] = pd.Series(feature.inverse(x[:, low:high]))
+            if isinstance(feature, Date) and feature.aware:
+                columns[feature.name] = columns[feature.name].dt.tz_localize("UTC")
             low = high
         return pd.DataFrame(columns)
 

@@ -9,14 +9,16 @@ import numpy as np
 
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, evidence_of, findings_of
-from nnlab.core.data.columns import Column, column_of, option, shown
+from nnlab.core.data.columns import Column, column_of, shown
+from nnlab.core.data.conflicts import without_conflicts
+from nnlab.core.data.copies import check_copies
 from nnlab.core.data.extremes import all_finite
 from nnlab.core.data.fingerprint import fingerprint_of, of_fold, sums_of
 from nnlab.core.data.fitting import fit_pipeline
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.idle import idle_overrides
 from nnlab.core.data.ordering import Order, fit_order, parts_of, with_levels
-from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside
+from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside, uses_of
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.read import Table, read
@@ -36,6 +38,7 @@ from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.options import resolve
 from nnlab.core.spec import PrepareSpec, make
+from nnlab.core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +148,7 @@ class Prepared:
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test rows"
-        what = f"{len(self.pipeline.columns)} columns -> {len(self.feature_names)} features"
+        what = f"{counted(len(self.pipeline.columns), 'column')} -> {counted(len(self.feature_names), 'feature')}"
         return f"Prepared({self.name}, target {self.target.name!r}, {self.task}; {parts}; {what})"
 
 
@@ -207,7 +210,8 @@ class _Content:
         """The parts of one split, everything fitted on its training rows."""
         spec, numbers = self.spec, self.numbers
         typed = self._typed(split)
-        _check_copies(typed, self.wanted)
+        check_copies(typed, self.wanted)
+        split, said = without_conflicts(typed, self.target, numbers, split, spec)
         order, typed, given = self._ordered(typed, split)
         pipeline = fit_pipeline(typed, self.target, numbers, split.train, spec, given, self.place)
         pipeline.order = order
@@ -223,9 +227,9 @@ class _Content:
             for part, name in zip((train, valid, test), ("train", "valid", "test"), strict=True)
         )
         counts, histogram = _picture(self.target, numbers)
-        cells = cells_of(self.columns, typed, split.train, numbers)
+        cells = cells_of(self.columns, typed, split.train, numbers, uses_of(spec))
         reports = Later(partial(all_reports, cells, pipeline, train.x, train.y), cells.size)
-        before = (*self.notes, *read_as(typed))
+        before = (*self.notes, *said, *read_as(typed))
         after = (*aside(typed), *idle_overrides(typed, spec), *more, *pipeline.notes)
         return Prepared(
             spec=spec,
@@ -284,7 +288,7 @@ class _Content:
         evidence = evidence_of(typed, self.target, self.numbers, split, groups, times)
         found = Later(partial(findings_of, evidence, self.target), evidence.size)
         if self.spec.strict and (findings := found()):
-            more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
+            more = f" (and {counted(len(findings) - 1, 'more finding')})" if len(findings) > 1 else ""
             raise DataError(f"strict: {findings[0]}{more}")
         return found
 
@@ -319,33 +323,13 @@ def _spec(table: Table, target: str | None, spec: PrepareSpec | None, chosen: Pr
 
 def _check(table: Table, spec: PrepareSpec) -> None:
     if not table.columns or not table.rows:
-        raise DataError(f"{table.name} is empty: {table.rows} rows, {len(table.columns)} columns")
+        raise DataError(f"{table.name} is empty: {counted(table.rows, 'row')}, {counted(len(table.columns), 'column')}")
     if spec.target not in table.columns:
         near = did_you_mean(spec.target, table.columns) or f"; columns are {shown(table.columns)}"
         raise DataError(f"no target column {spec.target!r}{near}")
     if len(table.columns) == 1:
         raise DataError(f"{table.name} has no column besides the target {spec.target!r}")
     check_overrides(spec, list(table.columns))
-
-
-def _check_copies(typed: list[Typed], target: Column) -> None:
-    """A feature that is the target itself would make every score worthless."""
-    for column in typed:
-        if column.column is not None and _same(column.column, target):
-            raise DataError(
-                f"target {target.name!r} is among the features: column {column.name!r} is a copy of it; "
-                f"{option('drop', column.name)} leaves it out"
-            )
-
-
-def _same(column: Column, target: Column) -> bool:
-    if column.kind == "number" and target.kind == "number":
-        return bool(column.data[0] == target.data[0]) and np.array_equal(column.data, target.data)
-    if column.kind == "number" or target.kind not in ("text", "bool"):
-        return False
-    if len(column.levels) != len(target.levels) or column.levels[column.data[0]] != target.levels[target.data[0]]:
-        return False
-    return np.array_equal(column.levels[column.data], target.levels[target.data]) and not (column.data < 0).any()
 
 
 def _too_empty(typed: list[Typed], train: np.ndarray, spec: PrepareSpec) -> list[Typed]:

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
+from nnlab.core.wording import agreeing, counted
+
 SHOWN = 3  # lines that a message names
 
 
@@ -37,9 +39,9 @@ def too_short(opening: Callable[[], IO[str]], separator: str) -> str:
 
 def _counted(lines: list[int], how: str) -> str:
     named = ", ".join(map(str, lines[:SHOWN])) + (", ..." if len(lines) > SHOWN else "")
-    several = len(lines) > 1
-    rows = f"{len(lines):,} rows have" if several else "1 row has"
-    return f"{rows} {how} cells than the first line (line{'s' * several} {named})"
+    n = len(lines)
+    rows = f"{counted(n, 'row')} {agreeing(n, 'has', 'have')}"
+    return f"{rows} {how} cells than the first line ({agreeing(n, 'line', 'lines')} {named})"
 
 
 def _numbered(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -14,6 +14,7 @@ from nnlab.core.data.columns import Column
 from nnlab.core.data.files import first_line, read_file
 from nnlab.core.data.sources import dense, is_source, is_sparse, read_source
 from nnlab.core.errors import DataError
+from nnlab.core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 TARGET = "target"  # the name of y in a pair of arrays
 KINDS = (
     "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a scipy sparse matrix, a file path, "
-    "sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
+    "book.xlsx::sheet, sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
 )
 
 
@@ -180,7 +181,7 @@ def _read_pair(x: Any, y: Any) -> Table:
     if values.ndim != 1:
         raise DataError(f"y has the shape {values.shape}; expected one value a row")
     if len(values) != len(frame):
-        raise DataError(f"X has {len(frame)} rows and y has {len(values)}; both must have the same")
+        raise DataError(f"X has {counted(len(frame), 'row')} and y has {len(values):,}; both must have the same")
     if name in map(str, frame.columns):
         raise DataError(f"target {name!r} is among the features X; leave it out of X or rename it")
     target = pd.Series(values, index=frame.index, name=name)

@@ -1,8 +1,9 @@
 """What became of each column, in plain values that a report can draw."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from nnlab.core.data.columns import NO_LEVELS, Column, shown
 from nnlab.core.data.features import Feature
 from nnlab.core.data.free_text import word_counts
 from nnlab.core.data.numbers import Number
+from nnlab.core.data.parting import USES, Use
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.roles import Role, Typed
 from nnlab.core.data.spreads import BARS, Spread, sampled, spread_of_all, spreads
@@ -30,7 +32,7 @@ class ColumnReport:
     """
 
     name: str
-    role: Role
+    role: Role | Literal["group", "part", "weight"]
     missing: int
     done: str
     features: int
@@ -46,12 +48,14 @@ class ColumnReport:
 @dataclass(frozen=True, eq=False)
 class Cells:
     """What column reports are made of. names: all columns; rows: of the frame; typed and numbers (the target's): cut to
-    some of the training rows."""
+    some of the training rows. uses: what columns say about the rows, as `uses_of` tells; missing: their gaps."""
 
     names: tuple[str, ...]
     rows: int
     typed: tuple[Typed, ...]
     numbers: np.ndarray
+    uses: Mapping[str, Use] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -59,11 +63,14 @@ class Cells:
         return len(self.numbers) * len(self.typed)
 
 
-def cells_of(columns: Iterable[Column], typed: list[Typed], train: np.ndarray, numbers: np.ndarray) -> Cells:
-    """Copies of some cells. train: positions of training rows; numbers: the target of all."""
+def cells_of(
+    columns: Sequence[Column], typed: list[Typed], train: np.ndarray, numbers: np.ndarray, uses: Mapping[str, Use]
+) -> Cells:
+    """Copies of some cells. train: positions of training rows; numbers: the target of all; uses: as `uses_of` tells."""
     rows = train[sampled(len(train))]
     cut = tuple(item if item.column is None else replace(item, column=_cut(item, rows)) for item in typed)
-    return Cells(tuple(column.name for column in columns), len(numbers), cut, numbers[rows])
+    missing = {column.name: int(column.missing().sum()) for column in columns if column.name in uses}
+    return Cells(tuple(column.name for column in columns), len(numbers), cut, numbers[rows], uses, missing)
 
 
 def _cut(item: Typed, rows: np.ndarray) -> Column:
@@ -87,6 +94,8 @@ def column_reports(cells: Cells, features: Iterable[Feature], target: Target) ->
     numbers, size = cells.numbers, cells.rows
     reports = []
     for name in cells.names:
+        word = cells.uses.get(name)
+        use = f"; {USES[word]}" if word else ""
         if name == target.name:
             done = f"{len(target.classes)} classes" if target.classes else target.done
             said = (done, 0, shown(target.labels))
@@ -98,12 +107,15 @@ def column_reports(cells: Cells, features: Iterable[Feature], target: Target) ->
             data, grouped = found.column.data, found.column.kind in ("text", "bool")
             shape, levels = _counts(data, found.column.levels) if grouped else ((), ())
             relation = _relation(data, numbers, grouped, bool(target.classes))
-            said = (feature.done, len(feature.labels), feature.detail)
+            said = (feature.done + use, len(feature.labels), feature.detail)
             report = ColumnReport(name, found.role, found.missing, *said, shape, relation, levels, rows=size)
             reports.append(report)
         elif name in types:
             aside = types[name]
-            reports.append(ColumnReport(name, aside.role, aside.missing, f"set aside: {aside.why}", 0, rows=size))
+            done = f"set aside: {aside.why}{use}"
+            reports.append(ColumnReport(name, aside.role, aside.missing, done, 0, rows=size))
+        elif word and word != "time":
+            reports.append(ColumnReport(name, word, cells.missing[name], f"no feature{use}", 0, rows=size))
     raw = {item.name: item.column for item in cells.typed if item.column is not None and not len(item.column.levels)}
     raw |= {} if target.classes else {target.name: Column(target.name, "number", numbers, NO_LEVELS)}
     return tuple(_with_before(reports, raw, len(numbers)))

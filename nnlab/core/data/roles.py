@@ -28,6 +28,7 @@ from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
+from nnlab.core.wording import agreeing, counted
 
 Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
 SET_ASIDE: tuple[Role, ...] = ("id", "constant", "text")
@@ -57,6 +58,7 @@ class Typed:
     reading: Reading | None = None
     usual: Mapping[str, str] | None = None  # how levels that are merged are written, by their plain form
     had_gaps: bool = False  # in training rows, which were filled along an order
+    levels_of: Literal["number", "bool", "text", "date"] = "text"  # of a category: what its levels were
 
 
 def to_keep(column: Typed) -> str:
@@ -190,7 +192,8 @@ def _category(column: Column, missing: int, train: np.ndarray, counts: np.ndarra
     """counts: training rows of each level of a text column, where they are known."""
     typed = _as_levels(column)
     two = np.count_nonzero(_counts(typed, train) if counts is None else counts) == 2
-    return Typed(column.name, "binary" if two else "categorical", "", typed, missing, as_category=True)
+    role: Role = "binary" if two else "categorical"
+    return Typed(column.name, role, "", typed, missing, as_category=True, levels_of=column.kind)
 
 
 def _as_levels(column: Column) -> Column:
@@ -303,7 +306,9 @@ def _coerced(column: Column, train: np.ndarray) -> Typed:
     reading = lenient_reading(column, *_seen(column, train))
     number, (lost, texts) = reading.column(column), reading.lost(column)
     parts = [reading.words] if reading.examples else []
-    parts += [f"{lost} cells of {len(column.data)} hold no number and count as missing: {shown(texts)}"] if lost else []
+    if lost:
+        they = agreeing(lost, "holds no number and counts", "hold no number and count")
+        parts.append(f"{counted(lost, 'cell')} of {len(column.data):,} {they} as missing: {shown(texts)}")
     why = "; ".join(parts)
     return Typed(column.name, "numeric", why, number, int(number.missing().sum()), reading=reading)
 

@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from nnlab.core.data.split import Split, check_shares, part_sizes, split_rows, stratified_order
+from nnlab.core.data.steps.encoders import by_size
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.wording import counted
 
 Array = np.ndarray
 
@@ -23,6 +25,7 @@ PART_OF_WORD = {
     "testing": TEST,
     "holdout": TEST,
 }
+ALWAYS_TRAIN = "-1"  # in a column of folds; so in scikit-learn
 SHOWN_WORDS = 5
 KINDS = ("random", "stratified", "group", "time")
 NEEDS = {"stratified": "classes", "group": "groups", "time": "times"}
@@ -83,24 +86,55 @@ def column_split(levels: Sequence[object], codes: Array, name: str = "split") ->
 
     levels and codes of the column, -1 for missing; name: what errors call it. A part other than train may be empty.
     """
-    missing = int((codes < 0).sum())
-    if missing:
-        raise DataError(f"column {name!r} is empty in {missing} rows; each row needs one of train, valid, test")
+    _check_filled(codes, name, "one of train, valid, test")
     part_of, unknown = np.full(len(levels), NOWHERE), []
     for code in np.unique(codes):
         part_of[code] = PART_OF_WORD.get(str(levels[code]).strip().lower(), NOWHERE)
         if part_of[code] == NOWHERE:
             unknown.append(str(levels[code]))
     if unknown:
-        shown = ", ".join(repr(word[:40]) for word in unknown[:SHOWN_WORDS]) + ", ..." * (len(unknown) > SHOWN_WORDS)
         near = did_you_mean(unknown[0], PART_OF_WORD)
-        raise DataError(f"column {name!r} has words that name no part: {shown}; known: {', '.join(PART_OF_WORD)}{near}")
+        words = f"{_few_words(unknown)}; known: {', '.join(PART_OF_WORD)}"
+        raise DataError(f"column {name!r} has words that name no part: {words}{near}")
     split = _split(part_of[codes])
     if not len(split.train):
         raise DataError(f"column {name!r} names no row for training; write train in the rows to train on")
     if not len(split.valid) and not len(split.test):
         raise DataError(f"column {name!r} has only train in it; write valid or test in some rows")
     return split
+
+
+def column_folds(levels: Sequence[object], codes: Array, folds: int, name: str = "split") -> tuple[Split, ...]:
+    """Splits in which the folds that a column names take turns as validation, numbers by size, then words.
+
+    levels and codes as `column_split` takes them. Rows named test are the test of all splits, rows named train or -1
+    are always trained on (PredefinedSplit of scikit-learn). DataError where the other names are not `folds`.
+    """
+    _check_filled(codes, name, "its fold, train or test")
+    words = [str(level).strip() for level in levels]
+    parts = np.array([TRAIN if word == ALWAYS_TRAIN else PART_OF_WORD.get(word.lower(), VALID) for word in words])
+    names = sorted({words[code] for code in np.unique(codes) if parts[code] == VALID}, key=by_size)
+    if len(names) != folds:
+        more = f"; --folds {len(names)} takes them" if len(names) > 1 else ""
+        raise DataError(
+            f"column {name!r} names {counted(len(names), 'fold')} ({_few_words(names)}) and folds={folds}; "
+            f"it tells the fold of each row, or train or test{more}"
+        )
+    number = np.array([names.index(word) if word in names else NOWHERE for word in words])[codes]
+    test = parts[codes] == TEST
+    return tuple(
+        Split(np.flatnonzero(~test & (number != i)), np.flatnonzero(number == i), np.flatnonzero(test))
+        for i in range(folds)
+    )
+
+
+def _check_filled(codes: Array, name: str, what: str) -> None:
+    if missing := int((codes < 0).sum()):
+        raise DataError(f"column {name!r} is empty in {counted(missing, 'row')}; each row needs {what}")
+
+
+def _few_words(words: Sequence[str]) -> str:
+    return ", ".join(repr(word[:40]) for word in words[:SHOWN_WORDS]) + ", ..." * (len(words) > SHOWN_WORDS) or "none"
 
 
 def fold_splits(
@@ -125,7 +159,9 @@ def fold_splits(
         first = split_rows(rows, None, 0.0, test, rng)
     rest = first.train
     if len(rest) < folds:
-        raise DataError(f"{len(rest)} rows outside of the test cannot make {folds} folds; at most {len(rest)}")
+        raise DataError(
+            f"{counted(len(rest), 'row')} outside of the test cannot make {folds} folds; at most {len(rest)}"
+        )
     turn = _turns(kind, folds, _taken(keys, rest), len(rest), rng)
     return tuple(Split(rest[turn != i], rest[turn == i], first.test) for i in range(folds))
 
@@ -253,7 +289,7 @@ def _stretches(times: Array, ends: Array) -> Array:
     changes = np.flatnonzero(times[order][1:] != times[order][:-1]) + 1
     if len(changes) < len(ends):
         raise DataError(
-            f"{len(changes) + 1} different times cannot fill {len(ends) + 1} parts; "
+            f"{counted(len(changes) + 1, 'different time')} cannot fill {len(ends) + 1} parts; "
             f"equal times stay together, so at least {len(ends) + 1} are needed"
         )
     cuts: list[int] = []
@@ -280,7 +316,7 @@ def _leave_gap(times: Array, part: Array, gap: float, sides: tuple[int, int]) ->
     if not (part == after).any():
         name = ("train", "valid", "test")[after]
         raise DataError(
-            f"gap={gap:g} leaves no rows for {name}: its {len(rows)} rows are all within the gap "
+            f"gap={gap:g} leaves no rows for {name}: the gap takes its {counted(len(rows), 'row')} "
             f"(farthest {away.max():g}); take a smaller gap or a larger share"
         )
 

@@ -13,6 +13,7 @@ from nnlab.core.data.split import Split
 from nnlab.core.data.synthesis import SYNTHESIZERS, Quality, Sample, quality
 from nnlab.core.errors import DataError
 from nnlab.core.spec import PrepareSpec, make
+from nnlab.core.wording import agreeing, counted
 
 FEW_VALUES = 2  # at most so many different numbers are levels
 
@@ -128,7 +129,8 @@ def made_rows(
     place = (len(made.levels) - 1, None) if pipeline.target.classes else (None, len(made.number_names) - 1)
     good = quality(train, made, sample(split.valid), place, np.random.default_rng([spec.seed, 3, 3]))
     note = (
-        f"{len(made)} synthetic rows, made by {spec.synthesis} from {len(train)} training rows, are added to these; "
+        f"{counted(len(made), 'synthetic row')}, made by {spec.synthesis} from {counted(len(train), 'training row')}, "
+        f"{agreeing(len(made), 'is', 'are')} added to these; "
         "data.synthesis says how good they are"
     )
     return Made(pipeline.matrix(values, np.arange(len(made))), y, good, note)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from nnlab.core.data.parting import NAMING
+from nnlab.core.data.parting import ASIDE, NAMING
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.data.read import TARGET, read
@@ -27,6 +27,7 @@ NOT_HERE: dict[str, Any] = {
     "drop_rows": None,
     "strict": False,
     "group_duplicates": False,
+    "conflicts": "keep",
     "balance": Part("none"),
     "synthesis": Part("none"),
 }
@@ -116,7 +117,8 @@ class TableTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def fitted_transformer(data: Prepared) -> TableTransformer:
     """The transformer of prepared data, fitted on its training rows; a clone can be fitted anew."""
     made = TableTransformer(data.spec)
-    made._learnt(data.pipeline, [column.name for column in data.columns if column.role != "target"], named=True)
+    columns = [column.name for column in data.columns if column.role not in ("target", *ASIDE)]
+    made._learnt(data.pipeline, columns, named=True)
     return made
 
 

@@ -13,6 +13,7 @@ from nnlab.core.data.written import Reading
 from nnlab.core.errors import DataError, did_you_mean
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
+from nnlab.core.wording import counted
 
 Task = Literal["binary", "multiclass", "regression"]
 DROPPING = ", or by --drop_rows 1"
@@ -75,8 +76,8 @@ class Target:
         if (strange := np.flatnonzero(table[codes] < 0)).size:
             label = levels[codes[strange[0]]]
             raise DataError(
-                f"target {self.name!r} has {len(strange)} rows whose class the training did not see: {label!r} (row "
-                f"{shown(strange)}); classes are {shown(self.labels)}{did_you_mean(label, self.labels)}"
+                f"target {self.name!r} has {counted(len(strange), 'row')} whose class the training did not see: "
+                f"{label!r} (row {shown(strange)}); classes are {shown(self.labels)}{did_you_mean(label, self.labels)}"
             )
         return table[codes]
 

@@ -12,6 +12,7 @@ from nnlab.core.data.columns import Column
 from nnlab.core.data.features import Date, Feature
 from nnlab.core.data.numbers import Number
 from nnlab.core.errors import DataWarning
+from nnlab.core.wording import agreeing, counted
 
 PACKAGE = str(Path(__file__).parents[2])
 NAMED = 4  # columns that a warning names
@@ -42,7 +43,9 @@ class Count:
         if self.unseen:
             words.append(f"{self.unseen} with a level that training did not see")
         if self.unread:
-            words.append(f"{self.unread} that are no numbers, taken as missing")
+            words.append(
+                f"{self.unread} that {agreeing(self.unread, 'is no number', 'are no numbers')}, taken as missing"
+            )
         if self.outside:
             ends = "dates" if self.low is None else f"{self.low:g} to {self.high:g}"
             words.append(f"{self.outside} outside of training's {ends}")
@@ -65,10 +68,10 @@ class Unfamiliar:
 
     def __str__(self) -> str:
         if not self.columns:
-            return f"{self.rows} rows, all as in training"
+            return f"{counted(self.rows, 'row')}, all as in training"
         found = [f"{name!r} has {count}" for name, count in self.columns.items()]
-        more = f"; and {len(found) - NAMED} more columns" if len(found) > NAMED else ""
-        return f"of {self.rows} rows {'; '.join(found[:NAMED])}{more}"
+        more = f"; and {counted(len(found) - NAMED, 'more column')}" if len(found) > NAMED else ""
+        return f"of {counted(self.rows, 'row')} {'; '.join(found[:NAMED])}{more}"
 
     def __repr__(self) -> str:
         return f"<{self}>"

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnlab.core.data.columns import MISSING_NUMBER, Column, as_number
 from nnlab.core.errors import DataError
+from nnlab.core.wording import counted
 
 SIGNS = "".join(chr(i) for i in range(0x20D0) if unicodedata.category(chr(i)) == "Sc")
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|SGD|HKD|TRY|RUB|ILS|THB"
@@ -148,8 +149,8 @@ class Reading:
             odd = np.full(len(values), not column.whole)  # a reader has made 1.5 of '1.500'
         if odd.any():
             raise DataError(
-                f"column {column.name!r} holds {odd.sum()} numbers such as {values[odd][0]:g}, but in training it was "
-                f"text: {self.words}; give it as text that is written so"
+                f"column {column.name!r} holds {counted(int(odd.sum()), 'number')} such as {values[odd][0]:g}, "
+                f"but in training it was text: {self.words}; give it as text that is written so"
             )
 
     def state(self) -> dict[str, Any]:

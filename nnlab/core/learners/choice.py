@@ -6,7 +6,6 @@ from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.protocol import Learner
-from nnlab.core.learners.stack.buffers import VECTOR
 from nnlab.core.models import MODELS
 from nnlab.core.models.custom import Maker
 from nnlab.core.network import loss_of
@@ -16,12 +15,13 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 # What the loop does by itself, or the stack whatever the value is. Another field must be as it is by default.
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
-DONE |= {"layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
+DONE |= {"class_weight", "embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
 DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle"}
 NORMS = ("none", "batch", "layer")
-MODELS_BY_HAND = ("mlp", "resnet", "packed")
+JOINT_NORMS = ("none", "layer")  # where members are in one module
+MODELS_BY_HAND = ("mlp", "resnet", "packed", "realmlp")
 VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network
-VALUES |= {"width", "depth", "inner", "zero_init"}
+VALUES |= {"width", "depth", "inner", "zero_init", "parametric", "input_scale", "dropout_kind"}
 DEVICES = ("cpu",)
 
 
@@ -45,7 +45,7 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return "a network of your own"
     if device not in DEVICES:
         return f"device {device}"
-    if data.pipeline.codes and spec.model.name == "packed":
+    if data.pipeline.codes and spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members"):
         return "embeddings of categories"
     loss = loss_of(spec, data.target).name
     if loss not in losses.BY_HAND:
@@ -66,15 +66,14 @@ def _network(spec: TrainSpec) -> str:
     if name not in MODELS_BY_HAND:
         return f"model {name}"
     values = part_values(MODELS, spec.model)
+    norms = JOINT_NORMS if MODELS[name].facts.get("members") else NORMS
     for value, param in MODELS[name].params.items():
-        known = value in VALUES or (value == "norm" and name != "packed" and values[value] in NORMS)
+        known = value in VALUES or (value == "norm" and values[value] in norms)
         if not known and values[value] != param.default:
             return f"{value} {values[value]}"
-    if name == "packed" and any(width % VECTOR for width in values["hidden"] or (1,)):
-        return f"hidden {values['hidden']}"  # members must lie one behind the other without gaps
-    from nnlab.core.learners.stack.layers import ACTIVATIONS as BY_HAND
+    from nnlab.core.learners.stack.parametric import KNOWN
 
-    activation = ACTIVATIONS[values["activation"]]
-    if type(activation.make((1,))) not in BY_HAND or activation.facts.get("dropout"):
-        return f"activation {activation.name}"
+    activation, kind = ACTIVATIONS[values["activation"]], values.get("dropout_kind")
+    if type(activation.make((1,))) not in KNOWN or (kind or activation.facts.get("dropout")) == "alpha":
+        return f"dropout_kind {kind}" if kind == "alpha" else f"activation {activation.name}"
     return ""

@@ -51,9 +51,8 @@ class ModuleLearner:
         self._loss_part = loss_of(spec, data.target)
         self._model: nn.Module = laid_out(first_network(spec, data, maker).to(device), spec).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        dtype = dtype_of(spec)
-        self._x, self._y, self._weights_of_rows = tensors_of(data.train, device, dtype)
-        self._valid = tensors_of(data.valid, device, dtype)
+        self._x, self._y, self._weights_of_rows = tensors_of(data.train, spec, data, device)
+        self._valid = tensors_of(data.valid, spec, data, device)
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
         self._forward = training_call(self._model, spec, device, self._pieces)
@@ -68,7 +67,7 @@ class ModuleLearner:
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, data, decaying, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
-        self._sum = torch.zeros((), dtype=dtype, device=device)
+        self._sum = torch.zeros((), dtype=dtype_of(spec), device=device)
         self._seen = 0
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:

@@ -53,10 +53,7 @@ class Pieces:
             if self._device == "cuda":
                 torch.cuda.empty_cache()
             self.count *= 2
-            self.notes.append(
-                f"memory ran out with {size} rows at a time ({failure:.120}); from here on each step takes its rows in "
-                f"{self.count} parts, with the same gradient; --accumulate {self.count} begins so"
-            )
+            self.notes.append(backed_off(size, failure, self.count))
 
     def _taken(self, batch: Batch, backward: Callable[[Batch], Tensor]) -> Tensor:
         if self.count == 1:
@@ -67,6 +64,14 @@ class Pieces:
             total = loss if total is None else total + loss
         assert total is not None
         return total
+
+
+def backed_off(rows: int, failure: str, count: int) -> str:
+    """What to say where so many rows did not fit and are taken in so many parts from then on."""
+    return (
+        f"memory ran out with {rows} rows at a time ({failure:.120}); from here on each step takes its rows in "
+        f"{count} parts, with the same gradient; --accumulate {count} begins so"
+    )
 
 
 class Kept:

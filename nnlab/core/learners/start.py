@@ -7,20 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.data.prepare import Prepared, Rows
-from nnlab.core.data.target import Target
-from nnlab.core.errors import SpecError
+from nnlab.core.data.target import Target, match
+from nnlab.core.errors import SpecError, did_you_mean, nearest
 from nnlab.core.inits import initialize
 from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import fit_rows, loss_of, network_for
+from nnlab.core.params import by_label
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
 
 INIT_ROWS = 1024  # that data-dependent first weights look at
+BALANCED = "balanced"
 FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 
 
@@ -54,10 +57,14 @@ def activation_of(spec: TrainSpec) -> str | None:
     return part_values(MODELS, spec.model).get("activation") if spec.model.name in MODELS else None
 
 
-def tensors_of(rows: Rows, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Features, targets and, if rows have any, weights on the device, in the dtype but for class codes."""
+def tensors_of(rows: Rows, spec: TrainSpec, data: Prepared, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Features, targets and, if rows have any, weights on the device, in the run's dtype but for class codes."""
+    dtype = dtype_of(spec)
     x, y = torch.from_numpy(rows.x).to(device, dtype), torch.from_numpy(rows.y).to(device)
-    weight = None if rows.weight is None else torch.from_numpy(rows.weight).to(device, dtype)
+    own, each = rows.weight, class_weights(spec, data)
+    if each is not None:
+        own = each[rows.y] if own is None else each[rows.y] * own
+    weight = None if own is None else torch.from_numpy(own).to(device, dtype)
     return x, y.to(dtype) if y.is_floating_point() else y, weight
 
 
@@ -66,6 +73,31 @@ def class_counts(data: Prepared) -> list[int]:
     if not data.target.classes:
         return []
     return np.bincount(data.train.y, data.train.weight, len(data.target.classes)).tolist()
+
+
+def class_weights(spec: TrainSpec, data: Prepared) -> np.ndarray | None:
+    """float64 (classes,), what the spec says that rows of each class count, by code; None where all count alike.
+
+    SpecError for a class that is not there, for numbers as a target, and where no training row would count.
+    """
+    target, counts = data.target, class_counts(data)
+    if not spec.class_weight:
+        return None
+    if not target.classes:
+        raise SpecError(f"class_weight is for classes; the target {target.name!r} is a number")
+    if spec.class_weight == (BALANCED,):
+        return balanced_weights(counts)
+    labels, weights = list(target.labels), np.ones(len(target.classes))
+    told = by_label(spec.class_weight)
+    codes = match(np.array(list(told), object), {label: code for code, label in enumerate(labels)})[:-1]
+    for (label, weight), code in zip(told.items(), codes, strict=True):
+        if code < 0:
+            known = nearest(label, labels, "data.target.labels")
+            raise SpecError(f"class_weight: no class {label!r}; there are {known}{did_you_mean(label, labels)}")
+        weights[code] = weight
+    if not (weights * counts).any():
+        raise SpecError("class_weight leaves no training row: every class that has some counts 0")
+    return weights
 
 
 def measured(

@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choices:
-    """What was asked for besides the spec; see `nnlab.fit`. A run that goes on does likewise."""
+    """What was asked for besides the spec; see `nnlab.fit`. A run that goes on does likewise.
+
+    start: the spec that was chosen for the data, as JSON, where the user left the network open; else None.
+    """
 
     probe: bool = True
     baseline: bool = True
     calibrate: bool = False
+    start: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Choices":
         """The choices of run.json; those of runs that were written before there were any are the defaults."""
-        return cls(**{one.name: bool(plain[one.name]) for one in fields(cls) if one.name in plain})
+        said = {one.name: bool(plain[one.name]) for one in fields(cls) if one.name in plain and one.name != "start"}
+        start = plain.get("start")
+        return cls(**said, start=start if isinstance(start, Mapping) else None)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,13 @@ def summarize(data: "Prepared") -> dict[str, Any]:
     }
 
 
+PLAIN = (str, int, float, bool, type(None))
+
+
 def plain(value: Any) -> Any:
     """A value as JSON can hold it; what it cannot becomes text."""
+    if type(value) in PLAIN:  # nearly all of them
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):

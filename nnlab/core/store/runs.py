@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import StoreError, did_you_mean
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store import files
-from nnlab.core.store.checkpoint import SECONDS
+from nnlab.core.store.checkpoint import SECONDS, place_of
 from nnlab.core.store.facts import Choices, new_facts, new_id
-from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.folder import GO_ON, RunFolder
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LAST = "last"
 LABEL = "label.json"  # holds a study's name as the user wrote it
 SHORTEST_PREFIX = 4
+UNFINISHED = ("crashed", *GO_ON)  # states of runs that a checkpoint takes further
 
 
 class Store:
@@ -67,6 +68,10 @@ class Store:
         """Every run, newest first. A folder that cannot be read is in the list too, with state broken and a message."""
         found = [read_info(path) for path in self._folders()]
         return sorted(found, key=lambda info: (info.started, info.id), reverse=True)
+
+    def unfinished(self) -> list[RunInfo]:
+        """The runs that can be taken up again where they were cut, newest first."""
+        return [run for run in self.runs() if run.state in UNFINISHED and place_of(run.path) is not None]
 
     def find(self, word: str) -> RunInfo:
         """The run that is meant: last, an id, the unique beginning of one or of its hex digits, or a name (the newest

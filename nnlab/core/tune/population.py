@@ -26,7 +26,9 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, steps_by_epoch, train
-from nnlab.core.tune.space import Space, Value, spec_with
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.ranges import Space, Value
+from nnlab.core.tune.space import number_of_shapes, spec_with
 
 if TYPE_CHECKING:
     import optuna
@@ -43,12 +45,10 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     if spec.population is not None:
         return spec.population
     own = {name for names in OWN.values() for name in names}
-    others = (allowed for name, allowed in space.items() if name.rpartition(".")[2] not in own)
-    shapes = math.prod(len(allowed.choices) or math.inf for allowed in others)
-    return max(1, min(MOST, spec.trials // BATCHES)) if shapes <= SHAPES else 1
+    return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
-def grouped(claims: Sequence[Claim], base: TrainSpec, data: Prepared, maker: Maker) -> list[list[Claim]]:
+def grouped(claims: Sequence[Claim], base: TrainSpec, data: Preparations, maker: Maker) -> list[list[Claim]]:
     """The claims by what they can be trained with; in groups of one what cannot be stacked."""
     groups: dict[str, list[Claim]] = {}
     for at, claim in enumerate(claims):
@@ -57,16 +57,16 @@ def grouped(claims: Sequence[Claim], base: TrainSpec, data: Prepared, maker: Mak
     return list(groups.values())
 
 
-def _shape(claim: Claim, base: TrainSpec, data: Prepared) -> str | None:
+def _shape(claim: Claim, base: TrainSpec, data: Preparations) -> str | None:
     """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
     try:
-        spec = spec_with(claim[1], base)
-        if not can_stand_together(spec, data, pick_device(spec.device)):
+        spec, own = spec_with(claim[1], base), data.of(claim[1])
+        if not can_stand_together(spec, own, pick_device(spec.device)):
             return None
     except NNLabError:
         return None
     optimizer, model = (_without(getattr(spec, field), names) for field, names in OWN.items())
-    return json.dumps(to_json(replace(spec, optimizer=optimizer, model=model)))
+    return json.dumps([own.fingerprint, to_json(replace(spec, optimizer=optimizer, model=model))])
 
 
 def _without(part: Part, names: Sequence[str]) -> Part:

@@ -5,18 +5,26 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import show_value
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
-from nnlab.core.tune.space import Range, Space, Value, plain, spec_with
+from nnlab.core.tune.after import After
+from nnlab.core.tune.ensemble import Ensemble
+from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.luck import worth_of_choice
+from nnlab.core.tune.ranges import Space, Value, typed_values
+from nnlab.core.tune.ranges import from_json as range_from_json
+from nnlab.core.tune.space import prepare_with, spec_with
 
 if TYPE_CHECKING:
     import optuna
@@ -32,7 +40,8 @@ FEW = 10  # complete trials below which importances would be noise
 
 @dataclass(frozen=True)
 class Header:
-    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name."""
+    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
+    prepare: how it was prepared."""
 
     name: str
     spec: TuneSpec
@@ -42,11 +51,13 @@ class Header:
     source: str
     metric: str
     maximize: bool
+    prepare: PrepareSpec | None = None
 
     def write(self, folder: Path) -> None:
         """Put the header into the study's folder."""
         texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
         specs = {"spec": to_json(self.spec), "base": to_json(self.base)}
+        specs |= {"prepare": to_json(self.prepare)} if self.prepare else {}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
         value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
         write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
@@ -58,25 +69,30 @@ class Header:
         if value.get("format") != FORMAT:
             raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
         try:
-            space = {name: Range.from_json(one) for name, one in value["space"].items()}
+            space = {name: range_from_json(one) for name, one in value["space"].items()}
             spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
             data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
-            return cls(str(value["name"]), spec, base, space, data, source, metric, bool(value["maximize"]))
+            prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
+            about = (data, source, metric, bool(value["maximize"]), prepare)
+            return cls(str(value["name"]), spec, base, space, *about)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
 
     @property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of data, base and space: studies that agree in it can share their trials."""
+        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
         base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
         space = {name: str(allowed) for name, allowed in self.space.items()}
-        return hashlib.sha256(json.dumps([self.data, base, space], sort_keys=True).encode()).hexdigest()
+        folds = [self.spec.folds] if self.spec.folds else []  # other scores
+        return hashlib.sha256(json.dumps([self.data, base, space, *folds], sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: "Header") -> list[str]:
         """In words, what of data, base and space is not as in the other header."""
         found = []
         if self.data != other.data:
             found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
+        if self.spec.folds != other.spec.folds:
+            found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
         before, now = _flat(other.base), _flat(self.base)
         found += _changed(before, now)
         before = {name: str(allowed) for name, allowed in other.space.items()}
@@ -143,12 +159,21 @@ def was_cut(trial: "FrozenTrial") -> bool:
     return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
 
 
+def ranked(journal: "optuna.Study", maximize: bool) -> "list[FrozenTrial]":
+    """The complete trials with a score, best first, of equals the older."""
+    sign = -1.0 if maximize else 1.0
+    trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
+    scored = [trial for trial in trials if trial.values]
+    return sorted(scored, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
 class Study:
     """A search and all it found. Reads what is there now: it can be asked while the study still runs."""
 
     def __init__(self, header: Header, journal: "optuna.Study", path: Path | None, model: Maker = None) -> None:
-        self._header, self._journal, self._model = header, journal, model
-        self._kept: tuple[int, Run] | None = None
+        self._journal, self._model = journal, model
+        self._kept: dict[int, Run] = {}
+        self.header, self.after = header, After(journal, path, model)
         self.name, self.spec, self.base, self.space = header.name, header.spec, header.base, header.space
         self.metric, self.maximize, self.path = header.metric, header.maximize, path
 
@@ -161,9 +186,9 @@ class Study:
             raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
         return cls(header, open_optuna(path, header.maximize), path, model)
 
-    def keep(self, number: int, run: Run) -> None:
-        """Hold the run of a trial in memory, so that best_run need not load it."""
-        self._kept = number, run
+    def keep(self, number: int, run: Run, others: Sequence[int]) -> None:
+        """Hold the run of a trial in memory, so that it need not be loaded; and of the ones before only others."""
+        self._kept = {n: held for n, held in self._kept.items() if n in others} | {number: run}
 
     @property
     def trials(self) -> "pd.DataFrame":
@@ -176,8 +201,13 @@ class Study:
             numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
-            rows.append(own | numbers | {name: _typed(trial, name) for name in self.space})
+            rows.append(own | numbers | self._typed(trial))
         return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
+
+    def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
+        """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
+        held = typed_values(self.space, trial.params)
+        return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
 
     @property
     def messages(self) -> dict[int, str]:
@@ -189,34 +219,97 @@ class Study:
         trials = self._journal.get_trials(deepcopy=False)
         return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
 
+    def ranking(self) -> list[int]:
+        """The numbers of the complete trials, best score first."""
+        return [trial.number for trial in ranked(self._journal, self.maximize)]
+
     @property
     def best_trial(self) -> int | None:
-        """Number of the complete trial with the best score; None if none is complete."""
-        sign = -1.0 if self.maximize else 1.0
-        done = [(sign * trial.values[0], trial.number) for trial in self._shown() if state_of(trial) == "complete"]
-        return min(done)[1] if done else None
+        """Number of the winner: the finalist with the best mean over fresh seeds, where there are finalists, else the
+        complete trial with the best score; None if none is complete."""
+        winner = self.after.winner(self.maximize)
+        return winner if winner is not None else next(iter(self.ranking()), None)
 
     @property
     def best_score(self) -> float | None:
-        """Validation value of the best trial's best epoch; None if no trial is complete."""
+        """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self._journal.get_trials(deepcopy=False)[number].value
+        return None if number is None else self._trial(number).value
+
+    @property
+    def expected_score(self) -> float | None:
+        """What the best of these trials is worth on rows that did not choose it, by a bootstrap over the validation
+        rows (see nnlab.core.tune.luck); None for fewer than two trials that can be compared so."""
+        parts = [self.result_of(number).get("parts") or () for number in self.ranking()]
+        values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
+        return worth_of_choice(np.array(values), self.maximize) if len(values) > 1 else None
+
+    @property
+    def finalists(self) -> "pd.DataFrame":
+        """One row a finalist, best first: trial, its own score, mean and std over fresh seeds, seeds."""
+        import pandas as pd
+
+        rows = [
+            [number, self._trial(number).value, float(np.mean(one)), float(np.std(one, ddof=len(one) > 1)), len(one)]
+            for number, scores in self.after.fresh().items()
+            if (one := list(scores.values()))
+        ]
+        table = pd.DataFrame(rows, columns=["trial", "score", "mean", "std", "seeds"])
+        return table.sort_values("mean", ascending=not self.maximize, kind="stable", ignore_index=True)
 
     @property
     def best(self) -> TrainSpec:
-        """The spec of the best trial; RunError if no trial is complete."""
-        params = self._journal.get_trials(deepcopy=False)[self._best_number()].params
-        return spec_with({name: params[name] for name in self.space if name in params}, self.base)
+        """The spec of the winner; RunError if no trial is complete."""
+        return self.spec_of(self._best_number())
+
+    @property
+    def best_prepare(self) -> PrepareSpec | None:
+        """How the data of the winner was prepared; RunError if no trial is complete."""
+        before = self.header.prepare
+        return prepare_with(self.values_of(self._best_number()), before) if before else None
+
+    def spec_of(self, number: int) -> TrainSpec:
+        """The spec of a trial."""
+        return spec_with(self.values_of(number), self.base)
+
+    def values_of(self, number: int) -> dict[str, Value]:
+        """The values of the searched names that a trial had."""
+        return typed_values(self.space, self._trial(number).params)
+
+    def result_of(self, number: int) -> Mapping[str, Any]:
+        """What was kept of how a trial ended."""
+        result: Mapping[str, Any] = self._trial(number).user_attrs.get("result", {})
+        return result
+
+    def _trial(self, number: int) -> "FrozenTrial":
+        return self._journal.get_trials(deepcopy=False)[number]
 
     @property
     def best_run(self) -> Run:
-        """The run of the best trial, with its weights."""
+        """The winner's run of the search with its weights; with folds, the one on the first of them."""
         number = self._best_number()
-        if self._kept and self._kept[0] == number:
-            return self._kept[1]
-        if self.path is None:
-            raise RunError("the run of the best trial was not kept; train study.best again")
+        run = self.run_of(number)
+        if run is None:
+            raise RunError(f"the run of trial {number} is not kept here; train study.best again")
+        return run
+
+    def run_of(self, number: int) -> Run | None:
+        """The run of a trial, where it is kept: of the best one, and of those that an ensemble may take."""
+        if number in self._kept:
+            return self._kept[number]
+        if self.path is None or not (self.path / best_folder(number)).is_dir():
+            return None
         return Run.load(self.path / best_folder(number), model=self._model)
+
+    @property
+    def refit(self) -> Run:
+        """The winner trained on training and validation rows; RunError where that was not asked for."""
+        return self.after.refit()
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The best few as one predictor; RunError where that was not asked for."""
+        return self.after.ensemble()
 
     def _best_number(self) -> int:
         number = self.best_trial
@@ -236,7 +329,10 @@ class Study:
             warnings.simplefilter("ignore")  # a name that was never varied
             judge = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
             shares = optuna.importance.get_param_importances(self._journal, evaluator=judge)
-        return {name: float(share) for name, share in shares.items()}
+        found = dict.fromkeys(self.space, 0.0)
+        for inner, share in shares.items():  # the items of a list count for the list
+            found[inner if inner in found else inner.rpartition(".")[0]] += float(share)
+        return dict(sorted(found.items(), key=lambda one: -one[1]))
 
     def __repr__(self) -> str:
         counts = Counter(state_of(trial) for trial in self._shown())
@@ -244,12 +340,6 @@ class Study:
         number = self.best_trial
         best = "" if number is None else f"; best {self.metric} {self.best_score:.4g} in trial {number}"
         return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}"
-
-
-def _typed(trial: "FrozenTrial", name: str) -> Value:
-    """A searched value as a person types it: auto is a choice, None a name that the trial's parts do not have."""
-    value: Value = trial.params.get(name)
-    return "auto" if value is None and name in trial.params else value
 
 
 def best_folder(number: int) -> str:

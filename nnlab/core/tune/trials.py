@@ -15,9 +15,10 @@ from nnlab.core.errors import StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
-from nnlab.core.tune.space import Value, base_values, suggest
+from nnlab.core.tune.ranges import Value, held_params
+from nnlab.core.tune.space import base_values, suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.study import JOURNAL, LOCK, Header, best_folder, open_optuna, state_of, was_cut
+from nnlab.core.tune.study import JOURNAL, LOCK, Header, best_folder, open_optuna, ranked, state_of, was_cut
 
 if TYPE_CHECKING:
     import optuna
@@ -28,7 +29,11 @@ State = Literal["complete", "pruned", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial ended. cut: from outside, so it does not count. error: the exception that ended it."""
+    """How a trial ended. cut: from outside, so it does not count. error: the exception that ended it.
+
+    best_epoch: of several folds the mean. scores: of each fold, where there are several. parts: the score as
+    `luck.parts_of_score` gives it.
+    """
 
     state: State
     score: float | None = None
@@ -36,6 +41,9 @@ class Result:
     seconds: float = 0.0
     message: str = ""
     cut: bool = False
+    best_epoch: int = 0
+    scores: tuple[float, ...] = ()
+    parts: tuple[float, ...] = field(default=(), repr=False)
     error: Exception | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -102,8 +110,8 @@ class Trials:
                     return None
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
-                values = suggest(trial, self._header.space, self._header.base)
-                if not (self._exhaustive and self._seen(values, trials)):
+                values = suggest(trial, self._header.space, self._header.base, self._header.prepare)
+                if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
@@ -117,10 +125,10 @@ class Trials:
         sampler: Any = self.journal.sampler
         return self._exhaustive and not waiting and bool(sampler.is_exhausted(self.journal))
 
-    def _seen(self, values: dict[str, Value], trials: "list[FrozenTrial]") -> bool:
+    def _seen(self, params: dict[str, Any], trials: "list[FrozenTrial]") -> bool:
         """Points of a grid that differ only in names that their parts do not have are one trial."""
         there = (trial for trial in trials if self._counts(trial) or trial.state.name == "RUNNING")
-        return any(trial.params == values for trial in there)
+        return any(trial.params == params for trial in there)
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
@@ -129,18 +137,21 @@ class Trials:
         return sampler
 
     def _points(self, count: int) -> dict[str, list[Value]]:
-        return {name: allowed.points(count) for name, allowed in self._header.space.items()}
+        space = self._header.space.items()
+        return {inner: points for name, one in space for inner, points in one.grid(count, name).items()}
 
     def _begin_with_base(self) -> None:
         """The first trial is the base itself, or as near to it as the space lets it be."""
-        if values := base_values(self._header.space, self._header.base):
-            self.journal.enqueue_trial(values)
+        space, prepare = self._header.space, self._header.prepare
+        values = base_values(space, self._header.base) | (base_values(space, prepare) if prepare else {})
+        if values:
+            self.journal.enqueue_trial(held_params(self._header.space, values))
 
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
-        """Put the end of a trial on record, its run first if it is the best; gives whether it is."""
+        """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
-            best = run is not None and result.state == "complete" and self._beats_all(result.score)
-            if best and run is not None and self._path is not None:
+            rank = self._rank(result.score) if run is not None and result.state == "complete" else self.kept
+            if rank < self.kept and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
             state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
@@ -149,9 +160,18 @@ class Trials:
             self._open.discard(trial.number)
             if result.cut:
                 self._again(self.journal.get_trials(deepcopy=False)[trial.number])
-            if best and self._path is not None:
-                _drop_old(self._path, best_folder(trial.number))
-            return best
+            if rank < self.kept and self._path is not None:
+                _drop_old(self._path, {best_folder(number) for number in self.best()})
+            return rank == 0
+
+    @property
+    def kept(self) -> int:
+        """Trials whose runs are kept: the best, finalists, and those of an ensemble."""
+        return max(self._header.spec.ensemble or 1, self._header.spec.finalists or 1)
+
+    def best(self) -> list[int]:
+        """The numbers of the best complete trials, whose runs are kept."""
+        return [trial.number for trial in ranked(self.journal, self._header.maximize)[: self.kept]]
 
     def _save(self, run: Run, folder: Path) -> None:
         """A full disk costs the run, not the study."""
@@ -160,12 +180,13 @@ class Trials:
         except (OSError, StoreError) as error:
             self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
 
-    def _beats_all(self, score: float | None) -> bool:
-        done = [trial.value for trial in self.journal.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
-        scores = [value for value in done if value is not None]
-        if score is None or not scores:
-            return score is not None
-        return score > max(scores) if self._header.maximize else score < min(scores)
+    def _rank(self, score: float | None) -> int:
+        """How many complete trials are as good or better."""
+        if score is None:
+            return self.kept
+        sign = -1.0 if self._header.maximize else 1.0
+        there = [sign * (trial.value or 0.0) for trial in ranked(self.journal, self._header.maximize)]
+        return sum(value <= sign * score for value in there)
 
     def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
         from optuna.trial import TrialState
@@ -213,8 +234,8 @@ class Trials:
         self.journal.add_trial(again)
 
 
-def _drop_old(path: Path, best: str) -> None:
+def _drop_old(path: Path, kept: set[str]) -> None:
     """Delete the runs of former bests, and what a killed process left of one."""
     for folder in (*path.glob("best-*"), *path.glob(".best-*")):
-        if folder.name != best:
+        if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)

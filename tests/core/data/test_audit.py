@@ -177,8 +177,12 @@ def test_equal_rows_of_few_levels_are_chance() -> None:
 def test_equal_features_with_another_target_are_found() -> None:
     frame = table()
     twins = frame.iloc[:100].assign(y=1 - frame["y"])
-    (found,) = findings(pd.concat([frame, twins], ignore_index=True))
-    assert (found.kind, found.evidence) == ("duplicates", "200 of 1100 rows")
+    whole = pd.concat([frame, twins], ignore_index=True)
+    (found,) = findings(whole)
+    train = whole.iloc[pieces(whole)[3].train]
+    unlike = int(train.drop(columns="y").duplicated(keep=False).sum())
+    assert (found.kind, found.evidence) == ("duplicates", f"{unlike} of {len(train)} training rows")
+    assert found.option == "--conflicts majority"
 
 
 def test_duplicates_of_a_large_table_are_picked_together() -> None:
@@ -199,7 +203,7 @@ def test_unlike_twins_of_a_large_table_are_picked_together() -> None:
     (found,) = findings(pd.concat([frame, twins], ignore_index=True))
     assert found.what == "rows with equal features have different targets"
     unlike, rows = (int(word) for word in found.evidence.split()[:3:2])
-    assert unlike / rows == pytest.approx(0.5, rel=0.03)
+    assert unlike / rows == pytest.approx(0.64 / 2, rel=0.03), "both of a pair are training rows"
 
 
 def test_groups_and_times_across_parts_are_found() -> None:
@@ -384,6 +388,10 @@ def test_many_findings_of_a_kind_are_folded() -> None:
     found = findings(frame)
     assert len(found) == 11
     assert {name for finding in found for name in finding.columns} == {f"n{i}" for i in range(30)}
+    assert found[-1].option == "--drop " + ",".join(found[-1].columns)
+    assert str(found[-1]).startswith("20 more columns have a finding 'target_copy': ")
+    dropped = frame.drop(columns=[name for finding in found for name in finding.columns])
+    assert findings(dropped) == ()
 
 
 @pytest.mark.parametrize("rows, columns", [(200, 10_000), (1_000_000, 20)])

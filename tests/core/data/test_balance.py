@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.data.groups import category_groups
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.data.steps import balance, mixed_smote
-from nnlab.core.data.steps.balance import Balanced, Classed, class_weights
+from nnlab.core.data.steps.balance import Balanced, Classed
 from nnlab.core.data.steps.mixed_smote import collapse
 from nnlab.core.data.steps.registries import BALANCES
 from nnlab.core.errors import DataError, SpecError
@@ -49,7 +50,7 @@ def test_none_leaves_the_rows() -> None:
 @given(y=st.lists(st.integers(0, 5), min_size=1, max_size=80))
 def test_class_weights_are_those_of_scikit_learn(y: list[int]) -> None:
     codes, present = np.array(y), np.unique(y)
-    found = class_weights(codes, 7)
+    found = balanced_weights(np.bincount(codes, minlength=7))
     np.testing.assert_allclose(found[present], compute_class_weight("balanced", classes=present, y=codes), rtol=1e-12)
     assert (np.delete(found, present) == 1.0).all()
     assert found[codes].mean() == pytest.approx(1.0)

@@ -249,16 +249,16 @@ PREDICTED: dict[str, tuple[str, list[Any], str]] = {
     "a word": (
         "dollars",
         ["$5", "soon"],
-        r"1 cells of 2 that are no numbers: 'soon'; mend .* '\$1,\d+' is read",
+        r"1 cell of 2 that is no number: 'soon'; mend .* '\$1,\d+' is read",
     ),
-    "no unit": ("dollars", ["5"], "1 cells of 1 that are no numbers: '5'"),
-    "another unit": ("dollars", ["€5"], "no numbers: '€5'"),
-    "percent as plain text": ("percent", ["0.45"], "no numbers: '0.45'"),
-    "percent as number": ("percent", [0.45], "'q' holds 1 numbers such as 0.45, but in training it was text: '5%'"),
-    "decimal point": ("decimal comma", ["1.5"], "no numbers: '1.5'"),
+    "no unit": ("dollars", ["5"], "1 cell of 1 that is no number: '5'"),
+    "another unit": ("dollars", ["€5"], "no number: '€5'"),
+    "percent as plain text": ("percent", ["0.45"], "no number: '0.45'"),
+    "percent as number": ("percent", [0.45], "'q' holds 1 number such as 0.45, but in training it was text: '5%'"),
+    "decimal point": ("decimal comma", ["1.5"], "no number: '1.5'"),
     "a reader's point": ("continental", [1.234, 2.5], "holds 2 numbers such as 1.234, but in training it was text"),
-    "letter": ("thousands", ["1K"], "no numbers: '1K'"),
-    "open end": ("thousands", ["1,000+"], r"no numbers: '1,000\+'"),
+    "letter": ("thousands", ["1K"], "no number: '1K'"),
+    "open end": ("thousands", ["1,000+"], r"no number: '1,000\+'"),
 }
 
 

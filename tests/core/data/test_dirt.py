@@ -371,8 +371,8 @@ def test_e22_what_a_target_is_taken_for(values: list[Any], task: str, classes: t
 
 def test_e23_weights_that_weigh_nothing() -> None:
     ones = [1.0] * (ROWS - 1)
-    refused(table(w=[np.nan, *ones]), r"'w' has 1 missing or negative cells \(row 0\)", weight="w")
-    refused(table(w=[-1.0, *ones]), r"'w' has 1 missing or negative cells \(row 0\)", weight="w")
+    refused(table(w=[np.nan, *ones]), r"'w' has 1 missing or negative cell \(row 0\)", weight="w")
+    refused(table(w=[-1.0, *ones]), r"'w' has 1 missing or negative cell \(row 0\)", weight="w")
     refused(table(w=0.0), "'w' is 0 in every row", weight="w")
     refused(table(w=[np.inf, *ones]), "'w' holds 1 infinite", weight="w")
     refused(table(w="much"), "'w' has 200 cells of 200 that are no numbers", weight="w")

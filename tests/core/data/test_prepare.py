@@ -408,3 +408,14 @@ def test_advice_at_prediction_names_no_option() -> None:
     with pytest.raises(DataError, match="in training the column held numbers") as caught:
         pipeline.transform(pd.DataFrame({"a": ["x", "1"]}))
     assert "--" not in str(caught.value)
+
+
+def test_folds_of_a_column_validate_on_its_rows() -> None:
+    frame = people()
+    frame["turn"] = np.where(frame.index % 7 == 6, "test", (frame.index % 3).astype(str))
+    folds = prepare(frame, "income", part="turn", folds=3).folds
+    for fold, word in zip(folds, "012", strict=True):
+        assert set(frame["turn"].iloc[fold.valid.index]) == {word}
+        assert set(frame["turn"].iloc[fold.train.index]) == set("012") - {word}
+        assert set(frame["turn"].iloc[fold.test.index]) == {"test"}
+        assert "turn" not in fold.pipeline.columns

@@ -420,10 +420,52 @@ def test_excel_reads_the_first_sheet_and_says_so(tmp_path: Path) -> None:
     book.create_sheet("2023")
     book.save(tmp_path / "t.xlsx")
     table = read(tmp_path / "t.xlsx")
-    assert table.warnings == ("t.xlsx: sheet '2024' was read, and not '2023'",)
+    assert table.warnings == ("t.xlsx: sheet '2024' was read, and not '2023'; t.xlsx::SHEET reads another",)
     columns = {name: column_of(name, series) for name, series in table.columns.items()}
     assert [column.kind for column in columns.values()] == ["date", "number", "text"]
     assert [column.missing().tolist() for column in columns.values()] == [[False] * 2, [True, False], [True, False]]
+
+
+def workbook(path: Path) -> None:
+    """Sheets 'north', 'far south' (with other columns) and 'notes', which is empty."""
+    book = pytest.importorskip("openpyxl").Workbook()
+    book.active.title = "north"
+    for sheet, names in ((book.active, ["a", "y"]), (book.create_sheet("far south"), ["b", "y"])):
+        for row in (names, *([i, i % 2] for i in range(30))):
+            sheet.append(row)
+    book.create_sheet("notes")
+    book.save(path)
+
+
+def test_a_sheet_of_a_workbook_is_chosen_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    workbook(path)
+    (tmp_path / "t.xlsx.gz").write_bytes(gzip.compress(path.read_bytes()))
+    for name in (path, tmp_path / "t.xlsx.gz"):
+        for frame in (f"{name}::far south", Path(f"{name}::far south")):
+            table = read(frame)
+            assert list(table.columns) == ["b", "y"] and table.warnings == ()
+    data = prepare(f"{path}::far south", "y", numeric="b")
+    assert data.name == f"{path}::far south" and list(read(data.source).columns) == ["b", "y"]
+    assert data.transform(f"{path}::far south").shape == (30, 1)
+    with pytest.raises(DataError, match="lacks columns: 'b'"):
+        data.transform(path)
+
+
+def test_a_sheet_that_is_not_there_is_named(tmp_path: Path) -> None:
+    workbook(tmp_path / "t.xlsx")
+    sheets = "its sheets are 'north', 'far south', 'notes'"
+    for sheet, message in {
+        "North": f"'t.xlsx' has no sheet 'North'; did you mean 'north'?; {sheets}",
+        "east asia": f"'t.xlsx' has no sheet 'east asia'; {sheets}",
+        "": f"'t.xlsx' is followed by '::' and no sheet; {sheets}",
+        "notes": f"sheet 'notes' of '{tmp_path / 't.xlsx'}' is empty; {sheets}",
+    }.items():
+        with pytest.raises(DataError) as caught:
+            read(f"{tmp_path / 't.xlsx'}::{sheet}")
+        assert str(caught.value) == message
+    with pytest.raises(DataError, match=r"no file .*u\.xlsx'; did you mean 't\.xlsx'"):
+        read(tmp_path / "u.xlsx::north")
 
 
 def test_excel_that_cannot_be_read_is_named(tmp_path: Path) -> None:

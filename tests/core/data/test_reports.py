@@ -102,3 +102,27 @@ def test_after_a_selection_only_features_that_are_left_are_told() -> None:
     assert told == set(data.feature_names) and 0 < len(told) < 30
     reduced = nnlab.prepare(load_breast_cancer(as_frame=True).frame, "target", reduce="pca")
     assert all(column.after is None for column in reduced.columns)
+
+
+def test_columns_that_say_something_about_the_rows_are_told() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=200), "when": pd.date_range("2024-01-01", periods=200)})
+    frame["shop"] = np.where(np.arange(200) % 11 == 0, None, rng.choice(["north", "south", "east", "west"], 200))
+    frame["count"], frame["y"] = rng.random(200) + 1, rng.integers(0, 2, 200)
+    frame["where"] = np.where(np.arange(200) < 150, "train", "test")
+    found = reports(nnlab.prepare(frame, "y", group="shop", weight="count", time="when", split="group"))
+    assert list(found) == list(frame.columns)
+    assert {name: found[name].role for name in ("shop", "count", "when")} == {
+        "shop": "group",
+        "count": "weight",
+        "when": "date",
+    }
+    assert (found["shop"].missing, found["shop"].features, found["shop"].rows) == (19, 0, 200)
+    assert found["shop"].done == "no feature; its rows stay together in one part"
+    assert found["count"].done == "no feature; how much each row counts"
+    assert found["when"].done.endswith("; orders the parts") and found["when"].features > 0
+    data = nnlab.prepare(frame, "y", part="where")
+    assert reports(data)["where"].done == "no feature; tells the part of each row"
+    assert data.to_sklearn().n_features_in_ == 4
+    report = nnlab.prepare(frame, "y", group="shop").report()
+    assert all("its rows stay together" in text for text in (report.html, report.markdown, report.text))

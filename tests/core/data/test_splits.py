@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import TimeSeriesSplit
+from sklearn.model_selection import PredefinedSplit, TimeSeriesSplit
 
 from nnlab.core.data.split import Split
-from nnlab.core.data.splits import Keys, column_split, fold_splits, group_split, time_split
+from nnlab.core.data.splits import Keys, column_folds, column_split, fold_splits, group_split, time_split
 from nnlab.core.errors import DataError, SpecError
 
 drawn = settings(max_examples=200, deadline=None, derandomize=True)
@@ -150,7 +150,7 @@ def test_times_that_cannot_be_parted() -> None:
         time_split(np.array(["2024-01-01", "NaT", "2024-01-02", "2024-01-03"], "datetime64[ns]"), 0.2, 0.2)
     with pytest.raises(DataError, match="2 different times cannot fill 3 parts"):
         time_split(np.repeat([1.0, 2.0], 50), 0.2, 0.2)
-    with pytest.raises(DataError, match=r"gap=30 leaves no rows for valid: its 20 rows .* \(farthest 20\)"):
+    with pytest.raises(DataError, match=r"gap=30 leaves no rows for valid: the gap takes its 20 rows \(farthest 20\)"):
         time_split(np.arange(100.0), 0.2, 0.2, gap=30)
     for gap in (-1.0, np.nan, np.inf):
         with pytest.raises(SpecError, match="expected 0 or more"):
@@ -177,6 +177,30 @@ def test_columns_that_do_not_part() -> None:
     with pytest.raises(DataError) as error:
         column_split([f"word {i} " + "x" * 9999 for i in range(1000)], np.arange(1000))
     assert len(str(error.value)) < 500
+
+
+def test_folds_of_a_column_are_those_of_scikit_learn() -> None:
+    fold = rng(5).choice([-1, 0, 1, 2, 10], 200)
+    levels, codes = np.unique(fold.astype(str), return_inverse=True)
+    splits = column_folds(list(levels), codes, 4, "fold")
+    for split, (train, valid) in zip(splits, PredefinedSplit(fold).split(), strict=True):
+        assert np.array_equal(split.train, train) and np.array_equal(split.valid, valid)
+        assert not len(split.test)
+    words = ["b", "Train", "a", "holdout", "unused"]
+    first, second = column_folds(words, np.array([0, 1, 2, 3, 0, 2]), 2)
+    assert (first.train.tolist(), first.valid.tolist(), first.test.tolist()) == ([0, 1, 4], [2, 5], [3])
+    assert (second.train.tolist(), second.valid.tolist(), second.test.tolist()) == ([1, 2, 5], [0, 4], [3])
+
+
+def test_columns_that_name_other_folds() -> None:
+    with pytest.raises(DataError, match=r"'f' names 3 folds \('2', '9', '10'\) and folds=5; .*; --folds 3 takes them$"):
+        column_folds(["10", "9", "2", "test"], np.array([0, 1, 2, 3]), 5, "f")
+    with pytest.raises(DataError, match=r"names 1 fold \('valid'\) and folds=2; it tells the fold of each row"):
+        column_folds(["train", "valid"], np.array([0, 1]), 2)
+    with pytest.raises(DataError, match=r"names 0 folds \(none\)"):
+        column_folds(["train", "test"], np.array([0, 1]), 2)
+    with pytest.raises(DataError, match="is empty in 1 row; each row needs its fold, train or test"):
+        column_folds(["1", "2"], np.array([0, 1, -1]), 2)
 
 
 @drawn

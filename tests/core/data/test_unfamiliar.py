@@ -93,7 +93,7 @@ def test_gaps_of_filled_categories_are_counted(fill: str) -> None:
 
 def test_one_row_that_is_far_off_is_said() -> None:
     data = prepare(frame(), "y")
-    with pytest.warns(DataWarning, match="of 1 rows 'age' has 1 outside of training's 18"):
+    with pytest.warns(DataWarning, match="of 1 row 'age' has 1 outside of training's 18"):
         data.transform(frame(1).assign(age=500.0))
     assert not data.check(frame(1).assign(age=91.0)).notable, "near the end, as chance gives it"
     assert data.check(frame(1).assign(age=91.0)).columns["age"].outside == 1

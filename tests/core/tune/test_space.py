@@ -11,7 +11,9 @@ from nnlab.core.errors import SpecError
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
-from nnlab.core.tune.space import Range, base_values, default_space, parse, spec_with, suggest
+from nnlab.core.tune.ranges import Range
+from nnlab.core.tune.space import base_values, parse, spec_with, suggest
+from nnlab.core.tune.usual import default_space
 
 BASE = resolve(TrainSpec, {"dropout": 0.1, "lr": 1e-3}, TrainSpec(optimizer=Part("adamw")))
 

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import numpy as np
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.data.steps.mixed_smote import check_installed, more_rows
 from nnlab.core.data.steps.registries import BALANCES, Array
 from nnlab.core.errors import DataError
 from nnlab.core.params import Within
+from nnlab.core.wording import counted
 
 MOST_ROWS = 20_000_000
 
@@ -41,19 +43,6 @@ class Balanced:
     note: str = ""
 
 
-def class_weights(y: Array, classes: int) -> Array:
-    """float64 (classes,): n / (K n_k) for the K classes that y has, 1 for the others.
-
-    The balanced weights of scikit-learn, after King and Zeng, "Logistic Regression in Rare Events Data", 2001. A row
-    of y weighs 1 on average; a class without rows gets that average.
-    """
-    counts = _counts(y, classes)
-    present = counts > 0
-    weights = np.ones(classes)
-    weights[present] = len(y) / (present.sum() * counts[present])
-    return weights
-
-
 @BALANCES.add
 def none(data: Classed, rng: np.random.Generator) -> Balanced:
     """The rows as they are."""
@@ -63,7 +52,7 @@ def none(data: Classed, rng: np.random.Generator) -> Balanced:
 @BALANCES.add
 def weights(data: Classed, rng: np.random.Generator) -> Balanced:
     """Rows of rare classes weigh more in the loss, so that every class weighs the same (balanced of scikit-learn)."""
-    each = class_weights(data.y, data.classes)[data.y].astype(np.float32)
+    each = balanced_weights(_counts(data.y, data.classes))[data.y].astype(np.float32)
     note = f"rows weigh {each.min():.3g} to {each.max():.3g} by class" if len(each) else ""
     return _only(data.x, np.arange(len(data.y)), each, note)
 
@@ -82,7 +71,7 @@ def oversample(
         for code in np.flatnonzero(wanted > counts)
     ]
     rows = np.concatenate([np.arange(len(y)), *more])
-    return _only(data.x, rows, note=f"{len(rows) - len(y)} rows of rare classes repeated" if more else "")
+    return _only(data.x, rows, note=f"{counted(len(rows) - len(y), 'row')} of rare classes repeated" if more else "")
 
 
 @BALANCES.add

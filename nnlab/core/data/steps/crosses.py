@@ -8,6 +8,7 @@ import numpy as np
 
 from nnlab.core.data.steps.registries import CROSSES, Array, State
 from nnlab.core.params import Within
+from nnlab.core.wording import agreeing
 
 Most = Within(1, 100_000, log=True)
 
@@ -89,5 +90,6 @@ def _by_spread(names: tuple[str, ...], matrix: Array) -> list[str]:
 def _capped(recipes: list[list[str]], most: int) -> State:
     state: State = {"recipes": recipes[:most]}
     if len(recipes) > most:
-        state["note"] = f"{most} of {len(recipes)} possible new numbers are made; --cross.most {len(recipes)} makes all"
+        made = f"{most} of {len(recipes)} possible new numbers {agreeing(most, 'is', 'are')} made"
+        state["note"] = f"{made}; --cross.most {len(recipes)} makes all"
     return state

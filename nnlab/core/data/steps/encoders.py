@@ -12,6 +12,7 @@ import numpy as np
 from nnlab.core.data.steps.registries import ENCODERS, Array
 from nnlab.core.errors import DataError, SpecError
 from nnlab.core.params import Within
+from nnlab.core.wording import counted
 
 OTHER, MISSING_LEVEL = "<other>", "<missing>"
 SHOWN = 5
@@ -225,7 +226,7 @@ def _checked(order: tuple[str, ...], levels: tuple[str, ...]) -> tuple[str, ...]
         raise SpecError(f"order={','.join(order)}: {_few(twice)} is there more than once; name each level once")
     if lost := sorted(set(levels).difference(order), key=by_size):
         raise DataError(
-            f"order={','.join(order)} lacks {len(lost)} levels of the column: {_few(lost)}; "
+            f"order={','.join(order)} lacks {counted(len(lost), 'level')} of the column: {_few(lost)}; "
             "name every level, from low to high"
         )
     return order

@@ -1,11 +1,14 @@
 """How good new rows are: near to the training rows in distribution, useful to learn from, and not copies of them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from nnlab.core import showing
 from nnlab.core.data.steps.registries import Array
 from nnlab.core.data.synthesis.sample import Sample
+from nnlab.core.wording import counted
 
 MOST_ROWS_TO_LEARN = 20_000
 MOST_ROWS_TO_COMPARE = 2_000
@@ -28,7 +31,7 @@ class ColumnDistance:
     missing: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quality:
     """Synthetic rows beside the training rows.
 
@@ -47,6 +50,19 @@ class Quality:
     valid_to_train: float | None
     copies: float | None
     valid_copies: float | None
+
+    def __repr__(self) -> str:
+        beside = {
+            self.score: (self.synthetic_score, self.real_score),
+            "distance": (self.synthetic_to_train, self.valid_to_train),
+            "copies": (self.copies, self.valid_copies),
+        }
+        known = {word: pair for word, pair in beside.items() if word and None not in pair}
+        words = [f"{word} {made:.3g} (real {real:.3g})" for word, (made, real) in known.items()]
+        return f"Quality({', '.join([*words, counted(len(self.columns), 'column')])})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return showing.report(self)._repr_mimebundle_(include, exclude)
 
 
 def quality(

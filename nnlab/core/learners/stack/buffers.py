@@ -117,7 +117,20 @@ class Room:
         self._next += 1
         return found[: math.prod(shape)].view(shape)
 
+    def take_members(self, members: int, *shape: int, apart: bool) -> Tensor:
+        """A tensor (K, *shape). apart: each member's part begins at a whole vector."""
+        if not apart:
+            return self.take(members, *shape)
+        return by_member(self.take(members * padded(math.prod(shape))), members, shape)
+
+
+def by_member(memory: Tensor, members: int, shape: Sequence[int]) -> Tensor:
+    """A row of vectors as (members, *shape), each member's part at a whole vector."""
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return memory.as_strided((members, *shape), (padded(math.prod(shape)), *strides))
+
 
 def whole(tensor: Tensor) -> Tensor:
-    """A contiguous tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
-    return tensor.as_strided((padded(tensor.numel()),), (1,))
+    """A tensor of a Room as one row of whole vectors, for kernels that round leftovers otherwise."""
+    size = padded(tensor.numel()) if tensor.is_contiguous() else tensor.shape[0] * tensor.stride(0)
+    return tensor.as_strided((size,), (1,))

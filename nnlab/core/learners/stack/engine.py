@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Room
-from nnlab.core.learners.stack.layers import Build, Call, Layer, Port, dropped
+from nnlab.core.learners.stack.layers import Build, Call, Layer, Port, are_odd, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
 from nnlab.core.learners.stack.streams import Streams
 
@@ -42,7 +42,7 @@ class Engine:
         self, flat: Flat, layers: Sequence[Layer], criterion: Criterion, table: Table, streams: Streams
     ) -> None:
         self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
-        self._streams = streams
+        self._streams, self._apart = streams, are_odd(layers)
         self._room, self._checking = Room(flat.values), Room(flat.values)
         self._passes: dict[int, tuple[Tensor, list[Call], Tensor]] = {}
         self._plans: dict[tuple[int, bool], Plan] = {}
@@ -72,7 +72,7 @@ class Engine:
     def _outputs_of(self, x: Tensor) -> Tensor:
         if len(x) not in self._passes:
             self._checking.begin()
-            build = Build(self._flat, self._checking, len(x), training=False)
+            build = Build(self._flat, self._checking, len(x), training=False, apart=self._apart)
             given = self._checking.take(*x.shape)
             port = self._bound(given.expand(self._flat.members, -1, -1), build)
             self._passes[len(x)] = (given, build.forward, port.value.mT)
@@ -109,6 +109,11 @@ class Engine:
         self._seen = state["seen"]
         self._waiting = {key: total.to(self._lost.device) for key, total in state["totals"].items()}
 
+    def give_up_memory(self) -> None:
+        """Forget what was made for batches of rows, and the losses since the last `take_loss`."""
+        self._plans.clear()
+        self._room = Room(self._flat.values)
+
     def _sum_up(self, waiting: Mapping[tuple[int, bool], Tensor] | None = None) -> None:
         """Add the totals of all plans, large batches first, whenever each of them was made."""
         totals = dict(waiting or {}) | {key: plan.total for key, plan in self._plans.items()}
@@ -137,28 +142,34 @@ class Engine:
     def _built(self, size: int, shared: bool) -> Plan:
         members, room, table = self._flat.members, self._room, self._table
         sets = 1 if shared else members
-        x = room.take(sets * size, table.x.shape[1])
+        x = room.take_members(sets, size, table.x.shape[1], apart=self._apart)
         y = room.take(sets * size, dtype=table.y.dtype)
         weight = None if table.weight is None else room.take(sets * size)
-        build = Build(self._flat, room, size)
+        build = Build(self._flat, room, size, apart=self._apart)
         start = list[Call]()
         count = size * dropped(self._layers)
         if count and any(self.dropout):
-            build.masks, draw = self._streams.masks(count, self.dropout, self._flat.values)
-            start.append(draw)
-        port = self._bound(x.view(sets, size, -1).expand(members, -1, -1), build)
+            build.masks = self._streams.masks(count, self.dropout, self._flat.values)
+            start.append(build.masks.draw)
+        port = self._bound(x.expand(members, -1, -1), build)
         rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
         loss, total = bind_loss(self._criterion, port, room, target, counted, members if self._flat.joint else 1)
         backward = [call for layer in reversed(build.backward) for call in layer]
-        sources = [(table.x, x), (table.y, y)]
+        sources = [(table.y, y)]
         if table.weight is not None and weight is not None:
             sources.append((table.weight, weight))
-        return Plan(partial(_gather, sources), [*start, *build.forward, *loss, *backward], total)
+        return Plan(partial(_gather, (table.x, x), sources), [*start, *build.forward, *loss, *backward], total)
 
 
-def _gather(sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:
-    """The rows of the tables into the buffers of a batch."""
-    chosen = rows if rows.ndim == 1 else rows.reshape(-1)
+def _gather(features: tuple[Tensor, Tensor], sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:
+    """The rows of the tables into the buffers of a batch. features: of the values, whose sets may lie apart."""
+    table, x = features
+    chosen = rows.reshape(-1)
+    if x.is_contiguous():
+        torch.index_select(table, 0, chosen, out=x.view(len(chosen), -1))
+    else:
+        for own, out in zip(rows, x, strict=True):
+            torch.index_select(table, 0, own, out=out)
     for table, out in sources:
         torch.index_select(table, 0, chosen, out=out)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.learners.stack.buffers import VECTOR, Flat, Room, whole
+from nnlab.core.learners.stack.streams import Masks
 
 Call = Callable[[], object]
 aten = torch.ops.aten
@@ -21,27 +22,50 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True, eq=False)
 class Port:
-    """Values between two layers and the gradient in them. free: no backward needs them, so they may be overwritten."""
+    """Values between two layers and the gradient in them. free: no backward needs them, so they may be overwritten.
+
+    gate: the backward in front hands on the gradient where the value is above 0 as it then is, else none. scales: what
+    each member's values, and the gradient that goes back behind them, are still to be multiplied by; None for 1.
+    parts: columns and the gradient in them where, without a slope, only these have one that is needed.
+    """
 
     value: Tensor
     slope: Tensor | None
     free: bool
+    gate: bool = False
+    scales: Sequence[float] | None = None
+    parts: Sequence[tuple[slice, Tensor]] = ()
+
+    @property
+    def slopes(self) -> Sequence[tuple[slice, Tensor]]:
+        """Columns and the gradient in them."""
+        return self.parts if self.slope is None else [(slice(None), self.slope)]
+
+    def scaled(self, build: "Build") -> "Port":
+        """The same with all factors applied, for layers that cannot take them into a product."""
+        if self.scales is None:
+            return self
+        assert self.slope is not None
+        factors = torch.tensor(self.scales, dtype=torch.float64).to(self.value).view(-1, 1, 1)
+        build.add([partial(self.value.mul_, factors)], [partial(self.slope.mul_, factors)])
+        return Port(self.value, self.slope, self.free)
 
 
 @dataclass(eq=False)
 class Build:
     """What binding fills: the calls of a step for batches of so many rows; backward: one list a layer, in order.
 
-    masks: (K, n) of all dropout layers, of which `masked` are taken; None where nothing is dropped. training: as a
-    module's; without it backward is never called.
+    masks: of all dropout layers, of which `masked` values are taken; None where nothing is dropped. training: as a
+    module's; without it backward is never called. apart: what members have begins at whole vectors, with gaps.
     """
 
     flat: Flat
     room: Room
     rows: int
-    masks: Tensor | None = None
+    masks: Masks | None = None
     masked: int = 0
     training: bool = True
+    apart: bool = False
     forward: list[Call] = field(default_factory=list)
     backward: list[list[Call]] = field(default_factory=list)
 
@@ -52,14 +76,14 @@ class Build:
 
     def take(self, width: int) -> Tensor:
         """Room for values of a width."""
-        return self.room.take(self.members, self.rows, width)
+        return self.room.take_members(self.members, self.rows, width, apart=self.apart)
 
     def mask(self, width: int) -> Tensor:
         """The part of the masks that the next dropout layer uses, (K, rows, width)."""
         assert self.masks is not None
         start, size = self.masked, self.rows * width
         self.masked += size
-        return self.masks[:, start : start + size].view(self.members, self.rows, width)
+        return self.masks.values[:, start : start + size].view(self.members, self.rows, width)
 
     def add(self, forward: Sequence[Call], backward: Sequence[Call]) -> None:
         """The calls of one layer."""
@@ -75,16 +99,18 @@ class Layer(Protocol):
 
 
 class Linear:
-    """z = x W' + b, with W (out, in) and W' its transpose. The members' products are one batched product.
+    """z = s x W' + b, with W (out, in), W' its transpose and s a factor that x has open, mostly 1, times that of NTK.
 
-    Backward: dW = dz' x, db = sum of dz over rows, dx = dz W.
+    The members' products are one batched product. Backward: dW = s dz' x, db = sum of dz over rows, dx = s dz W.
     """
 
-    def __init__(self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False) -> None:
-        self._weight, self._bias, self._last = weight, bias, last
+    def __init__(
+        self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False, scale: float = 1.0
+    ) -> None:
+        self._weight, self._bias, self._last, self._scale = weight, bias, last, scale
         self.n_out = n_out
         # A batched product of one has other bits than one of many where a side is 1 or members are not contiguous.
-        self._one_by_one = min(n_in, n_out) == 1 or (n_in * n_out) % VECTOR != 0
+        self.odd = min(n_in, n_out) == 1 or (n_in * n_out) % VECTOR != 0
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, in) -> (K, rows, out), or (K, out, rows) of the last layer."""
@@ -94,37 +120,64 @@ class Linear:
         if self._last:
             z, dz = (t.view(build.members, self.n_out, build.rows) for t in (z, dz))
             axis = 2
-        w, dw = (flat.of(buffer, self._weight) for buffer in (flat.values, flat.gradients))
-        forward, backward = list[Call](), list[Call]()
-        for k in range(build.members) if self._one_by_one else [slice(None)]:
-            dx = None if port.slope is None else port.slope[k]
-            self._multiply((port.value[k], dx), (w[k], dw[k]), (z[k], dz[k]), forward, backward)
+        w, dw, before, after = self._matrix(build)
+        b = db = None
         if self._bias is not None:
             b, db = (flat.of(buffer, self._bias).unsqueeze(axis) for buffer in (flat.values, flat.gradients))
-            forward.append(partial(z.add_, b))
-            backward.insert(0, partial(torch.sum, dz, axis, keepdim=True, out=db))
-        build.add(forward, backward)
+        forward, backward = [*before], list[Call]()
+        if db is not None:
+            backward.append(partial(torch.sum, dz, axis, keepdim=True, out=db))
+        for at, scale in self._parts(build, port.scales):
+            x = (port.value[at], [(columns, dx[at]) for columns, dx in port.slopes])
+            more = None if b is None else b[at]
+            self._multiply(x, (w[at], dw[at]), (z[at], dz[at]), more, scale, forward, backward)
+        build.add(forward, [*backward, *after])
         return Port(z, dz, free=not self._last)
 
-    def _multiply(
+    def _matrix(self, build: Build) -> tuple[Tensor, Tensor, list[Call], list[Call]]:
+        """W and dW, (K, out, in), with calls that make W before it is used, and those that come when dW is there."""
+        flat = build.flat
+        return flat.of(flat.values, self._weight), flat.of(flat.gradients, self._weight), [], []
+
+    def _parts(self, build: Build, scales: Sequence[float] | None) -> list[tuple[Any, float]]:
+        """Members whose products are one call, and what is open of their values."""
+        scales = [self._scale * scale for scale in scales or [1.0] * build.members]
+        if self.odd or build.apart:
+            return list(enumerate(scales))
+        if scales.count(scales[0]) == build.members:
+            return [(slice(None), scales[0])]
+        return [(slice(k, k + 1), scale) for k, scale in enumerate(scales)]
+
+    def _multiply(  # noqa: PLR0913 (values, weights, outputs, each with its gradient)
         self,
-        xs: tuple[Tensor, Tensor | None],
+        xs: tuple[Tensor, Sequence[tuple[slice, Tensor]]],
         ws: tuple[Tensor, Tensor],
         zs: tuple[Tensor, Tensor],
+        b: Tensor | None,
+        scale: float,
         forward: list[Call],
         backward: list[Call],
     ) -> None:
         """The three products, each pair a value and its gradient."""
-        (x, dx), (w, dw), (z, dz) = xs, ws, zs
-        product = torch.mm if self._one_by_one else torch.bmm
+        (x, slopes), (w, dw), (z, dz) = xs, ws, zs
         if self._last:  # z and dz are turned
-            forward.append(partial(product, w, x.mT, out=z))
-            backward.append(partial(product, dz, x, out=dw))
+            forward.append(_product(w, x.mT, z, scale, b))
+            backward.append(_product(dz, x, dw, scale))
         else:
-            forward.append(partial(product, x, w.mT, out=z))
-            backward.append(partial(product, dz.mT, x, out=dw))
-        if dx is not None:
-            backward.append(partial(product, dz.mT if self._last else dz, w, out=dx))
+            forward.append(_product(x, w.mT, z, scale, b))
+            backward.append(_product(dz.mT, x, dw, scale))
+        for columns, dx in slopes:
+            backward.append(_product(dz.mT if self._last else dz, w[..., columns], dx, scale))
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor, scale: float, more: Tensor | None = None) -> Call:
+    """out = scale a b + more. A turned out is taken for what it is in memory."""
+    if out.stride(-1) != 1 and more is None:
+        a, b, out = b.mT, a.mT, out.mT
+    if scale == 1.0 and more is None:
+        return partial(torch.bmm if a.ndim == 3 else torch.mm, a, b, out=out)
+    function: Any = torch.baddbmm if a.ndim == 3 else torch.addmm
+    return partial(function, out if more is None else more, a, b, beta=0 if more is None else 1, alpha=scale, out=out)
 
 
 class Dropout:
@@ -137,11 +190,14 @@ class Dropout:
         """The same values where nothing is dropped."""
         if build.masks is None:
             return port
-        x, dx, mask = port.value, port.slope, build.mask(self.width)
+        port = port.scaled(build)
+        x, dx, mask, scales = port.value, port.slope, build.mask(self.width), build.masks.scales
         assert dx is not None
         y = x if port.free else build.take(self.width)
-        build.add([partial(torch.mul, x, mask, out=y)], [partial(torch.mul, dx, mask, out=dx)])
-        return Port(y, dx, free=True)
+        # Where a gate in front sees the zeros of the mask, it keeps the gradient back by itself.
+        gated = port.gate and port.free and scales is not None
+        build.add([partial(torch.mul, x, mask, out=y)], [] if gated else [partial(torch.mul, dx, mask, out=dx)])
+        return Port(y, dx, free=True, gate=gated, scales=scales)
 
 
 class Activation:
@@ -152,25 +208,27 @@ class Activation:
 
     def bind(self, port: Port, build: Build) -> Port:
         """The calls of the function's row in ACTIVATIONS; in place where its derivative can be read off y."""
+        port = port.scaled(build)
         assert port.slope is not None
         entry = ACTIVATIONS[type(self._function)]
         y = port.value if entry.in_place else build.take(self._width)
         z, out, slope = (whole(t) for t in (port.value, y, port.slope))
         forward, backward = entry.calls(self._function, z, out, slope)
         build.add([forward], [backward])
-        return Port(y, port.slope, free=entry.free)
+        return Port(y, port.slope, free=entry.free, gate=entry.gate)
 
 
 @dataclass(frozen=True)
 class Function:
     """An activation by hand. calls: (module, z, y, dy) -> forward and backward, which turns dy into dz in place.
 
-    in_place: y takes the place of z. free: backward does not read y, or the same from a masked y.
+    in_place: y takes the place of z. free: backward does not read y, or the same from a masked y. gate: as of `Port`.
     """
 
     calls: Callable[[Any, Tensor, Tensor, Tensor], tuple[Call, Call]]
     in_place: bool
     free: bool
+    gate: bool = False
 
 
 def _relu(function: nn.ReLU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
@@ -212,24 +270,18 @@ def _silu(function: nn.SiLU, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Cal
     return partial(aten.silu.out, z, out=y), partial(aten.silu_backward.grad_input, d, z, grad_input=d)
 
 
-def _mish(function: nn.Mish, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
-    # y = z t, t = tanh(log(1 + e^z)); dz = (t + z s (1 - t^2)) dy
-    return partial(aten.mish.out, z, out=y), lambda: d.copy_(aten.mish_backward(d, z))
-
-
 def _tanh(function: nn.Tanh, z: Tensor, y: Tensor, d: Tensor) -> tuple[Call, Call]:
     # y = tanh z; dz = (1 - y^2) dy
     return partial(torch.tanh, z, out=y), partial(aten.tanh_backward.grad_input, d, y, grad_input=d)
 
 
 ACTIVATIONS = {
-    nn.ReLU: Function(_relu, in_place=True, free=True),
+    nn.ReLU: Function(_relu, in_place=True, free=True, gate=True),
     nn.LeakyReLU: Function(_leaky_relu, in_place=False, free=True),
     nn.ELU: Function(_elu, in_place=False, free=True),
     nn.SELU: Function(_selu, in_place=False, free=True),
     nn.GELU: Function(_gelu, in_place=False, free=True),
     nn.SiLU: Function(_silu, in_place=False, free=True),
-    nn.Mish: Function(_mish, in_place=False, free=True),
     nn.Tanh: Function(_tanh, in_place=True, free=False),
 }
 
@@ -242,6 +294,7 @@ class Sum:
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, width); the same shape."""
+        port = port.scaled(build)
         x, dx = port.value, port.slope
         assert dx is not None
         y, dy, back = (build.take(self._width) for _ in range(3))
@@ -249,9 +302,15 @@ class Sum:
         inner = Port(x, back, free=False)
         for layer in self.layers:
             inner = layer.bind(inner, build)
+        inner = inner.scaled(build)
         assert inner.slope is not None
         build.add([partial(torch.add, x, inner.value, out=y)], [partial(inner.slope.copy_, dy)])
         return Port(y, dy, free=True)
+
+
+def are_odd(layers: Sequence[Layer]) -> bool:
+    """Whether there are products that members make one by one, which have other bits where values begin elsewhere."""
+    return any(getattr(layer, "odd", isinstance(layer, Sum) and are_odd(layer.layers)) for layer in layers)
 
 
 def dropped(layers: Sequence[Layer]) -> int:

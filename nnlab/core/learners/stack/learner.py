@@ -15,6 +15,7 @@ from nnlab.core.gradients import GRADIENTS
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
+from nnlab.core.learners.stack.parts import Parts
 from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
 from nnlab.core.learners.state import dropouts, load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
@@ -24,7 +25,6 @@ from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of, separate
-from nnlab.core.precision import dtype_of
 from nnlab.core.registry import Part
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
@@ -41,7 +41,7 @@ def members_for(
     ]
     loss = loss_of(spec, data.target)
     criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
-    table = Table(*tensors_of(data.train, device, dtype_of(spec)))
+    table = Table(*tensors_of(data.train, spec, data, device))
     optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
     return Members(networks, groups, criterion, table, optimizer, seeds, joint)
 
@@ -60,7 +60,7 @@ class StackLearner:
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
-        self._valid = tensors_of(data.valid, device, dtype_of(spec))
+        self._valid = tensors_of(data.valid, spec, data, device)
         decaying, fixed = decay_groups(self._model)
         count = part_values(MODELS, spec.model).get("members")
         self._joint = count is not None
@@ -68,6 +68,7 @@ class StackLearner:
         seeds = [spec.seed + k * 2**31 for k in range(self._count)]  # no other run's
         self._members = members_for([self._model], spec, data, device, seeds, self._joint)
         self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
+        self._gradients = Parts(self._members, self._members.table, self._loss, lambda: list(self._model.buffers()))
         self._weights = [*decaying, *fixed]
         self._take_techniques(spec, decaying, steps)
         flat = self._members.flat
@@ -100,7 +101,7 @@ class StackLearner:
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
-        self._members.gradients(rows)
+        self._gradients(rows)
         if self._rules:
             with torch.no_grad():
                 for rule, values in self._rules:
@@ -121,8 +122,9 @@ class StackLearner:
             yield
 
     def take_notes(self) -> list[str]:
-        """Nothing."""
-        return []
+        """What the user should know of the steps since the last call."""
+        notes, self._gradients.notes[:] = list(self._gradients.notes), []
+        return notes
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
@@ -162,6 +164,7 @@ class StackLearner:
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
+            "parts": self._gradients.count,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -170,4 +173,4 @@ class StackLearner:
         self._members.load_state(state["members"])
         if self._average is not None:
             self._average.load(state["average"])
-        self._made = state["made"]
+        self._made, self._gradients.count = state["made"], state.get("parts", 1)

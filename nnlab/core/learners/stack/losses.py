@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nnlab.core.class_weights import balanced_weights
 from nnlab.core.learners.stack.buffers import Room
 from nnlab.core.learners.stack.layers import Call, Port
 
@@ -57,16 +58,14 @@ class LossBuild:
 def cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     """Loss: -sum q log p over classes, p the softmax, q (1 - s) at the row's class and s spread over all.
 
-    Slope: p sum(q) - q, which is what torch's backward of log_softmax makes of -q.
+    Slope: p sum(q) - q.
     """
     _cross_entropy(build, values["label_smoothing"], None)
 
 
 def balanced_cross_entropy(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
     """The same with q times the weight of the row's class, over the sum of these weights."""
-    from nnlab.core.losses import class_weights
-
-    _cross_entropy(build, 0.0, torch.tensor(class_weights(counts), dtype=torch.float32) ** values["power"])
+    _cross_entropy(build, 0.0, torch.from_numpy(balanced_weights(counts)) ** values["power"])
 
 
 def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -> None:
@@ -77,10 +76,10 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
     if weights is not None:
         table = table * weights
     codes = target.reshape(-1)
-    selected, logs = build.take(classes, shared * rows), build.take(*output.shape)
+    selected, logs, p = build.take(classes, shared * rows), build.take(*output.shape), build.take(*output.shape)
     minus_q = selected.view(classes, shared, rows).transpose(0, 1)
-    for_all = minus_q.expand_as(output)
-    if isinstance(share, float) and weights is None:
+    even = isinstance(share, float) and weights is None
+    if even:
         table = table * share
     table = table.neg_().to(output)
     build.calls.append(partial(torch.index_select, table, 1, codes, out=selected))
@@ -94,10 +93,18 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
             partial(minus_q.div_, total),
         ]
     build.calls += [
-        partial(torch.ops.aten._log_softmax.out, output, 1, False, out=logs),
-        partial(torch._log_softmax_backward_data, for_all, logs, 1, output.dtype, out=build.slope),
+        partial(torch._log_softmax, output, 1, False, out=logs),
         partial(torch.mul, logs, minus_q, out=build.each),
+        partial(torch.exp, logs, out=p),
     ]
+    if even:
+        build.calls.append(partial(torch.add, minus_q, p, alpha=share, out=build.slope))
+    else:
+        mass = build.take(shared, 1, rows)
+        build.calls += [
+            partial(torch.sum, minus_q, 1, keepdim=True, out=mass),
+            partial(torch.addcmul, minus_q, p, mass, value=-1, out=build.slope),
+        ]
 
 
 def mse(build: LossBuild, values: Values, counts: Sequence[int]) -> None:

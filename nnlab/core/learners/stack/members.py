@@ -46,6 +46,21 @@ class Members:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
         self._engine.gradients(rows)
 
+    def before_step(self) -> dict[str, Any]:
+        """What `gradients` changes besides the gradients, as copies."""
+        loss = self._engine.loss_state()
+        copied = {name: total.clone() for name, total in loss["totals"].items()}
+        return {
+            "streams": self._streams.state(),
+            "loss": loss | {"lost": loss["lost"].clone(), "totals": copied},
+        }
+
+    def begin_again(self, state: Mapping[str, Any]) -> None:
+        """Go back there after a step that failed, all memory of steps given up."""
+        self._engine.give_up_memory()
+        self._engine.load_loss(state["loss"])
+        self._streams.load_state(state["streams"])
+
     def update(self, lrs: Sequence[float]) -> None:
         """A step with these gradients and a step size for each member."""
         self._update.step(list(lrs))
@@ -57,6 +72,11 @@ class Members:
     def take_loss(self) -> list[float]:
         """Each member's mean loss over the rows since the last call; nan if there were none."""
         return self._engine.take_loss()
+
+    @property
+    def table(self) -> Table:
+        """The training rows."""
+        return self._given[2]
 
     @property
     def dropout(self) -> list[float]:

@@ -26,6 +26,7 @@ class LayerScale:
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, width); the same shape."""
+        port = port.scaled(build)
         z, dz = port.value, port.slope
         assert dz is not None
         h, y = build.take(self._width), build.take(self._width)
@@ -53,6 +54,7 @@ class BatchScale:
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, width); the same shape. ValueError for a training batch of one row, as torch has it."""
+        port = port.scaled(build)
         z, dz = port.value, port.slope
         assert dz is not None
         if build.training and build.rows == 1:

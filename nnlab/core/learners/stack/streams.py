@@ -1,6 +1,7 @@
 """Random numbers of the members: each has a stream of its own, so it drops the same whatever stands beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,11 +13,21 @@ DRAWS = 8  # draws of one byte in a word of 64 bits
 DROPOUT = 0x6D61736B  # sets these draws apart from others of the same seed
 
 
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """values: (K, n), 0 for what is dropped, else 1. scales: what each member's kept values are to be multiplied by;
+    None if the values are so already. draw: draws them anew."""
+
+    values: Tensor
+    scales: Sequence[float] | None
+    draw: Callable[[], None]
+
+
 class Streams:
     """Masks of dropout out of one byte a value: on the CPU NumPy's SFC64, which is the cheapest, else torch's.
 
     A share p is p 256 bytes: one more draw for each mask decides whether that is rounded up or down, so that each value
-    is dropped with probability p (to 2^-32). Kept values are scaled by what this mask keeps: the expectation is exact.
+    is dropped with probability p (to 2^-32); kept values times 1 / (1 - p) have the expectation exactly.
     """
 
     def __init__(self, seeds: Sequence[int], device: str) -> None:
@@ -35,32 +46,34 @@ class Streams:
         """torch's, which a CUDA graph must know of."""
         return [source for source in self._sources if isinstance(source, torch.Generator)]
 
-    def masks(self, count: int, shares: Sequence[float], like: Tensor) -> tuple[Tensor, Any]:
-        """Masks (K, count) and the call that draws them anew."""
-        masks = like.new_zeros(len(shares), count)
+    def masks(self, count: int, shares: Sequence[float], like: Tensor) -> Masks:
+        """Masks of so many values for members that lose these shares."""
+        values = like.new_zeros(len(shares), count)
         words = -(-count // DRAWS)
+        scales = [1.0 / (1.0 - share) for share in shares]
         if self._device == "cpu":
-            parts = [_parted(share) for share in shares]
-            return masks, partial(self._draw, list(masks.unbind()), parts, words)
+            kept = torch.zeros(values.shape, dtype=torch.uint8)
+            parts = [(*_parted(share), own) for share, own in zip(shares, kept.numpy().view(np.bool_), strict=True)]
+            return Masks(values, scales, partial(self._draw, values, kept, parts, words))
         room = torch.empty(words + 1, dtype=torch.int64, device=like.device)
-        limits = torch.tensor([share * 256 for share in shares], dtype=torch.float64, device=like.device)
-        return masks, partial(self._draw_on_device, masks, limits, room)
+        own = torch.tensor([shares, scales], dtype=torch.float64, device=like.device)
+        return Masks(values, None, partial(self._draw_on_device, values, own[0] * 256, own[1].to(like.dtype), room))
 
-    def _draw(self, masks: Sequence[Tensor], parts: Sequence[tuple[int, int]], words: int) -> None:
-        for source, (limit, extra), mask in zip(self._sources, parts, masks, strict=True):
+    def _draw(self, values: Tensor, kept: Tensor, parts: Sequence[tuple[int, int, Any]], words: int) -> None:
+        for source, (limit, extra, own) in zip(self._sources, parts, strict=True):
             drawn = source.random_raw(words + 1)
             lost = min(limit + (int(drawn[words]) >> 32 < extra), 255)
-            torch.ge(torch.from_numpy(drawn.view(np.uint8))[: len(mask)], lost, out=mask)
-            mask.mul_(256 / (256 - lost))
+            np.greater_equal(drawn.view(np.uint8)[: len(own)], lost, out=own)
+        values.copy_(kept)
 
-    def _draw_on_device(self, masks: Tensor, limits: Tensor, words: Tensor) -> None:
-        """The same without waiting for the device."""
-        for k, (source, mask) in enumerate(zip(self._sources, masks, strict=True)):
+    def _draw_on_device(self, values: Tensor, limits: Tensor, scales: Tensor, words: Tensor) -> None:
+        """The same without waiting for the device, scaled."""
+        for k, (source, mask) in enumerate(zip(self._sources, values, strict=True)):
             drawn = words.random_(-(2**63), None, generator=source)
             up = (drawn[-1:] >> 32) + 2**31 < (limits[k].frac() * 2**32)
             lost = (limits[k].floor() + up).clamp(max=255)
             torch.ge(drawn.view(torch.uint8)[: len(mask)], lost, out=mask)
-            mask.mul_(256 / (256 - lost))
+            mask.mul_(scales[k])
 
     def state(self) -> list[Tensor]:
         """Where the streams are."""

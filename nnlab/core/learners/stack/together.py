@@ -14,7 +14,6 @@ from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.precision import dtype_of
 from nnlab.core.spec import TrainSpec, part_values
 
 
@@ -33,7 +32,7 @@ class Together:
     def __init__(self, specs: Sequence[TrainSpec], networks: Sequence[nn.Module], data: Prepared, device: str) -> None:
         first = specs[0]
         self.data, self.device = data, device
-        self.valid = tensors_of(data.valid, device, dtype_of(first))
+        self.valid = tensors_of(data.valid, first, data, device)
         self.loss_part = loss_of(first, data.target)
         self.loss = make_loss(self.loss_part, class_counts(data))
         self.metrics = metrics_for(data.task, first.metrics)
