@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nnlab.core.spec import TrainSpec as TrainSpec
     from nnlab.core.spec import TuneSpec as TuneSpec
     from nnlab.core.store.runs import Store as Store
+    from nnlab.core.tune.resuming import resume_study as resume_study
     from nnlab.core.tune.search import tune as tune
     from nnlab.core.tune.study import Study as Study
 
@@ -46,6 +47,7 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",
+    "resume_study": "nnlab.core.tune.resuming",
     "metric": "nnlab.core.own",
     "NNClassifier": "nnlab.core.estimators",
     "NNRegressor": "nnlab.core.estimators",

@@ -11,10 +11,13 @@ from nnlab.core.averages import Share
 
 
 class Average:
-    """A running average of all floating weights and buffers. share: how much the new ones count, by step."""
+    """A running average of all floating weights and buffers. share: how much the new ones count, by step.
 
-    def __init__(self, model: nn.Module, share: Share, steps: int) -> None:
-        self._model, self._share, self._steps = model, share, steps
+    keep_zeros: weights that are exactly 0, as a penalty makes them, are so in the average too, which else only nears 0.
+    """
+
+    def __init__(self, model: nn.Module, share: Share, steps: int, keep_zeros: bool = False) -> None:
+        self._model, self._share, self._steps, self._keep_zeros = model, share, steps, keep_zeros
         self._mean: list[Tensor] | None = None
         self._step = 0
 
@@ -33,6 +36,10 @@ class Average:
             self._mean = [tensor.clone() for tensor in tensors]
         else:
             torch._foreach_lerp_(self._mean, tensors, share)
+        if self._keep_zeros:
+            for mean, own in zip(self._mean, tensors, strict=True):
+                if own.ndim > 1:
+                    mean.masked_fill_(own == 0, 0.0)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

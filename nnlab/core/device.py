@@ -23,6 +23,14 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
+def device_or_cpu(trained_on: str) -> str:
+    """The device that a run was trained on where this machine has it, else the CPU."""
+    try:
+        return pick_device(trained_on)
+    except RunError:
+        return "cpu"
+
+
 def threads_for(wanted: int | None, batch: int, parameters: int) -> int:
     """CPU threads of a run; auto takes one for a small network, on which two would mostly wait for each other."""
     if wanted is not None:

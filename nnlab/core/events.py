@@ -164,9 +164,9 @@ class TrialDone:
 
 @dataclass(frozen=True)
 class StudyFinished:
-    """The study has ended; everything it holds is on disk."""
+    """The study has ended; everything it holds is on disk. settled: more trials would not have paid."""
 
-    reason: Literal["completed", "stopped", "interrupted", "time"]
+    reason: Literal["completed", "stopped", "interrupted", "time", "settled"]
     trials: int
     seconds: float
 

@@ -273,6 +273,10 @@ class Autoencoder(nn.Module):
         self._weight, self._corruption = weight, corruption
         self.added_loss: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and pickles, which cannot take the graph of the last step."""
+        return self.__dict__ | {"added_loss": None}
+
     def forward(self, x: Tensor) -> Tensor:
         """x: (rows, n_in) -> (rows, n_out). What is in front of it does not learn to be easily written."""
         if not self.training:

@@ -19,11 +19,11 @@ from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
 from nnlab.core.params import Within
 from nnlab.core.randomness import row_order
+from nnlab.core.recipe import asks_for_lr, recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec
 from nnlab.core.train import batch_for, set_up
 
-FIND = "find"  # the value of --lr that asks for this test
 STEPS, TRIES = 120, 3
 WIDER = 100.0  # the range goes so far below and above the one that sliders offer
 WORSE = 3.0  # a trial ends where its loss is this many times the first one
@@ -75,8 +75,9 @@ def lr_range(
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    options = {name: value for name, value in options.items() if not _asks(name, value)}
-    spec = resolve(TrainSpec, options, spec if spec or model is None else OWN_NETWORK)
+    options = {name: value for name, value in options.items() if not asks_for_lr(name, value)}
+    base = OWN_NETWORK if model is not None else recipe_for(data, options)
+    spec = resolve(TrainSpec, options, spec or base)
     if OPTIMIZERS[spec.optimizer.name].facts.get("full_batch"):
         raise SpecError(f"{spec.optimizer} searches the length of its steps itself; there is no lr to find for it")
     rates = np.geomspace(*_ends(spec), steps)
@@ -86,11 +87,7 @@ def lr_range(
 
 def found_lr(options: dict[str, Any]) -> str | None:
     """The option by which a run asks for this test (lr=find), if there is one."""
-    return next((name for name, value in options.items() if _asks(name, value)), None)
-
-
-def _asks(name: str, value: Any) -> bool:
-    return name in ("lr", "optimizer.lr") and isinstance(value, str) and value.lower() == FIND
+    return next((name for name, value in options.items() if asks_for_lr(name, value)), None)
 
 
 def _ends(spec: TrainSpec) -> tuple[float, float]:

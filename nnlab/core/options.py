@@ -103,7 +103,7 @@ def resolve(spec: type[S], options: Mapping[str, Any], base: S | None = None) ->
     base = from_json(spec, to_json(base)) if base else None  # one that was made by hand is checked like any text
     given = {option_word(name): value for name, value in options.items()}
     given = with_own(given) if spec is TrainSpec else given
-    special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name)}
+    special = {name: given.pop(name) for name in list(given) if spec is PrepareSpec and is_override(name, given[name])}
     start = {f.name: getattr(base, f.name) for f in fields(spec)} if base else {n: p.default for n, p in own.items()}
     if "model" in given and "model" in own:
         start = _with_usual(spec, start, own["model"].read(given["model"]).name)
@@ -129,12 +129,21 @@ def _with_usual(spec: type[Any], start: dict[str, Any], model: str) -> dict[str,
     return {name: new[name] if value == old[name] and name != "model" else value for name, value in start.items()}
 
 
-def is_override(name: str) -> bool:
-    """Whether an option speaks of one column or role: impute.age, but not scale.noise, a parameter of a scaler."""
+def is_override(name: str, value: Any = None) -> bool:
+    """Whether an option speaks of one column or role: impute.age, but not scale.noise, a parameter of a scaler.
+
+    value: what it is given; impute.value is a parameter of constant, but with knn it is the column 'value'.
+    """
     step, point, rest = name.partition(".")
     if not point or step not in PER_COLUMN:
         return False
-    return not any(rest in entry.params for entry in params_of(PrepareSpec)[step].domain.values())
+    return _is_entry(step, value) or not any(
+        rest in entry.params for entry in params_of(PrepareSpec)[step].domain.values()
+    )
+
+
+def _is_entry(step: str, value: Any) -> bool:
+    return isinstance(value, Part) or (isinstance(value, str) and value in params_of(PrepareSpec)[step].domain)
 
 
 def override_values(spec: PrepareSpec) -> dict[str, Any]:
@@ -156,7 +165,7 @@ def _overrides(
     for name, raw in given.items():
         step, _, column = name.partition(".")
         param = params_of(PrepareSpec)[step]
-        column, _, value = column.rpartition(".") if not isinstance(raw, Part) else (column, "", "")
+        column, _, value = column.rpartition(".") if not _is_entry(step, raw) else (column, "", "")
         if column and any(value in entry.params for entry in param.domain.values()):
             later[step, column, value] = raw
         else:
@@ -204,16 +213,17 @@ def _registry(option: Option) -> Registry:
 
 def unknown_option(spec: type[Any], name: str, chosen: Mapping[str, Any]) -> SpecError:
     """What to say of an option that is not there, or belongs to a part that was not chosen."""
-    known = options_of(spec, chosen)
+    known, last = options_of(spec, chosen), name.rpartition(".")[2]
     hint = hint_for_option(name, table=spec is PrepareSpec)
     if shared := [full for full in known if full.endswith(f".{name}")]:
         return SpecError(f"option {name!r} belongs to several parts; write {' or '.join(shared)}")
     for field, param in params_of(spec).items():
         if param.kind is Part:
-            owners = [entry.name for entry in param.domain.values() if name.rpartition(".")[2] in entry.params]
+            owners = [entry.name for entry in param.domain.values() if last in entry.params]
             if owners:
                 now = str(chosen.get(field) or param.default or "auto")
-                more = f"; {hint}" if hint else ""
+                more = f"; of one column it is --{field}.COLUMN.{last}" if field in PER_COLUMN else ""
+                more += f"; {hint}" if hint else ""
                 return SpecError(f"option {name!r} belongs to {field} {', '.join(owners)}; this one is {now}{more}")
     if hint:
         return SpecError(f"no option {name!r}: {hint}")

@@ -44,12 +44,10 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
     return [w for w in weights if id(w) not in fixed], [w for w in weights if id(w) in fixed]
 
 
-def separate(model: nn.Module, weights: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
-    """The weights, a matrix of each member where networks stand side by side; and those of the first layer alone."""
+def separate(model: nn.Module, weights: list[nn.Parameter]) -> list[Tensor]:
+    """The weights, a matrix of each member where networks stand side by side."""
     split = {id(layer.weight): matrices(layer) for layer in linears(model)}
-    parts = [split.get(id(weight), [weight.detach()]) for weight in weights]
-    first = next((part for part in parts if part[0].ndim == 2), [])
-    return [matrix for part in parts for matrix in part], first
+    return [matrix for weight in weights for matrix in split.get(id(weight), [weight.detach()])]
 
 
 def _undecayed(layer: nn.Module, name: str) -> bool:

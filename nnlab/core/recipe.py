@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 # members; one network alone on rows that are many.
 EMBEDDED, WIDE, MANY = 500, 8_000, 50_000
 MANY_NUMBERS = 300  # columns of numbers above which their embeddings would be most of the network
+FIND = "find"  # the value of --lr that asks for a test of step sizes
 # Whoever says one of these, or a value of the network but its dropout, means a network of their own design.
 DESIGN = {"model", "optimizer", "lr", "optimizer.lr", "init", "embed", "average", "wrappers", "precision"}
+
+
+def asks_for_lr(name: str, value: Any) -> bool:
+    """Whether an option asks to find the step size by a test (lr=find), and says nothing of what it shall be."""
+    return str(name) in ("lr", "optimizer.lr") and isinstance(value, str) and value.lower() == FIND
 
 
 def recipe_for(data: "Prepared", options: Mapping[str, Any]) -> TrainSpec | None:
@@ -33,7 +39,7 @@ def recipe_for(data: "Prepared", options: Mapping[str, Any]) -> TrainSpec | None
 
 def left_open(options: Mapping[str, Any]) -> bool:
     """Whether the options leave the choice to the data."""
-    words = {str(name).replace("-", "_") for name in options}
+    words = {str(name).replace("-", "_") for name, value in options.items() if not asks_for_lr(name, value)}
     values = {name for name in MODELS["mlp"].params if name != "dropout"}
     return not words & (DESIGN | values | {f"model.{name}" for name in values})
 

@@ -1,7 +1,8 @@
 """Penalties and limits on the weights, one decorated function each, applied in place after every step.
 
-weights: the tensors that may shrink (no biases, no norms), or by the fact scope="input" the matrix of the first layer
-alone. lr: the step size of that step. Penalties are proximal steps, so that what they make zero is exactly 0.
+weights: the tensors that may shrink (no biases, no norms). lr: the step size of that step. Penalties are proximal
+steps, so that what they make zero is exactly 0. Facts: scope="input" for those that are given the matrices of the first
+layer alone and `columns`, the feature that each of its inputs comes from; zeros=True for those that make zeros.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
 REGULARIZERS = Registry("regularizer")
 Strength = Within(0.0, 100.0, search=(0.0, 0.01))
+Wide = Within(0.0, 100.0, search=(0.0, 1.0))
 Limit = Within(0.0, 1e6, search=(0.5, 5.0))
 
 
-@REGULARIZERS.add
+@REGULARIZERS.add(zeros=True)
 def l1(
     weights: "list[Tensor]",
     lr: float,
@@ -41,7 +43,7 @@ def l2(
         weight.div_(1.0 + 2.0 * lr * strength)
 
 
-@REGULARIZERS.add
+@REGULARIZERS.add(zeros=True)
 def elastic_net(
     weights: "list[Tensor]",
     lr: float,
@@ -56,16 +58,25 @@ def elastic_net(
         weight.copy_(shrunk.div_(1.0 + lr * strength * (1.0 - l1_share)))
 
 
-@REGULARIZERS.add(scope="input")
+@REGULARIZERS.add(scope="input", zeros=True)
 def group_lasso(
     weights: "list[Tensor]",
     lr: float,
-    strength: Annotated[float, Strength, "weight of the sum of the norms of each input's weights"] = 1e-3,
+    columns: "Tensor",
+    strength: Annotated[float, Wide, "weight of the sum of the sizes of each feature's weights"] = 0.1,
 ) -> None:
-    """Proximal step for all weights of an input feature at once: those that do not help get 0 (Yuan & Lin 2006)."""
+    """Proximal step for all weights of a feature at once: those that do not help get 0 (Yuan & Lin 2006).
+
+    The size of p weights is their norm times the root of p, so that wide layers and embedded features count alike.
+    """
+    import torch
+
     for weight in weights:
-        norms = weight.norm(dim=0, keepdim=True)
-        weight.mul_((1.0 - lr * strength / norms.clamp(min=1e-30)).clamp(min=0.0))
+        counts = torch.bincount(columns) * len(weight)
+        squares = weight.new_zeros(len(counts)).index_add_(0, columns, weight.square().sum(0))
+        norms = squares.sqrt_().clamp_(min=1e-30)
+        kept = (1.0 - lr * strength * counts.sqrt() / norms).clamp_(min=0.0)
+        weight.mul_(kept.index_select(0, columns))
 
 
 @REGULARIZERS.add

@@ -159,6 +159,13 @@ class Run:
         """Precision, recall and F1 of each class on the validation rows, one a row; empty for a regression."""
         return (self.evaluation or Evaluation(0)).by_class()
 
+    @property
+    def unused_features(self) -> tuple[str, ...]:
+        """Features on which no prediction depends: their weights are exactly 0, as group_lasso makes them."""
+        from nnlab.core.selection import unused_features
+
+        return unused_features(self.model, self.pipeline.feature_names)
+
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
         best = f", best epoch {self.best_epoch} of {self.finished.epoch}" if self.best_epoch else ""
@@ -270,12 +277,14 @@ class Run:
         path = Path(folder).absolute()
         saved = read_run(path)
         json, arrays = saved.facts.pipeline
+        from nnlab.core.device import device_or_cpu
+
         with understood(path):
             pipeline = Pipeline.from_state(json, arrays)
             evaluation = Evaluation.from_json(saved.evaluation) if saved.evaluation else None
             beside = tuple(Baseline.from_json(plain) for plain in (saved.baselines or {}).get("baselines", ()))
         network = _rebuilt(saved, pipeline, model)
-        device = _device_here(saved.started.device)
+        device = device_or_cpu(saved.started.device)
         network = network.to(device).eval()
         state, warm = saved.info.state, kept_temperature(path)
         return cls(saved.facts, saved.record, network, pipeline, device, state, evaluation, path, warm, beside)
@@ -353,15 +362,6 @@ def finish(
         record.warnings.extend(folder.warnings)
         path = folder.path if folder.kept else None
     return Run(facts, record, model, data.pipeline, started.device, finished.reason, evaluation, path, beside=beside)
-
-
-def _device_here(trained_on: str) -> str:
-    from nnlab.core.device import pick_device
-
-    try:
-        return pick_device(trained_on)
-    except RunError:
-        return "cpu"
 
 
 def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":

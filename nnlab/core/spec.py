@@ -279,11 +279,19 @@ class TuneSpec:
     sampler: Annotated[Part, SAMPLERS, "how the next trial is chosen"] = Part("tpe")
     pruner: Annotated[Part, PRUNERS, "how hopeless trials are ended early"] = Part("median")
     minutes: Annotated[float | None, Within(0.001, 1e6), "stop after this time"] = None
+    until: Annotated[
+        int | None, Within(2, 100_000, log=True), "stop after so many trials without a gain beyond chance; none: never"
+    ] = None
     population: Annotated[
         int | None,
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
+    objectives: Annotated[
+        tuple[str, ...],
+        "what trials are compared by, as in loss,latency,parameters: first loss or a metric, which counts first; "
+        "latency: ms for 1,000 rows on one thread; of several objectives no trial is pruned; none: the monitored value",
+    ] = ()
     folds: Annotated[
         int | None,
         Within(2, 100),
@@ -300,6 +308,11 @@ class TuneSpec:
     ] = None
     space: Annotated[tuple[str, ...], 'ranges such as "lr=1e-4..1e-1 log"; none: those of the declarations'] = ()
     name: Annotated[str | None, "name of the study; the same name continues it"] = None
+    warm: Annotated[bool, "earlier runs on the same data in the store are known to a new study"] = True
+    like: Annotated[bool, "try first what was good on similar data in the store"] = False
+    storage: Annotated[
+        str | None, "database that machines share the study by, as in sqlite:///study.db; none: a journal in the store"
+    ] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Weights, Within, show_value
 from nnlab.core.spec import PER_COLUMN, PrepareSpec, TrainSpec
+from nnlab.core.tune.objectives import OF_NETWORK
 from nnlab.core.tune.space import NOT_SEARCHED
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
@@ -46,6 +47,9 @@ VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "loss": (is_own_function, "function"),
     "metrics": (is_own_function, "function"),
 }
+
+# What can be compared besides the loss and metrics.
+MEASURED: dict[str, tuple[str, ...]] = {"monitor": (), "objectives": OF_NETWORK}
 
 Stored = Callable[[str], list[str]]  # "run", "unfinished" (runs to resume) or "study" -> their names, newest first
 
@@ -214,8 +218,8 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
     elif param.name == "resume":
         waiting = place.stored("unfinished")
         found += [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
-    elif param.name == "monitor":
-        found += [Candidate(name, "value") for name in ("loss", *METRICS)]
+    elif param.name in MEASURED:
+        found += [Candidate(name, "value") for name in ("loss", *METRICS, *MEASURED[param.name])]
     if param.optional and param.choices:
         found.append(Candidate(param.unset, "value"))
     return found

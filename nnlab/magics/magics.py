@@ -13,7 +13,7 @@ from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
 from nnlab.core.wording import counted
-from nnlab.magics import config, resuming, subjects
+from nnlab.magics import config, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
 from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
@@ -214,7 +214,10 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
+    if said.options.get("resume") is not None:
+        return _resume_study(lab, said, names)
     data = subjects.prepared(said.subject, names, said.verb.name)
+    from nnlab.core.tune.header import without_password
     from nnlab.core.tune.search import tune
     from nnlab.report.bundle import study_bundles
 
@@ -224,7 +227,7 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     spec = resolve(TuneSpec, {name: value for name, value in order.options.items() if name in searching})
     start = _train_spec(fixed, order.base, order.own_network)
     extra = {"model": order.variable, "frame": order.own["frame"]}
-    line = _line(order.said, names, (spec, start), extra, order.configured | set(fixed))
+    line = _line(order.said, names, (without_password(spec), start), extra, order.configured | set(fixed))
     line, model = order.with_body(lab, line)
     frame = subjects.frame_of(data, order.own["frame"], names)
     given = start if order.own_network else order.base  # an own network's name is no option that could be kept fixed
@@ -244,6 +247,18 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
         return study_bundles(study, line, best)
 
     return under_view(lab, order.own["view"], said.muted, "tune", work, bundles_of)
+
+
+def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
+    header = tuning.meant(said, names, _store())
+    _, own = _settle(lab, said, based=True)
+    model, _ = _network(said, names, None)
+    tuning.check_network(header, own_network=model is not None or said.body is not None)
+    model = model if said.body is None else run_body(lab.ip, said.body)
+    work = tuning.work(said, names, header, model)
+    from nnlab.report.bundle import study_bundles
+
+    return under_view(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, None, None))
 
 
 def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
@@ -350,6 +365,11 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
     return found
 
 
+def _report(lab: "Lab", said: Call, names: Names) -> None:
+    _, own = _settle(lab, said)
+    reporting.write_report(said, own, names, _store())
+
+
 def _config(lab: "Lab", said: Call, names: Names) -> None:
     from nnlab.report.tables import Table
 
@@ -370,5 +390,6 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_runs": _runs,
     "nn_load": _load,
     "nn_diagnose": _diagnose,
+    "nn_report": _report,
     "nn_config": _config,
 }

@@ -136,7 +136,7 @@ def _topic(verb: Verb, chosen: Mapping[str, Any], topic: str) -> str:
     if topic in registries:
         return _listing(verb, topic, registries[topic])
     known = options_for(verb, chosen)
-    if topic in known:
+    if topic in known and known[topic].part != topic:
         return _table([(_dashed(topic), known[topic])])
     for name, registry in registries.items():
         if topic in registry:
@@ -172,4 +172,6 @@ def _entry(verb: Verb, field: str, entry: Entry) -> str:
     known = options_for(verb, {field: entry.name})  # with the values that the default run brings along
     own = [o for name, o in known.items() if o.part == entry.name and name == f"{field}.{o.name}"]
     table = _table((_dashed(option.name), option) for option in own)
-    return f"{field} {entry.name}: {entry.summary}\n{table}\n\nTo choose:  --{_dashed(field)} {entry.name}"
+    listed = any(option.value for option in own)  # of which there may be several, each a word of its own
+    how = f"--{_dashed(entry.name)} value" if listed else f"--{_dashed(field)} {entry.name}"
+    return f"{field} {entry.name}: {entry.summary}\n{table}\n\nTo choose:  {how}"

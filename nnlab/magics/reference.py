@@ -32,7 +32,7 @@ def reference() -> str:
 
 def _registries(param: Param) -> Iterator[tuple[str, Registry]]:
     """What there is to choose for an option, and for the options of what is chosen."""
-    if param.kind is Part:
+    if isinstance(param.domain, Registry):
         yield param.name, param.domain
         yield from ((inner, one.domain) for inner, one in param.domain.nested.items())
 

@@ -16,6 +16,7 @@ from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quot
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
+ALONE = {"resume": "last"}  # options that mean something without a value
 BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
 RANGE = re.compile(r"\.\.|^\s*\{.*\}|^\s*\[.*\]\s*x\s*\d")
 RANGE_LINE = re.compile(r"\s*([^\W\d][\w.-]*)\s*=\s*(\S.*)$")
@@ -100,6 +101,9 @@ class _Line:
         given = [value] if value else self._values(option.param if option else None)
         while self._goes_on(option, given):
             given = [_joined((given[0], self.rest.pop(0)))]
+        if not given and name in ALONE and option:
+            self.options[name] = ALONE[name]
+            return
         if not given and option and option.param.kind is not bool:
             if name not in options_for(self.verb, self.options):
                 raise no_option(self.verb, name, self.options)

@@ -29,7 +29,7 @@ def _checkpoints(
 def _train(
     name: Annotated[str | None, "name of the run, to load it by"] = None,
     from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
-    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name"] = None,
+    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name; alone: last"] = None,
     find_lr: Annotated[
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
@@ -49,6 +49,7 @@ def _looks(
 
 
 def _tune(
+    resume: Annotated[str | None, "study to go on with where it was left: a name, or last; alone: last"] = None,
     from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
     frame: Annotated[
         str | None,
@@ -75,6 +76,14 @@ def _diagnose(
     model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
 ) -> None:
     """Options of %nn_diagnose."""
+
+
+def _report(
+    out: Annotated[str | None, "file to write: .html, .md or .pdf; auto: nnlab-report-NAME.html"] = None,
+    title: Annotated[str | None, "title of the report"] = None,
+    limit: Annotated[int, Within(1, 1000), "newest runs that `all` takes"] = 20,
+) -> None:
+    """Options of %nn_report."""
 
 
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
@@ -118,7 +127,7 @@ _RUN = {
     "Run": ("seed", "device", "precision", "name", "from", "resume", "find_lr", "view"),
 }
 _SEARCH = {
-    "Search": ("trials", "minutes", "space", "sampler", "pruner", "name", "fresh"),
+    "Search": ("trials", "minutes", "space", "sampler", "pruner", "objectives", "name", "fresh"),
     "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
     "Kept fixed": (
         "model",
@@ -132,6 +141,7 @@ _SEARCH = {
         "seed",
         "device",
     ),
+    "Lasting": ("until", "resume", "storage"),
     "Run": ("from", "view"),
 }
 
@@ -186,6 +196,7 @@ _ALL = (
             "study = %nn_tune data --trials 30",
             'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
             "study = %nn_tune data --finalists 3 --ensemble 10",
+            "study = %nn_tune --resume --trials 60",
             "study = %nn_tune data --space model={mlp,resnet} mlp.hidden=[64..512]x1..4 resnet.depth=1..6",
             "%%nn_tune data --trials 50\nlr: 1e-4..1e-1 log\noptimizer: {adamw, sgd}\nhidden: [64..512]x1..4\n"
             "scale: {standard, quantile}\nepochs: 20",
@@ -222,6 +233,15 @@ _ALL = (
         (),
         _own(_diagnose),
         ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
+    ),
+    Verb(
+        "nn_report",
+        "Write runs and studies as one file that anybody can read: HTML, Markdown or PDF.",
+        "runs and studies: variables, last, ids, names, or all",
+        1000,
+        (),
+        _own(_report),
+        ("%nn_report run", "%nn_report run study --out report.pdf", "%nn_report all --limit 10 --title 'Week 3'"),
     ),
     Verb(
         "nn_config",

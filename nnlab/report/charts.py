@@ -34,6 +34,7 @@ WIDE, NARROW = 840, 520  # points of the page
 ROUND = (1, 2, 2.5, 5, 10)  # what ticks count by
 STEEP = 30.0  # a loss that falls by more than this factor is drawn by ratio
 MOST_BARS = 12
+MOST_NAMED = 10  # trials of a front that carry their number
 
 
 def curves(
@@ -285,6 +286,28 @@ def _fence(scores: np.ndarray) -> tuple[float, float]:
     low, high = max(low - reach, scores.min()), min(high + reach, scores.max())
     room = 0.08 * (high - low or reach)
     return float(low - room), float(high + room)
+
+
+def front(names: tuple[str, str], trials: np.ndarray, front: np.ndarray, numbers: np.ndarray) -> bytes:
+    """Trials by two objectives, those of the front with their numbers. trials, front: (n, 2), in the order of names."""
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.subplots()
+        order = np.argsort(front[:, 1], kind="stable")
+        axes.plot(trials[:, 1], trials[:, 0], "o", color=TRAIN, markersize=4)
+        axes.plot(front[order, 1], front[order, 0], "o-", color=BEST, markersize=6, markeredgecolor="white", zorder=5)
+        for at in order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_NAMED)).round().astype(int))]:
+            axes.annotate(
+                f"{numbers[at]}", (front[at, 1], front[at, 0]), xytext=(4, 4), textcoords="offset points", color=MUTED
+            )
+        axes.set_ylim(*_fence(np.concatenate([trials[:, 0], front[:, 0]])))
+        if trials[:, 1].min() > 0 and trials[:, 1].max() > STEEP * trials[:, 1].min():
+            axes.set_xscale("log")
+        title(axes, names[0], [("trials", TRAIN), ("none is better in all", BEST)])
+        axes.set_xlabel(names[1])
+        number_axis(axes)
+
+    return draw(WIDE, 252, paint)
 
 
 def _importance_panel(axes: "Axes", ranked: Sequence[tuple[str, float]]) -> None:

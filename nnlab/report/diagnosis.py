@@ -1,8 +1,8 @@
 """What the doctor says of a run: evidence drawn small, verdicts with what mends them, and the layers over time."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import ROUND, WIDE
 from nnlab.report.drawing import BEST, GRID, TRAIN, VALID, decimate, draw, label, title
 from nnlab.report.specs import python_call
-from nnlab.report.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +26,12 @@ MAPS = {
     "gradient": "gradient norm",
     "weight": "weight norm",
     "activation": "activation, root mean square",
-    "update": "step for the norm of the weights",
+    "update": "step, as a share of the weight norm",
 }
 MOST_NAMES = 12  # layers that have their name at a heat map
 LAYER_HEIGHT, LEAST_HEIGHT, MOST_HEIGHT = 17, 62, 340  # of a heat map, in points of the page
+TINY = 1e-300  # a norm of 0 has no logarithm
+INK_WIDTH, INK_HEIGHT = 6, 6  # of the scale, in points
 INKS = ("#f2f6fc", "#c5d9f3", "#7fadea", "#1f66cc", "#123c78", "#0a1e3d")  # from little to much
 WORDS = {
     "exploding_gradients": "exploding gradients",
@@ -131,12 +132,21 @@ def _evidence_panel(axes: "Axes", plot: "Plot") -> None:
             axes.legend(frameon=False, fontsize=7.5, handlelength=1.2, loc="best")
         if plot.place is not None:
             axes.axvline(plot.place, color=BEST, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        if plot.level is not None:
-            axes.axhline(plot.level, color=BEST, linewidth=0.8, zorder=1)
+        _level(axes, plot)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=ROUND, min_n_ticks=1))
     if plot.log and all(np.nanmin(values) > 0 for values in plot.lines.values()):
         axes.set_yscale("log")
     axes.set_xlabel(label(", by ".join(filter(None, (plot.title, plot.x_label))), 56))
+
+
+def _level(axes: "Axes", plot: "Plot") -> None:
+    """The value to compare with, as a line with its name."""
+    if plot.level is None:
+        return
+    axes.axhline(plot.level, color=BEST, linewidth=0.8, zorder=1)
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    side = {"ha": "right", "va": "bottom", "fontsize": 7.5, "color": BEST}
+    axes.annotate(label(plot.level_name), (1.0, plot.level), (0, 2), **place, **side)
 
 
 def _bars(axes: "Axes", plot: "Plot") -> None:
@@ -147,8 +157,7 @@ def _bars(axes: "Axes", plot: "Plot") -> None:
         values = np.where(np.isfinite(values), np.maximum(values, np.nanmin(values[values > 0])), np.nan)
     axes.bar(places, values, width=0.66, color=VALID)
     axes.set_xlim(-0.6, max(len(places), FEWEST_BARS) - 0.4)
-    if plot.level is not None:
-        axes.axhline(plot.level, color=BEST, linewidth=0.8)
+    _level(axes, plot)
     some = places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]
     axes.set_xticks(some, [label(plot.labels[at], 12) for at in some])
 
@@ -163,23 +172,24 @@ def _paint_maps(figure: "Figure", diagnosis: "Diagnosis") -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         values["update"] = values["update"] / values["weight"]
     for axes, (name, words) in zip(figure.subplots(2, 2).ravel(), MAPS.items(), strict=True):
-        _heat_map(axes, values[name], looks[0].layers, [look.step for look in looks])
-        title(axes, words, right=_reach(values[name]))
+        ink_of = _heat_map(axes, values[name], looks[0].layers, [look.step for look in looks])
+        title(axes, words)
+        _scale(axes, values[name], ink_of)
 
 
-def _heat_map(axes: "Axes", values: np.ndarray, layers: Sequence[str], steps: Sequence[int]) -> None:
-    """Layers from the input at the top, looks from left to right, by ratio; what is not finite is orange."""
+def _heat_map(axes: "Axes", values: np.ndarray, layers: Sequence[str], steps: Sequence[int]) -> Callable[[float], Any]:
+    """Layers from the input at the top, looks from left to right, by ratio; what is not finite is orange. Gives the ink
+    of a logarithm."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    colors = LinearSegmentedColormap.from_list("nnlab", list(INKS), N=24)
-    colors.set_bad(BEST)
+    colors = LinearSegmentedColormap.from_list("nnlab", list(INKS), N=24).with_extremes(bad=BEST)
     with np.errstate(divide="ignore", invalid="ignore"):
         shown = np.log10(values)
     shown[values == 0] = np.nanmin(shown[np.isfinite(shown)], initial=0.0)
     shown[~np.isfinite(shown)] = np.nan
     low, high = np.nanmin(shown, initial=np.inf), np.nanmax(shown, initial=-np.inf)
     room = max(0.0, 1.0 - (high - low)) / 2 if high >= low else 0.5  # a factor of ten fills the inks at least
-    axes.imshow(shown, aspect="auto", cmap=colors, vmin=low - room, vmax=high + room, interpolation="nearest")
+    image = axes.imshow(shown, aspect="auto", cmap=colors, vmin=low - room, vmax=high + room, interpolation="nearest")
     axes.grid(False)
     names = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), MOST_NAMES)).round().astype(int))
     axes.set_yticks(names, [label(layers[at], 16) for at in names])
@@ -188,11 +198,34 @@ def _heat_map(axes: "Axes", values: np.ndarray, layers: Sequence[str], steps: Se
     axes.set_xlabel("step")
     axes.set_ylabel("layer")
     axes.spines[["bottom"]].set_color(GRID)
+    return lambda power: image.cmap(image.norm(power))
 
 
-def _reach(values: np.ndarray) -> str:
+def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> None:
+    """Over the map at the right: the least and the largest value with the inks from one to the other."""
+    from matplotlib.offsetbox import AnchoredOffsetbox, DrawingArea, HPacker, TextArea
+    from matplotlib.patches import Rectangle
+
     finite = values[np.isfinite(values)]
-    if not len(finite):
-        return "not finite"
-    ends = f"{number(float(finite.min()), 2)} to {number(float(finite.max()), 2)}"
-    return ends if len(finite) == values.size else f"{ends}, else not finite"
+    parts: list[Any] = []
+    if len(finite) < values.size:
+        parts.append(TextArea("not finite", textprops={"color": BEST, "size": 8.5}))
+    if len(finite):
+        inks = DrawingArea(INK_WIDTH * len(INKS), INK_HEIGHT)
+        ends = float(finite.min()), float(finite.max())
+        for at, value in enumerate(np.geomspace(*(max(end, TINY) for end in ends), len(INKS))):
+            ink = ink_of(math.log10(value))
+            inks.add_artist(Rectangle((INK_WIDTH * at, 0), INK_WIDTH, INK_HEIGHT, color=ink, linewidth=0))
+        low, high = (TextArea(_short(end), textprops={"size": 8.5}) for end in ends)
+        parts += [low, inks, high]
+    packed = HPacker(children=parts, align="center", pad=0, sep=4)
+    place: dict[str, Any] = {"bbox_to_anchor": (1, 1.02), "bbox_transform": axes.transAxes}
+    axes.add_artist(AnchoredOffsetbox(loc="lower right", child=packed, frameon=False, borderpad=0, pad=0, **place))
+
+
+def _short(value: float) -> str:
+    """Two digits, in powers of ten only where it is very large or very small."""
+    if 100 <= abs(value) < 1e6:
+        return f"{value:,.0f}"
+    mantissa, mark, power = f"{value:.2g}".partition("e")
+    return f"{mantissa}e{int(power)}" if mark else mantissa

@@ -9,6 +9,7 @@ import numpy as np
 from nnlab.core.baselines import Baseline
 from nnlab.core.errors import SpecError
 from nnlab.core.metrics import METRICS
+from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.wording import counted
 from nnlab.report import charts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 12  # of a confusion matrix; beyond, the pairs that are mixed up most
 MOST_PAIRS = 12
 SHARES = {"recall": "recall", "precision": "precision", "f1": "F1"}  # of each class
+MOST_UNUSED = 30
 MOST_WARNINGS = 10
 LONGEST_WARNING = 1000
 MOST_CHANGES = 20
@@ -70,6 +72,7 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
+    yield from selection_blocks(run)
     if run.temperature is not None:
         words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
         yield Sentence("calibrated:", words)
@@ -154,6 +157,18 @@ def _metric_table(run: "Run", data: "Prepared | None") -> Table:
     more = [*([spread] if spread else []), *(baseline.metrics for baseline in beside)]
     rows = [(name, train.get(name), valid[name], *(values.get(name) for values in more)) for name in names]
     return Table(columns, rows, title)
+
+
+def selection_blocks(run: "Run") -> Iterator[Block]:
+    """The features that a penalty has left out; nothing of a run that could leave out none."""
+    if not any(REGULARIZERS[part.name].facts.get("scope") == "input" for part in run.spec.regularizers):
+        return
+    unused, every = run.unused_features, len(run.pipeline.feature_names)
+    shown = ", ".join(unused[:MOST_UNUSED]) + (", ..." if len(unused) > MOST_UNUSED else "")
+    words = (
+        f"{len(unused):,} of {every:,}: {shown}" if unused else f"none of {every:,}; a larger strength leaves out more"
+    )
+    yield Sentence("features left out:", words)
 
 
 def baseline_blocks(beside: Sequence[Baseline]) -> Iterator[Block]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnlab.core.spec import CUSTOM
+from nnlab.core.tune.objectives import LATENCY
 from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
@@ -38,7 +39,7 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
     yield from _honest(study)
     if study.best_trial is not None:
         yield Code("The best spec, to train again", best_line or _again(study, line))
-        yield _top(study)
+        yield _front(study) if study.header.several else _top(study)
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
     importance = study.importance
     rows = [(name, str(allowed), _share(importance.get(name))) for name, allowed in study.space.items()]
@@ -82,6 +83,32 @@ def _again(study: "Study", line: str | None) -> str:
     if not code:
         return python_call("fit", study.best, subject)
     return f"%%nn_train {subject} {magic_options(study.best)}".rstrip() + f"\n{code}"
+
+
+def _front(study: "Study") -> Table:
+    """The trials that no other dominates, evenly some of them where they are many."""
+    front = study.front
+    places = np.unique(np.linspace(0, len(front) - 1, min(len(front), TOP)).round().astype(int))
+    names, objectives = list(study.space), ["score", *study.spec.objectives[1:]]
+    rows = [
+        [int(row["number"]), *(float(row[name]) for name in objectives), *(_value(row[name]) for name in names)]
+        for _, row in front.iloc[places].iterrows()
+    ]
+    units = {LATENCY: "latency (ms)", "score": study.metric}
+    heads = ["trial", *(units.get(name, name) for name in objectives), *names]
+    caption = f"The front of Pareto: {counted(len(front), 'trial')} that no other is better than in all"
+    return Table(heads, rows, caption, "r" * len(heads))
+
+
+def front_picture(study: "Study") -> bytes | None:
+    """Two objectives against each other, the front as a line; None for one objective, or before there are trials."""
+    done = study.trials[study.trials["state"] == "complete"]
+    if not study.header.several or done.empty:
+        return None
+    second = study.spec.objectives[1]
+    others = [np.column_stack([one["score"], one[second]]).astype(float) for one in (done, study.front)]
+    names = (study.metric, "latency (ms for 1,000 rows)" if second == LATENCY else second)
+    return charts.front(names, others[0], others[1], study.front["number"].to_numpy(int))
 
 
 def _top(study: "Study") -> Table:

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from torch import nn
 
 import nnlab
+from nnlab.core.models import MODELS
 from nnlab.core.spec import TrainSpec
 
 SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 20, "random_state": 0}
@@ -184,6 +185,12 @@ def test_own_networks_and_pickles() -> None:
     assert set(again.predict(X)) == set(labels)
     assert again.score(X, labels) > 0.9
     assert again.n_iter_ == len(again.loss_curve_) == 30
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_network_predicts_and_comes_back_from_a_pickle(model: str) -> None:
+    made = nnlab.NNClassifier(model=model, epochs=1, dropout=None, random_state=0).fit(X, Y)
+    assert np.array_equal(pickle.loads(pickle.dumps(made)).predict_proba(X), made.predict_proba(X))
 
 
 def test_random_state() -> None:

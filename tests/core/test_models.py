@@ -173,7 +173,7 @@ def test_a_search_tries_what_the_model_asks_for() -> None:
     space = {name: str(one) for name, one in default_space(resolve(TrainSpec, {"model": "realmlp"})).items()}
     assert space["lr"] == "0.01..0.3 log"
     assert space["sigma"] == "0.05..10 log"
-    assert space["lr_embedding"] == "0.05..1"
+    assert space["lr_embedding"] == "0.05..1 log"
     assert "members" not in space, "one while searching, more for the winner"
     assert default_space(TrainSpec())["lr"] == Range(3e-4, 3e-2, log=True)
     both = spec_with({"model": "resnet", "lr": 0.02}, TrainSpec())

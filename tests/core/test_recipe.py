@@ -9,6 +9,7 @@ import pytest
 
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.fit import fit
+from nnlab.core.lr_range import lr_range
 from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
 from nnlab.core.recipe import EMBEDDED, MANY, MANY_NUMBERS, WIDE, left_open, recipe, recipe_for
@@ -78,3 +79,14 @@ def test_large_tables_get_embeddings_and_few_epochs() -> None:
     spec = recipe_for(large, {"epochs": 5})
     assert spec is not None
     assert (spec.model.name, spec.embed.values["sigma"], spec.epochs) == ("realmlp", 3.0, 24)
+
+
+def test_a_step_size_that_is_to_be_found_is_that_of_the_recipe() -> None:
+    """To ask for a test of step sizes is no design: the test and the run are of the network that fit would train."""
+    data = table(150)
+    assert left_open({"lr": "find"}) and not left_open({"lr": 0.01}) and not left_open({"lr": "find", "hidden": (8,)})
+    tested, own = lr_range(data), lr_range(data, spec=recipe_for(data, {}))
+    assert np.array_equal(tested.loss, own.loss, equal_nan=True)
+    assert not np.array_equal(tested.loss, lr_range(data, model="mlp").loss, equal_nan=True)
+    run = fit(data, lr="find", epochs=2, store=False, baseline=False)
+    assert (run.spec.model.name, run.spec.optimizer.values["lr"]) == ("packed", tested.rounded)

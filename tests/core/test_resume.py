@@ -428,18 +428,21 @@ def _await_progress(root: Path) -> None:
         time.sleep(0.001)
 
 
+LONG = {"epochs": 40, "batch_size": 10, "patience": None}
+KILLED: dict[str, dict[str, Any]] = {
+    "module": {"hidden": "32,32", "mixup": 0.3, "average": "ema", **LONG},
+    "stack": {"hidden": "32,32", "clip_norm": 1.0, "average": "swa", "dropout_schedule": "step", **LONG},
+    "recipe": LONG,  # of few rows: members side by side, in a stack
+    "realmlp": {"model": "realmlp", "members": 4, "hidden": "16,16", **LONG},
+}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes to be killed are forked")
-def test_kills_at_any_time_do_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", KILLED)
+def test_kills_at_any_time_do_no_harm(name: str, tmp_path: Path) -> None:
     from tests.core.store.store_training import small_training
 
-    options: dict[str, Any] = {
-        "hidden": "32,32",
-        "epochs": 60,
-        "batch_size": 10,
-        "mixup": 0.3,
-        "average": "ema",
-        "patience": None,
-    }
+    options = KILLED[name]
     draw, kills = random.Random(1), 0
     script = SERVER.replace("OPTIONS", repr(options))
     root = Path(__file__).parent.parent.parent
@@ -466,4 +469,6 @@ def test_kills_at_any_time_do_no_harm(tmp_path: Path) -> None:
     assert run.state == "completed"
     assert kills >= 3
     assert len(run.record.resumptions) >= 2
-    assert same(run, nnlab.fit(small_training().data, store=False, **options))
+    whole = nnlab.fit(small_training().data, store=False, **options)
+    assert same(run, whole)
+    assert whole.learner.partition(":")[0] == ("module" if name == "module" else "stack")

@@ -1,8 +1,10 @@
 """A run that is cut after any step and taken up again ends with the same bits, whatever it is made of."""
 
+import json
 import random
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,16 @@ import pytest
 import torch
 from torch import nn
 
+from nnlab.core.activations import ACTIVATIONS
 from nnlab.core.augments import AUGMENTS
 from nnlab.core.averages import AVERAGES
-from nnlab.core.data.prepare import Prepared
+from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.errors import RunError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.inits import INITS
+from nnlab.core.losses import LOSSES
+from nnlab.core.metrics import METRICS
 from nnlab.core.models import MODELS
 from nnlab.core.norms import NORMS
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
@@ -24,7 +29,7 @@ from nnlab.core.options import options_of
 from nnlab.core.params import params_of
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.schedules import SCHEDULES
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import TrainSpec, from_json, to_json
 from nnlab.core.terms import TERMS
 from nnlab.core.train import set_up
 from tests.core.resuming import every_step as every_step
@@ -48,7 +53,10 @@ def words() -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = [("optimizer", name) for name in OPTIMIZERS]
     found += [("model", name) for name in MODELS]
     found += [(word, name) for word, registry in (("norm", NORMS), ("embed", EMBEDDINGS)) for name in registry]
-    found += [("activation", "swish"), ("parametric", True), ("dropout_kind", "alpha"), ("feature_dropout", 0.2)]
+    found += [("activation", name) for name in ACTIVATIONS]
+    found += [("loss", name) for name, entry in LOSSES.items() if "multiclass" in entry.facts["tasks"]]
+    found += [("metrics", name) for name, entry in METRICS.items() if "multiclass" in entry.facts["tasks"]]
+    found += [("parametric", True), ("dropout_kind", "alpha"), ("feature_dropout", 0.2)]
     found += [("average", name) for name in AVERAGES]
     found += [("init", name) for name in INITS]
     found += [(field, name) for field in ("schedule", "dropout_schedule", "decay_schedule") for name in SCHEDULES]
@@ -69,15 +77,45 @@ def options_for(word: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("word", "value"), words(), ids=lambda part: str(part))
 def test_each_technique_goes_on_to_the_same_bits(word: str, value: Any, classes: Prepared) -> None:
     spec = spec_of(**options_for(word, value))
+    if word == "metrics":
+        spec = replace(spec, monitor=value)
     try:
         set_up(spec, classes)
     except RunError as error:
         pytest.skip(str(error))  # this machine has no such numbers
-    whole, places = whole_run(classes, spec)
+    goes_on(word, value, spec, classes)
+
+
+def goes_on(word: str, value: Any, spec: TrainSpec, data: Prepared) -> None:
+    """A run that is cut at two places ends as the whole one; its spec comes back from JSON."""
+    assert from_json(TrainSpec, json.loads(json.dumps(to_json(spec)))) == spec
+    whole, places = whole_run(data, spec)
     assert whole.reason in ("completed", "stopped_early")
     chosen = sorted(random.Random(f"{word} {value}").sample(range(len(places) - 1), min(2, len(places) - 1)))
     for place, state in (places[i] for i in chosen):
-        assert taken_up(classes, spec, state).same(whole, place.epoch), place
+        assert taken_up(data, spec, state).same(whole, place.epoch), place
+
+
+OF_NUMBERS = [
+    (word, name)
+    for word, registry in (("loss", LOSSES), ("metrics", METRICS))
+    for name, entry in registry.items()
+    if entry.facts["tasks"] == ("regression",)
+]
+
+
+@pytest.mark.parametrize(("word", "value"), OF_NUMBERS, ids=lambda part: str(part))
+def test_each_loss_and_metric_of_numbers_goes_on_to_the_same_bits(word: str, value: str, counts: Prepared) -> None:
+    more = {"monitor": value} if word == "metrics" else {}
+    goes_on(word, value, spec_of(**SMALL, **more, **{word: value}), counts)
+
+
+@pytest.fixture(scope="module")
+def counts() -> Prepared:
+    """Counts as they are, which every loss of numbers can learn."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(600, 5))
+    return prepare((x, draw.poisson(np.exp(x[:, 0] / 2)) * 1.0), task="regression", scale_target="none")
 
 
 class OwnNet(nn.Module):

@@ -54,7 +54,12 @@ def table(classes: int, weighted: bool, dtype: torch.dtype = torch.float64) -> T
 
 
 def members(  # the parts of a test, in one place
-    networks: Sequence[nn.Module], loss: Part, rows: Table, optimizer: str = "adamw", seeds: Sequence[int] | None = None
+    networks: Sequence[nn.Module],
+    loss: Part,
+    rows: Table,
+    optimizer: str = "adamw",
+    seeds: Sequence[int] | None = None,
+    recorder: Any = None,
 ) -> Members:
     decaying, _ = decay_groups(networks[0])
     names = [[], []]
@@ -64,7 +69,7 @@ def members(  # the parts of a test, in one place
     criterion = Criterion(loss.name, part_values(LOSSES, loss), counts)
     part = Part(optimizer, part_values(OPTIMIZERS, Part(optimizer)))
     groups = [(names[0], True, 1.0), (names[1], False, 1.0)]
-    return Members(networks, groups, criterion, rows, part, seeds or range(len(networks)))
+    return Members(networks, groups, criterion, rows, part, seeds or range(len(networks)), recorder=recorder)
 
 
 def loss_at(stack: Members, state: dict[str, Any], rows: Tensor) -> float:
@@ -404,7 +409,7 @@ def test_what_the_stack_cannot_do_goes_to_autograd_and_is_told(
     run = nnlab.fit(classes, epochs=1, hidden="8", store=False, baseline=False, **options)
     assert run.learner == f"module: {why}"
     assert nnlab.fit(classes, epochs=1, hidden="8", store=False).learner == "stack"
-    assert hindrance(run.spec, classes, "cuda") == "device cuda"
+    assert hindrance(run.spec, classes, "mps") == "device mps"
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "momentum"])

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import make_friedman1
 from torch import nn
 
-from nnlab import DataError, RunError, fit, prepare
+from nnlab import DataError, RunError, diagnose, fit, prepare
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.diagnose.more_rows import fitted, rows_curve
 from nnlab.core.diagnose.watch import Watch
@@ -58,6 +58,16 @@ def test_a_rising_loss_is_told_once() -> None:
 @pytest.mark.parametrize("data", ["classes", "numbers"])
 def test_healthy_runs_are_not_warned_of(data: str, request: pytest.FixtureRequest) -> None:
     assert warnings_of(request.getfixturevalue(data), epochs=12) == []
+
+
+@pytest.mark.parametrize("options", [{"model": "dcn"}, {"model": "resnet", "depth": 6, "zero_init": True}], ids=str)
+def test_layers_that_begin_as_zero_may_grow(classes: Prepared, options: dict[str, Any]) -> None:
+    """To half of the layers of a cross network the first step is infinitely large, and so it is meant."""
+    run = fit(classes, epochs=6, store=False, **options)
+    looks = run.record.probes
+    assert sum(weight == 0 for weight in looks[0].values["weight"]) >= 3
+    assert run.warnings == []
+    assert not {"lr_too_high", "lr_too_low"} & set(diagnose(run, classes).names)
 
 
 def test_the_curve_is_the_one_that_the_losses_lie_on() -> None:

@@ -42,6 +42,10 @@ def test_lr_find_trains_with_what_it_found_and_the_line_repeats_that(prepared: S
     assert sum("image/png" in output.data for output in shown.outputs) == 2
     again = prepared.value(run.line)
     assert again.metrics == run.metrics
+    prepared.run("run = %nn_train data --epochs 1 --lr find")
+    run = prepared.names["run"]
+    again = prepared.value(run.line)
+    assert (again.spec, again.metrics) == (run.spec, run.metrics), "a step size in the line keeps the recipe's network"
     prepared.run("%%nn_train data --lr find --epochs 1\nfrom torch import nn\nlambda a, b: nn.Linear(a, b)")
     assert (
         prepared.names["_"].line.startswith("%%nn_train data --lr ") and "nn.Linear(a, b)" in prepared.names["_"].line

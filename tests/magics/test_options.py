@@ -76,6 +76,10 @@ def test_topics() -> None:
     assert all(f"  {name} " in listing and entry.summary in listing for name, entry in OPTIMIZERS.items())
     assert params_of(TrainSpec)["epochs"].help in help_text(TRAIN, {}, "--epochs")
     assert "--momentum" in help_text(TRAIN, {}, "nesterov")
+    assert help_text(TRAIN, {}, "momentum").endswith("--optimizer momentum")
+    elastic = help_text(TRAIN, {}, "elastic_net")
+    assert "Zou & Hastie 2005" in elastic and "--elastic-net.l1-share" in elastic
+    assert elastic.endswith("--elastic-net value")
     with pytest.raises(SpecError, match="did you mean 'optimizer'"):
         help_text(TRAIN, {}, "optimiser")
 

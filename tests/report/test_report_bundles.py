@@ -259,6 +259,9 @@ class StudyStandIn:
     importance: dict[str, float] = field(default_factory=lambda: {"lr": 0.8, "optimizer": 0.2})
     messages: dict[int, str] = field(default_factory=lambda: {1: "out of <memory>"})
     trials: pd.DataFrame = field(default_factory=lambda: TRIALS)
+    expected_score: float | None = None
+    finalists: tuple[()] = ()
+    after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
 
 
 TRIALS = pd.DataFrame(

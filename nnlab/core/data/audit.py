@@ -30,15 +30,18 @@ SHIFT = 0.1  # smaller differences between the parts do not matter, however sure
 COPY = 0.999
 SCORE = 0.97
 GAP = 0.1
+TIMES = 3  # as many errors as a copy has the best of the other columns, where no wide gap tells them apart
+SURE = 2.5  # standard errors
 NEAR_CONSTANT = 0.995
 ONE_CLASS = 0.97
-MOST_TELLING = 4  # one column in so many may nearly tell the target
+MOST_TELLING = 3  # one column in so many may nearly tell the target
 UNSEEN = 0.5
 FEWEST_CELLS = 10
 MOST_EACH = 10  # findings of one kind; further columns share the last one
 MOST_LEVELS = 20_000
 LONGEST = 300  # characters of an option in a sentence
 TWINS = "category_twins"
+SPELLING = "differ only in case, blanks, accents or punctuation"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def evidence_of(
     if not found.kept or not len(found.sample.rows):
         return found
     plain = [item for item in typed if item.column is not None and item.role != "text"]
-    whole = (*_across(groups, times, split), *_folded(_twins(plain)))
+    whole = (*_across(groups, times, split), *_class_twins(target), *_folded(_twins(plain)))
     return replace(found, whole=whole)
 
 
@@ -138,24 +141,49 @@ def _copies(kept: list[Typed], copies: np.ndarray, found: Measures, target: Targ
 
 
 def _near_copies(kept: list[Typed], looked: np.ndarray, found: Measures, target: Target) -> Iterator[Finding]:
-    """Columns above a wide gap in the scores, at most one in four: where many columns score high, the task is easy.
+    """Columns that score far above the rest, at most one in three: where many columns score high, the task is easy."""
+    most = max(1, int(np.count_nonzero(looked)) // MOST_TELLING)
+    ways = (way(found, looked) for way in (_far_above, _fewer_errors))
+    apart = next((columns for columns in ways if 0 < len(columns) <= most), np.empty(0, np.int64))
+    measure_of = {"binary": "AUC", "multiclass": "mean recall", "regression": "R2 of the ranks"}[target.task]
+    rest = np.setdiff1d(np.flatnonzero(looked), apart)
+    for i in apart:
+        beside = found.score[rest].max()
+        evidence = f"{measure_of} {found.score[i]:.3f} on validation rows, the next column has {beside:.3f}"
+        yield _dropping("near_copy", kept[i], f"alone nearly tells the target {target.name!r}", evidence)
+
+
+def _far_above(found: Measures, looked: np.ndarray) -> np.ndarray:
+    """Columns above a wide gap in the scores, the best first.
 
     Few validation rows ask for a wider gap: 1 / sqrt(rows) is at least two standard errors of a share.
     """
     order = np.flatnonzero(looked)[np.argsort(-found.score[looked], kind="stable")]
     scores = found.score[order]
-    most = max(1, len(order) // MOST_TELLING)
     held = found.rows[0, VALID] + found.missing[0, VALID]
     gap = GAP + 1 / np.sqrt(max(held, 1))
     ends = np.flatnonzero((scores[:-1] > SCORE) & (scores[:-1] - scores[1:] > gap))
-    if not len(ends) or ends[0] >= most:
-        return
-    measure_of = {"binary": "AUC", "multiclass": "mean recall", "regression": "R2 of the ranks"}[target.task]
-    for i in order[: ends[0] + 1]:
-        evidence = (
-            f"{measure_of} {found.score[i]:.3f} on validation rows, the next column has {scores[ends[0] + 1]:.3f}"
-        )
-        yield _dropping("near_copy", kept[i], f"alone nearly tells the target {target.name!r}", evidence)
+    return order[: ends[0] + 1] if len(ends) else order[:0]
+
+
+def _fewer_errors(found: Measures, looked: np.ndarray) -> np.ndarray:
+    """Columns that err several times less than the next one, the best first: a copy beside a strong honest column.
+
+    Errors are what a score lacks to 1, of training and validation rows together: the rule is fitted on most of them,
+    which flatters a column with many levels, so that a copy must do as well on the validation rows alone. Differences
+    that chance gives are left out: a mean of k shares, each of n rows, has the variance e (1 - e) sum(1 / n) / k^2.
+    """
+    order = np.flatnonzero(looked)[np.argsort(-found.fit[looked], kind="stable")]
+    errors = 1 - np.minimum(found.fit, found.score)[order]
+    rest = 1 - found.fit[order]
+    worst = np.maximum.accumulate(errors)[:-1]
+    both = (found.rows + found.missing)[0, [TRAIN, VALID]].sum()
+    sizes = (found.present + found.absent)[0].astype(float)
+    sizes = sizes[sizes > 0] * both / max(sizes.sum(), 1) if len(sizes) else np.array([float(both)])
+    middle = np.clip((worst + rest[1:]) / 2, 0, 1)
+    chance = np.sqrt(2 * middle * (1 - middle) * (1 / sizes).sum()) / len(sizes)
+    ends = np.flatnonzero((worst < 1 - SCORE) & (rest[1:] > TIMES * worst) & (rest[1:] - worst > SURE * chance))
+    return order[: ends[0] + 1] if len(ends) else order[:0]
 
 
 def _unknown(kept: list[Typed], found: Measures) -> Iterator[Finding]:
@@ -270,20 +298,29 @@ def _near_constant(kept: list[Typed], looked: np.ndarray, found: Measures) -> It
         yield _dropping("near_constant", kept[i], "is nearly constant", evidence)
 
 
+def _class_twins(target: Target) -> Iterator[Finding]:
+    if evidence := _alike([label for label in target.classes if isinstance(label, str)]):
+        what = f"target {target.name!r} has classes that {SPELLING}"
+        yield Finding(TWINS, (target.name,), what, evidence, option("merge_levels", target.name))
+
+
+def _alike(levels: Iterable[str]) -> str:
+    """Levels of one plain form, in words; "" where there are none."""
+    groups: dict[str, list[str]] = {}
+    for level in levels:
+        groups.setdefault(plain_level(level), []).append(level)
+    pairs = [" = ".join(map(repr, group)) for key, group in groups.items() if key and len(group) > 1]
+    return "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+
+
 def _twins(kept: list[Typed]) -> Iterator[Finding]:
     for item in kept:
         column = item.column
         if column is None or column.kind not in ("text", "bool") or len(column.levels) > MOST_LEVELS:
             continue
-        groups: dict[str, list[int]] = {}
-        for code, level in enumerate(column.levels):
-            groups.setdefault(plain_level(level), []).append(code)
-        if len(groups) == len(column.levels):
+        if not _alike(column.levels):
             continue
         used = np.bincount(column.data[column.data >= 0], minlength=len(column.levels)) > 0
-        alike = [[column.levels[code] for code in codes if used[code]] for key, codes in groups.items() if key]
-        pairs = [" = ".join(repr(level) for level in group) for group in alike if len(group) > 1]
-        if pairs:
-            what = f"column {column.name!r} has levels that differ only in case, blanks, accents or punctuation"
-            evidence = "; ".join(pairs[:5]) + ("; …" if len(pairs) > 5 else "")
+        if evidence := _alike(column.levels[used]):
+            what = f"column {column.name!r} has levels that {SPELLING}"
             yield Finding(TWINS, (column.name,), what, evidence, option("merge_levels", column.name))

@@ -47,8 +47,8 @@ class Measures:
     Kolmogorov-Smirnov distance and its p of a number, the total variation and the chi-squared p of a category, training
     against test. unseen, expected_unseen: share of test cells whose value no training row has, and the share that the
     values met once in training let expect (Good, 1953). copy: the classes one to one, or the Spearman correlation.
-    score: of a rule on this column alone, on validation rows (see `_score`). present, absent: (n, classes) training
-    rows with and without a value.
+    score: of a rule on this column alone, on validation rows (see `_scores`); fit: on these and training rows.
+    present, absent: (n, classes) training rows with and without a value.
     """
 
     rows: np.ndarray
@@ -63,6 +63,7 @@ class Measures:
     expected_unseen: np.ndarray
     copy: np.ndarray
     score: np.ndarray
+    fit: np.ndarray
     present: np.ndarray
     absent: np.ndarray
 
@@ -156,6 +157,7 @@ def _measured(block: np.ndarray, levels: np.ndarray, sample: Sample, answer: Ans
     drift, p = _drift(runs, rows, levels)
     y = answer.y[runs.order].ravel()
     present, absent = _presence(runs, y, sample, answer.classes)
+    score, fit = _scores(runs, y, _cells(runs, there, rows, levels), sample, answer.classes)
     with np.errstate(invalid="ignore"):
         whole = ((block == np.floor(block)) | np.isnan(block)).all(axis=1)
     return Measures(
@@ -170,7 +172,8 @@ def _measured(block: np.ndarray, levels: np.ndarray, sample: Sample, answer: Ans
         unseen=unseen,
         expected_unseen=once,
         copy=_one_to_one(runs, y, answer.classes) if answer.classes else _spearman(runs, y, there),
-        score=_score(runs, y, _cells(runs, there, rows, levels), sample, answer.classes),
+        score=score,
+        fit=fit,
         present=present,
         absent=absent,
     )
@@ -266,8 +269,10 @@ def _cells(runs: _Runs, there: np.ndarray, rows: np.ndarray, levels: np.ndarray)
     return np.cumsum(new) - 1
 
 
-def _score(runs: _Runs, y: np.ndarray, cells: np.ndarray, sample: Sample, classes: int) -> np.ndarray:
-    """Of a rule that knows only the cell of a row, fitted on training rows and scored on validation rows.
+def _scores(
+    runs: _Runs, y: np.ndarray, cells: np.ndarray, sample: Sample, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of a rule that knows only the cell of a row, fitted on training rows: on validation rows, then on both together.
 
     AUC for two classes, mean recall for more, R2 of the target's ranks for numbers; 0 where that says nothing.
     """
@@ -276,48 +281,58 @@ def _score(runs: _Runs, y: np.ndarray, cells: np.ndarray, sample: Sample, classe
     first = np.searchsorted(column, np.arange(len(runs.first)))
     part, cell = sample.part[runs.order].ravel(), cells[runs.of]
     held = y[: len(sample.rows)][part[: len(sample.rows)] == VALID]
+    nothing = np.zeros(len(runs.first))
     if len(held) < FEWEST_HELD or classes > MOST_CLASSES:
-        return np.zeros(len(runs.first))
+        return nothing, nothing
     if not classes:
-        return _r_squared([(cell[part == p], y[part == p]) for p in (TRAIN, VALID)], first, held, len(starts))
+        train, valid = [(cell[part == p], y[part == p]) for p in (TRAIN, VALID)]
+        both = (np.concatenate([train[0], valid[0]]), np.concatenate([train[1], valid[1]]))
+        return _r_squared(train, valid, first, len(starts)), _r_squared(train, both, first, len(starts))
     size = np.bincount(held, minlength=classes)
     if (size[size > 0] < 5).any() or np.count_nonzero(size) < 2:
-        return np.zeros(len(runs.first))
-    tables = [
+        return nothing, nothing
+    fitted, left = [
         np.bincount(cell[part == p] * classes + y[part == p], minlength=len(starts) * classes).reshape(-1, classes)
         for p in (TRAIN, VALID)
     ]
-    return _auc(tables, column, first) if classes == 2 else _recall(tables, column, size)
+    score = _auc if classes == 2 else _recall
+    return score(fitted, left, column, first), score(fitted, fitted + left, column, first)
 
 
-def _auc(tables: list[np.ndarray], column: np.ndarray, first: np.ndarray) -> np.ndarray:
-    train, held = tables
+def _auc(train: np.ndarray, held: np.ndarray, column: np.ndarray, first: np.ndarray) -> np.ndarray:
     prior = train.sum(0)[1] / max(train.sum(), 1)
-    order = np.lexsort(((train[:, 1] + prior) / (train.sum(1) + 1), column))
-    lose, win = held[order].T.astype(float)
+    rate = (train[:, 1] + prior) / (train.sum(1) + 1)
+    order = np.lexsort((rate, column))
+    rate = rate[order]
+    new = np.append(True, (rate[1:] != rate[:-1]) | (column[1:] != column[:-1]))  # cells of one rate are a tie
+    starts = np.flatnonzero(new)
+    lose, win = np.add.reduceat(held[order], starts).T.astype(float)
+    column = column[starts]
+    first = np.searchsorted(column, np.arange(len(first)))
     below = np.cumsum(lose) - lose
     below -= below[first][column]
     pairs = np.add.reduceat(lose, first) * np.add.reduceat(win, first)
     return np.add.reduceat(win * (below + lose / 2), first) / np.maximum(pairs, 1)
 
 
-def _recall(tables: list[np.ndarray], column: np.ndarray, size: np.ndarray) -> np.ndarray:
-    train, held = tables
+def _recall(train: np.ndarray, held: np.ndarray, column: np.ndarray, first: np.ndarray) -> np.ndarray:
     guess = np.argmax(train / np.maximum(train.sum(0), 1), axis=1)
     hits = held[np.arange(len(guess)), guess] * (train.sum(1) > 0)
-    columns, classes = column[-1] + 1, len(size)
+    columns, classes = len(first), held.shape[1]
+    size = held[: first[1]].sum(0) if columns > 1 else held.sum(0)
     table = np.bincount(column * classes + guess, hits, columns * classes).reshape(columns, classes)
     return (table[:, size > 0] / size[size > 0]).mean(axis=1)
 
 
 def _r_squared(
-    parts: list[tuple[np.ndarray, np.ndarray]], first: np.ndarray, held: np.ndarray, cells: int
+    train: tuple[np.ndarray, np.ndarray], held: tuple[np.ndarray, np.ndarray], first: np.ndarray, cells: int
 ) -> np.ndarray:
-    (cell, y), (cell_held, y_held) = parts
+    (cell, y), (cell_held, y_held) = train, held
     count = np.bincount(cell, minlength=cells)
     mean = np.where(count, np.bincount(cell, y, cells) / np.maximum(count, 1), y.mean())
     error = np.bincount(cell_held, (y_held - mean[cell_held]) ** 2, cells)
-    return 1 - np.add.reduceat(error, first) / max(float(((held - held.mean()) ** 2).sum()), 1e-12)
+    total = ((y_held - y_held.mean()) ** 2).sum() / len(first)  # a row is there once for each column
+    return 1 - np.add.reduceat(error, first) / max(float(total), 1e-12)
 
 
 def shared_groups(groups: np.ndarray, split: Split) -> tuple[int, int]:

@@ -21,22 +21,6 @@ LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 5
 SHARING = 1000  # cells that tell whether a column's cells share their objects
 
-DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
-NAMED = ("%b %Y", "%B %Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")  # months by their name
-DATE_FORMATS = (
-    "ISO8601",
-    *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in DAYS),
-    "%Y/%m",
-    *NAMED,
-)
-COMPACT_DATES = ("%Y%m%d", "%Y", "%m-%Y", "%m/%Y")  # only where the user says that the column is a date
-MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
-DATE_LIKE = re.compile(
-    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4})([ T]\d{1,2}:\d{2}.*)?"
-    r"|(1[5-9]|20|21)\d{2}[-/](0[1-9]|1[0-2])"  # a year and a month; 12-2019 may be the number of a part
-    rf"|(\d{{1,2}}[ -])?{MONTH}[ -]\d{{4}}|{MONTH} \d{{1,2}}, \d{{4}}"
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -83,7 +67,7 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
     if isinstance(dtype, pd.CategoricalDtype):
         return _levels_column(name, series.cat.codes.to_numpy(), series.cat.categories.to_series())
     if types.is_complex_dtype(dtype):
-        raise DataError(f"column {name!r} holds complex numbers; give their real and imaginary part as two columns")
+        raise _complex(name)
     if types.is_numeric_dtype(dtype):
         return Column(name, "number", _numbers(series), NO_LEVELS)
     if _is_date(dtype):
@@ -91,9 +75,14 @@ def column_of(name: str, series: "pd.Series | Column") -> Column:
     if types.is_timedelta64_dtype(dtype):
         return Column(name, "number", in_seconds(series.to_numpy()), NO_LEVELS)
     if types.is_object_dtype(dtype):
-        return _object_column(name, series)
+        return _any_objects(name, series)
     codes, levels = series.factorize()
     return _levels_column(name, codes, pd.Series(levels))
+
+
+def _complex(name: str) -> DataError:
+    way = f"give their real and imaginary part as two columns, or {option('drop', name)}"
+    return DataError(f"column {name!r} holds complex numbers; {way}")
 
 
 def _arrow_column(name: str, series: "pd.Series", found: Found) -> Column:
@@ -140,6 +129,18 @@ def _bool_column(name: str, series: "pd.Series") -> Column:
     return Column(name, "bool", codes, np.array(["False", "True"], object))
 
 
+def _any_objects(name: str, series: "pd.Series") -> Column:
+    """A column of Python objects; DataError where one cannot be looked at."""
+    try:
+        return _object_column(name, series)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # whatever the methods of such an object raise
+        what = (str(error).strip() or type(error).__name__).splitlines()[0]
+        way = f"make text or numbers of them, or {option('drop', name)}"
+        raise DataError(f"column {name!r} holds objects that cannot be read ({what}); {way}") from None
+
+
 def _object_column(name: str, series: "pd.Series") -> Column:
     """A column of Python objects; where cells share them, each object is looked at once."""
     shared = _shared(np.ascontiguousarray(series.to_numpy()))
@@ -172,13 +173,14 @@ def _column_of_objects(name: str, series: "pd.Series") -> Column:
 
     found = types.infer_dtype(series, skipna=True)
     if found in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return Column(name, "number", _object_numbers(name, series, found == "integer"), NO_LEVELS)
+        numbers = _object_numbers(name, series, found == "integer")
+        return Column(name, "number", numbers, NO_LEVELS) if numbers is not None else _digits_column(name, series)
     if found == "boolean":
         return _bool_column(name, series)
     if found in ("datetime64", "datetime", "date"):
-        return Column(name, "date", _dates(pd.to_datetime(series, utc=True)), NO_LEVELS)
+        return Column(name, "date", _dates(pd.to_datetime(series, utc=True)), NO_LEVELS, _aware_objects(name, series))
     if found == "complex":
-        raise DataError(f"column {name!r} holds complex numbers; give their real and imaginary part as two columns")
+        raise _complex(name)
     if found != "string":
         series = series.map(str, na_action="ignore")
     elif texts := object_texts(series.to_numpy()):
@@ -187,17 +189,48 @@ def _column_of_objects(name: str, series: "pd.Series") -> Column:
     return _levels_column(name, codes, pd.Series(levels, dtype=object))
 
 
-def _object_numbers(name: str, series: "pd.Series", whole: bool) -> np.ndarray:
+def _object_numbers(name: str, series: "pd.Series", whole: bool) -> np.ndarray | None:
+    """Numbers of Python; None for whole ones that 64 bits do not hold."""
     gaps = series.isna().to_numpy()
-    try:
-        if whole and not gaps.any():
-            return series.to_numpy(np.int64)
-    except OverflowError:
-        pass
+    if whole:
+        numbers = _whole_numbers(series[~gaps] if gaps.any() else series)
+        if numbers is None or not gaps.any():
+            return numbers
     try:
         return series.where(~gaps, np.nan).to_numpy(np.float64)
     except OverflowError:
-        raise DataError(f"column {name!r} holds numbers that are too large; {option('drop', name)}") from None
+        way = f"{option('drop', name)} leaves the column out"
+        raise DataError(f"column {name!r} holds numbers that are too large; {way}") from None
+
+
+def _whole_numbers(series: "pd.Series") -> np.ndarray | None:
+    for kind in (np.int64, np.uint64):
+        try:
+            return series.to_numpy(kind)
+        except OverflowError:
+            continue
+    return None
+
+
+def _digits_column(name: str, series: "pd.Series") -> Column:
+    """Whole numbers as the text of their digits, of which floats would lose some."""
+    import pandas as pd
+
+    codes, levels = series.factorize()
+    return _levels_column(name, codes, pd.Series([str(int(level)) for level in levels], dtype=object))
+
+
+def _aware_objects(name: str, series: "pd.Series") -> bool:
+    """Whether the dates have a time zone; DataError where only some have."""
+    aware = np.array([getattr(cell, "tzinfo", None) is not None for cell in series])
+    there = series.notna().to_numpy()
+    some, other = np.flatnonzero(aware & there), np.flatnonzero(~aware & there)
+    if len(some) and len(other):
+        raise DataError(
+            f"column {name!r} has {len(some)} dates with a time zone and {len(other)} without (row {shown(other)}); "
+            f"use tz_localize of pandas so that all are alike, or {option('drop', name)}"
+        )
+    return bool(len(some))
 
 
 def _levels_column(name: str, codes: np.ndarray, levels: "pd.Series") -> Column:
@@ -264,7 +297,7 @@ def as_number(column: Column, advice: str | None = None, parse: Parse = parse_nu
         return Column(column.name, "number", numbers, NO_LEVELS)
     if column.kind == "text":
         column = _parsed(column, advice, parse)
-    low, high = np.fmin.reduce(column.data, initial=0), np.fmax.reduce(column.data, initial=0)
+    low, high = (float(ends.reduce(column.data, initial=0)) for ends in (np.fmin, np.fmax))
     if low < -LARGEST or high > LARGEST:
         bad = np.flatnonzero(~(np.abs(column.data) <= LARGEST) & ~np.isnan(column.data))
         way = f"--inf missing takes them as missing, {option('drop', column.name)} leaves the column out"
@@ -288,48 +321,6 @@ def _parsed(column: Column, advice: str | None, parse: Parse) -> Column:
             f"{advice or usual}"
         )
     return Column(column.name, "number", np.append(numbers, np.nan)[column.data], NO_LEVELS)
-
-
-def date_format(levels: np.ndarray, forced: bool = False) -> str | None:
-    """The first known format that all levels have; forced: also 20240131 and 2024."""
-    if not forced and not all(DATE_LIKE.fullmatch(level) for level in levels[:50]):
-        return None
-    for written in DATE_FORMATS + COMPACT_DATES if forced else DATE_FORMATS:
-        if not np.isnat(parse_dates(levels[:50], written)).any() and not np.isnat(parse_dates(levels, written)).any():
-            return written
-    return None
-
-
-def parse_dates(levels: np.ndarray, written: str) -> np.ndarray:
-    """Levels as datetime64[us] in UTC, NaT where a level does not have the format."""
-    import pandas as pd
-
-    found = pd.to_datetime(pd.Series(levels, dtype=object), format=written, errors="coerce", utc=True)
-    return found.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-
-
-def as_date(column: Column, written: str | None = None) -> Column:
-    """The column as dates in the format that the training rows had; DataError for cells that are none."""
-    if column.kind == "date":
-        return column
-    codes, levels = as_text(column)
-    written = written or date_format(levels, forced=True) or "ISO8601"
-    dates = parse_dates(levels, written)
-    bad = np.flatnonzero(np.append(np.isnat(dates), False)[codes])
-    if len(bad):
-        raise DataError(
-            f"column {column.name!r} has {counted(len(bad), 'cell')} of {len(codes):,} that "
-            f"{agreeing(len(bad), 'is no date', 'are no dates')} like the others: "
-            f"{shown(dict.fromkeys(levels[codes[bad]]))}; mend them, or {option('categorical', column.name)} "
-            f"or {option('drop', column.name)}"
-        )
-    return Column(column.name, "date", np.append(dates, np.datetime64("NaT", "us"))[codes], NO_LEVELS)
-
-
-def ambiguous(levels: np.ndarray, written: str) -> bool:
-    """Whether the dates could also be read with day and month the other way round."""
-    other = written.translate(str.maketrans("dm", "md"))
-    return other != written and other in DATE_FORMATS and not np.isnat(parse_dates(levels, other)).any()
 
 
 def option(word: str, *names: str) -> str:

@@ -90,5 +90,5 @@ def _counts(values: np.ndarray, name: str) -> bool:
     """Whether whole numbers look like a row's number or key."""
     reach = float(values.max()) - float(values.min())
     steps = values[1:] > values[:-1]
-    large = float(np.abs(values.astype(np.float64)).max()) > 2**53
+    large = 2**53 < float(np.abs(values.astype(np.float64)).max()) <= 2**64
     return reach < 1.05 * len(values) or bool(steps.all()) or large or bool(ID_NAME.search(name))

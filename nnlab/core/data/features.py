@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from nnlab.core.data.category import Category, fit_category
-from nnlab.core.data.columns import Column, as_date
+from nnlab.core.data.columns import Column
+from nnlab.core.data.dates import as_date
 from nnlab.core.data.free_text import FreeText, fit_text
 from nnlab.core.data.numbers import Arrays, Number, fit_number
 from nnlab.core.data.roles import Typed

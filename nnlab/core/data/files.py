@@ -249,7 +249,7 @@ def settings_of(path: Path, encoding: str, head: str, separator: str) -> tuple[d
     decimal = _decimal(head, separator)
     width = _width_without_names(head, separator, decimal)
     if not width:
-        _check_names(path, [name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=separator), [])])
+        _check_names(path, [name.strip() for name in first_row(head, separator)])
     settings = {
         "sep": separator,
         "decimal": decimal,
@@ -338,6 +338,12 @@ def _decimal(head: str, separator: str) -> str:
     comma = re.search(r"(^|;)\s*-?\d+,\d+\s*(;|$)", head, re.MULTILINE)
     point = re.search(r"(^|;)\s*-?\d+\.\d+\s*(;|$)", head, re.MULTILINE)
     return "," if separator == ";" and comma and not point else "."
+
+
+def first_row(head: str, separator: str) -> list[str]:
+    """The cells of the first row that is not blank, [] where there is none; lines may end as on any system."""
+    rows = csv.reader(io.StringIO(head, newline=None), delimiter=separator)
+    return next((row for row in rows if any(map(str.strip, row))), [])
 
 
 def sniff(head: str) -> str:

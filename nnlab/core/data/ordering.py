@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, as_date, as_number, as_text, date_format, shown
+from nnlab.core.data.columns import Column, as_number, as_text, shown
+from nnlab.core.data.dates import as_date, date_format
 from nnlab.core.data.numbers import Step
 from nnlab.core.data.roles import Typed
 from nnlab.core.data.split import Split

@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, as_date, as_number, as_text, shown
+from nnlab.core.data.columns import Column, as_number, as_text, shown
+from nnlab.core.data.dates import as_date
 from nnlab.core.data.place import MEMORY, Place
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.splits import Keys, column_folds, column_split, fold_splits, group_split, time_split

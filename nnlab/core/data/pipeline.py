@@ -12,6 +12,7 @@ from nnlab.core.data.columns import NO_LEVELS, Column, column_of
 from nnlab.core.data.extremes import finite
 from nnlab.core.data.features import Date, Feature, feature_from
 from nnlab.core.data.free_text import FreeText
+from nnlab.core.data.naming import distinct, frame_of, series_of
 from nnlab.core.data.numbers import Number, Step
 from nnlab.core.data.opening import opened
 from nnlab.core.data.ordering import SCOPE, Order, order_from
@@ -95,7 +96,7 @@ class Pipeline:
         """The features before the steps on the whole matrix."""
         own = tuple(label for feature in self.features for label in feature.labels)
         crossed = self.cross.numbers if self.cross else ()
-        return own + tuple(label for number in crossed for label in number.labels)
+        return distinct(own + tuple(label for number in crossed for label in number.labels))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -157,7 +158,10 @@ class Pipeline:
             return self._target_of(table)
 
     def examine(self, frame: Any) -> Unfamiliar:
-        """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps."""
+        """What a frame holds that training did not: counts of unseen levels, numbers out of range, new gaps.
+
+        A file is read in pieces as `transform` reads it.
+        """
         with opened(frame) as (table, place):
             return self._values(table, place)[2]
 
@@ -281,8 +285,6 @@ class Pipeline:
         their neighbours. Dates have the unit of those of training (days, minutes, ...), in UTC where those had a time
         zone. DataError where a step on the whole matrix (select, reduce, flag) cannot be undone.
         """
-        import pandas as pd
-
         if any(kind != "flag" for kind, _ in self.finish):
             raise DataError("inverse: features were selected or reduced, which cannot be undone; prepare without")
         x = np.asarray(x, self.target.dtype)
@@ -291,11 +293,11 @@ class Pipeline:
         columns, low = {}, 0
         for feature in self.features:
             high = low + len(feature.labels)
-            columns[feature.name] = pd.Series(feature.inverse(x[:, low:high]))
+            columns[feature.name] = series_of(feature.inverse(x[:, low:high]))
             if isinstance(feature, Date) and feature.aware:
                 columns[feature.name] = columns[feature.name].dt.tz_localize("UTC")
             low = high
-        return pd.DataFrame(columns)
+        return frame_of(columns)
 
     def _target_of(self, table: Table) -> np.ndarray:
         name = self.target.name if self.target.name in table.columns else table.target

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnlab.core import showing
 from nnlab.core.data.audit import Finding, evidence_of, findings_of
-from nnlab.core.data.columns import Column, column_of, shown
+from nnlab.core.data.columns import Column, shown
 from nnlab.core.data.conflicts import without_conflicts
 from nnlab.core.data.copies import check_copies
 from nnlab.core.data.extremes import all_finite
@@ -21,9 +21,9 @@ from nnlab.core.data.ordering import Order, fit_order, parts_of, with_levels
 from nnlab.core.data.parting import drop_rows, keys_of, make_splits, sample_weights, set_aside, uses_of
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.place import MEMORY, Place
-from nnlab.core.data.read import Table, read
+from nnlab.core.data.read import Table, names_column, read
 from nnlab.core.data.reports import ColumnReport, all_reports, cells_of
-from nnlab.core.data.roles import Typed, check_overrides, merge_levels, type_column
+from nnlab.core.data.roles import Typed, check_overrides, merge_levels, read_column, type_column
 from nnlab.core.data.sources import readable_again
 from nnlab.core.data.split import Split
 from nnlab.core.data.spool import Spool
@@ -120,11 +120,17 @@ class Prepared:
         return self.pipeline.feature_names
 
     def transform(self, frame: Any) -> np.ndarray:
-        """Another frame as the network sees it: (rows, features)."""
+        """Another frame, or file, as the network sees it: (rows, features).
+
+        A file larger than memory is read in pieces (Parquet, Arrow, CSV); the features are then a file that is mapped.
+        """
         return self.pipeline.transform(frame)
 
     def check(self, frame: Any) -> Unfamiliar:
-        """What another frame holds that the training rows did not: levels, numbers out of range, gaps, by column."""
+        """What another frame, or file, holds that the training rows did not: levels, numbers out of range, gaps.
+
+        By column; a file larger than memory is read in pieces.
+        """
         return self.pipeline.examine(frame)
 
     def inverse(self, x: Any) -> "pd.DataFrame":
@@ -159,8 +165,11 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
     (X, y). target: the name of a column, or y where frame is X. Raises DataError for what cannot be trained on and
     SpecError for a wrong option.
     """
-    if target is not None and not isinstance(target, str):  # prepare(X, y), as scikit-learn's users write it
-        frame, target = (frame, target), None
+    if target is not None and not isinstance(target, str):
+        if names_column(target, frame):
+            target = str(target)
+        else:  # prepare(X, y), as scikit-learn's users write it
+            frame, target = (frame, target), None
     chosen = resolve(PrepareSpec, options, spec or PrepareSpec(""))
     streamed = streams(frame, chosen.stream)
     with short_memory(frame, chosen, streamed):
@@ -175,11 +184,11 @@ def prepare(frame: Any, target: Any = None, *, spec: PrepareSpec | None = None, 
 def _prepared(table: Table, spec: PrepareSpec, place: Place, source: str) -> Prepared:
     table = _named(table, spec.target)
     _check(table, spec)
-    columns = [column_of(name, series) for name, series in table.columns.items()]
+    columns = [read_column(name, series, spec) for name, series in table.columns.items()]
     columns, mended = all_finite(columns, spec.target, place) if spec.inf == "missing" else (columns, [])
     columns, kept, notes = drop_rows(columns, spec, place)
     wanted = next(column for column in columns if column.name == spec.target)
-    read_as, numbers, note = read_target(wanted, spec.task)
+    read_as, numbers, note = read_target(wanted, spec.task, spec.target in spec.merge_levels)
     read_as = replace(read_as, dtype=spec.dtype)
     splits, said = make_splits(columns, read_as, numbers, spec)
     notes = [*table.warnings, *([note] if note else []), *mended, *notes, *said, *_whole(spec, place)]

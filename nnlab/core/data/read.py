@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 TARGET = "target"  # the name of y in a pair of arrays
 KINDS = (
-    "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a scipy sparse matrix, a file path, "
+    "a pandas or polars DataFrame, a pyarrow Table, a dict of columns, a list of rows, a scipy sparse matrix, a file "
+    "path, "
     "book.xlsx::sheet, sqlite:///file.db::table, sklearn:iris, or a pair (X, y)"
 )
 
@@ -56,6 +57,12 @@ def read(frame: Any) -> Table:
     return table_of(type(frame).__name__, frame)
 
 
+def names_column(target: Any, frame: Any) -> bool:
+    """Whether target is a column's name that is no text: a whole number, a date, a tuple of a MultiIndex."""
+    labels = getattr(frame, "columns", ())
+    return hasattr(labels, "get_loc") and isinstance(target, Hashable) and target in list(labels)
+
+
 def table_of(name: str, frame: Any) -> Table:
     """The table of a frame of any kind. name: what it is called in texts."""
     return _table(name, _to_pandas(frame))
@@ -84,6 +91,8 @@ def _to_pandas(frame: Any) -> "pd.DataFrame":
         return _from_dict(frame)
     if isinstance(frame, np.ndarray):
         return _from_array(frame)
+    if isinstance(frame, list):
+        return _from_rows(frame)
     kind = f"{type(frame).__module__}.{type(frame).__name__}"
     if kind.startswith("polars."):
         return _from_polars(frame)
@@ -101,11 +110,25 @@ def _from_dict(columns: dict[Any, Any]) -> "pd.DataFrame":
         raise DataError(f"the dict is no table: {error}; each value must be a column, all of one length") from None
 
 
+def _from_rows(rows: list[Any]) -> "pd.DataFrame":
+    """Rows as dicts by column, or as lists of equally many values."""
+    import pandas as pd
+
+    if rows and all(isinstance(row, dict) for row in rows):
+        return pd.DataFrame(rows)
+    widths = {len(row) if isinstance(row, list | tuple | np.ndarray) and np.ndim(row) < 2 else -1 for row in rows}
+    if len(widths) != 1 or -1 in widths:
+        raise DataError("the list is no table; each of its items must be a dict, or a row of as many values")
+    return pd.DataFrame(rows, columns=[f"x{i}" for i in range(widths.pop())])
+
+
 def _from_array(array: np.ndarray) -> "pd.DataFrame":
     import pandas as pd
 
     if array.dtype.names:
         return pd.DataFrame({name: array[name] for name in array.dtype.names})
+    if isinstance(array, np.ma.MaskedArray):
+        array = _unmasked(array)
     if array.ndim not in (1, 2):
         raise DataError(f"an array of shape {array.shape} is no table; expected rows x columns")
     if array.ndim == 1:
@@ -172,8 +195,8 @@ def _read_pair(x: Any, y: Any) -> Table:
     """A pair (X, y): y becomes the last column, named as the series it is or 'target'."""
     import pandas as pd
 
-    named = hasattr(x, "columns") or (isinstance(x, dict) and not is_sparse(x))
-    frame = _to_pandas(x if named else _array(x, "X"))
+    named = hasattr(x, "columns") or (isinstance(x, dict) and not is_sparse(x)) or are_dicts(x)
+    frame = _to_pandas(x if named or isinstance(x, list) else _array(x, "X"))
     name = str(getattr(y, "name", None) or TARGET)
     values = _aligned(frame, y) if isinstance(y, pd.Series | pd.DataFrame) else _array(y, "y")
     if values.ndim == 2 and values.shape[1] == 1:
@@ -188,15 +211,30 @@ def _read_pair(x: Any, y: Any) -> Table:
     return replace(_table("(X, y)", pd.concat([frame, target], axis=1), name), positional=not named)
 
 
+def are_dicts(rows: Any) -> bool:
+    """Whether it is a list of rows with the names of their columns."""
+    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict)
+
+
 def _array(values: Any, what: str) -> np.ndarray:
     if is_sparse(values):
         return dense(values, what)
+    if isinstance(values, np.ma.MaskedArray):
+        return _unmasked(values)
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{what} cannot be read as an array: {error}") from None
+
+
+def _unmasked(values: Any) -> np.ndarray:
+    """A masked array with its masked cells missing."""
+    if not np.ma.getmaskarray(values).any():
+        return np.asarray(values.data)
+    kind = np.result_type(values.dtype, np.float32) if values.dtype.kind in "iuf" else object
+    return np.asarray(values.astype(kind).filled(np.nan if kind is not object else None))
 
 
 def _aligned(frame: "pd.DataFrame", y: Any) -> np.ndarray:

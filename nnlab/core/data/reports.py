@@ -1,6 +1,5 @@
 """What became of each column, in plain values that a report can draw."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -154,18 +153,17 @@ def with_after(
 def _places(pipeline: Pipeline) -> dict[str, list[int]]:
     """The columns of the matrix that each column gave, by its name; without the flags of gaps.
 
-    Behind steps on the whole matrix a feature is known by its name, where only one has it.
+    Behind steps on the whole matrix a feature is known by its name.
     """
-    names = pipeline.feature_names
-    times = Counter(names)
-    known = {name: at for at, name in enumerate(names) if times[name] == 1}
+    raw, known = pipeline.raw_names, {name: at for at, name in enumerate(pipeline.feature_names)}
     found: dict[str, list[int]] = {}
     low = 0
     for feature in pipeline.features:
         labels = feature.labels
         own = feature.own_labels if isinstance(feature, Number) else labels
-        at = [known[label] for label in own if label in known] if pipeline.finish else range(low, low + len(own))
-        found |= {feature.name: list(at)} if at else {}
+        at = list(range(low, low + len(own)))
+        at = [known[raw[i]] for i in at if raw[i] in known] if pipeline.finish else at
+        found |= {feature.name: at} if at else {}
         low += len(labels)
     return found
 

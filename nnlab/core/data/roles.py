@@ -6,22 +6,12 @@ Numeric, binary, categorical and date columns are learnt from; id, constant and 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from nnlab.core.data.columns import (
-    Column,
-    ambiguous,
-    as_date,
-    as_number,
-    as_text,
-    date_format,
-    option,
-    parse_numbers,
-    part_option,
-    shown,
-)
+from nnlab.core.data.columns import Column, as_number, as_text, column_of, option, parse_numbers, part_option, shown
+from nnlab.core.data.dates import DATE_LIKE, ambiguous, as_date, date_format, parse_dates
 from nnlab.core.data.readings import lenient_reading, reading_of
 from nnlab.core.data.spelling import merged, usual_levels
 from nnlab.core.data.written import Reading
@@ -30,14 +20,19 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
 from nnlab.core.wording import agreeing, counted
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Role = Literal["numeric", "binary", "categorical", "date", "id", "constant", "text", "target", "dropped"]
 SET_ASIDE: tuple[Role, ...] = ("id", "constant", "text")
 
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|nr|no)$|[a-z](Id|ID)$", re.ASCII)
 ID_NUMBERS = "every row has its own number"
 ONE_VALUE = "one value in all training rows"
+DIGITS = re.compile(r"[+-]?[0-9]{16,300}")
 FEWEST_FOR_ID = 20  # in fewer rows all values may differ by chance
-NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers: it is numeric and the others are mistakes
+NUMBERS_SHARE = 0.8  # at least so many of a text column's cells are numbers, or dates: the others are mistakes
+SAMPLE = 1000  # levels that tell whether a column is about dates at all
 FEW_LEVELS = 10
 MANY = 1000  # rows that most often tell that a column has more than two values
 WORDS = ("numeric", "coerce", "categorical", "date", "drop")
@@ -59,6 +54,16 @@ class Typed:
     usual: Mapping[str, str] | None = None  # how levels that are merged are written, by their plain form
     had_gaps: bool = False  # in training rows, which were filled along an order
     levels_of: Literal["number", "bool", "text", "date"] = "text"  # of a category: what its levels were
+
+
+def read_column(name: str, series: "pd.Series | Column", spec: PrepareSpec) -> Column:
+    """The column of a series; one that cannot be read and is to be dropped holds the same in every row."""
+    try:
+        return column_of(name, series)
+    except DataError:
+        if name not in spec.drop or isinstance(series, Column):
+            raise
+    return Column(name, "bool", np.zeros(len(series), np.int8), np.array(["False", "True"], object))
 
 
 def to_keep(column: Typed) -> str:
@@ -136,7 +141,7 @@ def check_overrides(spec: PrepareSpec, names: list[str]) -> None:
                 raise DataError(f"{step}.{name}: no such column or role{did_you_mean(name, known)}")
     seen: dict[str, str] = {}
     for word, name in (*given, *(("merge_levels", name) for name in spec.merge_levels)):
-        if name == spec.target:
+        if name == spec.target and word != "merge_levels":
             raise SpecError(f"{word}={name}: that is the target; it cannot be a feature as well")
         if name not in names:
             raise DataError(f"{word}={name}: no such column{did_you_mean(name, names)}")
@@ -212,13 +217,14 @@ def _free_text(column: Column, missing: int, train: np.ndarray) -> Typed:
     return Typed(column.name, "text", "", typed, missing)
 
 
-def _date(column: Column, missing: int, train: np.ndarray) -> Typed:
-    written, why = None, ""
+def _date(column: Column, missing: int, train: np.ndarray, written: str | None = None) -> Typed:
+    """written: the format of text, None: to be found."""
+    why = ""
     if column.kind != "date":
         codes, levels = as_text(column)
         seen = np.unique(codes[train])
         seen = levels[seen[seen >= 0]]
-        written = date_format(seen, forced=True)
+        written = written or date_format(seen, forced=True)
         if written and ambiguous(seen, written):
             why = f"dates such as {seen[0]!r} are read as {'day' if written.startswith('%d') else 'month'} first"
     dates = as_date(column, written)
@@ -238,8 +244,8 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
     if column.kind == "text":
         if typed := _text_numbers(column, levels, counts[used], train):
             return typed
-        if date_format(levels):
-            return _date(column, missing, train)
+        if written := date_format(levels) or _usual_dates(levels, counts[used]):
+            return _date(column, missing, train, written)
         if aside := _aside(levels, rows):
             return Typed(column.name, aside[0], aside[1], None, missing)
     if len(levels) == 1 and rows == len(train):
@@ -250,6 +256,8 @@ def _text(column: Column, missing: int, train: np.ndarray) -> Typed:
 
 def _text_numbers(column: Column, levels: np.ndarray, counts: np.ndarray, train: np.ndarray) -> Typed | None:
     """A text column of numbers; None for other text; DataError for one of numbers and a few cells that are none."""
+    if _long_digits(levels, counts):
+        return None
     plain = _is_numeric(levels, counts)
     if plain and not parse_numbers(levels)[1].any():
         number = as_number(column)
@@ -266,8 +274,14 @@ def _text_numbers(column: Column, levels: np.ndarray, counts: np.ndarray, train:
         return _category(column, typed.missing, train)
     if typed.column is None:
         return typed
-    why = f"{reading.words}; {option('categorical', column.name)} reads levels"
+    why = f"{reading.words}; {option('categorical', column.name)} reads levels" if reading.words else ""
     return replace(typed, why=why, reading=reading)
+
+
+def _long_digits(levels: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether most cells are whole numbers of so many digits that floats would make different ones equal."""
+    lossy = [bool(DIGITS.fullmatch(level)) and int(float(level)) != int(level) for level in levels]
+    return bool(2 * counts[lossy].sum() > counts.sum())
 
 
 def _half_numbers(name: str, levels: np.ndarray, counts: np.ndarray) -> str:
@@ -329,6 +343,16 @@ def _is_numeric(levels: np.ndarray, counts: np.ndarray) -> bool:
         return different > 0
     many = different > FEW_LEVELS or 2 * different > cells
     return bool(many and cells >= NUMBERS_SHARE * (cells + wrong))
+
+
+def _usual_dates(levels: np.ndarray, counts: np.ndarray) -> str | None:
+    """The format of dates with a few mistakes among many different ones, which reading them names; None for others."""
+    few = levels[:: max(1, len(levels) // SAMPLE)]
+    like = np.array([bool(DATE_LIKE.fullmatch(level)) for level in few])
+    if like.mean() < NUMBERS_SHARE or like.sum() <= FEW_LEVELS or not (written := date_format(few[like])):
+        return None
+    read = ~np.isnat(parse_dates(levels, written))
+    return written if counts[read].sum() >= NUMBERS_SHARE * counts.sum() else None
 
 
 def _aside(levels: np.ndarray, rows: int) -> tuple[Role, str] | None:

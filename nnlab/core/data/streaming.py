@@ -4,8 +4,6 @@ Every column comes out as `read` and `column_of` give it for the whole file. Wha
 column that is text in a later one keeps the spelling of its numbers) is found by reading those columns once more.
 """
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +22,7 @@ from nnlab.core.data.files import (
     TEXT,
     UNPACK,
     Found,
+    first_row,
     kind_of,
     parsing,
     read_file,
@@ -253,7 +252,7 @@ class _FromText(Growing):
 
 def _parse(path: Path, encoding: str, head: str, separator: str, spool: Spool) -> Found:
     settings, notes = settings_of(path, encoding, head, separator)
-    width = len(next(csv.reader(io.StringIO(head), delimiter=separator), []))
+    width = len(first_row(head, separator))
     settings["chunksize"] = _rows_at_once(width)
     large: Counter[str] = Counter()
     growing = _spooled(_watched(_chunks(path, settings), large), partial(_FromText, spool=spool))

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from nnlab.core.data.parting import ASIDE, NAMING
 from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
-from nnlab.core.data.read import TARGET, read
+from nnlab.core.data.read import TARGET, are_dicts, read
 from nnlab.core.data.sources import dense, is_sparse
 from nnlab.core.errors import DataError
 from nnlab.core.registry import Part
@@ -126,11 +126,11 @@ def _table(x: Any) -> Any:
     """What has names for its columns as it is, all else as an array (rows, columns). ValueError for other shapes."""
     words = ("collect_schema", "columns", "column_names")  # in this order: a LazyFrame warns if it is asked for columns
     named = any(hasattr(x, word) for word in words)
-    if isinstance(x, str | dict) or hasattr(x, "__fspath__") or (named and not is_sparse(x)):
+    if isinstance(x, str | dict) or hasattr(x, "__fspath__") or (named and not is_sparse(x)) or are_dicts(x):
         return x
-    array = np.asarray(dense(x, "X") if is_sparse(x) else x)
+    array = dense(x, "X") if is_sparse(x) else np.asanyarray(x)
     if array.dtype.names:
-        return x
+        return {name: array[name] for name in array.dtype.names}
     if array.ndim == 1:
         raise ValueError(
             "Expected 2D array, got 1D array instead. Reshape your data: array.reshape(-1, 1) if it has one feature, "

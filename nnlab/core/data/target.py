@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nnlab.core.data.columns import Column, as_number, as_text, column_of, number_text, parse_numbers, shown
+from nnlab.core.data.columns import Column, as_number, as_text, column_of, number_text, option, parse_numbers, shown
 from nnlab.core.data.readings import reading_of
+from nnlab.core.data.spelling import merged, rewritten, usual_levels
 from nnlab.core.data.steps import SCALERS
 from nnlab.core.data.written import Reading
-from nnlab.core.errors import DataError, did_you_mean
+from nnlab.core.errors import DataError, SpecError, did_you_mean
 from nnlab.core.registry import Part
 from nnlab.core.spec import make
 from nnlab.core.wording import counted
@@ -28,7 +29,8 @@ class Target:
     """classes: labels in the order of their codes, () for regression. scaled = (value - mean) / scale, or as the scaler
     and its state say where there is one. ends: where a scaler clips, the least and largest training number; beyond them
     the scale goes on in a straight line, so that no score is taken against a clipped target. reading: how text is read
-    as numbers, where it is not written as numbers usually are. dtype: of scaled numbers, and of the features beside."""
+    as numbers, where it is not written as numbers usually are. dtype: of scaled numbers, and of the features beside.
+    usual: how classes that differ only in their spelling are written, by their plain form; None: each is a class."""
 
     name: str
     task: Task
@@ -40,6 +42,7 @@ class Target:
     ends: tuple[float, float] | None = None
     reading: Reading | None = None
     dtype: str = "float32"
+    usual: Mapping[str, str] | None = None
 
     @property
     def done(self) -> str:
@@ -71,6 +74,7 @@ class Target:
                 column = self.reading.column(column, ADVICE)
             return self.scaled(as_number(column, ADVICE).data)
         codes, levels = as_text(column)
+        levels = levels if self.usual is None else rewritten(levels, self.usual)
         known = {text: code for code, text in enumerate(self.labels)}
         table = match(levels, known)
         if (strange := np.flatnonzero(table[codes] < 0)).size:
@@ -130,6 +134,8 @@ class Target:
         state = make(SCALERS, part, numbers.astype(np.float64), np.random.default_rng(0))
         ends = (float(numbers.min()), float(numbers.max()))
         facts, beyond = SCALERS[part.name].facts, np.array([2 * ends[1] - ends[0]])
+        if "inverse" not in facts:
+            raise SpecError(f"scale_target={part.name}: this scaler has no inverse, and predictions need one")
         clips = ends[0] < ends[1] and not np.allclose(
             facts["inverse"](facts["apply"](beyond, state), state), beyond, 1e-3
         )
@@ -146,6 +152,7 @@ class Target:
             **self._scaling_state(),
             **({"reading": self.reading.state()} if self.reading else {}),
             **({"dtype": self.dtype} if self.dtype != "float32" else {}),
+            **({} if self.usual is None else {"usual": dict(self.usual)}),
         }
 
     def _scaling_state(self) -> dict[str, Any]:
@@ -163,7 +170,8 @@ def target_from(state: Mapping[str, Any]) -> Target:
     classes = tuple(state["classes"])
     reading = Reading.from_state(state["reading"]) if "reading" in state else None
     scaler, dtype = state.get("scaler", ""), np.dtype(state.get("dtype", "float32")).name
-    return Target(state["name"], state["task"], classes, *numbers, scaler, scaling, ends, reading, dtype)
+    usual = state.get("usual")
+    return Target(state["name"], state["task"], classes, *numbers, scaler, scaling, ends, reading, dtype, usual)
 
 
 def _objects(items: tuple[Any, ...]) -> np.ndarray:
@@ -200,9 +208,14 @@ def check_complete(column: Column, way: str = "") -> None:
         )
 
 
-def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
-    """The target, its int64 codes or float64 numbers, and what was assumed. task: what the user says, or None."""
+def read_target(column: Column, task: Task | None, merge: bool = False) -> tuple[Target, np.ndarray, str | None]:
+    """The target, its int64 codes or float64 numbers, and what was assumed. task: what the user says, or None.
+
+    merge: classes that differ only in their spelling are one, written as most rows write it.
+    """
     check_complete(column, DROPPING)
+    if merge:
+        return _merged(column, task)
     if column.kind == "date":
         raise DataError(f"target {column.name!r} is a date; give a number, e.g. days since a first date")
     if reading := _reading(column, task):
@@ -212,6 +225,15 @@ def read_target(column: Column, task: Task | None) -> tuple[Target, np.ndarray, 
     if task == "regression" or (task is None and _is_regression(column)):
         return _regression(column, task)
     return _classes(column, task)
+
+
+def _merged(column: Column, task: Task | None) -> tuple[Target, np.ndarray, str | None]:
+    if column.kind != "text":
+        what = option("merge_levels", column.name)
+        raise SpecError(f"{what}: the target has no classes that are text; leave it out")
+    usual = usual_levels(column, np.arange(len(column.data)))
+    target, numbers, note = read_target(merged(column, usual), task)
+    return replace(target, usual=usual), numbers, note
 
 
 def _reading(column: Column, task: Task | None) -> Reading | None:

@@ -59,7 +59,9 @@ def loading_bound(
         return None
     evidence = f"fetching the rows takes {np.median(load):.0%} of a step (median of {len(load)} steps)"
     known = [look.step for look in case.looks if np.isfinite(look.load)]
-    plot = Plot("share of a step that fetching takes", known, {"": load.tolist()}, "step", level=share)
+    plot = Plot(
+        "share of a step that fetching takes", known, {"": load.tolist()}, "step", level=share, level_name="limit"
+    )
     size = case.spec.batch_size or 256
     return Verdict(
         "loading_bound", "training waits for its rows", evidence, {"batch_size": 4 * size}, {"stream": False}, plot=plot

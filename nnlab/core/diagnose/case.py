@@ -81,9 +81,10 @@ class Case:
 
     @cached_property
     def rates(self) -> np.ndarray:
-        """(looks, layers) norm of a step over that of the weights."""
+        """(looks, layers) norm of a step over that of the weights; nan in layers that began as 0 and had to grow."""
+        update, weight = self.look("update"), self.look("weight")
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self.look("update") / self.look("weight")
+            return np.where(weight[:1] > 0, update / weight, np.nan)
 
     @cached_property
     def loss_part(self) -> Any:

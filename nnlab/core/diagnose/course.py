@@ -17,6 +17,7 @@ FEWEST_STEPS = 100  # a run of fewer is short, whatever its steps
 FEWEST = 15  # epochs of a plateau
 STEADY = 0.8  # of the largest step size; where it falls further the schedule explains that little happens
 LEARNED = 0.4  # of the loss of one prediction for all rows
+CONSTANT = "one prediction for all"  # the line in plots of the loss
 DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall is not the step size's
 
 
@@ -42,7 +43,14 @@ def lr_too_high(
     evidence = _ran_away(case) or _too_large(case, rate) or _risen(case, rise, lost)
     if not evidence:
         return None
-    plot = Plot("training loss", case.epochs.tolist(), {"": case.train.tolist()}, log=True, level=case.baseline)
+    plot = Plot(
+        "training loss",
+        case.epochs.tolist(),
+        {"": case.train.tolist()},
+        log=True,
+        level=case.baseline,
+        level_name=CONSTANT,
+    )
     return Verdict(
         "lr_too_high", "the learning rate is too high", evidence, {"lr": _changed(case, 1 / FACTOR)}, plot=plot
     )
@@ -92,7 +100,8 @@ def lr_too_low(
     left: Annotated[float, Within(0.0, 1.0), "share of the loss of one prediction for all rows that is left"] = 0.3,
 ) -> Verdict | None:
     """Steps are so small that the weights hardly move while there is much to learn."""
-    rates = np.median(case.rates[np.isfinite(case.rates).all(1)], axis=1)
+    rates = case.rates[:, np.isfinite(case.rates).any(0)]
+    rates = np.median(rates[np.isfinite(rates).all(1)], axis=1) if rates.shape[1] else np.empty(0)
     moved = float(np.median(rates)) * case.taken if len(rates) else math.inf
     if (
         case.taken < FEWEST_STEPS
@@ -104,7 +113,9 @@ def lr_too_low(
         f"all {case.taken:,} steps together moved the weights by {moved:.1%} of their norm at the most;"
         f" the training loss fell from {case.train[0]:.3g} to {case.lowest:.3g}"
     )
-    plot = Plot("training loss", case.epochs.tolist(), {"": case.train.tolist()}, level=case.baseline)
+    plot = Plot(
+        "training loss", case.epochs.tolist(), {"": case.train.tolist()}, level=case.baseline, level_name=CONSTANT
+    )
     return Verdict("lr_too_low", "the learning rate is too low", evidence, {"lr": _changed(case, FACTOR)}, plot=plot)
 
 
@@ -165,7 +176,7 @@ def overfitting(
         f" {case.baseline:.3g} for one prediction for all rows; at the end it is {case.valid[-1]:.3g}"
     )
     lines = {"training": case.train.tolist(), "validation": case.valid.tolist()}
-    plot = Plot("loss", case.epochs.tolist(), lines, place=float(at), level=case.baseline)
+    plot = Plot("loss", case.epochs.tolist(), lines, place=float(at), level=case.baseline, level_name=CONSTANT)
     return Verdict("overfitting", "the network overfits", evidence, _regularized(case), plot=plot)
 
 

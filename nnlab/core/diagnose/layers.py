@@ -83,6 +83,7 @@ def vanishing_gradients(
         "layer",
         True,
         ratio,
+        "limit",
         labels=case.layers,
     )
     own = case.spec.model.name == CUSTOM
@@ -114,6 +115,7 @@ def dead_units(
         {"": case.look("dead")[:, worst].tolist()},
         "step",
         level=share,
+        level_name="limit",
     )
     fix: dict[str, object] = (
         {"activation": "silu"} if _activation(case) in ("relu", "hardswish") else {"lr": _lower(case, 10.0)}
@@ -138,6 +140,7 @@ def saturated_activations(
         {"": case.look("saturated")[:, worst].tolist()},
         "step",
         level=share,
+        level_name="limit",
     )
     return Verdict(
         "saturated_activations", "activations are saturated", evidence, _calmer(case, {"activation": "silu"}), plot=plot

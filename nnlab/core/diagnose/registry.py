@@ -15,7 +15,8 @@ DIAGNOSES = Registry("diagnosis")
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """The evidence as a small picture: lines over x. log: y by ratio. level: a value to compare with, place: of x.
+    """The evidence as a small picture: lines over x. log: y by ratio. level: a value to compare with, and its name;
+    place: of x.
 
     kind: lines, or bars with a label for each.
     """
@@ -26,6 +27,7 @@ class Plot:
     x_label: str = "epoch"
     log: bool = False
     level: float | None = None
+    level_name: str = ""
     place: float | None = None
     labels: Sequence[str] = ()
 

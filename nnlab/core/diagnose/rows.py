@@ -50,6 +50,7 @@ def leak(
         {"": areas[order].tolist()},
         "",
         level=alone,
+        level_name="limit",
         labels=[case.data.feature_names[i] for i in order],
     )
     evidence = f"feature {name} alone parts the two classes (area under its ROC curve {areas[most]:.4f})"
@@ -134,6 +135,7 @@ def class_ignored(
         {"": recall[shown].tolist()},
         "",
         level=found,
+        level_name="limit",
         labels=[evaluation.classes[i] for i in shown],
     )
     fix = {"loss": "balanced_cross_entropy"}

@@ -21,11 +21,14 @@ class Watch:
     def __init__(self) -> None:
         self._said: set[str] = set()
         self._lowest = math.inf
+        self._began: np.ndarray | None = None  # which layers began with weights that are not 0
 
     def __call__(self, event: Event) -> list[Warned]:
         """The warnings that this event gives, each kind once."""
         if isinstance(event, Probed):
-            found = _of_look(event)
+            if self._began is None:
+                self._began = np.array(event.values["weight"]) > 0
+            found = _of_look(event, self._began)
         elif isinstance(event, EpochDone):
             found = self._of_epoch(event)
         else:
@@ -44,12 +47,13 @@ class Watch:
         return {}
 
 
-def _of_look(look: Probed) -> dict[str, str]:
-    """What one look into the layers is sure of, by kind."""
+def _of_look(look: Probed, began: np.ndarray) -> dict[str, str]:
+    """What one look into the layers is sure of, by kind. began: layers to which a step must be a small change."""
     slopes, dead = np.array(look.values["gradient"]), np.array(look.values["dead"])
     found = {}
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = float(np.median(np.array(look.values["update"]) / np.array(look.values["weight"])))
+        rates = np.array(look.values["update"]) / np.array(look.values["weight"])
+        rate = float(np.median(rates[began])) if began.any() else 0.0
     if not np.isfinite(slopes).all() or slopes.max(initial=0.0) > GRADIENT:
         worst = int(np.argmax(np.nan_to_num(slopes, nan=np.inf)))
         found["gradient"] = (

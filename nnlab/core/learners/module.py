@@ -8,26 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.augments import AUGMENTS
-from nnlab.core.averages import AVERAGES
-from nnlab.core.averaging import Average
 from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.learners.calls import training_call
 from nnlab.core.learners.pieces import Pieces
-from nnlab.core.learners.start import class_counts, first_network, laid_out, measured, tensors_of
+from nnlab.core.learners.start import (
+    average_of,
+    class_counts,
+    first_network,
+    laid_out,
+    measured,
+    penalties_of,
+    tensors_of,
+)
 from nnlab.core.learners.state import load_network, network_state, set_dropout
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
-from nnlab.core.parameter_groups import decay_groups, groups_of, separate
+from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
-from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.terms import TERMS
 
@@ -73,18 +78,11 @@ class ModuleLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        each, first = separate(self._model, decaying)
-        self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
-            for part in spec.regularizers
-            for entry in [REGULARIZERS[part.name]]
-        ]
+        self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
         self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
         self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
-        self._average = None
-        if spec.average.name != "none":
-            self._average = Average(self._model, make(AVERAGES, spec.average), steps)
+        self._average = average_of(spec, self._model, steps)
         codes = data.pipeline.codes
         places = torch.zeros(len(data.feature_names), dtype=torch.bool, device=self.device)
         places[list(codes)] = True
@@ -115,8 +113,8 @@ class ModuleLearner:
                 self.scaler.update()
         if self._penalties:
             with torch.no_grad():
-                for penalize, weights, values in self._penalties:
-                    penalize(weights, lr, **values)
+                for penalize in self._penalties:
+                    penalize(lr)
         if self._average is not None:
             self._average.update()
         self._made += 1

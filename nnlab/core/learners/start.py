@@ -1,28 +1,35 @@
 """What all learners begin with, and how they measure: one way, so that it is no difference between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nnlab.core.averages import AVERAGES
+from nnlab.core.averaging import Average
 from nnlab.core.class_weights import balanced_weights
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.target import Target, match
 from nnlab.core.errors import SpecError, did_you_mean, nearest
-from nnlab.core.inits import initialize
+from nnlab.core.inits import initialize, matrices
 from nnlab.core.losses import Loss, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import fit_rows, loss_of, network_for
+from nnlab.core.parameter_groups import separate
 from nnlab.core.params import by_label
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
 from nnlab.core.registry import Part
-from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.regularizers import REGULARIZERS
+from nnlab.core.selection import first_layer, input_columns
+from nnlab.core.spec import TrainSpec, make, part_values
 
 INIT_ROWS = 1024  # that data-dependent first weights look at
+Penalty = Callable[[float], None]
 BALANCED = "balanced"
 FIT_ROWS = 100_000  # about so many at the most give bins of numbers
 
@@ -66,6 +73,36 @@ def tensors_of(rows: Rows, spec: TrainSpec, data: Prepared, device: str) -> tupl
         own = each[rows.y] if own is None else each[rows.y] * own
     weight = None if own is None else torch.from_numpy(own).to(device, dtype)
     return x, y.to(dtype) if y.is_floating_point() else y, weight
+
+
+def penalties_of(spec: TrainSpec, model: nn.Module, weights: list[nn.Parameter], features: int) -> list[Penalty]:
+    """The regularizers of a spec on weights that may shrink, each called with the step size of the step.
+
+    SpecError for a network whose features a regularizer of inputs could not leave out.
+    """
+    found: list[Penalty] = []
+    for part in spec.regularizers:
+        entry = REGULARIZERS[part.name]
+        if entry.facts.get("scope") != "input":
+            found.append(partial(entry.make, separate(model, weights), **part.values))
+            continue
+        columns = input_columns(model, features)
+        if columns is None:
+            raise SpecError(
+                f"{part.name} leaves features out in the first layer, past which model {spec.model} reads them too; "
+                "it is for --model mlp, resnet, packed, realmlp, tabm, linear"
+            )
+        layer = first_layer(model)
+        found.append(partial(entry.make, matrices(layer), columns=columns.to(layer.weight.device), **part.values))
+    return found
+
+
+def average_of(spec: TrainSpec, model: nn.Module, steps: int) -> Average | None:
+    """The average of the weights that a spec asks for."""
+    if spec.average.name == "none":
+        return None
+    zeros = any(REGULARIZERS[part.name].facts.get("zeros") for part in spec.regularizers)
+    return Average(model, make(AVERAGES, spec.average), steps, keep_zeros=zeros)
 
 
 def class_counts(data: Prepared) -> list[int]:

@@ -28,9 +28,14 @@ DEFAULTS = {
     "patience": None,
 }
 SEARCHED = {"optimizer.lr": (0.01, 0.3), "optimizer.weight_decay": (0.001, 0.2), "lr_embedding": (0.05, 1.0)}
+SPACE = {
+    "": ("weight_decay=1e-3..0.2 log", "lr_embedding=0.05..1 log"),
+    "classes": ("lr=0.01..0.1 log",),
+    "regression": ("lr=0.03..0.3 log",),
+}
 
 
-@MODELS.add(columns=True, members=True, defaults=DEFAULTS, searched=SEARCHED)
+@MODELS.add(columns=True, members=True, defaults=DEFAULTS, searched=SEARCHED, space=SPACE)
 def realmlp(
     inputs: Inputs,
     n_out: int,

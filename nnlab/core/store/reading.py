@@ -169,6 +169,11 @@ def _describe(path: Path, about: Mapping[str, Any], sums: Mapping[str, str] | No
     return info, started, record
 
 
+def told_events(path: Path) -> list[Any]:
+    """What the run of a folder has told so far: its epochs, changes and looks."""
+    return _history(path, {})
+
+
 def _history(path: Path, sums: Mapping[str, str]) -> list[Any]:
     if "metrics.jsonl" not in sums and not (path / "metrics.jsonl").exists():
         return []

@@ -14,7 +14,7 @@ from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.luck import parts_of_score
 from nnlab.core.tune.trials import Result
-from nnlab.core.tune.watch import Searching, Watch
+from nnlab.core.tune.watch import Judged, Searching, Watch
 
 if TYPE_CHECKING:
     import optuna
@@ -23,16 +23,22 @@ if TYPE_CHECKING:
 class Case:
     """A trial, or a finalist that is trained again (trial None). end: how it ended, once it did.
 
-    folds: the data of each of its runs; a single one for a holdout. The course on the first of them decides on pruning,
-    so that a trial is judged by the same rows as the others.
+    folds: the data of each of its runs; a single one for a holdout. judged: by the course on the first of them, so that
+    a trial is judged by the same rows as the others, by the scores of the folds that are done, or not at all.
     """
 
     def __init__(
-        self, search: Searching, folds: Sequence[Prepared], metric: str, trial: "optuna.Trial | None" = None
+        self,
+        search: Searching,
+        folds: Sequence[Prepared],
+        metric: str,
+        trial: "optuna.Trial | None" = None,
+        judged: Judged = "epochs",
     ) -> None:
         self.end: Result | None = None
         self.runs: list[Run] = []
-        self.watch = Watch(search, metric, trial)
+        self.watch = Watch(search, metric, trial, judged)
+        self._trial, self._judged_by = trial, judged
         self._search, self._folds, self._metric = search, folds, metric
         self._began = time.perf_counter()
         self._scores: list[float] = []
@@ -70,6 +76,8 @@ class Case:
         self._scores.append(ended.score)
         self._parts.append(parts_of_score(run, self._folds[at], self._metric))
         if len(self.runs) < len(self._folds):
+            if self._is_hopeless():
+                self.end = Result("pruned", float(np.mean(self._scores)), ended.epochs, ended.seconds)
             self.watch = Watch(self._search, self._metric)
             return
         numbers = (max(one.finished.epoch for one in self.runs), sum(one.finished.seconds for one in self.runs))
@@ -78,6 +86,13 @@ class Case:
         scores = tuple(self._scores) if len(self._folds) > 1 else ()
         more: dict[str, Any] = {"best_epoch": best, "scores": scores, "parts": tuple(parts)}
         self.end = Result("complete", float(np.mean(self._scores)), *numbers, **more)
+
+    def _is_hopeless(self) -> bool:
+        """Whether the folds that are done say that the trial is worse than the best."""
+        if self._trial is None or self._judged_by != "folds":
+            return False
+        self._trial.report(self._scores[-1], len(self._scores))
+        return self._trial.should_prune()
 
     def fail(self, error: Exception) -> None:
         """It ends with what went wrong."""

@@ -4,26 +4,39 @@ import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError, StoreError
+from nnlab.core.device import pick_device
+from nnlab.core.errors import RunError, SpecError, StoreError
 from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.learners.stack.together import can_stand_together
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.store.runs import Store
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
 from nnlab.core.tune.folds import folds_of
+from nnlab.core.tune.header import Header
+from nnlab.core.tune.knowledge import knowledge
+from nnlab.core.tune.objectives import measured_objectives
+from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
-from nnlab.core.tune.space import chosen_parts, option_for, spec_with
-from nnlab.core.tune.study import Header, Study, quiet_optuna
+from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.watch import Judged
 
 if TYPE_CHECKING:
     import optuna
@@ -48,12 +61,15 @@ class Search:
         self._began = time.perf_counter()
         self._told: set[str] = set()
         self._held: list[str] = []
-        self._errors = 0
+        self._errors, self._paid = 0, True
+        self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
+        self._check_exchange()
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
-            self.trials = Trials(header, folder, self._held.append)
+            learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
+            self.trials = Trials(header, folder, self._held.append, learn)
         self._study = Study(header, self.trials.journal, folder, model)
 
     def run(self) -> Study:
@@ -72,7 +88,7 @@ class Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
-            while not self._over:
+            while not self._over and not self._settled():
                 self._tell_held()
                 if not self._batch():
                     break
@@ -96,10 +112,23 @@ class Search:
         """Whether no further trial shall begin."""
         return bool(self.controls.stop_reason) or self.late
 
+    def _settled(self) -> bool:
+        """Whether more trials would not pay, by the rule of --until."""
+        until, trials = self._header.spec.until, self._header.spec.trials
+        self._paid = until is None or not self.trials.settled(until)
+        if not self._paid and self.trials.done < trials:
+            self.warn(
+                f"{until} trials in a row brought no gain beyond chance, so the study ends at {self.trials.done} of "
+                f"{trials} trials; a larger --until goes on"
+            )
+        return not self._paid
+
     def _reason(self) -> Any:
         if self.controls.stop_reason:
             return "interrupted" if self.controls.stop_reason == "interrupted" else "stopped"
-        return "time" if self.late and self.trials.done < self._header.spec.trials else "completed"
+        if self.trials.done >= self._header.spec.trials:
+            return "completed"
+        return "time" if self.late else "completed" if self._paid else "settled"
 
     def show(self, event: Event) -> None:
         """Hand an event to the view; a view that fails is left out, and the study goes on."""
@@ -129,7 +158,7 @@ class Search:
                 self._claims.append(claim)
             if not self._claims:
                 return False
-            for group in grouped(self._claims, self._header.base, self._data, self._model):
+            for group in grouped(self._claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
@@ -148,23 +177,69 @@ class Search:
         return folds_of(self._data.of(values), self._header.spec.folds)
 
     def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, claim[0])
+        return Case(self, folds, self._header.metric, claim[0], self._judged)
+
+    @property
+    def _judged(self) -> Judged:
+        """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+        if self._header.several or self._exchanges:
+            return "nothing"
+        return "folds" if PRUNERS[self._header.spec.pruner.name].facts.get("folds") else "epochs"
+
+    @property
+    def _exchanges(self) -> bool:
+        """Whether trials take over from one another; then none is pruned."""
+        return bool(SAMPLERS[self._header.spec.sampler.name].facts.get("exchange"))
+
+    def _exchange(self, number: int) -> Exchange | None:
+        """What happens between the epochs of a stack whose first trial has this number."""
+        header = self._header
+        if not self._exchanges:
+            return None
+        values = part_values(SAMPLERS, header.spec.sampler)
+        seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
+        return Exchange(header.space, header.maximize, seed, **values)
+
+    def _check_exchange(self) -> None:
+        """SpecError where trials cannot train side by side, and so take over nothing."""
+        if not self._exchanges:
+            return
+        base, sampler = self._header.base, self._header.spec.sampler
+        if self._header.spec.folds is not None:
+            raise SpecError(
+                f"sampler {sampler} and --folds: a trial that inherits has one course, not one for each fold"
+            )
+        if self._model is not None or not can_stand_together(base, self._data.of({}), pick_device(base.device)):
+            raise SpecError(
+                f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
+                "write --model mlp or resnet"
+            )
+
+    def _valued(self, result: Result, case: Case, values: Mapping[str, Value]) -> Result:
+        """The result with the values of all objectives, where there are several."""
+        if not self._header.several or result.state != "complete":
+            return result
+        names = self._header.spec.objectives
+        return replace(result, objectives=measured_objectives(names, case.runs, self._folds(values)))
 
     def _stacked(self, group: list[Claim]) -> list[Claim]:
         """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
         cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
-        specs = {claim[0].number: spec_with(claim[1], self._header.base) for claim in group}
+        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
         for data in self._folds(group[0][1]):
             alive = [claim for claim in group if cases[claim[0].number].end is None]
             members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
             came = 0
-            with contextlib.closing(trained(members, data, self._header.name)) as ended:
+            exchange = self._exchange(group[0][0].number)
+            with contextlib.closing(trained(members, data, self._header.name, exchange)) as ended:
                 for member in ended:
                     case = cases[member.claim[0].number]
                     if member.run is not None:
                         case.take(member.run)
                     elif member.error is not None:
                         case.fail(member.error)
+                    if exchange is not None and case.end is not None:
+                        case.end = replace(case.end, inherited=tuple(exchange.history.get(member.number, ())))
                     came += 1
                     if case.end is not None:
                         self._ended(member.claim, case)
@@ -181,8 +256,9 @@ class Search:
         """Put the end of a trial on record and tell it."""
         run = case.run
         result = case.end or Result("stopped", message="interrupted", cut=True)
-        self._claims.remove(claim)
         trial, values = claim
+        result = self._valued(result, case, values)
+        self._claims.remove(claim)
         best = self._settle(trial, result, run)
         kept = self.trials.best()
         if run is not None and trial.number in kept:
@@ -201,16 +277,18 @@ class Search:
         return min(HOPELESS, self._header.spec.trials)
 
     def _settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
+        import optuna
+
         try:
             return self.trials.settle(trial, result, run)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, optuna.exceptions.StorageInternalError) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise StoreError(f"the study cannot be written any more ({reason}); what it held before is safe") from error
 
     def _alone(self, claim: Claim) -> Case:
         """Train the trial's spec by itself."""
         try:
-            spec, folds = spec_with(claim[1], self._header.base), self._folds(claim[1])
+            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
         except Exception as error:
             case = self._case(claim, ())
             case.fail(error)

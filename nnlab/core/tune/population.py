@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,15 +26,18 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, steps_by_epoch, train
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
-from nnlab.core.tune.space import number_of_shapes, spec_with
+from nnlab.core.tune.space import number_of_shapes
+from nnlab.core.tune.strategies import SAMPLERS
 
 if TYPE_CHECKING:
     import optuna
 
 Claim = tuple["optuna.Trial", dict[str, Value]]
 OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",)}  # values that members of a stack can differ in
+MOST_TOGETHER = 64  # that take over from one another
 MOST = 8  # trials at once where that is left open
 SHAPES = 4  # of networks and steps, above which too few of a batch would share one
 BATCHES = 8  # at least so many: sampler and pruner learn between them
@@ -44,23 +47,25 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     """Trials to ask for at once."""
     if spec.population is not None:
         return spec.population
+    if SAMPLERS[spec.sampler.name].facts.get("exchange"):
+        return min(spec.trials, MOST_TOGETHER)
     own = {name for names in OWN.values() for name in names}
     return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
-def grouped(claims: Sequence[Claim], base: TrainSpec, data: Preparations, maker: Maker) -> list[list[Claim]]:
+def grouped(claims: Sequence[Claim], header: Header, data: Preparations, maker: Maker) -> list[list[Claim]]:
     """The claims by what they can be trained with; in groups of one what cannot be stacked."""
     groups: dict[str, list[Claim]] = {}
     for at, claim in enumerate(claims):
-        shape = None if maker is not None or len(claims) == 1 else _shape(claim, base, data)
+        shape = None if maker is not None or len(claims) == 1 else _shape(claim, header, data)
         groups.setdefault(shape or f"alone {at}", []).append(claim)
     return list(groups.values())
 
 
-def _shape(claim: Claim, base: TrainSpec, data: Preparations) -> str | None:
+def _shape(claim: Claim, header: Header, data: Preparations) -> str | None:
     """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
     try:
-        spec, own = spec_with(claim[1], base), data.of(claim[1])
+        spec, own = header.spec_of(claim[0]), data.of(claim[1])
         if not can_stand_together(spec, own, pick_device(spec.device)):
             return None
     except NNLabError:
@@ -80,6 +85,7 @@ class Watching(Protocol):
     shown: bool
     epochs: int
     score: float | None
+    value: float
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -88,17 +94,25 @@ class Watching(Protocol):
         """End or pause the trial if the study is."""
 
 
+Between = Callable[[Together, Sequence["Member"]], None]
+
+
 class Member:
     """A trial in a stack. When it has ended it has a run, or the error that ended it."""
 
     def __init__(self, claim: Claim, spec: TrainSpec, watch: Watching) -> None:
         self.claim, self.spec, self.watch = claim, spec, watch
-        self.over = False
+        self.over = self._due = False
         self.run: Run | None = None
         self.error: Exception | None = None
         self.share = 0.0  # seconds of the epoch's steps that are this member's
         self._record = Record()
         self._began = time.perf_counter()
+
+    @property
+    def number(self) -> int:
+        """Of its trial."""
+        return self.claim[0].number
 
     @property
     def seconds(self) -> float:
@@ -111,16 +125,26 @@ class Member:
         self._events = watched(train(job, self.watch.controls))
         return self._events
 
+    def measure(self) -> None:
+        """To the end of the epoch whose steps were made; before the first to where its steps are to be made."""
+        self._due = False
+        self._drive(measured=True)
+
     def advance(self) -> None:
         """To the place where the next epoch's steps are to be made, or to the end."""
+        if not self._due and not self.over:
+            self._drive(measured=False)
+
+    def _drive(self, measured: bool) -> None:
         try:
-            drive(self._until_due(), self._record, self.watch)
+            drive(self._until(measured), self._record, self.watch)
         except Exception as error:
             self.over, self.error = True, error
 
-    def _until_due(self) -> Iterator[Event]:
+    def _until(self, measured: bool) -> Iterator[Event]:
         for event in self._events:
             if isinstance(event, Due):
+                self._due = True
                 return
             if isinstance(event, Progress) and not event.paused:
                 continue  # of steps that are put down; `_made` tells of those that are made
@@ -130,6 +154,8 @@ class Member:
                 seconds = event.seconds + self.share
                 event = replace(event, seconds=seconds, rows_per_second=self._rows / max(self.share, 1e-9))
             yield event
+            if measured and isinstance(event, EpochDone):
+                return
         self.over = True
 
     def tell_steps(self, done: int, steps: int, seconds: float) -> None:
@@ -149,8 +175,11 @@ class Member:
                 self.error = error
 
 
-def trained(members: Sequence[Member], data: Prepared, name: str) -> Generator[Member, None, None]:
-    """Train specs of one shape; gives each member when it has ended. name: of the study.
+def trained(
+    members: Sequence[Member], data: Prepared, name: str, between: Between | None = None
+) -> Generator[Member, None, None]:
+    """Train specs of one shape; gives each member when it has ended. name: of the study. between: what happens to those
+    alive when all have measured an epoch, before any goes on.
 
     Where the stack breaks, as for want of memory, not all members come: the others can still be trained alone.
     """
@@ -170,6 +199,10 @@ def trained(members: Sequence[Member], data: Prepared, name: str) -> Generator[M
         while alive:
             for member in alive:
                 member.watch.shown = member is alive[0]
+                member.measure()
+            if between is not None and (living := [member for member in alive if not member.over]):
+                between(stack, living)
+            for member in alive:
                 member.advance()
             ended = [member for member in alive if member.over]
             alive = [member for member in alive if not member.over]

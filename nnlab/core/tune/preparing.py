@@ -17,7 +17,7 @@ from nnlab.core.spec import to_json
 from nnlab.core.tune.ranges import Space, Value
 from nnlab.core.tune.space import is_step, prepare_with
 
-KEPT = 8  # preparations that are held at once, those that were used last
+KEPT = 512 * 2**20  # bytes of features that are held at once, of the preparations that were used last
 
 
 class Preparations:
@@ -62,7 +62,7 @@ class Preparations:
             self._compare(made)
             self._made[key] = made
         self._made.move_to_end(key)
-        while len(self._made) > KEPT:
+        while len(self._made) > 1 and sum(map(_size, self._made.values())) > KEPT:
             self._made.popitem(last=False)
         return self._made[key]
 
@@ -72,6 +72,10 @@ class Preparations:
             before, after = getattr(self._data, part), getattr(made, part)
             if not np.array_equal(before.index, after.index) or not np.array_equal(before.y, after.y):
                 raise SpecError(f"these steps change the {part} rows, so their scores do not compare")
+
+
+def _size(data: Prepared) -> int:
+    return sum(rows.x.nbytes for rows in (data.train, data.valid, data.test))
 
 
 def _key(data: Prepared) -> str:

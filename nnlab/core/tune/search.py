@@ -16,18 +16,24 @@ from nnlab.core.events import Sink
 from nnlab.core.fit import Where, as_store, own_part
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
+from nnlab.core.network import numbers_of
 from nnlab.core.options import options_of, resolve
+from nnlab.core.recipe import recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
-from nnlab.core.store.files import make_folder
+from nnlab.core.store.facts import summarize
+from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
+from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
+from nnlab.core.tune.objectives import OF_NETWORK, check_objectives
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space
-from nnlab.core.tune.space import chosen_parts, parse
-from nnlab.core.tune.study import HEADER, Header, Study
+from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.trials import Trials
-from nnlab.core.tune.usual import default_space
+from nnlab.core.tune.usual import About, default_space, usual_space
 
 
 def tune(  # noqa: PLR0913 - the arguments are what a user may choose
@@ -45,9 +51,10 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
 ) -> Study:
     """Search on prepared data and give the study; the same call again continues it, also after a killed kernel.
 
-    base: the run to start from. options: those of `TuneSpec`, and of `TrainSpec`, which are then kept fixed. model,
-    code and store are as in `fit`. frame: the table that data was prepared from, where steps of the preparation are
-    searched and it is no file. Stopping or interrupting ends the running trial and gives the study.
+    base: the run to start from, and the first trial; none: what `fit` would train. options: those of `TuneSpec`, and of
+    `TrainSpec`, which are then kept fixed. model, code and store are as in `fit`. frame: the table that data was
+    prepared from, where steps of the preparation are searched and it is no file. Stopping or interrupting ends the
+    running trial and gives the study.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -57,19 +64,25 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         )
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    spec, base, fixed = _specs(spec or TuneSpec(), base if base or model is None else OWN_NETWORK, options)
+    given = base
+    spec, for_run = _divided(spec or TuneSpec(), base, options)
+    for_run |= _monitor(spec, for_run)
+    first = base = resolve(TrainSpec, for_run, base if base or model is None else OWN_NETWORK)
     if model is not None:
-        base = replace(base, model=own_part(model, code))
-    space = parse(spec.space, base) if spec.space else default_space(base, fixed, len(data.train.y))
+        first = base = replace(base, model=own_part(model, code))
+    elif given is None and (recipe := recipe_for(data, for_run)):
+        first = resolve(TrainSpec, for_run, recipe)
+        base = base if names_model(spec.space) else first
+    space = _space(spec, base, list(for_run), data, frame)
     prepared = Preparations(data, space, frame)
-    header = _header(spec, base, space, data)
-    folder = None if store is False else _folder_for(as_store(store), header)
+    header = _header(spec, base, space, data, first)
+    folder = None if store is False else _folder_for(as_store(store), header, data)
     search = Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
 
-def _specs(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any]) -> tuple[TuneSpec, TrainSpec, list[str]]:
-    """The options given to the two specs; and the names of those for the run."""
+def _divided(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any]) -> tuple[TuneSpec, dict[str, Any]]:
+    """The spec of the search with the options for it, and those for the run."""
     words = {name.replace("-", "_"): value for name, value in options.items()}
     if "space" in words:
         words["space"] = _lines(words["space"])
@@ -81,7 +94,27 @@ def _specs(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any]) -
         if name not in known and (near := did_you_mean(name, own)):
             raise SpecError(f"no option {name!r}{near}")
     spec = resolve(TuneSpec, {name: value for name, value in words.items() if name in own}, spec)
-    return spec, resolve(TrainSpec, for_run, base), list(for_run)
+    names = tuple(one.strip() for item in spec.objectives for one in item.split(",") if one.strip())
+    return replace(spec, objectives=names), for_run
+
+
+def _monitor(spec: TuneSpec, for_run: Mapping[str, Any]) -> dict[str, Any]:
+    """The first objective is what the best epoch is chosen by."""
+    if not spec.objectives:
+        return {}
+    first, said = spec.objectives[0], for_run.get("monitor", spec.objectives[0])
+    if said != first:
+        raise SpecError(f"--monitor {said} and --objectives {first},...: the first objective is what is monitored")
+    return {} if first in OF_NETWORK else {"monitor": first}
+
+
+def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, frame: Any) -> Space:
+    """What is searched: what was given, the usual ranges, or both."""
+    about = About(len(data.train), len(numbers_of(data.pipeline)), data.task, None if frame is None else data.spec)
+    if not spec.space:
+        return default_space(base, fixed, about)
+    given = parse(spec.space, base)
+    return usual_space(given, base, fixed, about) if asks_for_usual(spec.space) else given
 
 
 def _lines(space: Any) -> list[str]:
@@ -91,27 +124,36 @@ def _lines(space: Any) -> list[str]:
     return space.splitlines() if isinstance(space, str) else list(space)
 
 
-def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared) -> Header:
+def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first: TrainSpec) -> Header:
     """The study's header; without a name it is called after what it is about, so that the same cell finds it again."""
-    maximize = check_monitor(base.monitor, metrics_for(data.task, base.metrics))
+    metrics = metrics_for(data.task, base.metrics)
+    directions = check_objectives(spec.objectives, metrics)
+    maximize = check_monitor(base.monitor, metrics)
+    if PRUNERS[spec.pruner.name].facts.get("folds") and spec.folds is None:
+        raise SpecError(f"pruner {spec.pruner} compares trials fold by fold; give --folds 5")
+    if len(directions) > 1 and not SAMPLERS[spec.sampler.name].facts.get("several"):
+        able = ", ".join(name for name, entry in SAMPLERS.items() if entry.facts.get("several"))
+        raise SpecError(f"sampler {spec.sampler} is for one objective; for several there are {able}")
     if not space:
         raise SpecError('nothing is left to search: give a space, as in --space "lr=1e-4..1e-1 log"')
     about = (data.fingerprint, str(data.name), base.monitor, maximize, data.spec)
-    header = Header(spec.name or "", spec, base, space, *about)
+    header = Header(spec.name or "", spec, base, space, *about, None if first == base else first, directions)
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
-def _folder_for(store: Store, header: Header) -> Path:
+def _folder_for(store: Store, header: Header, data: Prepared) -> Path:
     """The study's folder with this header in it; fresh moves an old study to the trash first."""
     folder = store.study_folder(header.name)
+    if header.spec.fresh and header.spec.storage is not None:
+        raise SpecError("--fresh would delete what others hold in the database; give another --name")
     if header.spec.fresh and (folder / HEADER).exists():
         _set_aside(folder, header.name, store.root / "trash")
         folder = store.study_folder(header.name)
-    _write_header(folder, header)
+    _write_header(folder, header, data)
     return folder
 
 
-def _write_header(folder: Path, header: Header) -> None:
+def _write_header(folder: Path, header: Header, data: Prepared) -> None:
     """Put the header into the study's folder; SpecError if another study is in it."""
     if (folder / HEADER).exists() and (different := header.differences(Header.read(folder))):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
@@ -121,6 +163,8 @@ def _write_header(folder: Path, header: Header) -> None:
         )
     try:
         header.write(folder)
+        if not (folder / ABOUT_DATA).exists():
+            write_json(folder / ABOUT_DATA, summarize(data))
     except OSError as error:
         raise StoreError(
             f"the study cannot be kept in {folder}: {error.strerror or error}; give another store"

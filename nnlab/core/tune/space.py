@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.models import MODELS
 from nnlab.core.options import Option, is_override, option_word, options_of, resolve, unknown_option
 from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Part
@@ -72,6 +73,11 @@ def asks_for_usual(lines: Iterable[str]) -> bool:
     return any(name == AUTO for name, _ in entries(lines))
 
 
+def names_model(lines: Iterable[str]) -> bool:
+    """Whether the model itself is among the names of the lines."""
+    return any(name == "model" for name, _ in entries(lines))
+
+
 def lines_of(space: Space, base: TrainSpec) -> list[str]:
     """The entries that `parse` reads as this space again."""
     params: dict[str, Param] = {}
@@ -85,7 +91,11 @@ def lines_of(space: Space, base: TrainSpec) -> list[str]:
 
 
 def chosen_parts(base: TrainSpec | PrepareSpec, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The part of each field by name, as options_of wants them: the base's, but for those among the values."""
+    """The part of each field by name, as options_of wants them: the base's, but for those among the values, and those
+    that a model among the values brings along."""
+    model = (values or {}).get("model")
+    if isinstance(base, TrainSpec) and isinstance(model, str) and model in MODELS and model != base.model.name:
+        base = resolve(TrainSpec, {"model": model}, base)
     fields = [name for name, param in params_of(type(base)).items() if param.kind is Part]
     return {name: (values or {}).get(name, getattr(base, name)) for name in fields}
 

@@ -1,7 +1,8 @@
 """Samplers and pruners of a search, one decorated function each; they give Optuna's objects.
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
-searched name's range. Pruners are called as make(epochs).
+searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
+another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
 import importlib.util
@@ -26,7 +27,7 @@ Trials = Within(1, 10_000, log=True, search=(3, 30))
 Epochs = Within(1, 100_000, log=True, search=(1, 20))
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def tpe(
     seed: int,
     points: Points,
@@ -42,7 +43,7 @@ def tpe(
         )
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def random(seed: int, points: Points) -> "BaseSampler":
     """Independent draws from the ranges (Bergstra & Bengio 2012)."""
     from optuna.samplers import RandomSampler
@@ -50,7 +51,7 @@ def random(seed: int, points: Points) -> "BaseSampler":
     return RandomSampler(seed)
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def grid(
     seed: int,
     points: Points,
@@ -73,7 +74,7 @@ def grid(
     return Grid(choices, seed=0)  # one order for the whole study, whatever the trial
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def gp(
     seed: int,
     points: Points,
@@ -101,7 +102,7 @@ def cmaes(
     return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
 
-@SAMPLERS.add
+@SAMPLERS.add(several=True)
 def qmc(seed: int, points: Points) -> "BaseSampler":
     """Sobol's sequence, which leaves no large hole between trials; choices are drawn at random (Sobol 1967)."""
     import optuna
@@ -114,6 +115,97 @@ def qmc(seed: int, points: Points) -> "BaseSampler":
             independent_sampler=optuna.samplers.RandomSampler(seed),
             warn_independent_sampling=False,
         )
+
+
+Population = Within(4, 1000, log=True, search=(8, 50))
+
+
+@SAMPLERS.add(several=True)
+def nsga2(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "trials of a generation"] = 12,
+) -> "BaseSampler":
+    """Evolution by crossing good trials; of several objectives it seeks the whole front (NSGA-II; Deb et al. 2002)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()  # its children are seldom trials that were made already
+        return optuna.samplers.NSGAIISampler(
+            population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
+        )
+
+
+@SAMPLERS.add(several=True)
+def nsga3(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "trials of a generation"] = 12,
+) -> "BaseSampler":
+    """NSGA-II that spreads trials by reference points, for three objectives or more (Deb & Jain 2014)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()
+        return optuna.samplers.NSGAIIISampler(
+            population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
+        )
+
+
+@SAMPLERS.add
+def evolution(
+    seed: int,
+    points: Points,
+    population: Annotated[int, Population, "youngest trials that may become parents; so many are random first"] = 10,
+    tournament: Annotated[int, Within(2, 100, search=(2, 10)), "trials of which the best becomes the parent"] = 4,
+) -> "BaseSampler":
+    """Aging evolution: a good young trial with one of its values changed, for architectures (Real et al. 2019)."""
+    from nnlab.core.tune.learned import Evolution
+
+    return Evolution(seed, population, tournament)
+
+
+@SAMPLERS.add(exchange=True)
+def pbt(
+    seed: int,
+    points: Points,
+    every: Annotated[int, Epochs, "epochs from one exchange to the next"] = 2,
+    share: Annotated[float, Within(0.01, 0.5, search=(0.1, 0.5)), "of the trials that the best ones replace"] = 0.25,
+    factor: Annotated[float, Within(1.01, 10.0, log=True, search=(1.1, 2.0)), "by which values are moved"] = 1.5,
+) -> "BaseSampler":
+    """Population-based training: all trials train side by side, the worst take over from the best and vary their step
+    size, weight decay and dropout (Jaderberg et al. 2017). It learns a course of values; study.best_run holds it.
+    """
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed)
+
+
+@SAMPLERS.add
+def reinforce(
+    seed: int,
+    points: Points,
+    step: Annotated[float, Within(0.0, 100.0, search=(0.1, 3.0)), "step size of the policy"] = 1.0,
+    entropy: Annotated[float, Within(0.0, 10.0, search=(0.0, 0.3)), "weight of the bonus for variety"] = 0.05,
+) -> "BaseSampler":
+    """Experimental: a controller that learns by REINFORCE which values are rewarded (Williams 1992; Zoph & Le 2017)."""
+    from nnlab.core.tune.learned import Reinforce
+
+    return Reinforce(seed, step, entropy)
+
+
+@SAMPLERS.add
+def bandit(
+    seed: int,
+    points: Points,
+    explore: Annotated[float, Within(0.0, 10.0, search=(0.1, 1.0)), "weight of values that were seldom taken"] = 0.35,
+) -> "BaseSampler":
+    """Experimental: a bandit for each name takes the value with the best upper bound (UCB1; Auer et al. 2002)."""
+    from nnlab.core.tune.learned import Bandit
+
+    return Bandit(seed, explore)
 
 
 @PRUNERS.add
@@ -177,6 +269,19 @@ def patient(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=min_trials), patience)
+
+
+@PRUNERS.add(folds=True)
+def wilcoxon(
+    epochs: int,
+    p: Annotated[float, Within(0.001, 0.5, log=True), "chance of ending a trial that is as good as the best"] = 0.1,
+) -> "BasePruner":
+    """For --folds: end a trial between two folds where it is worse than the best on those done (signed-rank test)."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner(p_threshold=p)
 
 
 @PRUNERS.add

@@ -1,12 +1,10 @@
 """The result of a search: its trials, the best spec and the best run, in memory or in a folder of the store."""
 
 import contextlib
-import hashlib
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,107 +12,27 @@ import numpy as np
 
 from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
-from nnlab.core.params import show_value
 from nnlab.core.run import Run
-from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
-from nnlab.core.store.files import read_json, write_json
+from nnlab.core.spec import PrepareSpec, TrainSpec
 from nnlab.core.tune.after import After
 from nnlab.core.tune.ensemble import Ensemble
-from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.header import Header
 from nnlab.core.tune.luck import worth_of_choice
-from nnlab.core.tune.ranges import Space, Value, typed_values
-from nnlab.core.tune.ranges import from_json as range_from_json
-from nnlab.core.tune.space import prepare_with, spec_with
+from nnlab.core.tune.objectives import front
+from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.space import prepare_with
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from optuna.trial import FrozenTrial
 
-FORMAT = 1
-HEADER, JOURNAL, LOCK = "study.json", "journal.log", "study.flock"
+JOURNAL, LOCK = "journal.log", "study.flock"
+ABOUT_DATA = "data.json"  # what the data are like, in plain values
 OPTUNA_NAME = "nnlab"
-NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+KNOWN = "known"  # the state of a run from before the study
+NOT_OWN = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
 FEW = 10  # complete trials below which importances would be noise
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
-    prepare: how it was prepared."""
-
-    name: str
-    spec: TuneSpec
-    base: TrainSpec
-    space: Space
-    data: str
-    source: str
-    metric: str
-    maximize: bool
-    prepare: PrepareSpec | None = None
-
-    def write(self, folder: Path) -> None:
-        """Put the header into the study's folder."""
-        texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
-        specs = {"spec": to_json(self.spec), "base": to_json(self.base)}
-        specs |= {"prepare": to_json(self.prepare)} if self.prepare else {}
-        space = {name: allowed.to_json() for name, allowed in self.space.items()}
-        value = {"format": FORMAT, **texts, "maximize": self.maximize, **specs, "space": space}
-        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
-
-    @classmethod
-    def read(cls, folder: Path) -> "Header":
-        """The header in a study's folder; StoreError if it is missing, damaged or newer than this nnlab."""
-        value = read_json(folder / HEADER)
-        if value.get("format") != FORMAT:
-            raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
-        try:
-            space = {name: range_from_json(one) for name, one in value["space"].items()}
-            spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
-            data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
-            prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
-            about = (data, source, metric, bool(value["maximize"]), prepare)
-            return cls(str(value["name"]), spec, base, space, *about)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
-        base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
-        space = {name: str(allowed) for name, allowed in self.space.items()}
-        folds = [self.spec.folds] if self.spec.folds else []  # other scores
-        return hashlib.sha256(json.dumps([self.data, base, space, *folds], sort_keys=True).encode()).hexdigest()
-
-    def differences(self, other: "Header") -> list[str]:
-        """In words, what of data, base and space is not as in the other header."""
-        found = []
-        if self.data != other.data:
-            found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
-        if self.spec.folds != other.spec.folds:
-            found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
-        before, now = _flat(other.base), _flat(self.base)
-        found += _changed(before, now)
-        before = {name: str(allowed) for name, allowed in other.space.items()}
-        now = {name: str(allowed) for name, allowed in self.space.items()}
-        return found + [f"the space, {words}" for words in _changed(before, now)]
-
-
-def _flat(base: TrainSpec) -> dict[str, str]:
-    """Fields and the values of their parts as texts."""
-    texts = {}
-    for name, value in to_json(base).items():
-        if name in NO_MATTER:
-            continue
-        texts[name] = value["name"] if isinstance(value, dict) else show_value(plain(getattr(base, name)))
-        if isinstance(value, dict):
-            texts |= {f"{name}.{inner}": str(one) for inner, one in value["values"].items()}
-    return texts
-
-
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
 
 
 @contextlib.contextmanager
@@ -133,22 +51,28 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def open_optuna(path: Path | None, maximize: bool) -> "optuna.Study":
-    """Optuna's study in the folder path, made if it is not there; in memory for None."""
+def open_optuna(header: Header, path: Path | None) -> "optuna.Study":
+    """Optuna's study, made if it is not there: in its database, else in the folder path, else in memory."""
     import optuna
 
     storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
-    if path is not None:
+    name = OPTUNA_NAME
+    if header.spec.storage is not None:
+        from nnlab.core.tune.shared import open_shared
+
+        storage, name = open_shared(header.spec.storage), header.name
+    elif path is not None:
         from nnlab.core.tune.journal import open_journal
 
         storage = open_journal(path / JOURNAL)
-    direction = optuna.study.StudyDirection.MAXIMIZE if maximize else optuna.study.StudyDirection.MINIMIZE
+    kinds = optuna.study.StudyDirection
+    directions = [kinds.MAXIMIZE if up else kinds.MINIMIZE for up in header.upwards]
     with quiet_optuna():
-        return optuna.create_study(storage=storage, study_name=OPTUNA_NAME, direction=direction, load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
 
 
 def state_of(trial: "FrozenTrial") -> str:
-    """complete, pruned, failed or running as nnlab says it; waiting or skipped for what is no trial of its own."""
+    """complete, pruned, failed or running; waiting, skipped or known for what is no trial of the study's own."""
     if trial.state.name in ("RUNNING", "WAITING"):
         return trial.state.name.lower()
     return str(trial.user_attrs.get("result", {}).get("state", "failed"))
@@ -159,12 +83,23 @@ def was_cut(trial: "FrozenTrial") -> bool:
     return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
 
 
-def ranked(journal: "optuna.Study", maximize: bool) -> "list[FrozenTrial]":
-    """The complete trials with a score, best first, of equals the older."""
-    sign = -1.0 if maximize else 1.0
+def ranked(journal: "optuna.Study", upwards: Sequence[bool]) -> "list[FrozenTrial]":
+    """The complete trials with a score, best first: by the first objective, then the next; of equals the older."""
     trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
-    scored = [trial for trial in trials if trial.values]
-    return sorted(scored, key=lambda trial: (sign * trial.values[0], trial.number))
+    scored = [(costs(values, upwards), trial) for trial in trials if (values := objectives_of(trial))]
+    return [trial for _, trial in sorted(scored, key=lambda one: (one[0], one[1].number))]
+
+
+def costs(values: Sequence[float], upwards: Sequence[bool]) -> list[float]:
+    """The values of the objectives as what shall be small."""
+    return [-value if up else value for value, up in zip(values, upwards, strict=True)]
+
+
+def objectives_of(trial: "FrozenTrial") -> list[float]:
+    """The values of a complete trial, its score first; [] of others."""
+    result = trial.user_attrs.get("result", {})
+    score = result.get("score", trial.values[0] if trial.values else None)
+    return [float(value) for value in result.get("objectives") or ([] if score is None else [score])]
 
 
 class Study:
@@ -178,13 +113,18 @@ class Study:
         self.metric, self.maximize, self.path = header.metric, header.maximize, path
 
     @classmethod
-    def load(cls, folder: str | Path, model: Maker = None) -> "Study":
-        """The study in a folder. model: the network of a study whose network was the user's own."""
+    def load(cls, folder: str | Path, model: Maker = None, storage: str | None = None) -> "Study":
+        """The study in a folder. model: the network of a study whose network was the user's own.
+
+        storage: the URL of its database, where it has one with a password.
+        """
         path = Path(folder)
         header = Header.read(path)
-        if not (path / JOURNAL).is_file():
+        if storage is not None:
+            header = replace(header, spec=replace(header.spec, storage=storage))
+        if header.spec.storage is None and not (path / JOURNAL).is_file():
             raise StoreError(f"{path.name}/{JOURNAL} is missing: the study has no trials")
-        return cls(header, open_optuna(path, header.maximize), path, model)
+        return cls(header, open_optuna(header, path), path, model)
 
     def keep(self, number: int, run: Run, others: Sequence[int]) -> None:
         """Hold the run of a trial in memory, so that it need not be loaded; and of the ones before only others."""
@@ -201,13 +141,38 @@ class Study:
             numbers = {"epochs": result.get("epochs", 0), "seconds": result.get("seconds", 0.0)}
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
-            rows.append(own | numbers | self._typed(trial))
-        return pd.DataFrame(rows, columns=["number", "state", "score", "epochs", "seconds", *self.space])
+            others = dict(zip(self.spec.objectives[1:], objectives_of(trial)[1:], strict=False))
+            rows.append(own | others | numbers | self._typed(trial))
+        own_columns = ["number", "state", "score", *self.spec.objectives[1:], "epochs", "seconds"]
+        return pd.DataFrame(rows, columns=[*own_columns, *self.space])
+
+    @property
+    def front(self) -> "pd.DataFrame":
+        """The trials of `trials` that no other dominates (Pareto), best in the first objective first; with one
+        objective the best alone. `spec_of(number)` gives what one of them trained."""
+        order = ranked(self._journal, self.header.upwards)
+        values = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(self.header.upwards))
+        best = [trial.number for trial, kept in zip(order, front(values, self.header.upwards), strict=True) if kept]
+        return self.trials.set_index("number", drop=False).loc[best].reset_index(drop=True)
 
     def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
         """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
-        held = typed_values(self.space, trial.params)
+        held = self.header.values_of(trial)
         return {name: "auto" if held.get(name, "") is None else held.get(name) for name in self.space}
+
+    @property
+    def inheritance(self) -> "pd.DataFrame":
+        """Of population-based training, what trials took over: trial, epoch, source, then the values they went on with.
+
+        `spec_of` gives a trial's last values; its run has its own past, which no spec gives again."""
+        import pandas as pd
+
+        rows = [
+            {"trial": trial.number, "epoch": one["epoch"], "source": one["source"]} | one["values"]
+            for trial in self._shown()
+            for one in trial.user_attrs.get("result", {}).get("inherited", ())
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["trial", "epoch", "source"])
 
     @property
     def messages(self) -> dict[int, str]:
@@ -217,16 +182,17 @@ class Study:
 
     def _shown(self) -> "list[FrozenTrial]":
         trials = self._journal.get_trials(deepcopy=False)
-        return [trial for trial in trials if state_of(trial) not in ("waiting", "skipped")]
+        return [trial for trial in trials if state_of(trial) not in NOT_OWN]
 
     def ranking(self) -> list[int]:
         """The numbers of the complete trials, best score first."""
-        return [trial.number for trial in ranked(self._journal, self.maximize)]
+        return [trial.number for trial in ranked(self._journal, self.header.upwards)]
 
     @property
     def best_trial(self) -> int | None:
         """Number of the winner: the finalist with the best mean over fresh seeds, where there are finalists, else the
-        complete trial with the best score; None if none is complete."""
+        complete trial with the best score; of several objectives, the one of the front that is best in the first. None
+        if none is complete."""
         winner = self.after.winner(self.maximize)
         return winner if winner is not None else next(iter(self.ranking()), None)
 
@@ -234,7 +200,7 @@ class Study:
     def best_score(self) -> float | None:
         """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self._trial(number).value
+        return None if number is None else self._score(number)
 
     @property
     def expected_score(self) -> float | None:
@@ -250,7 +216,13 @@ class Study:
         import pandas as pd
 
         rows = [
-            [number, self._trial(number).value, float(np.mean(one)), float(np.std(one, ddof=len(one) > 1)), len(one)]
+            [
+                number,
+                self._score(number),
+                float(np.mean(one)),
+                float(np.std(one, ddof=len(one) > 1)),
+                len(one),
+            ]
             for number, scores in self.after.fresh().items()
             if (one := list(scores.values()))
         ]
@@ -270,16 +242,19 @@ class Study:
 
     def spec_of(self, number: int) -> TrainSpec:
         """The spec of a trial."""
-        return spec_with(self.values_of(number), self.base)
+        return self.header.spec_of(self._trial(number))
 
     def values_of(self, number: int) -> dict[str, Value]:
         """The values of the searched names that a trial had."""
-        return typed_values(self.space, self._trial(number).params)
+        return self.header.values_of(self._trial(number))
 
     def result_of(self, number: int) -> Mapping[str, Any]:
         """What was kept of how a trial ended."""
         result: Mapping[str, Any] = self._trial(number).user_attrs.get("result", {})
         return result
+
+    def _score(self, number: int) -> float | None:
+        return next(iter(objectives_of(self._trial(number))), None)
 
     def _trial(self, number: int) -> "FrozenTrial":
         return self._journal.get_trials(deepcopy=False)[number]
@@ -322,13 +297,14 @@ class Study:
         """Each searched name's share in reaching the best quarter of trials (PED-ANOVA, Watanabe 2023); {} for few."""
         import optuna
 
-        done = [trial for trial in self._shown() if state_of(trial) == "complete"]
-        if len(done) < FEW or len({trial.value for trial in done}) < 2:
+        done = [trial for trial in self._shown() if trial.state.name == "COMPLETE"]
+        if len(done) < FEW or len({trial.values[0] for trial in done}) < 2:
             return {}
         with quiet_optuna(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a name that was never varied
+            target = (lambda trial: trial.values[0]) if self.header.several else None
             judge = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-            shares = optuna.importance.get_param_importances(self._journal, evaluator=judge)
+            shares = optuna.importance.get_param_importances(self._journal, evaluator=judge, target=target)
         found = dict.fromkeys(self.space, 0.0)
         for inner, share in shares.items():  # the items of a list count for the list
             found[inner if inner in found else inner.rpartition(".")[0]] += float(share)

@@ -6,24 +6,44 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nnlab.core.errors import StoreError
+from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
+from nnlab.core.tune.header import OUTSIDE, Header
+from nnlab.core.tune.luck import better_beyond_chance
+from nnlab.core.tune.pbt import Inherited
 from nnlab.core.tune.ranges import Value, held_params
-from nnlab.core.tune.space import base_values, suggest
+from nnlab.core.tune.space import suggest
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.study import JOURNAL, LOCK, Header, best_folder, open_optuna, ranked, state_of, was_cut
+from nnlab.core.tune.study import (
+    JOURNAL,
+    KNOWN,
+    LOCK,
+    NOT_OWN,
+    best_folder,
+    costs,
+    objectives_of,
+    open_optuna,
+    ranked,
+    state_of,
+    was_cut,
+)
+from nnlab.core.tune.watch import BEAT
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from nnlab.core.tune.knowledge import Knowledge
+
+ABOUT = "nnlab"  # the attribute of a study in a database that says what it is about
 State = Literal["complete", "pruned", "failed", "stopped"]
 
 
@@ -44,7 +64,14 @@ class Result:
     best_epoch: int = 0
     scores: tuple[float, ...] = ()
     parts: tuple[float, ...] = field(default=(), repr=False)
+    objectives: tuple[float, ...] = ()
+    inherited: tuple[Inherited, ...] = ()
     error: Exception | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of each objective, () where there is no score."""
+        return self.objectives or (() if self.score is None else (self.score,))
 
     def to_json(self) -> dict[str, Any]:
         """What is kept with the trial."""
@@ -52,22 +79,53 @@ class Result:
 
 
 class Trials:
-    """A study's trials in Optuna's journal, shared by every process that works on it; in memory for path None."""
+    """A study's trials in Optuna's journal, shared by every process that works on it; in memory for path None.
 
-    def __init__(self, header: Header, path: Path | None, warn: Callable[[str], None]) -> None:
+    learn: what a new study knows before its first trial.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        path: Path | None,
+        warn: Callable[[str], None],
+        learn: "Callable[[], Knowledge] | None" = None,
+    ) -> None:
         self._header, self._path, self._warn = header, path, warn
         self._open: set[int] = set()  # claimed here and not settled yet
+        self.journal = open_optuna(header, path)
         with self._alone():
-            self.journal = open_optuna(path, header.maximize)
+            self._agree()
             self.journal.pruner = make(PRUNERS, header.spec.pruner, header.base.epochs)
             self.journal.sampler = self._sampler(0)  # says at once what is wrong with it
             self._clear_orphans()
-            if not self.journal.get_trials(deepcopy=False) and not self._exhaustive:
-                self._begin_with_base()
+            if not self.journal.get_trials(deepcopy=False):
+                self._begin_with_first()
+                if learn is not None and not self._exhaustive:
+                    self._take_over(learn())
+
+    def _agree(self) -> None:
+        """SpecError if the database holds another study of this name."""
+        if self._header.spec.storage is None:
+            return
+        there = self.journal.user_attrs.get(ABOUT)
+        if there is None:
+            self.journal.set_user_attr(ABOUT, self._header.fingerprint)
+        elif there != self._header.fingerprint:
+            name = self._header.name
+            raise SpecError(
+                f"the database holds another study {name!r}: data, base, space or folds differ; give --name"
+            )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """No other process claims, settles or clears meanwhile."""
+        if self._header.spec.storage is not None:
+            from nnlab.core.tune.shared import shared_lock
+
+            with shared_lock(self.journal._storage._backend, self._header.name):  # type: ignore[attr-defined]
+                yield
+            return
         if self._path is None:
             yield
             return
@@ -76,6 +134,23 @@ class Trials:
         with file_lock(self._path / LOCK):
             yield
 
+    def settled(self, until: int) -> bool:
+        """Whether the last so many trials that count made the best no better than chance could: by less than the
+        standard error of the difference over the same validation rows."""
+        trials = [trial for trial in self.journal.get_trials(deepcopy=False) if self._counts(trial)]
+        before = {trial.number for trial in sorted(trials, key=_ended)[: max(len(trials) - until, 0)]}
+        order = ranked(self.journal, self._header.upwards)
+        old = next((trial for trial in order if trial.number in before), None)
+        if old is None:
+            return False
+        new = order[0]
+        if new.number == old.number:
+            return True
+        parts = [trial.user_attrs.get("result", {}).get("parts") or () for trial in (new, old)]
+        if not parts[0] or len(parts[0]) != len(parts[1]):
+            return False
+        return not better_beyond_chance(np.array(parts[0]), np.array(parts[1]), self._header.maximize)
+
     @property
     def done(self) -> int:
         """Trials that count."""
@@ -83,7 +158,7 @@ class Trials:
 
     @staticmethod
     def _counts(trial: "FrozenTrial") -> bool:
-        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) != "skipped"
+        return trial.state.is_finished() and not was_cut(trial) and state_of(trial) not in NOT_OWN
 
     @property
     def any_good(self) -> bool:
@@ -110,11 +185,17 @@ class Trials:
                     return None
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
-                values = suggest(trial, self._header.space, self._header.base, self._header.prepare)
+                values = self._values(trial)
                 if not (self._exhaustive and self._seen(dict(trial.params), trials)):
                     self._open.add(trial.number)
                     return trial, values
-                self._tell(trial.number, {"state": "skipped"}, "FAIL", None)
+                self._tell(trial.number, {"state": "skipped"}, "FAIL")
+
+    def _values(self, trial: "optuna.Trial") -> dict[str, Value]:
+        header = self._header
+        if OUTSIDE in trial.user_attrs:
+            return header.first_values()
+        return suggest(trial, header.space, header.base, header.prepare)
 
     @property
     def _exhaustive(self) -> bool:
@@ -140,23 +221,39 @@ class Trials:
         space = self._header.space.items()
         return {inner: points for name, one in space for inner, points in one.grid(count, name).items()}
 
-    def _begin_with_base(self) -> None:
-        """The first trial is the base itself, or as near to it as the space lets it be."""
-        space, prepare = self._header.space, self._header.prepare
-        values = base_values(space, self._header.base) | (base_values(space, prepare) if prepare else {})
-        if values:
-            self.journal.enqueue_trial(held_params(self._header.space, values))
+    def _begin_with_first(self) -> None:
+        """The first trial is what a run would be without a search, also where that is no point of the space."""
+        header = self._header
+        inside = header.holds_first()
+        params = held_params(header.space, header.first_values()) if inside else {}
+        self.journal.enqueue_trial(params, user_attrs=None if inside else {OUTSIDE: True})
+
+    def _take_over(self, knowledge: "Knowledge") -> None:
+        """Earlier runs as trials that do not count and cannot win, and values to be tried first."""
+        import optuna
+
+        for one in knowledge.known:
+            fixed: Any = optuna.trial.FixedTrial(held_params(self._header.space, one.values))
+            suggest(fixed, self._header.space, self._header.base, self._header.prepare)
+            state = optuna.trial.TrialState.COMPLETE
+            attrs = {"result": {"state": KNOWN, "score": one.score, "message": f"run {one.run}"}}
+            given: dict[str, Any] = {"params": fixed.params, "distributions": fixed.distributions, "value": one.score}
+            self.journal.add_trial(optuna.trial.create_trial(state=state, user_attrs=attrs, **given))
+        for values in knowledge.first:
+            if values != self._header.first_values():
+                self.journal.enqueue_trial(held_params(self._header.space, values))
+        for note in knowledge.notes:
+            self._warn(note)
 
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
-            rank = self._rank(result.score) if run is not None and result.state == "complete" else self.kept
+            rank = self._rank(result.values) if run is not None and result.state == "complete" else self.kept
             if rank < self.kept and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
             state = {"complete": "COMPLETE", "stopped": "FAIL"}.get(result.state, "PRUNED")
-            score = result.score if result.state == "complete" else None
-            self._tell(trial.number, result.to_json(), state, score)
+            self._tell(trial.number, result.to_json(), state)
             self._open.discard(trial.number)
             if result.cut:
                 self._again(self.journal.get_trials(deepcopy=False)[trial.number])
@@ -171,7 +268,7 @@ class Trials:
 
     def best(self) -> list[int]:
         """The numbers of the best complete trials, whose runs are kept."""
-        return [trial.number for trial in ranked(self.journal, self._header.maximize)[: self.kept]]
+        return [trial.number for trial in ranked(self.journal, self._header.upwards)[: self.kept]]
 
     def _save(self, run: Run, folder: Path) -> None:
         """A full disk costs the run, not the study."""
@@ -180,20 +277,23 @@ class Trials:
         except (OSError, StoreError) as error:
             self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
 
-    def _rank(self, score: float | None) -> int:
+    def _rank(self, values: tuple[float, ...]) -> int:
         """How many complete trials are as good or better."""
-        if score is None:
+        if not values:
             return self.kept
-        sign = -1.0 if self._header.maximize else 1.0
-        there = [sign * (trial.value or 0.0) for trial in ranked(self.journal, self._header.maximize)]
-        return sum(value <= sign * score for value in there)
+        upwards = self._header.upwards
+        there = [costs(objectives_of(trial), upwards) for trial in ranked(self.journal, upwards)]
+        return sum(one <= costs(values, upwards) for one in there)
 
-    def _tell(self, number: int, result: dict[str, Any], state: str, score: float | None) -> None:
+    def _tell(self, number: int, result: dict[str, Any], state: str) -> None:
         from optuna.trial import TrialState
 
         frozen = self.journal.get_trials(deepcopy=False)[number]
         self.journal._storage.set_trial_user_attr(frozen._trial_id, "result", result)
-        self.journal.tell(number, score, TrialState[state])
+        if OUTSIDE in frozen.user_attrs or (self._header.several and state == "PRUNED"):
+            state = "FAIL"  # its values are none that a sampler could take; of several objectives none can be pruned
+        values = objectives_of(self.journal.get_trials(deepcopy=False)[number]) if state == "COMPLETE" else None
+        self.journal.tell(number, values, TrialState[state])
 
     def _is_orphan(self, trial: "FrozenTrial") -> bool:
         """Its process is gone; or it is ours, left over from a call in this thread that did not get to its end."""
@@ -204,7 +304,10 @@ class Trials:
             return True
         if owner["pid"] == os.getpid() and owner.get("thread") == threading.get_ident():
             return True
-        last_write = (self._path / JOURNAL).stat().st_mtime if self._path else 0.0
+        if self._header.spec.storage is not None:
+            last_write = float(trial.user_attrs.get(BEAT, 0.0)) or _time_of(trial.datetime_start)
+        else:
+            last_write = (self._path / JOURNAL).stat().st_mtime if self._path else 0.0
         return not is_alive(owner, last_write)
 
     def _clear_orphans(self) -> None:
@@ -213,25 +316,34 @@ class Trials:
             if trial.state.name != "RUNNING" or not self._is_orphan(trial):
                 continue
             if (result := trial.user_attrs.get("result")) and result["state"] == "complete":
-                self._tell(trial.number, result, "COMPLETE", result["score"])
+                self._tell(trial.number, result, "COMPLETE")
             elif result and not result.get("cut"):
-                self._tell(trial.number, result, "PRUNED", None)
+                self._tell(trial.number, result, "PRUNED")
             else:
                 message = "orphaned: its process ended before it did"
                 self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
-                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL", None)
+                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL")
                 self._again(trial)
 
     def _again(self, trial: "FrozenTrial") -> None:
         """Queue the values of a trial that was cut; not for a second time, lest it be what kills the process."""
         from optuna.trial import TrialState, create_trial
 
-        if "again" in trial.user_attrs or not trial.params:
+        outside = {name: True for name in (OUTSIDE,) if name in trial.user_attrs}
+        if "again" in trial.user_attrs or not (trial.params or outside):
             return
         attrs: dict[str, Any] = {"fixed_params": dict(trial.params)}
         attrs |= {name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")}
-        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs={"again": trial.number})
+        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs=outside | {"again": trial.number})
         self.journal.add_trial(again)
+
+
+def _time_of(moment: "datetime | None") -> float:
+    return moment.timestamp() if moment else 0.0
+
+
+def _ended(trial: "FrozenTrial") -> tuple[float, int]:
+    return _time_of(trial.datetime_complete), trial.number
 
 
 def _drop_old(path: Path, kept: set[str]) -> None:

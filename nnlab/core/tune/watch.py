@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Event, Progress, Started, Warned
@@ -11,10 +12,18 @@ if TYPE_CHECKING:
     import optuna
 
 
+BEAT = "beat"  # the attribute of a running trial that says when its process was last seen
+EVERY = 60.0  # seconds between two beats
+
+
+Judged = Literal["epochs", "folds", "nothing"]
+
+
 class Searching(Protocol):
     """What a trial's watcher asks of the search, and tells it."""
 
     controls: Controls
+    shared: bool  # whether processes of other machines may wait to see a sign of life
 
     @property
     def late(self) -> bool:
@@ -28,14 +37,21 @@ class Searching(Protocol):
 
 
 class Watch:
-    """The sink of one run: ends and pauses it with the study, tells the view, and prunes the trial that it is of."""
+    """The sink of one run: ends and pauses it with the study, tells the view, and prunes the trial that it is of.
 
-    def __init__(self, search: Searching, metric: str, trial: "optuna.Trial | None" = None) -> None:
+    judged: by what a pruner judges the trial.
+    """
+
+    def __init__(
+        self, search: Searching, metric: str, trial: "optuna.Trial | None" = None, judged: Judged = "epochs"
+    ) -> None:
         self.controls = Controls()
         self.shown = True
         self.score: float | None = None
+        self.value = math.nan  # of the last epoch
         self.epochs = self._epochs = 0
-        self._search, self._trial, self._metric = search, trial, metric
+        self._beat = time.time()
+        self._search, self._trial, self._metric, self._judged = search, trial, metric, judged
 
     def __call__(self, event: Event) -> None:
         self.follow_study()
@@ -58,12 +74,17 @@ class Watch:
 
     def _judge(self, done: EpochDone) -> None:
         self.epochs = done.epoch
-        value = done.valid.get(self._metric, math.nan)
+        self.value = value = done.valid.get(self._metric, math.nan)
         if done.best and math.isfinite(value):
             self.score = value
         if self._trial is None:
             return
         with contextlib.suppress(OSError):  # a disk that fails costs the pruning of this epoch, not the trial
+            if self._search.shared and time.time() - self._beat > EVERY:
+                self._beat = time.time()
+                self._trial.set_user_attr(BEAT, self._beat)
+            if self._judged != "epochs":
+                return
             self._trial.report(value, done.epoch)
             if done.epoch < self._epochs and self._trial.should_prune():
                 self.controls.stop("pruned")

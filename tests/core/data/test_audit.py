@@ -348,6 +348,13 @@ def level_score(codes: np.ndarray, y: np.ndarray, split: Split, classes: int) ->
     return r2_score(rank[split.valid], held.map(mean))
 
 
+def test_levels_of_one_rate_tell_nothing_of_each_other() -> None:
+    codes = np.repeat([0, 1, 0, 1], 100)
+    y = np.concatenate([np.tile([0, 1], 100), np.repeat([0, 1], 100)])  # in validation the levels tell all by chance
+    split = Split(np.arange(200), np.arange(200, 400), np.empty(0, np.int64))
+    assert measured([codes], [True], split, y, 2).score[0] == 0.5
+
+
 def test_bins_hold_equal_shares_of_the_training_rows() -> None:
     n = 4000
     y = np.random.default_rng(0).permutation(n).astype(float)
@@ -405,3 +412,37 @@ def test_the_audit_takes_little_time(rows: int, columns: int) -> None:
     start = time.process_time()
     assert audit(typed, Target("y", "binary", (0, 1)), numbers, split) == ()
     assert time.process_time() - start < 2.0  # half a second on a quiet core
+
+
+@pytest.mark.parametrize("rows", [1000, 4000])
+@pytest.mark.parametrize("classes", [0, 2])
+def test_a_near_copy_beside_a_strong_honest_column_is_found(rows: int, classes: int) -> None:
+    """The honest column has an AUC or an R2 of 0.8 to 0.95: no gap that is wide for so few rows."""
+    named = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame(rng.normal(size=(rows, 5)), columns=list("abcde"))
+        y = frame["a"] + 0.5 * rng.normal(size=rows)
+        frame["y"] = (y > 0).astype(int) if classes else y
+        assert findings(frame, seed) == ()
+        frame["leak"] = np.where(rng.random(rows) < 0.01, 1 - frame["y"], frame["y"]) if classes else y
+        frame["leak"] += 0.0 if classes else 0.08 * rng.normal(size=rows)
+        found = {columns for _, columns in kinds(findings(frame, seed))}
+        assert found <= {("leak",)}
+        named += len(found)
+    assert named >= (7 if rows == 1000 else 9), "160 validation rows cannot always tell"
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "diabetes"])
+def test_a_near_copy_is_named_alone_in_known_tables(name: str) -> None:
+    table = getattr(datasets, f"load_{name}")(as_frame=True).frame.rename(columns={"target": "y"})
+    named = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        frame = table.assign(leak=table["y"] + 0.04 * table["y"].std() * rng.normal(size=len(table)))
+        if name != "diabetes":
+            frame["leak"] = np.where(rng.random(len(table)) < 0.003, 0, table["y"])
+        found = {columns for kind, columns in kinds(findings(frame, seed)) if kind in ("near_copy", "target_copy")}
+        assert found <= {("leak",)}
+        named += len(found)
+    assert named >= 8

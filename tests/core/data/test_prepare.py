@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardSc
 
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, NNLabError, SpecError
+from nnlab.core.options import override_values, resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec
 
@@ -419,3 +421,22 @@ def test_folds_of_a_column_validate_on_its_rows() -> None:
         assert set(frame["turn"].iloc[fold.train.index]) == set("012") - {word}
         assert set(frame["turn"].iloc[fold.test.index]) == {"test"}
         assert "turn" not in fold.pipeline.columns
+
+
+STEPS_OF_ONE = ("impute", "scale", "expand")
+
+
+@pytest.mark.parametrize("name", ["value", "count", "order", "low", "noise", "my.count"])
+def test_columns_may_be_called_like_parameters(name: str) -> None:
+    frame = people().rename(columns={"age": name})
+    options: dict[str, Any] = {f"impute.{name}": "mean", f"scale.{name}": "standard", f"expand.{name}": "bins"}
+    spec = prepare(frame, "income", **options, **{f"expand.{name}.count": 3}).spec
+    assert {step: list(parts) for step, parts in spec.overrides.items()} == {step: [name] for step in STEPS_OF_ONE}
+    assert spec.overrides["expand"][name] == Part("bins", {"count": 3})
+    assert spec == resolve(PrepareSpec, override_values(spec), replace(spec, overrides={}))
+
+
+def test_a_parameter_of_a_part_that_one_column_has_says_how_it_is_typed() -> None:
+    message = r"belongs to encode target; this one is one_hot; of one column it is --encode.COLUMN.smoothing$"
+    with pytest.raises(SpecError, match=message):
+        prepare(people(), "income", **{"encode.job": "target", "smoothing": 3})

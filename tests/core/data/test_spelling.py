@@ -70,10 +70,32 @@ def test_files_in_pieces_and_orders_merge_alike(tmp_path) -> None:
     np.testing.assert_array_equal(whole.transform(frame()), pieces.transform(frame()))
 
 
+def test_classes_that_differ_in_spelling_are_said_and_merged() -> None:
+    table = frame()
+    spelled = table.assign(y=[word if i % 7 else f"{word.upper()} " for i, word in enumerate(table["y"])])
+    data = prepare(spelled, "y")
+    assert data.target.classes == ("NO", "YES", "no", "yes")
+    (finding,) = (found for found in data.audit if found.columns == ("y",))
+    assert (finding.kind, finding.option) == ("category_twins", "--merge_levels y")
+    assert finding.evidence == "'NO' = 'no'; 'YES' = 'yes'"
+    mended = prepare(spelled, "y", merge_levels="y,town", strict=True)
+    assert mended.target.classes == ("no", "yes") and mended.task == "binary"
+    by_name = prepare(table, "y", merge_levels="town")
+    np.testing.assert_array_equal(mended.train.y, by_name.train.y)
+    np.testing.assert_array_equal(mended.train.x, by_name.train.x)
+    plain, arrays = mended.pipeline.state()
+    again = Pipeline.from_state(json.loads(json.dumps(plain)), arrays)
+    for pipeline in (mended.pipeline, again):
+        assert pipeline.target.encode(["YES", "No", " no."]).tolist() == [1, 0, 0]
+        with pytest.raises(DataError, match="did not see: 'maybe'"):
+            pipeline.target.encode(["maybe"])
+
+
 def test_what_cannot_be_merged() -> None:
     with pytest.raises(SpecError, match="--merge_levels a: the column is numeric and has no levels"):
         prepare(frame(), "y", merge_levels="a")
     with pytest.raises(DataError, match=r"merge_levels=twon: no such column.*town"):
         prepare(frame(), "y", merge_levels="twon")
-    with pytest.raises(SpecError, match="merge_levels=y: that is the target"):
-        prepare(frame(), "y", merge_levels="y")
+    numbers = frame().assign(y=np.arange(400) % 3)
+    with pytest.raises(SpecError, match="--merge_levels y: the target has no classes that are text"):
+        prepare(numbers, "y", merge_levels="y")

@@ -40,7 +40,10 @@ except nnlab.DataError as error:
 run = nnlab.fit(data, hidden="16", epochs=2, batch_size=1024, store=False, device="cpu", baseline=False)
 found = {"train": data.train.x.shape, "loss": run.record.epochs[-1].valid["loss"]}
 found["test rows"] = run.score(data)["accuracy"]
-del data
+x = data.transform(path)
+found["transformed"] = [*x.shape, bool((x[data.train.index] == data.train.x).all())]
+found["checked"] = str(data.check(path))
+del data, x
 found["all rows"] = run.score(path)["accuracy"]
 found["predicted"] = len(run.predict(path))
 found["strange"] = str(run.check(path))
@@ -76,7 +79,8 @@ def test_a_table_larger_than_the_room_is_prepared_and_trained_on(suffix: str, tm
     assert pieces["train"] == [int(ROWS * 0.64), NUMBERS + 3]
     assert pieces["loss"] < 0.1
     assert pieces["predicted"] == ROWS
-    assert re.match(rf"of {ROWS} rows 'n\d+' has \d+ outside of training's ", pieces["strange"])
+    assert pieces["transformed"] == [ROWS, NUMBERS + 3, True] and pieces["checked"] == pieces["strange"]
+    assert re.match(rf"of {ROWS:,} rows 'n\d+' has \d+ outside of training's ", pieces["strange"])
     assert pieces["all rows"] == pytest.approx(pieces["test rows"], abs=0.01)
 
 

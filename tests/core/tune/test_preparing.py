@@ -116,9 +116,10 @@ def test_a_step_that_cannot_be_taken_ends_its_trials_and_not_the_study():
 
 
 def test_few_preparations_are_held(count, monkeypatch):
-    monkeypatch.setattr(preparing, "KEPT", 2)
     frame = table(120)
     data = prepare(frame, "y", scale="standard")
+    size = sum(rows.x.nbytes for rows in (data.train, data.valid, data.test))
+    monkeypatch.setattr(preparing, "KEPT", 2.5 * size)
     space = parse(["scale={standard,minmax,robust,quantile}"], spec_with({}, tune_base()))
     made = Preparations(data, space, frame)
     for name in ("minmax", "robust", "robust", "quantile", "minmax"):

@@ -114,10 +114,13 @@ def test_another_subject_under_the_same_name_is_refused_with_the_difference(clas
 def test_a_grid_tries_every_point_once(classes):
     space = ("optimizer={adam,momentum}", "momentum={0.5,0.9}", "dropout={0,0.2}")
     study = tune(classes, sampler="grid", space=space, epochs=1, hidden=(8,), store=False)
-    points = {tuple(row) for row in study.trials[["optimizer", "momentum", "dropout"]].fillna(-1).to_numpy().tolist()}
+    assert study.trials["optimizer"][0] == "adamw"  # first the base itself, which is no point of this grid
+    points = {
+        tuple(row) for row in study.trials[["optimizer", "momentum", "dropout"]][1:].fillna(-1).to_numpy().tolist()
+    }
     momentum = {("momentum", m, d) for m in (0.5, 0.9) for d in (0.0, 0.2)}
     assert points == momentum | {("adam", -1, 0.0), ("adam", -1, 0.2)}
-    assert len(study.trials) == 6
+    assert len(study.trials) == 7
 
 
 def test_options_of_the_run_are_kept_fixed(classes):
@@ -232,8 +235,8 @@ def test_minutes_end_the_study(classes):
 
 
 def test_a_diverged_trial_fails_with_its_message_and_the_study_goes_on(numbers):
-    space = ("lr={100,0.01}",)
-    study = tune(numbers, trials=6, optimizer="sgd", sampler="random", space=space, epochs=4, hidden=(8,), store=False)
+    words = {"optimizer": "sgd", "lr": 0.01, "sampler": "random", "epochs": 4, "hidden": (8,)}
+    study = tune(numbers, trials=6, space=("lr={100,0.01}",), store=False, **words)
     states = study.trials.groupby("lr")["state"].unique()
     assert list(states[100.0]) == ["failed"]
     assert list(states[0.01]) == ["complete"]

@@ -11,9 +11,9 @@ from nnlab.core.errors import SpecError
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
-from nnlab.core.tune.ranges import Range
+from nnlab.core.tune.ranges import Range, from_json
 from nnlab.core.tune.space import base_values, parse, spec_with, suggest
-from nnlab.core.tune.usual import default_space
+from nnlab.core.tune.usual import About, default_space
 
 BASE = resolve(TrainSpec, {"dropout": 0.1, "lr": 1e-3}, TrainSpec(optimizer=Part("adamw")))
 
@@ -129,13 +129,13 @@ def test_default_space_holds_few_names_of_the_chosen_parts():
     assert set(space) == {"lr", "weight_decay", "hidden", "activation", "norm", "dropout", "batch_size"}
     assert space["lr"] == Range(3e-4, 3e-2, log=True)
     assert space["dropout"] == Range(0.0, 0.5)
-    assert "256-256-256" in space["hidden"].choices
+    assert "256-256-256" in space["hidden"]
     assert len(base_values(space, BASE)) == len(space)  # the base lies in it
     assert "momentum" in default_space(resolve(TrainSpec, {"optimizer": "momentum"}))
 
 
 def test_default_space_leaves_out_what_is_fixed_and_batches_that_are_too_large():
-    space = default_space(BASE, fixed=("lr", "model.dropout"), rows=1000)
+    space = default_space(BASE, fixed=("lr", "model.dropout"), about=About(rows=1000))
     assert set(space) == {"weight_decay", "hidden", "activation", "norm", "batch_size"}
     assert space["batch_size"].choices == (None, 32, 64)
 
@@ -173,7 +173,7 @@ def test_base_outside_the_space_gives_only_what_lies_in_it():
 
 def test_ranges_go_to_json_and_back_and_show_themselves():
     for one in (*default_space(BASE).values(), Range(0.5, 2.0), Range(1, 9, whole=True)):
-        assert Range.from_json(one.to_json()) == one
+        assert from_json(one.to_json()) == one
     assert str(Range(1e-4, 0.1, log=True)) == "0.0001..0.1 log"
     assert str(Range(choices=(None, 64))) == "{auto,64}"
 

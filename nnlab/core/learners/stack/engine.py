@@ -11,10 +11,12 @@ from torch import Tensor
 from nnlab.core.learners.stack.buffers import Flat, Room
 from nnlab.core.learners.stack.layers import Build, Call, Layer, Port, are_odd, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
-from nnlab.core.learners.stack.streams import Streams
+from nnlab.core.learners.stack.recording import Recorder
+from nnlab.core.learners.stack.streams import Masks, Streams
 
 SIZES_KEPT = 4  # batch sizes whose calls are kept; an epoch has two
 CHUNK = 1024  # rows at a time where nothing is learned: what they make stays in the cache
+CHUNK_ON_DEVICE = 65_536  # a GPU has little to do with fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +32,30 @@ class Table:
 class Plan:
     """The calls of a step for one batch size, gather(rows) first. total: sums of losses in parts."""
 
-    gather: Callable[[Tensor], None]
-    calls: list[Call]
+    gather: Callable[[Tensor], object]
+    calls: Sequence[Call]
     total: Tensor
+    masks: Masks | None
 
 
 class Engine:
-    """Networks of one shape, their gradients for batches of rows. dropout: the share of each member."""
+    """Networks of one shape, their gradients for batches of rows. dropout: the share of each member.
+
+    recorder: makes one call of those of a step.
+    """
 
     def __init__(
-        self, flat: Flat, layers: Sequence[Layer], criterion: Criterion, table: Table, streams: Streams
+        self,
+        flat: Flat,
+        layers: Sequence[Layer],
+        criterion: Criterion,
+        table: Table,
+        streams: Streams,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
-        self._streams, self._apart = streams, are_odd(layers)
+        self._streams, self._apart = streams, flat.values.device.type == "cpu" and are_odd(layers)
         self._room, self._checking = Room(flat.values), Room(flat.values)
         self._passes: dict[int, tuple[Tensor, list[Call], Tensor]] = {}
         self._plans: dict[tuple[int, bool], Plan] = {}
@@ -53,8 +66,14 @@ class Engine:
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Other shares from the next step on."""
-        self.dropout = list(shares)
-        self._forget()
+        before, self.dropout = self.dropout, list(shares)
+        masks = [plan.masks for plan in self._plans.values() if plan.masks is not None]
+        if any(before) and any(shares) and all(mask.shares is not None for mask in masks):
+            for mask in masks:
+                assert mask.shares is not None
+                mask.shares.copy_(torch.tensor(shares, dtype=torch.float64))
+        elif before != self.dropout:
+            self._forget()
 
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
@@ -66,7 +85,8 @@ class Engine:
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
-        parts = [self._outputs_of(x[at : at + CHUNK]) for at in range(0, len(x), CHUNK)]
+        size = CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE
+        parts = [self._outputs_of(x[at : at + size]) for at in range(0, len(x), size)]
         return torch.cat(parts, 1)
 
     def _outputs_of(self, x: Tensor) -> Tensor:
@@ -159,7 +179,13 @@ class Engine:
         sources = [(table.y, y)]
         if table.weight is not None and weight is not None:
             sources.append((table.weight, weight))
-        return Plan(partial(_gather, (table.x, x), sources), [*start, *build.forward, *loss, *backward], total)
+        gather: Callable[[Tensor], object] = partial(_gather, (table.x, x), sources)
+        calls = [*start, *build.forward, *loss, *backward]
+        if self._recorder is not None:
+            rows = torch.zeros((size,) if shared else (sets, size), dtype=torch.int64, device=x.device)
+            calls = [self._recorder.record([partial(gather, rows), *calls])]
+            gather = rows.copy_
+        return Plan(gather, calls, total, build.masks)
 
 
 def _gather(features: tuple[Tensor, Tensor], sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:

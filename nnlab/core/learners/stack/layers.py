@@ -142,7 +142,7 @@ class Linear:
     def _parts(self, build: Build, scales: Sequence[float] | None) -> list[tuple[Any, float]]:
         """Members whose products are one call, and what is open of their values."""
         scales = [self._scale * scale for scale in scales or [1.0] * build.members]
-        if self.odd or build.apart:
+        if build.apart:
             return list(enumerate(scales))
         if scales.count(scales[0]) == build.members:
             return [(slice(None), scales[0])]

@@ -8,15 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnlab.core.averages import AVERAGES
-from nnlab.core.averaging import Average
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.stack.parts import Parts
-from nnlab.core.learners.start import class_counts, first_network, measured, tensors_of
+from nnlab.core.learners.start import average_of, class_counts, first_network, measured, penalties_of, tensors_of
 from nnlab.core.learners.state import dropouts, load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
@@ -24,10 +22,9 @@ from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.parameter_groups import decay_groups, groups_of, separate
+from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.registry import Part
-from nnlab.core.regularizers import REGULARIZERS
-from nnlab.core.spec import TrainSpec, make, part_values
+from nnlab.core.spec import TrainSpec, part_values
 
 
 def members_for(
@@ -70,24 +67,17 @@ class StackLearner:
         self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
         self._gradients = Parts(self._members, self._members.table, self._loss, lambda: list(self._model.buffers()))
         self._weights = [*decaying, *fixed]
-        self._take_techniques(spec, decaying, steps)
+        self._take_techniques(spec, data, decaying, steps)
         flat = self._members.flat
         for name, weight in self._model.named_parameters():
             weight.grad = flat.views(flat.gradients, name)[0]
 
-    def _take_techniques(self, spec: TrainSpec, decaying: list[nn.Parameter], steps: int) -> None:
+    def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
         self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
-        each, first = separate(self._model, decaying)
-        self._penalties = [
-            (entry.make, first if entry.facts.get("scope") == "input" else each, part.values)
-            for part in spec.regularizers
-            for entry in [REGULARIZERS[part.name]]
-        ]
-        self._average = None
-        if spec.average.name != "none":
-            self._average = Average(self._model, make(AVERAGES, spec.average), steps)
+        self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
+        self._average = average_of(spec, self._model, steps)
         self._made = 0
 
     @property
@@ -109,8 +99,8 @@ class StackLearner:
         self._members.update([lr] * self._count)
         if self._penalties:
             with torch.no_grad():
-                for penalize, weights, values in self._penalties:
-                    penalize(weights, lr, **values)
+                for penalize in self._penalties:
+                    penalize(lr)
         if self._average is not None:
             self._average.update()
         self._made += 1
@@ -124,7 +114,7 @@ class StackLearner:
     def take_notes(self) -> list[str]:
         """What the user should know of the steps since the last call."""
         notes, self._gradients.notes[:] = list(self._gradients.notes), []
-        return notes
+        return notes + self._members.take_notes()
 
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""

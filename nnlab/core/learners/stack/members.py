@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.learners.stack.buffers import Flat
+from nnlab.core.learners.stack.device_updates import RecordedUpdate
 from nnlab.core.learners.stack.engine import Engine, Table
 from nnlab.core.learners.stack.losses import Criterion
+from nnlab.core.learners.stack.recording import Recorder
 from nnlab.core.learners.stack.streams import Streams
 from nnlab.core.learners.stack.translate import translated
 from nnlab.core.learners.stack.updates import Update
@@ -22,6 +24,7 @@ class Members:
 
     groups: names of parameters, whether they decay, and a factor on the step size. optimizer: a part with all values.
     seeds: of each member's dropout, which begins as 0. joint: all are in one module, whose loss is their mean.
+    recorder: what makes one call of the many of a step; on CUDA it is there by itself.
     """
 
     def __init__(  # noqa: PLR0913 (the parts of a training)
@@ -33,14 +36,21 @@ class Members:
         optimizer: Part,
         seeds: Sequence[int],
         joint: bool = False,
+        recorder: type[Recorder] | None = None,
     ) -> None:
         self.networks = list(networks)
         self._given = (groups, criterion, table, optimizer)
         with torch.no_grad():
             self.flat = Flat(networks, groups, joint)
-        self._streams = Streams(seeds, self.flat.values.device.type)
-        self._engine = Engine(self.flat, translated(networks), criterion, table, self._streams)
-        self._update = Update(self.flat, optimizer.name, dict(optimizer.values))
+        device, values = self.flat.values.device.type, dict(optimizer.values)
+        self._kind = recorder or (Recorder if device == "cuda" else None)
+        self._streams = Streams(seeds, device, recorded=self._kind is not None)
+        made = self._kind(self._streams.generators) if self._kind is not None else None
+        self._recorder, self._told = made, False
+        self._engine = Engine(self.flat, translated(networks), criterion, table, self._streams, made)
+        self._update = Update(self.flat, optimizer.name, values)
+        if made is not None:
+            self._update = RecordedUpdate(self.flat, optimizer.name, values, made)
 
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
@@ -73,6 +83,13 @@ class Members:
         """Each member's mean loss over the rows since the last call; nan if there were none."""
         return self._engine.take_loss()
 
+    def take_notes(self) -> list[str]:
+        """What the user should know of the recording of steps, once."""
+        if self._recorder is None or self._told:
+            return []
+        self._told = bool(self._recorder.notes)
+        return list(self._recorder.notes)
+
     @property
     def table(self) -> Table:
         """The training rows."""
@@ -101,12 +118,23 @@ class Members:
 
         Losses since the last `take_loss` are forgotten. Of networks of their own, not of one module.
         """
-        kept = Members([self.networks[k] for k in chosen], *self._given, [0] * len(chosen))
+        kept = Members([self.networks[k] for k in chosen], *self._given, [0] * len(chosen), recorder=self._kind)
         kept._update.take(self._update, chosen)
         states = self._streams.state()
         kept._streams.load_state([states[k] for k in chosen])
         kept.dropout = [self.dropout[k] for k in chosen]
         return kept
+
+    def copy(self, source: int, target: int) -> None:
+        """Weights, moments and running statistics of one member become another's; its dropout draws stay its own."""
+        with torch.no_grad():
+            for buffer in (self.flat.values, *self._update.moments):
+                for name in self.flat.names:
+                    held = self.flat.of(buffer, name)
+                    held[target].copy_(held[source])
+            buffers = (self.networks[at].buffers() for at in (source, target))
+            for theirs, own in zip(*buffers, strict=True):
+                own.copy_(theirs)
 
     def state(self) -> dict[str, Any]:
         """All but the weights that a resumed run needs; the tensors are the members' own, no copies."""

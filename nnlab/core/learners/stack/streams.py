@@ -15,28 +15,34 @@ DROPOUT = 0x6D61736B  # sets these draws apart from others of the same seed
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """values: (K, n), 0 for what is dropped, else 1. scales: what each member's kept values are to be multiplied by;
-    None if the values are so already. draw: draws them anew."""
+    """values: (K, n), 0 for what is dropped, else 1. draw: draws them anew.
+
+    scales: what each member's kept values are to be multiplied by. Where these are in the values already, there are
+    shares instead, those of the members in a tensor, which may change.
+    """
 
     values: Tensor
-    scales: Sequence[float] | None
     draw: Callable[[], None]
+    scales: Sequence[float] | None = None
+    shares: Tensor | None = None
 
 
 class Streams:
-    """Masks of dropout out of one byte a value: on the CPU NumPy's SFC64, which is the cheapest, else torch's.
+    """Masks of dropout out of one byte a value: by NumPy's SFC64, which is the cheapest, on a device by torch's.
+
+    recorded: as on a device, also on the CPU.
 
     A share p is p 256 bytes: one more draw for each mask decides whether that is rounded up or down, so that each value
     is dropped with probability p (to 2^-32); kept values times 1 / (1 - p) have the expectation exactly.
     """
 
-    def __init__(self, seeds: Sequence[int], device: str) -> None:
-        self._device = device
+    def __init__(self, seeds: Sequence[int], device: str, recorded: bool = False) -> None:
+        self._device, self._host = device, device == "cpu" and not recorded
         self._sources: list[Any] = [self._source(seed) for seed in seeds]
 
     def _source(self, seed: int) -> Any:
         mixed = np.random.SeedSequence([seed, DROPOUT])
-        if self._device == "cpu":
+        if self._host:
             return np.random.SFC64(mixed)
         own = int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         return torch.Generator(self._device).manual_seed(own)
@@ -50,14 +56,14 @@ class Streams:
         """Masks of so many values for members that lose these shares."""
         values = like.new_zeros(len(shares), count)
         words = -(-count // DRAWS)
-        scales = [1.0 / (1.0 - share) for share in shares]
-        if self._device == "cpu":
+        if self._host:
             kept = torch.zeros(values.shape, dtype=torch.uint8)
             parts = [(*_parted(share), own) for share, own in zip(shares, kept.numpy().view(np.bool_), strict=True)]
-            return Masks(values, scales, partial(self._draw, values, kept, parts, words))
+            draw = partial(self._draw, values, kept, parts, words)
+            return Masks(values, draw, scales=[1.0 / (1.0 - share) for share in shares])
         room = torch.empty(words + 1, dtype=torch.int64, device=like.device)
-        own = torch.tensor([shares, scales], dtype=torch.float64, device=like.device)
-        return Masks(values, None, partial(self._draw_on_device, values, own[0] * 256, own[1].to(like.dtype), room))
+        own = torch.tensor(shares, dtype=torch.float64, device=like.device)
+        return Masks(values, partial(self._draw_on_device, values, own, room), shares=own)
 
     def _draw(self, values: Tensor, kept: Tensor, parts: Sequence[tuple[int, int, Any]], words: int) -> None:
         for source, (limit, extra, own) in zip(self._sources, parts, strict=True):
@@ -66,18 +72,19 @@ class Streams:
             np.greater_equal(drawn.view(np.uint8)[: len(own)], lost, out=own)
         values.copy_(kept)
 
-    def _draw_on_device(self, values: Tensor, limits: Tensor, scales: Tensor, words: Tensor) -> None:
+    def _draw_on_device(self, values: Tensor, shares: Tensor, words: Tensor) -> None:
         """The same without waiting for the device, scaled."""
-        for k, (source, mask) in enumerate(zip(self._sources, values, strict=True)):
+        for source, mask, share in zip(self._sources, values, shares, strict=True):
             drawn = words.random_(-(2**63), None, generator=source)
-            up = (drawn[-1:] >> 32) + 2**31 < (limits[k].frac() * 2**32)
-            lost = (limits[k].floor() + up).clamp(max=255)
+            limit = share * 256
+            up = (drawn[-1] >> 32) + 2**31 < limit.frac() * 2**32
+            lost = (limit.floor() + up).clamp(max=255)
             torch.ge(drawn.view(torch.uint8)[: len(mask)], lost, out=mask)
-            mask.mul_(scales[k])
+            mask.div_(1 - share)
 
     def state(self) -> list[Tensor]:
         """Where the streams are."""
-        if self._device == "cpu":
+        if self._host:
             states = (source.state["state"]["state"] for source in self._sources)
             return [torch.from_numpy(state.view(np.int64).copy()) for state in states]
         return [source.get_state() for source in self._sources]
@@ -85,7 +92,7 @@ class Streams:
     def load_state(self, states: Sequence[Tensor]) -> None:
         """Go on from there."""
         for source, state in zip(self._sources, states, strict=True):
-            if self._device != "cpu":
+            if not self._host:
                 source.set_state(state.cpu())
                 continue
             whole = source.state

@@ -58,6 +58,10 @@ class Together:
         self.losses = self.members.take_loss()
         self.outputs = self.members.outputs(self.valid[0]).unbind(0)
 
+    def copy(self, source: "MemberLearner", target: "MemberLearner") -> None:
+        """The target goes on with what the source has learned."""
+        self.members.copy(source.at, target.at)
+
     def keep(self, chosen: Sequence["MemberLearner"]) -> None:
         """Go on with these; the networks of the others hold their weights by themselves from now on."""
         if len(chosen) == len(self.learners):

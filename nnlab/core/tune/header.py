@@ -1,0 +1,158 @@
+"""What a study is about, as study.json holds it: how it searches, what, around which run, and on which data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnlab.core.errors import StoreError
+from nnlab.core.params import show_value
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.store.files import read_json, write_json
+from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.pbt import last_values
+from nnlab.core.tune.ranges import Space, Value, typed_values
+from nnlab.core.tune.ranges import from_json as range_from_json
+from nnlab.core.tune.space import held_values, spec_with
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+FORMAT = 1
+HEADER = "study.json"
+NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+OUTSIDE = "outside"  # the attribute of a first trial that is no point of the space, of which the sampler learns nothing
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
+    prepare: how it was prepared; first: the spec of the first trial, where it is not the base; directions: of the
+    objectives, where they are said."""
+
+    name: str
+    spec: TuneSpec
+    base: TrainSpec
+    space: Space
+    data: str
+    source: str
+    metric: str
+    maximize: bool
+    prepare: PrepareSpec | None = None
+    first: TrainSpec | None = None
+    directions: tuple[bool, ...] = ()
+
+    @property
+    def upwards(self) -> tuple[bool, ...]:
+        """For each objective, whether more is better; of a single score too."""
+        return self.directions or (self.maximize,)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one objective."""
+        return len(self.directions) > 1
+
+    def write(self, folder: Path) -> None:
+        """Put the header into the study's folder."""
+        texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
+        specs = {"spec": to_json(without_password(self.spec)), "base": to_json(self.base)}
+        more = {"prepare": self.prepare, "first": self.first}
+        specs |= {name: to_json(one) for name, one in more.items() if one}
+        space = {name: allowed.to_json() for name, allowed in self.space.items()}
+        directions = {"directions": list(self.directions)} if self.directions else {}
+        value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **specs, "space": space}
+        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Header":
+        """The header in a study's folder; StoreError if it is missing, damaged or newer than this nnlab."""
+        value = read_json(folder / HEADER)
+        if value.get("format") != FORMAT:
+            raise StoreError(f"{folder.name}/{HEADER}: format {value.get('format')}; this nnlab reads {FORMAT}")
+        try:
+            space = {name: range_from_json(one) for name, one in value["space"].items()}
+            spec, base = from_json(TuneSpec, value["spec"]), from_json(TrainSpec, value["base"])
+            data, source, metric = (str(value[name]) for name in ("data", "source", "metric"))
+            prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
+            first = from_json(TrainSpec, value["first"]) if "first" in value else None
+            directions = tuple(bool(one) for one in value.get("directions", ()))
+            about = (data, source, metric, bool(value["maximize"]), prepare, first, directions)
+            return cls(str(value["name"]), spec, base, space, *about)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
+        base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
+        space = {name: str(allowed) for name, allowed in self.space.items()}
+        folds = [self.spec.folds] if self.spec.folds else []  # other scores
+        more = [*folds, *self.spec.objectives]
+        return hashlib.sha256(json.dumps([self.data, base, space, *more], sort_keys=True).encode()).hexdigest()
+
+    def first_values(self) -> dict[str, Value]:
+        """The values of searched names that the first trial has, in their ranges or not."""
+        values = held_values(self.space, self.first or self.base)
+        return values | (held_values(self.space, self.prepare) if self.prepare else {})
+
+    def holds_first(self) -> bool:
+        """Whether a trial of the space can be the first one."""
+        values = self.first_values()
+        same = self.first is None or spec_with(values, self.base) == self.first
+        return same and bool(values) and all(value in self.space[name] for name, value in values.items())
+
+    def values_of(self, trial: "FrozenTrial | optuna.Trial") -> dict[str, Value]:
+        """The values of the searched names that a trial has."""
+        return self.first_values() if OUTSIDE in trial.user_attrs else typed_values(self.space, trial.params)
+
+    def spec_of(self, trial: "FrozenTrial | optuna.Trial") -> TrainSpec:
+        """What a trial trains."""
+        if OUTSIDE in trial.user_attrs:
+            return self.first or self.base
+        inherited = last_values(trial.user_attrs.get("result", {}).get("inherited", ()))
+        return spec_with(self.values_of(trial) | inherited, self.base)
+
+    def differences(self, other: "Header") -> list[str]:
+        """In words, what of data, base and space is not as in the other header."""
+        found = []
+        if self.data != other.data:
+            found.append(f"the data ({other.source} {other.data[:8]}, now {self.source} {self.data[:8]})")
+        if self.spec.folds != other.spec.folds:
+            found.append(f"the folds ({other.spec.folds or 'none'}, now {self.spec.folds or 'none'})")
+        if self.spec.objectives != other.spec.objectives:
+            names = [", ".join(one.spec.objectives) or one.metric for one in (other, self)]
+            found.append(f"the objectives ({names[0]}, now {names[1]})")
+        before, now = _flat(other.base), _flat(self.base)
+        found += _changed(before, now)
+        before = {name: str(allowed) for name, allowed in other.space.items()}
+        now = {name: str(allowed) for name, allowed in self.space.items()}
+        return found + [f"the space, {words}" for words in _changed(before, now)]
+
+
+def _flat(base: TrainSpec) -> dict[str, str]:
+    """Fields and the values of their parts as texts."""
+    texts = {}
+    for name, value in to_json(base).items():
+        if name in NO_MATTER:
+            continue
+        texts[name] = value["name"] if isinstance(value, dict) else show_value(plain(getattr(base, name)))
+        if isinstance(value, dict):
+            texts |= {f"{name}.{inner}": str(one) for inner, one in value["values"].items()}
+    return texts
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} ({before.get(name, 'not there')}, now {now.get(name, 'not there')})" for name in names]
+
+
+def without_password(spec: TuneSpec) -> TuneSpec:
+    """The spec as it is written down and shown: the password of its database is not."""
+    if spec.storage is None:
+        return spec
+    from nnlab.core.tune.shared import without_password as shown
+
+    return replace(spec, storage=shown(spec.storage))
