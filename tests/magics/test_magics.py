@@ -413,3 +413,8 @@ def test_tune_searches_steps_of_the_preparation(prepared: Session) -> None:
     again = prepared.names["again"]
     assert len(again.trials) == 1
     assert any("--frame other" in text for text in plain(shown))
+
+
+def test_folds_are_called_what_their_table_is_called(session: Session) -> None:
+    data = session.value("data = %nn_preprocess df --target label --folds 3;\ndata")
+    assert {data.name, *(fold.name for fold in data.folds)} == {"df"}
