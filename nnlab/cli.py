@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     demo_parser.add_argument("--open", action="store_true", help="open it in JupyterLab instead of running it")
     demo_parser.add_argument("--out", type=Path, default=Path("nnlab-demo"), metavar="DIR", help="default: nnlab-demo")
     demo_parser.set_defaults(run=_demo)
-    report_parser = verbs.add_parser("report", help="turn an executed notebook into one HTML file", allow_abbrev=False)
+    report_parser = verbs.add_parser("report", help="turn an executed notebook into one file", allow_abbrev=False)
     report_parser.add_argument("notebook", type=Path)
-    report_parser.add_argument("--out", type=Path, metavar="FILE", help="default: beside the notebook")
+    report_parser.add_argument("--out", type=Path, metavar="FILE", help=".html, .md or .pdf; default: .html beside it")
     report_parser.set_defaults(run=_report)
     return parser
 

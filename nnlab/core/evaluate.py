@@ -41,7 +41,7 @@ class Evaluation:
         regression, and for more classes than are counted."""
         import pandas as pd
 
-        counts = np.array(self.confusion, float).reshape(len(self.confusion), -1)
+        counts = np.array(self.confusion, float).reshape(len(self.confusion), len(self.confusion))
         right, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
         with np.errstate(invalid="ignore"):
             shares = {"precision": right / predicted, "recall": right / true, "f1": 2 * right / (true + predicted)}

@@ -99,6 +99,9 @@ TABLE_OPTIONS: dict[str, Hint] = {
     **dict.fromkeys(("drop_columns_named", "exclude", "ignore"), ("--drop column", "or several: a,b")),
 }
 
+# Options of nnlab's own that have no parts, as in --class-weight.yes 3.
+QUALIFIED: dict[str, Hint] = {"class_weight": ('--class-weight "yes=3,no=1"', "all labels in one value")}
+
 CHOICES: dict[str, dict[str, Hint]] = {
     "optimizer": {
         "sam": ("--optimizer adamw --sam 0.05", "it is put around an optimizer"),
@@ -172,7 +175,9 @@ CHOICES: dict[str, dict[str, Hint]] = {
 
 def hint_for_option(word: str, table: bool = False) -> str:
     """What to type for an option that another library has; '' for a word not listed. table: of a preparation."""
-    return _told((TABLE_OPTIONS if table else OPTIONS).get(word.partition(".")[0]))
+    stem, point, _ = word.partition(".")
+    own = None if table or not point else QUALIFIED.get(stem)
+    return _told(own or (TABLE_OPTIONS if table else OPTIONS).get(stem))
 
 
 def hint_for_choice(name: str, word: object) -> str:

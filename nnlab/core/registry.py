@@ -49,11 +49,14 @@ class Entry:
 
 
 class Registry(dict[str, Entry]):
-    """Entries of one kind. `@REGISTRY.add` or `@REGISTRY.add(fact=...)` registers a function under its own name."""
+    """Entries of one kind. `@REGISTRY.add` or `@REGISTRY.add(fact=...)` registers a function under its own name.
 
-    def __init__(self, kind: str) -> None:
+    needs: facts that every entry must have.
+    """
+
+    def __init__(self, kind: str, *needs: str) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.needs = kind, needs
         self._families: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {}
 
     @property
@@ -79,6 +82,9 @@ class Registry(dict[str, Entry]):
             return lambda later: self.add(later, **facts)
         name = make.__name__.rstrip("_")
         summary = (make.__doc__ or "").strip().partition("\n")[0]
+        if lost := [fact for fact in self.needs if fact not in facts]:
+            way = ", ".join(f"{fact}=..." for fact in self.needs)
+            raise SpecError(f"{self.kind} {name} lacks {' and '.join(lost)}; it is registered with .add({way})")
         self[name] = Entry(name, make, self._declared(name, make, summary), summary, facts)
         return make
 

@@ -313,6 +313,7 @@ class TuneSpec:
     storage: Annotated[
         str | None, "database that machines share the study by, as in sqlite:///study.db; none: a journal in the store"
     ] = None
+    on: Annotated[str | None, "cluster that trains the trials: ray, or ray://host:port; none: this machine"] = None
     fresh: Annotated[bool, "start anew though a study of that name is there"] = False
 
     def __repr__(self) -> str:

@@ -19,7 +19,8 @@ from nnlab.core.spec import TrainSpec
 SMALL = 1 << 22  # multiply-adds of a step below which one thread is always the better choice
 WORTH = 1 << 36  # multiply-adds of the whole run from which a trial costs little of it
 STEPS = 1000  # and its steps
-BUSY = 1.25  # processes that want a core, for each core, from which threads wait for one another
+BUSY = 1.25  # other processes that want a core, for each core, from which threads wait for one another
+LOOKS, PAUSE = 5, 0.003  # at how many want one just now, and seconds between them
 CLEARLY = 0.9  # of the time on one thread: what all must stay below in every round, as they suffer most from others
 ROUNDS = 3
 HOPELESS = 4.0  # times as long: no further steps are lost on it
@@ -51,6 +52,8 @@ def tried_threads(
     everything = torch.get_num_threads()
     if spec.threads is not None or device != "cpu" or everything == 1:
         return usual, []
+    if usual == 1 and not work.worth_a_trial:
+        return 1, []
     if busy(everything):
         told = f"threads: 1, as other work keeps the cores busy; --threads {everything} takes all, --threads 1 this one"
         return 1, [told] if usual != 1 else []
@@ -72,8 +75,24 @@ def tried_threads(
 
 
 def busy(cores: int) -> bool:
-    """Whether other work wants the cores."""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * cores
+    """Whether other work wants the cores now: the mean of the last minute would tell of work that is over."""
+    looks = []
+    for _ in range(LOOKS):
+        running = _running()
+        if running is None:
+            return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * cores
+        looks.append(running - 1)
+        time.sleep(PAUSE)
+    return statistics.median(looks) > BUSY * cores
+
+
+def _running(place: str = "/proc/stat") -> int | None:
+    """Threads of all processes that want a core, this one among them; None where the system does not tell."""
+    try:
+        with open(place, encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("procs_running "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
 
 
 def _first_rows(data: Prepared, rows: int) -> Prepared:

@@ -17,6 +17,7 @@ SUMMARIES = {
     "nn_runs": "List runs or compare their curves.",
     "nn_load": "Bring a run back.",
     "nn_diagnose": "Say what went wrong in a run.",
+    "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
 }
 RESULTS = (

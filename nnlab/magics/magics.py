@@ -13,7 +13,7 @@ from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
 from nnlab.core.wording import counted
-from nnlab.magics import config, resuming, subjects, tuning
+from nnlab.magics import config, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
 from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
@@ -365,6 +365,11 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
     return found
 
 
+def _report(lab: "Lab", said: Call, names: Names) -> None:
+    _, own = _settle(lab, said)
+    reporting.write_report(said, own, names, _store())
+
+
 def _config(lab: "Lab", said: Call, names: Names) -> None:
     from nnlab.report.tables import Table
 
@@ -385,5 +390,6 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_runs": _runs,
     "nn_load": _load,
     "nn_diagnose": _diagnose,
+    "nn_report": _report,
     "nn_config": _config,
 }

@@ -78,6 +78,14 @@ def _diagnose(
     """Options of %nn_diagnose."""
 
 
+def _report(
+    out: Annotated[str | None, "file to write: .html, .md or .pdf; auto: nnlab-report-NAME.html"] = None,
+    title: Annotated[str | None, "title of the report"] = None,
+    limit: Annotated[int, Within(1, 1000), "newest runs that `all` takes"] = 20,
+) -> None:
+    """Options of %nn_report."""
+
+
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
     """Options of %nn_config."""
 
@@ -225,6 +233,15 @@ _ALL = (
         (),
         _own(_diagnose),
         ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
+    ),
+    Verb(
+        "nn_report",
+        "Write runs and studies as one file that anybody can read: HTML, Markdown or PDF.",
+        "runs and studies: variables, last, ids, names, or all",
+        1000,
+        (),
+        _own(_report),
+        ("%nn_report run", "%nn_report run study --out report.pdf", "%nn_report all --limit 10 --title 'Week 3'"),
     ),
     Verb(
         "nn_config",

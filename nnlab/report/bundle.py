@@ -3,7 +3,7 @@
 import base64
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.wording import counted
@@ -55,10 +55,12 @@ def run_bundles(run: "Run", line: str | None = None, data: "Prepared | None" = N
 
     line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
     """
+    from nnlab.report.card import KEY, provenance
     from nnlab.report.charts import curves
     from nnlab.report.runs import main_metric, run_blocks, verdict
 
     blocks = page(run_blocks(run, line, data))
+    blocks = replace(blocks, metadata={KEY: provenance(run)})
     if not len(run.history):
         return [blocks]
     shown = main_metric(run.metrics, run.spec.monitor)

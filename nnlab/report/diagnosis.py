@@ -145,7 +145,7 @@ def _level(axes: "Axes", plot: "Plot") -> None:
         return
     axes.axhline(plot.level, color=BEST, linewidth=0.8, zorder=1)
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    side = {"ha": "right", "va": "bottom", "fontsize": 7.5, "color": BEST}
+    side: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7.5, "color": BEST}
     axes.annotate(label(plot.level_name), (1.0, plot.level), (0, 2), **place, **side)
 
 
@@ -198,7 +198,7 @@ def _heat_map(axes: "Axes", values: np.ndarray, layers: Sequence[str], steps: Se
     axes.set_xlabel("step")
     axes.set_ylabel("layer")
     axes.spines[["bottom"]].set_color(GRID)
-    return lambda power: image.cmap(image.norm(power))
+    return lambda power: image.to_rgba(np.array([power]))[0]
 
 
 def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> None:
@@ -213,8 +213,9 @@ def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> 
     if len(finite):
         inks = DrawingArea(INK_WIDTH * len(INKS), INK_HEIGHT)
         ends = float(finite.min()), float(finite.max())
-        for at, value in enumerate(np.geomspace(*(max(end, TINY) for end in ends), len(INKS))):
-            ink = ink_of(math.log10(value))
+        first, last = (math.log10(max(end, TINY)) for end in ends)
+        for at, power in enumerate(np.linspace(first, last, len(INKS))):
+            ink = ink_of(float(power))
             inks.add_artist(Rectangle((INK_WIDTH * at, 0), INK_WIDTH, INK_HEIGHT, color=ink, linewidth=0))
         low, high = (TextArea(_short(end), textprops={"size": 8.5}) for end in ends)
         parts += [low, inks, high]

@@ -1,4 +1,4 @@
-"""An executed notebook as one HTML file: no script, nothing from the network, hostile outputs made harmless."""
+"""An executed notebook as one file. In HTML: no script, nothing from the network, hostile outputs made harmless."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import RunError
 from nnlab.core.store.files import write_file
+from nnlab.report.document import free_folder, kind_of, write_pictures
+from nnlab.report.printing import print_page
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -25,13 +27,35 @@ PRIORITY = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/j
 
 
 def write_page(notebook: str | Path, target: str | Path | None = None) -> Path:
-    """Write the notebook's report beside it, or to target; gives the path. RunError names what is missing."""
+    """Write the notebook's report beside it, or to target as its ending says; gives the path.
+
+    RunError names what is missing; SpecError for an ending that is not .html, .md or .pdf.
+    """
     source = Path(notebook)
     path = Path(target) if target else source.with_suffix(".html")
-    html = page_of(_read(source), source.stem)
+    kind, cells = kind_of(path), _read(source)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, html.encode("utf-8"))
+    if kind == ".md":
+        _write_markdown(cells, path)
+    elif kind == ".pdf":
+        print_page(page_of(cells, source.stem), path)
+    else:
+        write_file(path, page_of(cells, source.stem).encode("utf-8"))
     return path
+
+
+def _write_markdown(notebook: "NotebookNode", path: Path) -> None:
+    """The notebook as Markdown; its pictures lie in a folder beside it."""
+    from nbconvert import MarkdownExporter
+
+    place = free_folder(path)
+    exporter: Any = MarkdownExporter(  # type: ignore[no-untyped-call]
+        config={"NbConvertBase": {"display_data_priority": ["text/markdown", *PRIORITY]}}
+    )
+    resources = {"output_files_dir": place.name, "unique_key": path.stem}
+    text, found = exporter.from_notebook_node(notebook, resources)
+    write_pictures(place, {Path(name).name: data for name, data in found.get("outputs", {}).items()})
+    write_file(path, text.encode("utf-8", "backslashreplace"))
 
 
 def page_of(notebook: "NotebookNode", title: str) -> str:
@@ -42,7 +66,6 @@ def page_of(notebook: "NotebookNode", title: str) -> str:
         template_name=TEMPLATE,
         extra_template_basedirs=[str(folder) for folder in _development_templates()],
         sanitize_html=True,
-        exclude_anchor_links=True,
         config={"NbConvertBase": {"display_data_priority": list(PRIORITY)}},
     )
     exporter.register_filter("clean_html", _clean)

@@ -1,6 +1,9 @@
 """Less memory and shorter numbers: the same gradients, to the bit where that can be."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -444,3 +447,40 @@ def test_one_thread_is_taken_where_the_cores_are_busy(classes: Prepared, monkeyp
     work, spec = Work(4096, 10, 1_000_000), TrainSpec()
     chosen, (told,) = threads.tried_threads(spec, classes, "cpu", None, work, usual=2)
     assert chosen == 1 and told.startswith("threads: 1, as other work keeps the cores busy; --threads 2 takes all")
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="tells who wants a core on Linux only")
+def test_other_work_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))  # of the last minute, in which there was none
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+        for _ in "123"
+    ]
+    try:
+        for burner in burners:
+            assert burner.stdout is not None
+            burner.stdout.readline()
+        assert threads.busy(1) and threads.busy(2)
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.communicate()
+
+
+def test_where_the_system_does_not_tell_the_last_minute_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = tmp_path / "stat"
+    for text, running in [
+        ("cpu 1 2\nprocs_running 7\nprocs_blocked 0\n", 7),
+        ("cpu 1\n", None),
+        ("procs_running", None),
+    ]:
+        place.write_text(text)
+        assert threads._running(str(place)) == running
+    assert threads._running(str(tmp_path / "none")) is None
+    for running, busy in [(1, False), (3, False), (4, True)]:
+        monkeypatch.setattr(threads, "_running", lambda running=running: running)
+        assert threads.busy(2) is busy
+    monkeypatch.setattr(threads, "_running", lambda: None)
+    for load, busy in [(2.4, False), (2.6, True)]:
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert threads.busy(2) is busy

@@ -56,6 +56,7 @@ def words() -> list[tuple[str, Any]]:
     found += [("activation", name) for name in ACTIVATIONS]
     found += [("loss", name) for name, entry in LOSSES.items() if "multiclass" in entry.facts["tasks"]]
     found += [("metrics", name) for name, entry in METRICS.items() if "multiclass" in entry.facts["tasks"]]
+    found += [("class_weight", "balanced"), ("class_weight", "0=3,2=0.5"), ("metrics", "top_7")]
     found += [("parametric", True), ("dropout_kind", "alpha"), ("feature_dropout", 0.2)]
     found += [("average", name) for name in AVERAGES]
     found += [("init", name) for name in INITS]

@@ -88,8 +88,9 @@ def check_gradients(stack: Members, every: int = 7) -> None:
     loss_at(stack, state, rows)
     flat, gradients = stack.flat, stack.flat.gradients.clone()
     for name in flat.names:
-        weights, slopes = (flat.of(b, name)[0].view(-1) for b in (flat.values, gradients))
-        for place in range(0, len(weights), every):
+        weights, slopes = (flat.of(b, name)[0] for b in (flat.values, gradients))
+        places = itertools.product(*map(range, weights.shape))
+        for place in itertools.islice(places, 0, None, every):
             kept, far = float(weights[place]), []
             for step in (1e-6, -1e-6):
                 weights[place] = kept + step

@@ -169,13 +169,17 @@ def test_forty_steps_with_weights_of_rows_are_those_of_autograd() -> None:
     check_forty_steps(data, {"precision": "float64"}, 0.02, 1e-9)
 
 
-SINGLE: list[dict[str, Any]] = [{}, {"members": 1, "embed": "piecewise_linear"}]
-SINGLE += [{"activation": "selu", "optimizer": "momentum"}]  # the last bits of gradients near 0 are much to Adam
+SINGLE: list[dict[str, Any]] = [{}, {"activation": "selu"}, {"members": 1, "embed": "piecewise_linear"}]
 
 
 @pytest.mark.parametrize("options", SINGLE, ids=str)
-def test_forty_steps_of_single_precision_are_those_of_autograd(options: dict[str, Any], classes: Prepared) -> None:
-    check_forty_steps(classes, options, 0.001, 1e-6)
+def test_single_precision_rounds_no_more_than_autograd_does(options: dict[str, Any], classes: Prepared) -> None:
+    """Forty steps are four times nearer to those of autograd than these are to double precision."""
+    stack, module = both(classes, **RECIPE | options)
+    _, exact = both(classes, **RECIPE | options | {"precision": "float64"})
+    own, other, true = (trained(learner, classes, 40, 0.001) for learner in (stack, module, exact))
+    rounding = max(float((other[name] - weight).abs().max()) for name, weight in true.items())
+    assert max(float((other[name] - weight).abs().max()) for name, weight in own.items()) < rounding / 4
 
 
 def test_the_network_itself_gives_what_was_validated(classes: Prepared) -> None:

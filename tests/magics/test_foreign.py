@@ -47,6 +47,8 @@ def error_of(line: str, verb: str = "nn_train") -> str:
         ("--device gpu", "--device cuda"),
         ("--device cuda:0", "CUDA_VISIBLE_DEVICES"),
         ("--metrics accuracy,auc", "--metrics roc_auc"),
+        ("--class-weight.yes 3", '--class-weight "yes=3,no=1"'),
+        ("--class-weights balanced", "--class-weight balanced"),
         ("--test-size 0.2", "in %nn_preprocess, write  --test 0.2"),
         ("--balance weights", "it is one of %nn_preprocess"),
     ],

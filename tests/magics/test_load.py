@@ -6,6 +6,8 @@ from pathlib import Path
 
 from IPython.core.completer import provisionalcompleter
 
+from nnlab.magics import SUMMARIES
+
 SCRIPT = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -50,7 +52,7 @@ def test_unload_leaves_nothing_and_reload_adds_nothing(prepared) -> None:  # typ
     shell.run_line_magic("reload_ext", "nnlab")
     shell.run_line_magic("reload_ext", "nnlab")
     assert state(shell) == once
-    assert len(once[0]) == 14
+    assert len(once[0]) == 2 * len(SUMMARIES)
     shell.run_line_magic("unload_ext", "nnlab")
     assert state(shell) == bare
     shell.run_line_magic("load_ext", "nnlab")

@@ -15,6 +15,7 @@ from nnlab.core.events import Changed, Finished, Resumed
 from nnlab.core.options import resolve
 from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec
+from nnlab.core.store.facts import Choices
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -71,6 +72,9 @@ class RunStandIn:
     record: Record = field(default_factory=Record)
     task: str = "binary"
     path: Path | None = None
+    fingerprint: str = "0f" * 32
+    summary: dict[str, Any] = field(default_factory=lambda: {"name": "table", "rows": {"train": 300, "valid": 100}})
+    learner: str = "stack"
 
     @property
     def finished(self) -> Finished:
@@ -82,7 +86,7 @@ class RunStandIn:
 
     @property
     def facts(self) -> Any:
-        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+        return SimpleNamespace(began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), choices=Choices())
 
     @property
     def pipeline(self) -> Any:

@@ -134,6 +134,8 @@ class Target:
         state = make(SCALERS, part, numbers.astype(np.float64), np.random.default_rng(0))
         ends = (float(numbers.min()), float(numbers.max()))
         facts, beyond = SCALERS[part.name].facts, np.array([2 * ends[1] - ends[0]])
+        if "inverse" not in facts:
+            raise SpecError(f"scale_target={part.name}: this scaler has no inverse, and predictions need one")
         clips = ends[0] < ends[1] and not np.allclose(
             facts["inverse"](facts["apply"](beyond, state), state), beyond, 1e-3
         )

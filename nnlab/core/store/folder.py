@@ -31,6 +31,7 @@ from nnlab.core.events import (
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, Checkpoints
+from nnlab.core.store.commit import commit_of
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.owner import current_owner
 
@@ -170,7 +171,7 @@ class RunFolder:
         }
         sums = {name: files.sum_of(data) for name, data in self._first.items()}
         told = {k: v for k, v in vars(started).items() if k not in ("spec", "task", "resumed_from")}
-        about = {"format": FORMAT, "versions": versions(), "id": facts.id}
+        about = {"format": FORMAT, "versions": versions(), "commit": commit_of(Path.cwd()), "id": facts.id}
         about |= {"name": facts.name, "line": facts.line, "code": facts.code, "began": facts.began.isoformat()}
         about |= {"task": started.task, "target": facts.summary["target"], "data": facts.summary["name"]}
         about |= {"fingerprint": facts.fingerprint, "choices": asdict(facts.choices)}

@@ -1,6 +1,6 @@
 """One call of tune: claims trials, trains them and puts their ends on record, until the study is full or stopped."""
 
-import contextlib
+import importlib.util
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.device import pick_device
 from nnlab.core.errors import RunError, SpecError, StoreError
 from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
-from nnlab.core.learners.stack.together import can_stand_together
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.spec import TrainSpec
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.finals import Finals
@@ -28,18 +24,18 @@ from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
 from nnlab.core.tune.objectives import measured_objectives
-from nnlab.core.tune.pbt import Exchange
-from nnlab.core.tune.population import Claim, Member, grouped, population_of, trained
+from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
-from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import Study, quiet_optuna
+from nnlab.core.tune.training import Group, check_exchange, exchange_for, judged_by
 from nnlab.core.tune.trials import Result, Trials
-from nnlab.core.tune.watch import Judged
 
 if TYPE_CHECKING:
     import optuna
+
+    from nnlab.core.tune.distributed import Far
 
 HOPELESS = 3  # errors at the start that end a study
 
@@ -62,10 +58,11 @@ class Search:
         self._told: set[str] = set()
         self._held: list[str] = []
         self._errors, self._paid = 0, True
+        self._far: Far | None = None
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
-        self._check_exchange()
+        check_exchange(header, model, data)
         self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
@@ -88,13 +85,28 @@ class Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
-            while not self._over and not self._settled():
-                self._tell_held()
-                if not self._batch():
-                    break
-            Finals(self, self._study, self._folds, self._model, lambda: self._over).run()
+            self._far = self._entered()
+            try:
+                while not self.over and not self._settled():
+                    self._tell_held()
+                    if not self._batch():
+                        break
+            finally:
+                self._leave()
+            Finals(self, self._study, self._folds, self._model, lambda: self.over).run()
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
+
+    def _entered(self) -> "Far | None":
+        """The cluster that the study runs on; None for this machine."""
+        header = self._header
+        if header.spec.on is None:
+            return None
+        if importlib.util.find_spec("ray") is None:
+            raise SpecError(f'--on {header.spec.on} needs the package ray: pip install "nnlab[ray]"')
+        from nnlab.core.tune.distributed import Far
+
+        return Far(header.spec.on, header, self._model)
 
     def _is_loss(self, name: str) -> bool:
         chosen = chosen_parts(self._header.base)
@@ -108,7 +120,7 @@ class Search:
         return minutes is not None and time.perf_counter() - self._began >= 60 * minutes
 
     @property
-    def _over(self) -> bool:
+    def over(self) -> bool:
         """Whether no further trial shall begin."""
         return bool(self.controls.stop_reason) or self.late
 
@@ -153,111 +165,87 @@ class Search:
 
     def _batch(self) -> bool:
         """Claim some trials and train them, those of one shape as one stack; False if there are none."""
+        if self._far is not None:
+            return self._far_batch(self._far)
         try:
-            while len(self._claims) < self._population and (claim := self.trials.claim()):
-                self._claims.append(claim)
-            if not self._claims:
+            if not (claims := self._claimed()):
                 return False
-            for group in grouped(self._claims, self._header, self._data, self._model):
+            for group in grouped(claims, self._header, self._data, self._model):
                 self._group(group)
             return True
         finally:
             self._give_back()
 
+    def _claimed(self) -> list[Claim]:
+        """New claims, as many as are asked for at once."""
+        claims: list[Claim] = []
+        while len(claims) < self._population and (claim := self.trials.claim()):
+            claims.append(claim)
+            self._claims.append(claim)
+        return claims
+
+    def _far_batch(self, far: "Far") -> bool:
+        """Keep the cluster busy, and settle what has ended there; False if there is nothing left."""
+        while far.free and (claims := self._claimed()):
+            for group in grouped(claims, self._header, self._data, self._model):
+                self._group(group)
+        if not far.busy:
+            return False
+        for event in far.listen({trial.number: trial for trial, _ in self._claims}):
+            self.show(event)
+        for claim, result, runs in far.ended():
+            self._ended(claim, result, runs)
+        return True
+
+    def _leave(self) -> None:
+        """What the cluster still does is ended and given back."""
+        if self._far is None:
+            return
+        try:
+            for claim, result, runs in self._far.stop():
+                self._ended(claim, result, runs)
+        finally:
+            self._give_back()
+            self._far.close()
+            self._far = None
+
     def _group(self, group: list[Claim]) -> None:
-        if len(group) > 1 and not self._over:
-            group = self._stacked(group)
-        for claim in group:
-            if self._over:
-                break
-            self._ended(claim, self._alone(claim))
+        try:
+            specs, folds = {trial.number: self._header.spec_of(trial) for trial, _ in group}, self._folds(group[0][1])
+        except Exception as error:  # values that do not go together, of a trial that stands alone
+            case = Case(self, (), self._header.metric, group[0][0])
+            case.fail(error)
+            self._ended(group[0], case.end, ())
+            return
+        header, exchange = self._header, exchange_for(self._header, group[0][0].number)
+        if self._far is not None:
+            self._far.submit(group, specs, folds, exchange)
+            return
+        here = Group(self, group, specs, folds, judged_by(header), exchange)
+        for claim, case in here.ended(header.metric, self._model, header.name):
+            self._ended(claim, case.end, case.runs)
 
     def _folds(self, values: Mapping[str, Value]) -> Sequence[Prepared]:
         """The data of a trial with these values."""
         return folds_of(self._data.of(values), self._header.spec.folds)
 
-    def _case(self, claim: Claim, folds: Sequence[Prepared]) -> Case:
-        return Case(self, folds, self._header.metric, claim[0], self._judged)
-
-    @property
-    def _judged(self) -> Judged:
-        """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
-        if self._header.several or self._exchanges:
-            return "nothing"
-        return "folds" if PRUNERS[self._header.spec.pruner.name].facts.get("folds") else "epochs"
-
-    @property
-    def _exchanges(self) -> bool:
-        """Whether trials take over from one another; then none is pruned."""
-        return bool(SAMPLERS[self._header.spec.sampler.name].facts.get("exchange"))
-
-    def _exchange(self, number: int) -> Exchange | None:
-        """What happens between the epochs of a stack whose first trial has this number."""
-        header = self._header
-        if not self._exchanges:
-            return None
-        values = part_values(SAMPLERS, header.spec.sampler)
-        seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
-        return Exchange(header.space, header.maximize, seed, **values)
-
-    def _check_exchange(self) -> None:
-        """SpecError where trials cannot train side by side, and so take over nothing."""
-        if not self._exchanges:
-            return
-        base, sampler = self._header.base, self._header.spec.sampler
-        if self._header.spec.folds is not None:
-            raise SpecError(
-                f"sampler {sampler} and --folds: a trial that inherits has one course, not one for each fold"
-            )
-        if self._model is not None or not can_stand_together(base, self._data.of({}), pick_device(base.device)):
-            raise SpecError(
-                f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
-                "write --model mlp or resnet"
-            )
-
-    def _valued(self, result: Result, case: Case, values: Mapping[str, Value]) -> Result:
+    def _valued(self, result: Result, runs: Sequence[Run], values: Mapping[str, Value]) -> Result:
         """The result with the values of all objectives, where there are several."""
         if not self._header.several or result.state != "complete":
             return result
         names = self._header.spec.objectives
-        return replace(result, objectives=measured_objectives(names, case.runs, self._folds(values)))
-
-    def _stacked(self, group: list[Claim]) -> list[Claim]:
-        """Train trials as one stack for each fold; gives those left to be trained alone, as a stack broke."""
-        cases = {claim[0].number: self._case(claim, self._folds(claim[1])) for claim in group}
-        specs = {claim[0].number: self._header.spec_of(claim[0]) for claim in group}
-        for data in self._folds(group[0][1]):
-            alive = [claim for claim in group if cases[claim[0].number].end is None]
-            members = [Member(claim, specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
-            came = 0
-            exchange = self._exchange(group[0][0].number)
-            with contextlib.closing(trained(members, data, self._header.name, exchange)) as ended:
-                for member in ended:
-                    case = cases[member.claim[0].number]
-                    if member.run is not None:
-                        case.take(member.run)
-                    elif member.error is not None:
-                        case.fail(member.error)
-                    if exchange is not None and case.end is not None:
-                        case.end = replace(case.end, inherited=tuple(exchange.history.get(member.number, ())))
-                    came += 1
-                    if case.end is not None:
-                        self._ended(member.claim, case)
-            if came < len(alive):
-                break
-        return [claim for claim in group if claim in self._claims]
+        return replace(result, objectives=measured_objectives(names, runs, self._folds(values)))
 
     def _give_back(self) -> None:
         while self._claims:
             trial, _ = self._claims.pop(0)
             self._settle(trial, Result("stopped", message="interrupted", cut=True), None)
 
-    def _ended(self, claim: Claim, case: Case) -> None:
+    def _ended(self, claim: Claim, result: Result | None, runs: Sequence[Run]) -> None:
         """Put the end of a trial on record and tell it."""
-        run = case.run
-        result = case.end or Result("stopped", message="interrupted", cut=True)
+        result, run = result or Result("stopped", message="interrupted", cut=True), next(iter(runs), None)
         trial, values = claim
-        result = self._valued(result, case, values)
+        result = self._valued(result, runs, values)
         self._claims.remove(claim)
         best = self._settle(trial, result, run)
         kept = self.trials.best()
@@ -284,15 +272,3 @@ class Search:
         except (OSError, optuna.exceptions.StorageInternalError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise StoreError(f"the study cannot be written any more ({reason}); what it held before is safe") from error
-
-    def _alone(self, claim: Claim) -> Case:
-        """Train the trial's spec by itself."""
-        try:
-            spec, folds = self._header.spec_of(claim[0]), self._folds(claim[1])
-        except Exception as error:
-            case = self._case(claim, ())
-            case.fail(error)
-            return case
-        case = self._case(claim, folds)
-        case.train(spec, self._model, f"{self._header.name} trial {claim[0].number}")
-        return case

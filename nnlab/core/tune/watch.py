@@ -29,6 +29,10 @@ class Searching(Protocol):
     def late(self) -> bool:
         """Whether the minutes are over."""
 
+    @property
+    def over(self) -> bool:
+        """Whether no further trial shall begin."""
+
     def show(self, event: Event) -> None:
         """Hand an event to the view."""
 

@@ -190,10 +190,10 @@ def check_duplicates_reported() -> None:
     assert findings and "row" in str(findings[0])
 
 
-def check_duplicates_together() -> None:
+def check_duplicates_together(options: dict[str, Any]) -> None:
     frame = twice()
     hashes = row_hashes(frame)
-    data = prepare(frame.assign(row=hashes), "y", group="row")
+    data = prepare(frame.assign(row=hashes) if "group" in options else frame, "y", **options)
     sides = [set(hashes.iloc[part.index]) for part in (data.train, data.valid, data.test)]
     assert all(sides)
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
@@ -207,8 +207,9 @@ def test_l3_equal_rows_in_two_parts_are_reported() -> None:
     is_caught(check_duplicates_reported, deaf)
 
 
-def test_l3_equal_rows_stay_together_as_a_group() -> None:
-    is_caught(check_duplicates_together, part_at_random)
+@pytest.mark.parametrize("options", [{"group": "row"}, {"group_duplicates": True}])
+def test_l3_equal_rows_stay_together(options: dict[str, Any]) -> None:
+    is_caught(lambda: check_duplicates_together(options), part_at_random)
 
 
 def check_groups(rows: int, groups: int, seed: int) -> None:

@@ -8,10 +8,11 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from nnlab.core.data.prepare import prepare
-from nnlab.core.data.steps import ENCODERS, IMPUTERS, SCALERS, State
+from nnlab.core.data.steps import ENCODERS, IMPUTERS, SCALERS, SELECTORS, State
 from nnlab.core.data.steps.registries import Array
 from nnlab.core.data.steps.scalers import quantile as fit_quantile
 from nnlab.core.data.steps.scalers import to_normal
+from nnlab.core.errors import SpecError
 
 
 def columns() -> dict[str, Array]:
@@ -89,6 +90,26 @@ def test_one_more_scaler_is_one_decorated_function() -> None:
         assert np.abs(data.train.x).max(0).tolist() == [1.0, 1.0]
     finally:
         SCALERS.pop("largest")
+
+
+def test_a_step_that_lacks_what_its_place_asks_for_is_refused_where_it_is_written() -> None:
+    def halved(column: Array, rng: np.random.Generator) -> State:
+        """Half of it."""
+        return {}
+
+    with pytest.raises(SpecError, match=r"scaler halved lacks apply; it is registered with \.add\(apply=\.\.\.\)"):
+        SCALERS.add(halved)
+    with pytest.raises(SpecError, match=r"selector halved lacks labels"):
+        SELECTORS.add(apply=lambda x, state: x)(halved)
+    assert "halved" not in {*SCALERS, *SELECTORS}
+    try:
+        SCALERS.add(apply=lambda column, state: column / 2)(halved)
+        x = np.random.default_rng(0).normal(size=(60, 2))
+        assert np.abs(prepare((x, x.sum(1)), scale="halved").train.x).max() < np.abs(x).max()
+        with pytest.raises(SpecError, match=r"scale_target=halved: this scaler has no inverse"):
+            prepare((x, x.sum(1)), scale_target="halved")
+    finally:
+        SCALERS.pop("halved", None)
 
 
 def test_every_step_says_what_it_does() -> None:

@@ -56,6 +56,7 @@ def start_worker(store, trials):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twelve_kills_in_a_study_of_sixty_trials_lose_no_finished_trial(cancer, tmp_path):
     told, waits = [], []
     for kill in range(12):

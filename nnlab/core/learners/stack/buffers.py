@@ -5,7 +5,7 @@ which may round otherwise: a member has the same bits whatever stands beside it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,17 +33,22 @@ class Flat:
     """Weights, gradients and moments of K modules of one shape; the modules' parameters become views of it.
 
     A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the members are
-    in one module, whose parameters have a first dimension for them.
+    in one module, whose parameters have a first dimension for them. turned: matrices that lie column by column.
     """
 
     def __init__(
-        self, modules: Sequence[nn.Module], groups: Sequence[tuple[Sequence[str], bool, float]], joint: bool = False
+        self,
+        modules: Sequence[nn.Module],
+        groups: Sequence[tuple[Sequence[str], bool, float]],
+        joint: bool = False,
+        turned: Collection[str] = (),
     ) -> None:
         given = {name: [weight] for name, weight in modules[0].named_parameters()}
         for module in modules[1:]:
             for name, weight in module.named_parameters():
                 given[name].append(weight)
         some = next(iter(given.values()))[0]
+        self._turned = turned
         self.members, self.joint = some.shape[0] if joint else len(modules), joint
         first = {name: weights[0][0] if joint else weights[0] for name, weights in given.items()}
         self._places: dict[str, tuple[int, int, torch.Size]] = {}
@@ -76,6 +81,8 @@ class Flat:
         """A parameter in a buffer of this layout, (K, *shape)."""
         start, size, shape = self._places[name]
         strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        if name in self._turned:
+            strides = [1, shape[0]]
         return buffer.as_strided((self.members, *shape), (size, *strides), start)
 
     def parts(self, buffer: Tensor, group: Group, member: int) -> list[Tensor]:

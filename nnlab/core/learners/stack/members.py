@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.device_updates import RecordedUpdate
 from nnlab.core.learners.stack.engine import Engine, Table
+from nnlab.core.learners.stack.layers import turned
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.recording import Recorder
 from nnlab.core.learners.stack.streams import Streams
@@ -40,14 +41,15 @@ class Members:
     ) -> None:
         self.networks = list(networks)
         self._given = (groups, criterion, table, optimizer)
+        layers = translated(networks)
         with torch.no_grad():
-            self.flat = Flat(networks, groups, joint)
+            self.flat = Flat(networks, groups, joint, turned(layers))
         device, values = self.flat.values.device.type, dict(optimizer.values)
         self._kind = recorder or (Recorder if device == "cuda" else None)
         self._streams = Streams(seeds, device, recorded=self._kind is not None)
         made = self._kind(self._streams.generators) if self._kind is not None else None
         self._recorder, self._told = made, False
-        self._engine = Engine(self.flat, translated(networks), criterion, table, self._streams, made)
+        self._engine = Engine(self.flat, layers, criterion, table, self._streams, made)
         self._update = Update(self.flat, optimizer.name, values)
         if made is not None:
             self._update = RecordedUpdate(self.flat, optimizer.name, values, made)

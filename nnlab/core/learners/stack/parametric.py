@@ -4,7 +4,7 @@ y = z + w h with h = f(z) - z, w (K, 1, width), or 1. Backward: dw = sum of dy h
 p = (f'(z) - 1) dy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from nnlab.core.learners.stack.buffers import whole
 from nnlab.core.learners.stack.layers import ACTIVATIONS, Build, Call, Port
 
+aten = torch.ops.aten
+ALPHA, SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # of SELU
+
 
 class Parametric:
     """y = z + w (f(z) - z), elementwise; weight: the name of w, None for y = f(z)."""
@@ -22,60 +25,80 @@ class Parametric:
         self._weight, self._function, self._width = weight, function, width
 
     def bind(self, port: Port, build: Build) -> Port:
-        """Values (K, rows, width); the same shape."""
+        """Values (K, rows, width); the same shape, in place where z is free and backward needs only h and f' - 1."""
         port = port.scaled(build)
         z, d = port.value, port.slope
         assert d is not None
-        y, h, p = (build.take(self._width) for _ in range(3))
-        departure = DEPARTURES.get(type(self._function), _departure)
-        forward, back = departure(self._function, build, [whole(t) for t in (z, h, d, p)])
+        h, departure = build.take(self._width), DEPARTURES.get(type(self._function))
+        y = z if port.free and departure is not None else build.take(self._width)
+        forward, back = (departure or _departure)(self._function, build, z, h, d)
         if self._weight is None:
-            build.add([*forward, partial(torch.add, z, h, out=y)], [*back, partial(d.add_, p)])
+            build.add([*forward, partial(torch.add, z, h, out=y)], [*back, partial(d.add_, h)])
             return Port(y, d, free=True)
         flat = build.flat
         w, dw = (flat.of(buffer, self._weight).unsqueeze(1) for buffer in (flat.values, flat.gradients))
         backward: list[Call] = [
-            partial(torch.mul, d, h, out=h),
+            partial(h.mul_, d),
             partial(torch.sum, h, 1, keepdim=True, out=dw),
             *back,
-            partial(d.addcmul_, p, w),
+            partial(d.addcmul_, h, w),
         ]
         build.add([*forward, partial(torch.addcmul, z, h, w, out=y)], backward)
         return Port(y, d, free=True)
 
 
-Calls = tuple[list[Call], list[Call]]
+Calls = tuple[list[Call], list[Call]]  # those that fill h, and those that fill h with p, when nothing needs it any more
 
 
-def _departure(function: nn.Module, build: Build, tensors: Sequence[Tensor]) -> Calls:
+def _departure(function: nn.Module, build: Build, z: Tensor, h: Tensor, d: Tensor) -> Calls:
     # of any function by hand: h = f(z) - z, p = f'(z) dy - dy
-    z, h, d, p = tensors
     entry = ACTIVATIONS[type(function)]
-    f = whole(build.room.take(len(z)))
-    forward, back = entry.calls(function, f if entry.in_place else z, f, p)
+    z, h, d, f = (whole(t) for t in (z, h, d, build.take(z.shape[2])))
+    forward, back = entry.calls(function, f if entry.in_place else z, f, h)
     start: list[Call] = [partial(f.copy_, z)] if entry.in_place else []
-    return [*start, forward, partial(torch.sub, f, z, out=h)], [partial(p.copy_, d), back, partial(p.sub_, d)]
+    return [*start, forward, partial(torch.sub, f, z, out=h)], [partial(h.copy_, d), back, partial(h.sub_, d)]
 
 
-def _mish(function: nn.Mish, build: Build, tensors: Sequence[Tensor]) -> Calls:
+def _mish(function: nn.Mish, build: Build, z: Tensor, h: Tensor, d: Tensor) -> Calls:
     # f = z t, t = tanh(log(1 + e^z)). With s = 1 / (1 + e^-z) and q = (1 - s)^2 that is t = (1 - q) / (1 + q), one
     # sigmoid instead of exp, log and tanh. With m = -(1 + q) / 2 and g = q / m = t - 1: h = z g, and as t' = g s / m,
-    # f' - 1 = g + z t' = g (1 + z s / m), which is kept for backward.
-    z, h, d, p = tensors
-    s, g, m = (whole(build.room.take(len(z))) for _ in range(3))
+    # f' - 1 = g + z t' = g + g z s / m, which takes the place of s. m is in that of h.
+    s, g = build.take(z.shape[2]), build.scratch(z.shape[2])
+    z, h, d, s, g = (whole(t) for t in (z, h, d, s, g))
     one, half = z.new_ones(()), z.new_full((), -0.5)
     forward: list[Call] = [
         partial(torch.sigmoid, z, out=s),
         partial(torch.sub, one, s, out=g),
         partial(g.mul_, g),
-        partial(torch.add, half, g, alpha=-0.5, out=m),
-        partial(g.div_, m),
-        partial(torch.mul, z, g, out=h),
+        partial(torch.add, half, g, alpha=-0.5, out=h),
+        partial(g.div_, h),
     ]
     if build.training:
-        forward += [partial(s.mul_, z), partial(s.div_, m), partial(torch.addcmul, g, g, s, out=s)]
-    return forward, [partial(torch.mul, d, s, out=p)]
+        forward += [partial(s.mul_, z), partial(s.div_, h), partial(torch.addcmul, g, g, s, out=s)]
+    return [*forward, partial(torch.mul, z, g, out=h)], [partial(torch.mul, d, s, out=h)]
 
 
-DEPARTURES: dict[type[nn.Module], Callable[[Any, Build, Sequence[Tensor]], Calls]] = {nn.Mish: _mish}
+def _selu(function: nn.SELU, build: Build, z: Tensor, h: Tensor, d: Tensor) -> Calls:
+    # f = S z where z > 0, else S A (e^z - 1), so that mean 0 and variance 1 stay (Klambauer et al. 2017).
+    # f' = S where z > 0, else S A e^z, which is cheaper than f. With u = z where z > 0, else 1 - A: f = f' + S u - S.
+    slope, u = build.take(z.shape[2]), build.scratch(z.shape[2])
+    z, h, d, slope, u = (whole(t) for t in (z, h, d, slope, u))
+    forward: list[Call] = [
+        partial(
+            aten.elu_backward.grad_input, z.new_ones(()).expand_as(z), ALPHA, SCALE, 1.0, False, z, grad_input=slope
+        ),
+        partial(aten.threshold.out, z, 0.0, 1.0 - ALPHA, out=u),
+        partial(torch.sub, slope, z, out=h),
+        partial(h.add_, u, alpha=SCALE),
+        partial(h.sub_, SCALE),
+    ]
+    if build.training:
+        forward.append(partial(slope.sub_, 1.0))
+    return forward, [partial(torch.mul, d, slope, out=h)]
+
+
+DEPARTURES: dict[type[nn.Module], Callable[[Any, Build, Tensor, Tensor, Tensor], Calls]] = {
+    nn.Mish: _mish,
+    nn.SELU: _selu,
+}
 KNOWN = {*ACTIVATIONS, *DEPARTURES}

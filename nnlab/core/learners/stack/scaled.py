@@ -19,6 +19,7 @@ class ScaledLinear(Linear):
     ) -> None:
         super().__init__(weight, bias, n_in, n_out, last, scale)
         self._factors = factors
+        self.turned = False  # V is made anew for each step
 
     def _matrix(self, build: Build) -> tuple[Tensor, Tensor, list[Call], list[Call]]:
         w, dw, _, _ = super()._matrix(build)

@@ -51,12 +51,12 @@ def _layers(networks: Sequence[nn.Module], parts: Parts, width: int, last: str =
 def _between(networks: Sequence[nn.Module], name: str, part: nn.Module, width: int) -> Layer:
     """A layer that is no matrix, for values of a width."""
     kind = type(part)
-    if kind in ACTIVATIONS:
-        return Activation(part, width)
     if isinstance(part, Mixed) and type(part.function) in KNOWN:
         return Parametric(f"{name}weight", part.function, width)
     if kind in DEPARTURES:
         return Parametric(None, part, width)
+    if kind in ACTIVATIONS:
+        return Activation(part, width)
     if kind in (nn.Dropout, CheapDropout) and not getattr(part, "fixed", False):
         return Dropout(width)
     if isinstance(part, Residual) and type(part.drop) is nn.Identity:

@@ -1,0 +1,114 @@
+"""Trials of a group trained: as one stack for each fold where that can be, else one after the other."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.device import pick_device
+from nnlab.core.errors import SpecError
+from nnlab.core.learners.stack.together import can_stand_together
+from nnlab.core.models.custom import Maker
+from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.tune.case import Case
+from nnlab.core.tune.header import Header
+from nnlab.core.tune.pbt import Exchange
+from nnlab.core.tune.population import Claim, Member, trained
+from nnlab.core.tune.preparing import Preparations
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.watch import Judged, Searching
+
+
+def judged_by(header: Header) -> Judged:
+    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+    if header.several or _exchanges(header):
+        return "nothing"
+    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"
+
+
+def exchange_for(header: Header, number: int) -> Exchange | None:
+    """What happens between the epochs of a stack whose first trial has this number; None for most samplers."""
+    if not _exchanges(header):
+        return None
+    values = part_values(SAMPLERS, header.spec.sampler)
+    seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
+    return Exchange(header.space, header.maximize, seed, **values)
+
+
+def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
+    """SpecError where trials shall take over from one another and cannot, as they do not train side by side."""
+    if not _exchanges(header):
+        return
+    base, sampler = header.base, header.spec.sampler
+    if header.spec.folds is not None:
+        raise SpecError(f"sampler {sampler} and --folds: a trial that inherits has one course, not one for each fold")
+    if model is not None or not can_stand_together(base, data.of({}), pick_device(base.device)):
+        raise SpecError(
+            f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
+            "write --model mlp or resnet"
+        )
+
+
+def _exchanges(header: Header) -> bool:
+    return bool(SAMPLERS[header.spec.sampler.name].facts.get("exchange"))
+
+
+class Group:
+    """Claims of one shape. specs: by the trials' numbers; judged: by what a pruner judges them;
+    exchange: what happens between the epochs of their stack."""
+
+    def __init__(
+        self,
+        search: Searching,
+        claims: Sequence[Claim],
+        specs: Mapping[int, TrainSpec],
+        folds: Sequence[Prepared],
+        judged: Judged = "epochs",
+        exchange: Exchange | None = None,
+    ) -> None:
+        self._judged, self._exchange = judged, exchange
+        self._search, self._claims, self._specs, self._folds = search, list(claims), specs, folds
+
+    def ended(self, metric: str, model: Maker, name: str) -> Iterator[tuple[Claim, Case]]:
+        """Train them; gives each when it has ended, and none any more when the search is over. name: of the study."""
+        left = list(self._claims)
+        if len(left) > 1 and not self._search.over:
+            for claim, case in self._stacked(metric, name):
+                left.remove(claim)
+                yield claim, case
+        for claim in left:
+            if self._search.over:
+                return
+            case, number = self._case(claim, metric), claim[0].number
+            case.train(self._specs[number], model, f"{name} trial {number}")
+            yield claim, case
+
+    def _case(self, claim: Claim, metric: str) -> Case:
+        return Case(self._search, self._folds, metric, claim[0], self._judged)
+
+    def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
+        """As one stack for each fold; where a stack breaks, not all come."""
+        cases = {claim[0].number: self._case(claim, metric) for claim in self._claims}
+        for data in self._folds:
+            alive = [claim for claim in self._claims if cases[claim[0].number].end is None]
+            if not alive:
+                return
+            members = [Member(claim, self._specs[claim[0].number], cases[claim[0].number].watch) for claim in alive]
+            came = 0
+            with contextlib.closing(trained(members, data, name, self._exchange)) as ended:
+                for member in ended:
+                    case = cases[member.claim[0].number]
+                    if member.run is not None:
+                        case.take(member.run)
+                    elif member.error is not None:
+                        case.fail(member.error)
+                    if self._exchange is not None and case.end is not None:
+                        inherited = self._exchange.history.get(member.number, ())
+                        case.end = replace(case.end, inherited=tuple(inherited))
+                    came += 1
+                    if case.end is not None:
+                        yield member.claim, case
+            if came < len(alive):
+                return

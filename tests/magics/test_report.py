@@ -1,0 +1,32 @@
+"""%nn_report, typed."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.magics.conftest import Session
+
+
+def test_runs_and_studies_are_written(prepared: Session) -> None:
+    prepared.run("run = %nn_train data --model mlp --epochs 2 --name 'my run';")
+    prepared.run("study = %nn_tune data --model mlp --epochs 1 --trials 2 --name look;")
+    assert "report  nnlab-report-my-run.html  (1 section," in prepared.run("%nn_report run").stdout
+    prepared.run("%nn_report 'my run' look --out both.md --title 'Both of them'")
+    text = Path("both.md").read_text("utf-8")
+    assert text.startswith("# Both of them\n") and "## Study look" in text and "## Run my run" in text
+    prepared.run("%nn_report all --out all.html")
+    html = Path("all.html").read_text("utf-8")
+    assert "Run my run" in html and "Study look" in html
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("%nn_report", "needs runs or studies: variables, last, ids, names, or all"),
+        ("%nn_report all", "there is nothing to report in"),
+        ("%nn_report data --out x.doc", "x.doc: a report is written as .html, .md or .pdf"),
+    ],
+)
+def test_what_is_missing_is_said(prepared: Session, line: str, words: str) -> None:
+    assert words in prepared.error(line)[1]
+    assert not list(Path().glob("*.html"))

@@ -1,0 +1,161 @@
+"""Reports as files: HTML under a strict policy, Markdown with its pictures, PDF by a real browser."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import nnlab
+from nnlab.core.errors import RunError, SpecError
+from nnlab.core.store.commit import commit_of
+from nnlab.report import printing
+from nnlab.report.bundle import run_bundles
+from nnlab.report.card import KEY, provenance
+from nnlab.report.document import document_of, write_document
+from nnlab.report.page import page_of, write_page
+from tests.browser.harness import chromium
+from tests.report.reader import Reader
+from tests.report.standins import HOSTILE
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> nnlab.Run:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(200, 3))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "kind": np.where(x[:, 0] > 0, "yes", "no")})
+    data = nnlab.prepare(frame, target="kind", seed=3)
+    run = nnlab.fit(data, epochs=2, seed=7, name="first", model="mlp", store=tmp_path_factory.mktemp("store"))
+    run.score(data.test)
+    return run
+
+
+def test_a_page_is_whole_and_loads_nothing(run: nnlab.Run, tmp_path: Path) -> None:
+    path = write_document(document_of([run]), tmp_path / "deep" / "r.html")
+    html = path.read_text("utf-8")
+    assert "default-src 'none'" in html and "<script" not in html and "<link" not in html
+    assert not re.findall(r'(?:src|href)\s*=\s*["\']?\s*(?:https?:)?//', html)
+    assert html.count("data:image/png;base64,") == 1
+    text = Reader(html).text
+    assert f"accuracy {run.metrics['accuracy']:.4g}" in text
+    for fact in provenance(run).values():
+        assert fact in text
+    assert "looked at once" in text and "split 3, run 7" in text
+
+
+def test_twenty_runs_stay_small_and_are_found_from_the_contents(run: nnlab.Run) -> None:
+    runs = [replace(run, facts=replace(run.facts, name=f"run {at}")) for at in range(20)]
+    html = document_of(runs, "Twenty").html()
+    assert len(html.encode()) < 1_500_000
+    links = re.findall(r'<a href="#([^"]+)"', html)
+    assert len(links) == 21 and all(f'id="{name}"' in html for name in links)
+
+
+@pytest.mark.parametrize("payload", HOSTILE)
+def test_hostile_names_are_shown_and_make_no_element(run: nnlab.Run, payload: str, tmp_path: Path) -> None:
+    named = replace(run, facts=replace(run.facts, name=payload, line=f"%nn_train {payload}"))
+    document = document_of([named], payload)
+    write_document(document, tmp_path / "r.md")
+    read = Reader(write_document(document, tmp_path / "r.html").read_text("utf-8"))
+    assert {"script", "svg", "iframe", "form", "object"}.isdisjoint(read.tags)
+    assert not {name for name in read.attributes if name.startswith("on")}
+
+
+def test_markdown_has_its_pictures_beside_it_and_leaves_others_alone(run: nnlab.Run, tmp_path: Path) -> None:
+    theirs = tmp_path / "r_files"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("mine")
+    for _ in range(2):
+        write_document(document_of([run]), tmp_path / "r.md")
+    text = (tmp_path / "r.md").read_text("utf-8")
+    (name,) = re.findall(r"\]\((r_files-2/[^)]+)\)", text)
+    assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+    assert "| metric | training | validation |" in text
+
+
+def test_another_ending_is_refused(run: nnlab.Run, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"r\.docx: a report is written as \.html, \.md or \.pdf"):
+        write_document(document_of([run]), tmp_path / "r.docx")
+
+
+def test_a_browser_prints_it(run: nnlab.Run, tmp_path: Path) -> None:
+    if chromium() is None or printing.browser() is None:
+        pytest.skip("no browser is installed")
+    path = write_document(document_of([run]), tmp_path / "r.pdf")
+    data = path.read_bytes()
+    assert data.startswith(b"%PDF") and len(data) > 10_000
+
+
+def test_without_a_browser_it_says_what_to_do(run: nnlab.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(printing, "PLACES", ())
+    monkeypatch.delenv("NNLAB_BROWSER", raising=False)
+    with pytest.raises(RunError, match=r"none is found; install one, or name it by NNLAB_BROWSER=/path"):
+        write_document(document_of([run]), tmp_path / "r.pdf")
+    monkeypatch.setenv("NNLAB_BROWSER", "/bin/false")
+    with pytest.raises(RunError, match="could not print the report: it wrote nothing"):
+        write_document(document_of([run]), tmp_path / "r.pdf")
+
+
+def executed(run: nnlab.Run) -> nbformat.NotebookNode:
+    outputs = [new_output("display_data", data=bundle.data, metadata=bundle.metadata) for bundle in run_bundles(run)]
+    text = "# A lab\n\n## The data\n```\n## no heading\n```\n## The *run*\n\n### What `it` says"
+    return new_notebook(cells=[new_markdown_cell(text), new_code_cell("%nn_train data", outputs=outputs)])
+
+
+def test_the_template_lists_contents_and_where_runs_come_from(run: nnlab.Run) -> None:
+    html = page_of(executed(run), "x")
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', html)
+    assert [words for _, words in links] == ["The data", "The run", "What it says"]
+    assert all(f'id="{name}"' in html for name, _ in links)
+    assert run.fingerprint in Reader(html).text and 'id="provenance"' in html
+
+
+def test_hostile_provenance_makes_no_element(run: nnlab.Run) -> None:
+    notebook = executed(run)
+    for payload in HOSTILE:
+        if payload != "\ud800":
+            notebook.cells[1].outputs.append(
+                new_output("display_data", data={"text/plain": "x"}, metadata={KEY: {payload: payload, "run": payload}})
+            )
+    read = Reader(page_of(notebook, "x"))
+    assert {"script", "svg", "iframe", "form", "object"}.isdisjoint(read.tags)
+    assert not {name for name in read.attributes if name.startswith("on")}
+
+
+def test_a_notebook_becomes_markdown_too(run: nnlab.Run, tmp_path: Path) -> None:
+    source = tmp_path / "lab.ipynb"
+    nbformat.write(executed(run), source)
+    text = write_page(source, tmp_path / "lab.md").read_text("utf-8")
+    assert "| metric | training | validation |" in text
+    (name,) = re.findall(r"\]\((lab_files/[^)]+)\)", text)
+    assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_commit_is_gits(tmp_path: Path) -> None:
+    def git(*words: str, folder: Path = tmp_path) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(
+            ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert commit_of(tmp_path) is None
+    git("init", "-q")
+    assert commit_of(tmp_path) is None  # no commit yet
+    (tmp_path / "sub").mkdir()
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    head = git("rev-parse", "HEAD")
+    assert commit_of(tmp_path / "sub") == head
+    git("pack-refs", "--all")
+    assert commit_of(tmp_path) == head
+    git("worktree", "add", "-q", str(tmp_path / "beside"), "-b", "other")
+    git("commit", "-q", "--allow-empty", "-m", "two", folder=tmp_path / "beside")
+    assert commit_of(tmp_path / "beside") == git("rev-parse", "other") != head
+    git("checkout", "-q", "--detach")
+    assert commit_of(tmp_path) == head
