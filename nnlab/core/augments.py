@@ -1,19 +1,21 @@
 """Changes of the rows of a step, one decorated function each: fn(batch, **values) -> Batch; training only.
 
-The first value is how much there is of it; 0 is off. Random numbers are those of the run.
+The first value is how much there is of it; 0 is off. Random numbers are those of the run. Facts: mixes=True for those
+that give rows a second target.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 from nnlab.core.batch import Batch, inputs_only
 from nnlab.core.params import Within
-from nnlab.core.registry import Registry
+from nnlab.core.registry import Part, Registry
 
 AUGMENTS = Registry("augmentation")
 
 
-@AUGMENTS.add
+@AUGMENTS.add(mixes=True)
 def mixup(
     batch: Batch,
     alpha: Annotated[float, Within(0.0, 10.0, search=(0.05, 1.0)), "of Beta(alpha, alpha), the shares; mixup"] = 0.2,
@@ -30,7 +32,7 @@ def mixup(
     return _mixed(batch, x, order, share)
 
 
-@AUGMENTS.add
+@AUGMENTS.add(mixes=True)
 def cutmix(
     batch: Batch,
     alpha: Annotated[float, Within(0.0, 10.0, search=(0.05, 1.0)), "of Beta(alpha, alpha), the shares; CutMix"] = 0.2,
@@ -68,8 +70,19 @@ def swap_noise(
     return replace(batch, x=torch.where(swapped, batch.x.gather(0, rows), batch.x))
 
 
+def augmented(batch: Batch, parts: Sequence[Part]) -> Batch:
+    """The rows of a step after these augmentations. Of several that mix rows, one is drawn for each step."""
+    mixing = [part for part in parts if AUGMENTS[part.name].facts.get("mixes")]
+    if len(mixing) > 1:
+        import torch
+
+        taken = mixing[int(torch.randint(len(mixing), ()))]
+        parts = [part for part in parts if part not in mixing or part is taken]
+    for part in parts:
+        batch = AUGMENTS[part.name].make(batch, **part.values)
+    return batch
+
+
 def _mixed(batch: Batch, x: "object", order: "object", share: float) -> Batch:
     weight = None if batch.weight is None else batch.weight[order]  # type: ignore[index]
-    if batch.other is not None:  # mixed before: the targets of the larger part are mixed again
-        batch = replace(batch, other=None, other_weight=None)
     return replace(batch, x=x, other=batch.y[order], other_weight=weight, share=share)  # type: ignore[arg-type,index]

@@ -55,8 +55,8 @@ def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:
     if rows < WIDE:
         found |= {"hidden": (128, 128), "dropout": 0.25, "epochs": 32}
     else:
-        found |= {"hidden": (256, 256), "sigma": 3.0, "epochs": 24}
-        found |= {"activation": "selu", "dropout": 0.25} if classes else {"lr": 0.2}
+        found |= {"hidden": (256, 256, 256), "sigma": 5.0, "lr": 0.2, "epochs": 32}
+        found |= {"dropout": 0.25} if classes else {"dropout": 0.05, "members": 8}
     return found
 
 

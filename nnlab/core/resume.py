@@ -91,7 +91,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
 def _chosen(before: Choices, path: Path, said: Mapping[str, Any]) -> Choices:
     """What the run began with, but for what is said now. A temperature that was fitted since is fitted again."""
     before = replace(before, calibrate=before.calibrate or (path / TEMPERATURE).exists())
-    return replace(before, **{name: value for name, value in said.items() if value is not None})
+    changed: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    return replace(before, **changed)
 
 
 def resumable_run(store: Store, word: str, longer: bool = False) -> RunInfo:

@@ -109,7 +109,7 @@ class PrepareSpec:
     merge_levels: Annotated[
         tuple[str, ...],
         Column(),
-        "columns whose levels are one where they differ only in case, blanks, accents or punctuation",
+        "columns, the target too, whose levels are one where they differ only in case, blanks, accents or punctuation",
     ] = ()
     inf: Annotated[Literal["error", "missing"], "what becomes of infinite and too large numbers"] = "error"
     group_duplicates: Annotated[bool, "rows with equal features stay together in one part of the split"] = False

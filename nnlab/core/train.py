@@ -29,6 +29,7 @@ from nnlab.core.events import (
     Started,
     Warned,
 )
+from nnlab.core.idle_words import idle_words
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.protocol import Learner
 from nnlab.core.longer import what_differs
@@ -94,7 +95,7 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
     """
     best = _Best(job)
     loop = _Loop(job, controls, best)
-    notes = loop.try_threads() if state is None else []
+    notes = [*idle_words(job.spec, job.data, job.learner.model), *loop.try_threads()] if state is None else []
     if state is not None:
         loop.load_state(state)
     yield loop.started(resumed=state is not None)

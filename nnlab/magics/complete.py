@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from nnlab.core.data.sheets import split_sheet
 from nnlab.core.metrics import METRICS
-from nnlab.core.options import Option, options_of
-from nnlab.core.params import Column, Param, Weights, Within, show_value
-from nnlab.core.spec import PER_COLUMN, PrepareSpec, TrainSpec
+from nnlab.core.options import Option
+from nnlab.core.params import Column, Param, Weights, Within
+from nnlab.core.spec import PER_COLUMN, PrepareSpec
 from nnlab.core.tune.objectives import OF_NETWORK
-from nnlab.core.tune.space import NOT_SEARCHED
+from nnlab.core.tune.space import STEPS
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
+from nnlab.magics.space_words import entry_words, searchable, value_words
 from nnlab.magics.subjects import (
     EXCEL,
     SUFFIXES,
@@ -33,6 +34,7 @@ from nnlab.magics.text import FLAG_WORDS
 from nnlab.magics.verbs import VERBS, Verb, any_option, options_for
 
 MAGIC = re.compile(r"^\s*(?:[^%=#]+=\s*)?(%{0,2})(nn_\w*)(?:(\s)(.*))?$", re.DOTALL)
+MANY_WORDS = ("space", "objectives")  # options that take all words up to the next
 MOST = 300  # candidates; nobody reads more
 FIND = "find"  # the value of --lr that asks for a test of learning rates
 BODY_NAME = re.compile(r"\s*([\w.-]*)$")
@@ -140,7 +142,7 @@ def _sorted(verb: Verb, words: list[Word]) -> tuple[list[Word], dict[str, str], 
             pending = None if value else name
         elif pending and not (_is_flag(known.get(pending)) and word.text.lower() not in FLAG_WORDS):
             options[pending] = word.text
-            pending = pending if pending == "space" else None
+            pending = pending if pending in MANY_WORDS else None
         else:
             subjects.append(word)
             pending = None
@@ -254,30 +256,14 @@ def _matching(typed: str, found: Iterable[Candidate], many: bool = False) -> Fou
 
 
 def _ranges(current: str, place: Place) -> Found:
-    """name=low..high for each number, name={a,b} for each choice, as %nn_tune searches them by default."""
-    known = {name: option for name, option in _searchable(place).items() if "." not in name}
-    found = [
-        Candidate(f"{name}={template}", "range") for name, option in known.items() if (template := _range(option.param))
-    ]
+    """Entries of a space: names with their usual ranges, or one more choice of a name."""
     opened = current[:1] if current[:1] in ("'", '"') else ""
-    typed = current[len(opened) :]
-    kept = [Candidate(f'{opened or chr(34)}{text}{opened or chr(34)}' if " " in text or opened else text, kind)
-            for text, kind in found if text.startswith(typed)]  # fmt: skip
+    typed, words = entry_words(current[len(opened) :], place.options)
+    if typed != current[len(opened) :]:
+        return Found(typed, tuple(Candidate(word, "value") for word in words))
+    quotes = [opened or ('"' if " " in word else "") for word in words]
+    kept = (Candidate(f"{quote}{word}{quote}", "range") for quote, word in zip(quotes, words, strict=True))
     return Found(current, tuple(kept))
-
-
-def _searchable(place: Place) -> dict[str, Option]:
-    """What a search can vary, given the chosen parts."""
-    known = options_of(TrainSpec, place.options)
-    return {name: option for name, option in known.items() if name not in (*NOT_SEARCHED, "seed")}
-
-
-def _range(param: Param) -> str:
-    """The offered range, or the choices, as a space is written; '' where there is none."""
-    if isinstance(param.domain, Within) and not param.many:
-        offered = param.domain.offered
-        return f"{show_value(offered.low)}..{show_value(offered.high)}{' log' if offered.log else ''}"
-    return "{" + ",".join(param.choices) + "}" if len(param.choices) > 1 and not param.many else ""
 
 
 def _subject(place: Place, current: str) -> Found:
@@ -337,20 +323,24 @@ def _in_body(
     place = Place(verb, tuple(subjects), {**above, **options}, names, stored)
     known = options_for(verb, place.options)
     if match := BODY_VALUE.match(line):
-        return _body_value(known.get(_underscored(match[1])), match[2], place)
+        return _body_value(_underscored(match[1]), match[2], place)
     if match := BODY_NAME.match(line):
         found = [Candidate(name.text[2:] + ": ", name.kind) for name in _options(known, "--" + match[1], place)]
+        if verb.name == "nn_tune":
+            found += [Candidate(f"{step}: ", "option") for step in STEPS if step.startswith(match[1])]
         return Found(match[1], tuple(found), alone=bool(lines) or not verb.body.count("Python"))
     return None
 
 
-def _body_value(option: Option | None, typed: str, place: Place) -> Found:
-    found = _value(option, typed, place)
-    searched = option is not None and place.verb.name == "nn_tune" and option in _searchable(place).values()
-    template = _range(option.param) if option and searched else ""
-    if template and template.startswith(typed):
-        return Found(typed, (*found.candidates, Candidate(template, "range")))
-    return found
+def _body_value(name: str, typed: str, place: Place) -> Found:
+    """A value of an option, and for %%nn_tune a range of it."""
+    found = _value(options_for(place.verb, place.options).get(name), typed, place)
+    param = searchable(place.options).get(name) if place.verb.name == "nn_tune" else None
+    if param is None:
+        return found
+    fragment, words = value_words(param, typed)
+    own = tuple(Candidate(word, "value" if fragment != typed else "range") for word in words)
+    return Found(fragment, own if fragment != typed else (*found.candidates, *own))
 
 
 def stored_names(kind: str) -> list[str]:

@@ -107,7 +107,8 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
 
     data = prepare(frame, spec=resolve(PrepareSpec, options))
     if said.subject is not None and said.subject.text.isidentifier():
-        data = replace(data, name=said.subject.text)  # reports speak of df, not of a DataFrame
+        name = said.subject.text  # reports speak of df, not of a DataFrame
+        data = replace(data, name=name, folds=tuple(replace(fold, name=name) for fold in data.folds))
     _publish(prepared_bundles, data, said.muted)
     return data
 

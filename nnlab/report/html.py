@@ -72,4 +72,4 @@ def _parted(text: str, inner: str) -> str:
     if max(map(len, text.split()), default=0) <= LONGEST_WORD:
         return inner
     pieces = _PIECES.findall(text)
-    return "<wbr>".join(shown(piece) for piece in pieces)
+    return "<wbr>".join(shown(piece) for piece in pieces).replace("\n", "<br>\n")

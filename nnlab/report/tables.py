@@ -14,7 +14,8 @@ LONGEST_CELL = 200  # characters; a longer one would push the rest of the table 
 
 @dataclass(frozen=True)
 class Table:
-    """Column names and rows of values. align: l or r for each column; without it numbers go right, all else left."""
+    """Column names and rows of values. align: l, r or w (as `row` tells) for each column; without it numbers go
+    right, all else left."""
 
     columns: Sequence[object]
     rows: Sequence[Sequence[Any]]

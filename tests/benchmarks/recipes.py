@@ -1,6 +1,6 @@
 """What the recipe was chosen by: scores of validation rows. The test part is put away by the split and never scored.
 
-    python tests/benchmarks/recipes.py out.jsonl [--seeds 5] [--sets titanic,wine] [--rows 15000] \
+    python -m tests.benchmarks.recipes out.jsonl [--seeds 5] [--sets titanic,wine] [--rows 15000] \
         default= "plain=model=mlp" "members=model=realmlp members=4 hidden=128,128"
 
 Each recipe is NAME=OPTIONS, options as in OPTION=VALUE; no options: the default. A line of JSON for each run goes to
@@ -13,35 +13,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 import nnlab
+from tests.benchmarks.tables import TABLES
 
-SETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "titanic": ("titanic/titanic.csv.gz", {"target": "Survived"}),
-    "pima": ("pima_diabetes/diabetes.csv.gz", {"target": "Class variable"}),
-    "penguins": ("penguins/penguins.csv.gz", {"target": "species"}),
-    "house": ("house_prices/house.csv.gz", {"target": "SalePrice"}),
-    "abalone": ("abalone/abalone.csv.gz", {"target": "Rings", "task": "regression"}),
-    "wine": ("wine_quality/wine.csv.gz", {"target": "quality", "task": "regression"}),
-    "telco": ("telco_churn/Telco-Customer-Churn.csv.gz", {"target": "Churn"}),
-    "bank_additional": ("bank_marketing/bank-additional.csv.gz", {"target": "y", "drop": ("duration",)}),
-    "claims": ("vehicle_claim_fraud/claims.csv.gz", {"target": "FraudFound_P"}),
-    "california": ("california_housing/california_benchmark.csv.gz", {"target": "MedHouseVal"}),
-    "adult": ("adult/adult_train.csv.gz", {"target": "income"}),
-    "bank": ("bank_marketing/bank.csv.gz", {"target": "deposit"}),
-}
 SHOWN = ("accuracy", "log_loss", "roc_auc", "rmse")
 
 
 def prepared(folder: Path, name: str, seed: int, rows: int | None) -> nnlab.Prepared:
     """The table, or so many rows of it, always the same."""
-    path, options = SETS[name]
-    if rows is None:
-        return nnlab.prepare(folder / path, seed=seed, **options)
-    separator = ";" if "additional" in path else ","
-    frame = pd.read_csv(folder / path, sep=separator, skipinitialspace=True, na_values="?")
-    return nnlab.prepare(frame.sample(min(rows, len(frame)), random_state=0), seed=seed, **options)
+    table = TABLES[name]
+    frame = table.read(folder)
+    if rows is not None:
+        frame = frame.sample(min(rows, len(frame)), random_state=0)
+    return nnlab.prepare(frame, seed=seed, target=table.target, task="regression" if table.regression else None)
 
 
 def measured(data: nnlab.Prepared, seed: int, options: dict[str, str]) -> dict[str, Any]:
@@ -57,7 +41,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("recipes", nargs="+", metavar="NAME=OPTIONS")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sets", default=",".join(TABLES))
     parser.add_argument("--rows", type=int, help="so many rows of each table")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     asked = parser.parse_args()

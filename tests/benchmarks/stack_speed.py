@@ -1,10 +1,11 @@
 """How near the stack comes to its matrix products, and what a member of several costs: paired, one thread.
 
-    python tests/benchmarks/stack_speed.py [--pairs 7] [--epochs 3]
+    python tests/benchmarks/stack_speed.py [--pairs 7] [--epochs 3] [--recipe]
 
 The floor is the products of the same fit and nothing else: three a layer and step, one for validation rows, in buffers
 that are there. Whole fits of MLP 128-64 by AdamW, batch 256, validation each epoch, no store: median of floor / nnlab.
 The cost of a member is the time of K members together over K times that of a tight single run by hand.
+The recipe is an epoch with its validation, by autograd over by the stack, on tables of the shapes of two real ones.
 """
 
 import argparse
@@ -14,21 +15,28 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.learners.choice import choose
+from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.recipe import recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import part_values
 from tests.benchmarks.rivals import BATCH, CLASSES, WIDTHS, network
@@ -108,6 +116,42 @@ def together(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float, member
     return run
 
 
+SHAPES = {"california": (20_640, 8, 0, False), "adult": (32_561, 6, 8, True)}  # rows, numbers, categories, classes
+
+
+def like(name: str) -> Prepared:
+    """A table of the shape of a real one."""
+    rows, numbers, categories, classes = SHAPES[name]
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({f"n{i}": draw.normal(size=rows) for i in range(numbers)})
+    target = np.sin(2.0 * frame["n0"]) + frame["n1"]
+    for i in range(categories):
+        levels = draw.integers(12, size=rows)
+        frame[f"c{i}"] = np.array([f"level {level}" for level in range(12)])[levels]
+        target = target + (levels % 3 == i % 3)
+    frame["y"] = target > target.median() if classes else target
+    return nnlab.prepare(frame, target="y")
+
+
+def epochs_of_the_recipe(data: Prepared) -> list[Callable[[], None]]:
+    """An epoch of steps and its validation, by autograd and by the stack."""
+    spec = recipe_for(data, {})
+    assert spec is not None
+    made: list[Callable[[], None]] = []
+    for choice in (ModuleLearner, choose):
+        with PrivateRandom(0, "cpu"):
+            learner = choice(spec, data, "cpu", steps=10_000)
+        made.append(partial(epoch, learner, row_order(0, 0, len(data.train.y)).split(BATCH)))
+    assert learner.name == "stack", learner.why
+    return made
+
+
+def epoch(learner: Any, batches: Sequence[Tensor]) -> None:
+    for rows in batches:
+        learner.step(rows, 0.005)
+    learner.validate()
+
+
 def cpu(run: Callable[[], object]) -> float:
     gc.collect()
     began = time.process_time()
@@ -125,8 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--recipe", action="store_true", help="nothing but the recipe")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    for name in SHAPES:
+        by_autograd, by_hand = epochs_of_the_recipe(like(name))
+        print(f"recipe, shape of {name}: autograd / stack {ratio(by_autograd, by_hand, asked.pairs):.2f}", flush=True)
+    if asked.recipe:
+        return
     for rows, features in ((2_000, 20), (50_000, 50)):
         data = make_data(rows, features)
         epochs = asked.epochs * max(1, 20_000 // rows)

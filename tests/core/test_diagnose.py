@@ -87,6 +87,16 @@ def test_lr_that_is_too_high_is_mended_by_the_line() -> None:
     assert diagnose(fit(patient.data, spec=spec, store=False), patient.data).names == ()
 
 
+def test_first_weights_that_are_far_away_are_no_step_that_is_too_large() -> None:
+    """Focal loss of one prediction for all rows is so small that that of the first epoch is many times as large."""
+    patient = PLANTED["miscalibrated"](2)
+    run = patient.run()
+    case = Case(run, patient.data)
+    assert case.baseline is not None and case.train[0] > 3 * case.baseline > 10 * case.train[-1]
+    names = diagnose(run, patient.data).names
+    assert "miscalibrated" in names and "lr_too_high" not in names
+
+
 def test_a_run_from_the_store_is_diagnosed_without_its_data(classes: Prepared, tmp_path: Path) -> None:
     run = fit(classes, hidden=(8,), epochs=4, lr=3.0, store=tmp_path / "store")
     assert run.path is not None

@@ -78,7 +78,7 @@ def test_large_tables_get_embeddings_and_few_epochs() -> None:
     large = replace(data, train=replace(data.train, x=np.zeros((WIDE, 3), np.float32), index=np.zeros(WIDE, int)))
     spec = recipe_for(large, {"epochs": 5})
     assert spec is not None
-    assert (spec.model.name, spec.embed.values["sigma"], spec.epochs) == ("realmlp", 3.0, 24)
+    assert (spec.model.name, spec.embed.values["sigma"], spec.epochs) == ("realmlp", 5.0, 32)
 
 
 def test_a_step_size_that_is_to_be_found_is_that_of_the_recipe() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nnlab
-from nnlab.core.augments import AUGMENTS
+from nnlab.core.augments import AUGMENTS, augmented
 from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.batch import Batch, Pass
@@ -175,6 +175,16 @@ def test_cutmix_takes_whole_columns_and_their_share() -> None:
     assert new.share == pytest.approx(float(kept.float().mean()), abs=0.2)
     for column in (~kept).nonzero().flatten():
         assert torch.equal(new.x[:, column].sort().values, old.x[:, column].sort().values)
+
+
+def test_of_mixup_and_cutmix_each_step_takes_one() -> None:
+    """Rows with three targets of which two counted would learn something else than is said."""
+    old, kinds = batch(), set()
+    for _ in range(30):
+        new = augmented(old, [Part("mixup", {"alpha": 5.0}), Part("input_noise", {"std": 0.0}), Part("cutmix")])
+        kinds.add("cutmix" if bool((new.x == old.x).all(0).any()) or new.share in (0.0, 1.0) else "mixup")
+        assert new.other is not None
+    assert kinds == {"mixup", "cutmix"}
 
 
 def test_noises_leave_codes_and_distributions() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnlab.core.data.steps import SCALERS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
 from nnlab.core.params import Within
@@ -77,6 +78,20 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_tune data --fresh ", "", ["on", "off"], []),
         ("%nn_tune data --space lr", "lr", ['"lr=0.0003..0.03 log"'], []),
         ("%nn_tune data --space lr=1..2 drop", "drop", ["dropout=0..0.5"], []),
+        ("%nn_tune data --space hid", "hid", ["hidden=[32..512]x1..4"], []),
+        ("%nn_tune data --space optimizer={adamw,s", "s", ["sgd", "soap"], ["adamw"]),
+        ("%nn_tune data --space optimizer={adamw,", "", ["sgd"], ["adamw"]),
+        ("%nn_tune data --space lr=", "", ["0.0003..0.03 log"], []),
+        ("%nn_tune data --space sca", "sca", ["scale={" + ",".join(SCALERS) + "}"], []),
+        ("%nn_tune data --space scale={auto,qu", "qu", ["quantile"], ["auto"]),
+        ("%nn_tune data --space resnet.de", "resnet.de", ["resnet.depth=1..6"], []),
+        ("%nn_tune data --space scale.noi", "scale.noi", [], ["noise"]),
+        ("%nn_tune data --space au", "au", ["auto"], []),
+        ("%nn_tune data --objectives loss lat", "lat", ["latency"], ["loss"]),
+        ("%nn_tune data --objectives loss,la", "la", ["latency"], ["loss"]),
+        ("%%nn_tune data\nsca", "sca", ["scale: "], ["scale_target: "]),
+        ("%%nn_tune data\nencode: {one_hot,or", "or", ["ordinal"], ["one_hot"]),
+        ("%%nn_tune data\nhidden: ", "", ["[32..512]x1..4"], []),
         ("%nn_load ", "", ["last", "baseline"], []),
         ("x = %nn_load ba", "ba", ["baseline"], []),
         ("%nn_runs baseline 2026", "2026", ["20260101T000000-0123abcd"], []),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import nnlab
 from nnlab.core.controls import Controls
+from nnlab.core.data.columns import option
 from nnlab.core.events import EpochDone, Event, Finished
 from nnlab.magics.plain import SilentView
 from nnlab.magics.views import make_view
@@ -213,6 +214,21 @@ def test_hostile_column_names(session: Session) -> None:
         assert len(data.feature_names) == len(names) - 3
 
 
+def test_the_options_of_the_audit_can_be_typed(session: Session) -> None:
+    rng = np.random.default_rng(0)
+    names = ["plain", "with blanks", "of $row", "of {x}", 'say "hi"', "a,b"]
+    frame = pd.DataFrame({"a": rng.normal(size=300), "b": rng.normal(size=300), "y": rng.integers(0, 2, 300)})
+    session.names["df"] = frame.assign(**{name: 2.0 * frame["y"] + at for at, name in enumerate(names)})
+    session.names["row"] = "other"
+    found = session.value("%nn_preprocess df --target y").audit
+    assert [finding.columns for finding in found] == [(name,) for name in names]
+    for finding in found:
+        left = session.value(f"%nn_preprocess df --target y {finding.option}").feature_names
+        assert left == ("a", "b", *(name for name in names if name not in finding.columns))
+    whole = option("drop", *names)
+    assert session.value(f"%nn_preprocess df --target y {whole}").feature_names == ("a", "b")
+
+
 def test_tune(prepared: Session) -> None:
     line = f"%nn_tune data --trials 2 {QUICK} --space 'lr=1e-3..1e-1 log' dropout=0..0.5 --name small"
     shown = prepared.run(f"study = {line}")
@@ -397,3 +413,8 @@ def test_tune_searches_steps_of_the_preparation(prepared: Session) -> None:
     again = prepared.names["again"]
     assert len(again.trials) == 1
     assert any("--frame other" in text for text in plain(shown))
+
+
+def test_folds_are_called_what_their_table_is_called(session: Session) -> None:
+    data = session.value("data = %nn_preprocess df --target label --folds 3;\ndata")
+    assert {data.name, *(fold.name for fold in data.folds)} == {"df"}

@@ -262,6 +262,7 @@ class StudyStandIn:
     expected_score: float | None = None
     finalists: tuple[()] = ()
     after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
+    header: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(several=False))
 
 
 TRIALS = pd.DataFrame(

@@ -334,8 +334,8 @@ def part_option(step: str, name: str, part: str) -> str:
 
 
 def _typed(name: str) -> str:
-    """A name as it is typed, in quotes where it needs them."""
-    quote = "" if re.fullmatch(r"[\w.]+", name) else "'" if '"' in name else '"'
+    """A name as it is typed, in quotes where it needs them; $ and { stand for variables in double ones."""
+    quote = "" if re.fullmatch(r"[\w.]+", name) else "'" if re.search(r'["${]', name) else '"'
     return f"{quote}{name}{quote}"
 
 

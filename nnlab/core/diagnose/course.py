@@ -81,7 +81,8 @@ def _learned(case: Case) -> bool:
 def _risen(case: Case, rise: float, lost: float) -> str:
     if case.baseline is None or not len(case.train) or not case.baseline > 0:
         return ""
-    top, last = float(case.train.max()) / case.baseline, float(case.train[-1]) / case.baseline
+    seen = case.train[1:] if _learned(case) else case.train  # a first epoch may have come from far away
+    top, last = float(seen.max(initial=0.0)) / case.baseline, float(case.train[-1]) / case.baseline
     if top > rise:
         return f"the training loss rose to {top:.3g} times that of one prediction for all rows, at lr {case.peak:.2g}"
     decay = part_values(OPTIMIZERS, case.spec.optimizer).get("weight_decay", 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnlab.core.augments import AUGMENTS
+from nnlab.core.augments import augmented
 from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
@@ -79,7 +79,7 @@ class ModuleLearner:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
         self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
-        self._augments = [(AUGMENTS[part.name].make, part.values) for part in spec.augments]
+        self._augments = spec.augments
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
         self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = average_of(spec, self._model, steps)
@@ -100,8 +100,7 @@ class ModuleLearner:
             group["lr"] = lr * group.get("factor", 1.0)
         weight = None if self._weights_of_rows is None else self._weights_of_rows.index_select(0, rows)
         batch = Batch(self._x.index_select(0, rows), self._y.index_select(0, rows), weight, self._codes)
-        for augment, values in self._augments:
-            batch = augment(batch, **values)
+        batch = augmented(batch, self._augments)
         if self._searches:
             loss = self._search(batch)
         else:

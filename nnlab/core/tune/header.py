@@ -111,7 +111,7 @@ class Header:
     def spec_of(self, trial: "FrozenTrial | optuna.Trial") -> TrainSpec:
         """What a trial trains."""
         if OUTSIDE in trial.user_attrs:
-            return self.first or self.base
+            return spec_with(self.first_values(), self.first or self.base)  # itself, its searched values said
         inherited = last_values(trial.user_attrs.get("result", {}).get("inherited", ()))
         return spec_with(self.values_of(trial) | inherited, self.base)
 

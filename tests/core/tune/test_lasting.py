@@ -181,7 +181,7 @@ from nnlab.core.tune.search import tune
 import optuna
 
 data = prepare(load_diabetes(return_X_y=True), scale="standard")
-options = dict(epochs=2, optimizer="sgd", sampler="grid", batch_size=64)
+options = dict(epochs=2, optimizer="sgd", sampler="grid", batch_size=64, hidden=(8,), lr=1e-2)
 tune(data, trials=1, store=False, space=("lr={1e-2,1e-3}",), **options)
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()

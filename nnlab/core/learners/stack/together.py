@@ -12,6 +12,7 @@ from nnlab.core.learners.start import class_counts, measured, tensors_of
 from nnlab.core.learners.state import dropouts, set_dropout
 from nnlab.core.losses import make_loss
 from nnlab.core.metrics import metrics_for
+from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.spec import TrainSpec, part_values
@@ -19,8 +20,9 @@ from nnlab.core.spec import TrainSpec, part_values
 
 def can_stand_together(spec: TrainSpec, data: Prepared, device: str) -> bool:
     """Whether a run can be a member: what works on weights beside the optimizer is not there yet."""
-    more = spec.regularizers or spec.gradients or spec.average.name != "none" or spec.model.name == "packed"
-    return not more and not hindrance(spec, data, device)
+    more = spec.regularizers or spec.gradients or spec.average.name != "none"
+    joint = spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members")
+    return not more and not joint and not hindrance(spec, data, device)
 
 
 class Together:
