@@ -120,7 +120,7 @@ def test_a_killed_node_loses_no_finished_trial(cluster, cancer, tmp_path):
     def view(event):
         if isinstance(event, TrialDone):
             told.append(event)
-            if len([one for one in told if one.state == "complete"]) == 3:
+            if sum(one.state == "complete" for one in told) == 3 and event.state == "complete":
                 cluster.remove_node(cluster.doomed, allow_graceful=False)
 
     options = SMALL | {"epochs": 40}
