@@ -128,19 +128,8 @@ _RUN = {
 }
 _SEARCH = {
     "Search": ("trials", "minutes", "space", "sampler", "pruner", "objectives", "name", "fresh"),
-    "An honest score": ("folds", "finalists", "seeds", "refit", "ensemble"),
-    "Kept fixed": (
-        "model",
-        "epochs",
-        "batch_size",
-        "optimizer",
-        "lr",
-        "dropout",
-        "monitor",
-        "metrics",
-        "seed",
-        "device",
-    ),
+    "An honest score": ("folds", "finalists", "refit", "ensemble"),
+    "Kept fixed": ("model", "epochs", "batch_size", "lr", "monitor"),
     "Lasting": ("until", "resume", "storage"),
     "Run": ("from", "view"),
 }

@@ -105,7 +105,7 @@ def test_an_option_that_two_chosen_parts_share_must_be_qualified() -> None:
     ("base", "message"),
     [
         (TrainSpec(epochs=0), "epochs=0: expected whole number"),
-        (TrainSpec(device="gpu"), "device=gpu: expected auto"),  # type: ignore[arg-type]
+        (TrainSpec(device="tpu"), "device=tpu: expected auto"),  # type: ignore[arg-type]
         (TrainSpec(optimizer=Part("adamw", {"lr": -1})), "lr=-1: expected number"),
         (TrainSpec(schedule=Part("cosin")), "did you mean 'cosine'"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nnlab.core.data.steps import ENCODERS
 from nnlab.core.errors import NNLabError, SpecError
 from nnlab.core.options import options_of, resolve
-from nnlab.core.params import UNSET_WORDS, Column, Param, Within, params_of
+from nnlab.core.params import UNSET_WORDS, Column, Param, Weights, Within, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, part_values
 from nnlab.magics.text import Call, layered, parse, to_line
@@ -198,8 +198,13 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
 )
 
 
+LABELS = st.dictionaries(TEXT, st.floats(0, 100, allow_subnormal=False), min_size=1, max_size=3)
+
+
 def values_of(param: Param) -> st.SearchStrategy[Any]:
     domain = param.domain
+    if isinstance(domain, Weights):
+        return st.just((domain.word,)) | LABELS
     if isinstance(domain, Within):
         low, high = domain.low, domain.high
         one = st.integers(int(low), int(high)) if param.kind is int else st.floats(low, high, allow_subnormal=False)
