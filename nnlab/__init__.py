@@ -13,6 +13,7 @@ from nnlab.core import showing
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
+    from nnlab.core.difference import diff as diff
     from nnlab.core.errors import DataError as DataError
     from nnlab.core.errors import DataWarning as DataWarning
     from nnlab.core.errors import NNLabError as NNLabError
@@ -43,6 +44,7 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "Prepared": "nnlab.core.data.prepare",
     "fit": "nnlab.core.fit",
     "tune": "nnlab.core.tune.search",
+    "diff": "nnlab.core.difference",
     "diagnose": "nnlab.core.diagnose.doctor",
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",

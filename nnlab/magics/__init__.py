@@ -15,6 +15,7 @@ SUMMARIES = {
     "nn_train": "Train a network on prepared data.",
     "nn_tune": "Search hyperparameters.",
     "nn_runs": "List runs or compare their curves.",
+    "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
     "nn_diagnose": "Say what went wrong in a run.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
@@ -26,8 +27,9 @@ RESULTS = (
     ("nnlab.core.tune.study", "Study"),
     ("nnlab.core.lr_range", "LrRange"),
     ("nnlab.core.diagnose.doctor", "Diagnosis"),
+    ("nnlab.core.difference", "Difference"),
 )
-LISTED = ("nnlab.magics.magics", "Listed")
+LISTED = ("nnlab.magics.listing", "Listed")
 
 
 class Lab:

@@ -12,16 +12,15 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.core.wording import counted
-from nnlab.magics import config, reporting, resuming, subjects, tuning
+from nnlab.magics import config, listing, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.options import help_text
-from nnlab.magics.runs import any_run, network_of, run_or_info, stored_run
+from nnlab.magics.runs import any_run, network_of, stored_run
 from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse, to_line
 from nnlab.magics.verbs import VERBS
-from nnlab.magics.views import View, show
-from nnlab.magics.work import drawn, under_view
+from nnlab.magics.views import View
+from nnlab.magics.work import publish, under_view
 from nnlab.report.bundle import Bundle, page
 
 if TYPE_CHECKING:
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
 
 Names = Mapping[str, Any]
 SWITCHES = ("probe", "baseline")  # of %nn_train, on unless they are turned off
-
-
-class Listed(list[Any]):
-    """Runs that were listed; the table stands above, so one line is enough here."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a result is known again by what it is, not by what it holds
-
-    def __repr__(self) -> str:
-        return counted(len(self), "run")
 
 
 def call(lab: "Lab", verb: str, line: str, cell: str | None, local_ns: Names | None) -> Any:
@@ -83,11 +73,6 @@ def _layers(lab: "Lab") -> list[dict[str, Any]]:
     return list(config.layers(_store().root, lab.settings).values())
 
 
-def _publish(bundles_of: Callable[[Any], list[Bundle]], result: Any, muted: bool) -> None:
-    for bundle in () if muted else drawn(bundles_of, result):
-        show(bundle)
-
-
 def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     frame = subjects.frame(said.subject, names)
     options, _ = _settle(lab, said)
@@ -109,7 +94,7 @@ def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     if said.subject is not None and said.subject.text.isidentifier():
         name = said.subject.text  # reports speak of df, not of a DataFrame
         data = replace(data, name=name, folds=tuple(replace(fold, name=name) for fold in data.folds))
-    _publish(prepared_bundles, data, said.muted)
+    publish(prepared_bundles, data, said.muted)
     return data
 
 
@@ -178,12 +163,12 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
 
     line, model = order.with_body(lab, line_of(spec))
     if order.own["preview"]:
-        return _publish(lambda course: plan_bundles(course, line), plan(spec, len(data.train)), said.muted)
+        return publish(lambda course: plan_bundles(course, line), plan(spec, len(data.train)), said.muted)
     if finding or order.own["find_lr"]:
         tested = lr_range(data, spec=spec, model=model)
         spec = resolve(TrainSpec, {"lr": tested.rounded}, spec) if tested.best else spec
         line = order.text(line_of(spec))
-        _publish(lambda found: lr_range_bundles(found, line), tested, said.muted)
+        publish(lambda found: lr_range_bundles(found, line), tested, said.muted)
         if order.own["find_lr"]:
             return tested
 
@@ -335,16 +320,13 @@ def _stored_start(word: str) -> TrainSpec:
     return info.spec
 
 
-def _runs(lab: "Lab", said: Call, names: Names) -> Listed:
-    from nnlab.report.bundle import runs_bundles
-
+def _runs(lab: "Lab", said: Call, names: Names) -> Any:
     _, own = _settle(lab, said)
-    store = _store()
-    there = [] if said.words else store.runs()
-    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
-    found = list(asked.values()) or there[: own["limit"]]
-    _publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
-    return Listed(found)
+    return listing.runs(said, own, names, _store())
+
+
+def _diff(lab: "Lab", said: Call, names: Names) -> Any:
+    return listing.difference(said, names, _store())
 
 
 def _load(lab: "Lab", said: Call, names: Names) -> "Run":
@@ -362,7 +344,7 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
     data, variable = data_of(run, own["data"], names)
     found = diagnose(run, data, learning_curve=own["learning_curve"], model=network_of(own["model"], names))
     lab.later[found] = lambda found: diagnosis_bundles(found, mending_lines(found, variable))
-    _publish(lab.later[found], found, said.muted)
+    publish(lab.later[found], found, said.muted)
     return found
 
 
@@ -381,7 +363,7 @@ def _config(lab: "Lab", said: Call, names: Names) -> None:
         kept = {} if reset else dict(lab.settings.defaults)
         lab.settings.defaults = kept | config.checked(given, "%nn_config")
     rows = config.shown(said.verb, config.layers(store.root, lab.settings))
-    _publish(lambda table: [page([table])], Table(("option", "default", "from"), rows, align="lll"), said.muted)
+    publish(lambda table: [page([table])], Table(("option", "default", "from"), rows, align="lll"), said.muted)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
@@ -389,6 +371,7 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_train": _train,
     "nn_tune": _tune,
     "nn_runs": _runs,
+    "nn_diff": _diff,
     "nn_load": _load,
     "nn_diagnose": _diagnose,
     "nn_report": _report,

@@ -12,6 +12,7 @@ from nnlab.magics.text import Call
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
+    from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
 
 
@@ -51,13 +52,21 @@ def network_of(name: str | None, names: Mapping[str, Any]) -> Any:
     return subjects.variable(name, names, callable, "an nn.Module or what makes one", "%%nn_train data ...")
 
 
-def run_or_info(word: Word, names: Mapping[str, Any], store: "Store") -> Any:
-    """A run of a variable, or one of the store with its history but without its weights."""
-    from nnlab.core.store.reading import read_run
-
+def run_or_found(word: Word, names: Mapping[str, Any], store: "Store") -> "Run | RunInfo":
+    """A run of a variable, or one of the store as the list shows it."""
     value = value_of(word, names)
     held = names.get(value) if isinstance(value, str) else value
     if subjects.is_a(held, ("nnlab", "Run")):
-        return held
-    info = store.find(str(plain(value, word.text)))
-    return SimpleNamespace(**vars(info), history=read_run(info.path).record.history)
+        run: Run = held  # type: ignore[assignment]
+        return run
+    return store.find(str(plain(value, word.text)))
+
+
+def run_or_info(word: Word, names: Mapping[str, Any], store: "Store") -> Any:
+    """A run of a variable, or one of the store with its history but without its weights."""
+    from nnlab.core.store.reading import RunInfo, read_run
+
+    found = run_or_found(word, names, store)
+    if not isinstance(found, RunInfo):
+        return found
+    return SimpleNamespace(**vars(found), history=read_run(found.path).record.history)

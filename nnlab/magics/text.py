@@ -165,7 +165,8 @@ def _check_words(reader: _Line, line: str, prefix: str) -> None:
         if verb.words == 1 and re.match(r"[^\W\d][\w.]*[\[(]", words[0].text) and not words[0].chunks[0][1]:
             raise not_a_variable(line[words[0].start : words[-1].end], verb.name)
         extra = words[verb.words]
-        taken = f"one {verb.subject.partition(':')[0]}" if verb.words else "options only"
+        subject = verb.subject.partition(":")[0]
+        taken = (f"one {subject}" if verb.words == 1 else subject) if verb.words else "options only"
         raise caret(line, (f"{extra.text!r} is one word too many; %{verb.name} takes {taken}", extra.start), prefix)
 
 

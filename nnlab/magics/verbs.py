@@ -206,6 +206,13 @@ _ALL = (
         ("%nn_runs", "%nn_runs last baseline"),
     ),
     Verb(
+        "nn_diff",
+        "Say what differs between two runs: options, data, code, environment, and metrics, judged against noise.",
+        "two runs: variables, last, ids or names",
+        2,
+        examples=("%nn_diff baseline last", "%nn_diff run 3f2a91aa"),
+    ),
+    Verb(
         "nn_load",
         "Bring a run back with its model and its preparation.",
         "run: last, an id, a name, or its folder",

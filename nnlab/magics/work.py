@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
 from nnlab.magics.body import begin_at_user
-from nnlab.magics.views import Kind, View, make_view, second_press
+from nnlab.magics.views import Kind, View, make_view, second_press, show
 from nnlab.report.bundle import Bundle
 from nnlab.report.html import visible
 
@@ -58,3 +58,9 @@ def drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     return [Bundle({"text/plain": visible(f"{result!r}\nnot drawn: {reason}")})]
+
+
+def publish(bundles_of: Callable[[Any], list[Bundle]], result: Any, muted: bool) -> None:
+    """Show a result, unless the line ends with ;"""
+    for bundle in () if muted else drawn(bundles_of, result):
+        show(bundle)
