@@ -35,6 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import nnlab
+from nnlab.core.wording import counted
 from tests.benchmarks.tables import TABLES, Table
 
 PART = "part of the split"
@@ -202,30 +203,29 @@ def measured(model: str, frame: pd.DataFrame, table: Table, seed: int) -> dict[s
 
 
 def show(lines: list[dict[str, Any]]) -> None:
-    """A Markdown table of means over seeds, mean ranks and CPU ratios, of tables that all models have."""
-    cells: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for line in lines:
-        cells.setdefault((line["table"], line["model"]), []).append(line)
-    models = [name for name in MODELS if any(model == name for _, model in cells)]
-    names = [name for name in TABLES if all((name, model) in cells for model in models)]
+    """A Markdown table of means over the seeds that all models have, mean ranks and CPU ratios."""
+    cells = {(line["table"], line["model"], line["seed"]): line for line in lines}
+    models = [name for name in MODELS if any(model == name for _, model, _ in cells)]
     print("| | " + " | ".join(models) + " |\n|---|" + "---:|" * len(models))
     ranks, ratios = [], []
-    for name in names:
-        metric = "rmse" if TABLES[name].regression else "accuracy"
-        means = [statistics.mean(fit[metric] for fit in cells[name, model]) for model in models]
-        signs = np.array(means) * (1 if metric == "rmse" else -1)
+    for name, table in TABLES.items():
+        seeds = sorted(set.intersection(*({s for t, m, s in cells if (t, m) == (name, model)} for model in models)))
+        if not seeds:
+            continue
+        metric = "rmse" if table.regression else "accuracy"
+        means, spent = (
+            np.array([statistics.mean(cells[name, model, seed][value] for seed in seeds) for model in models])
+            for value in (metric, "cpu")
+        )
+        signs = means if table.regression else -means
         ranks.append(pd.Series(signs).round(6).rank().to_numpy())
-        spent = np.array([statistics.mean(fit["cpu"] for fit in cells[name, model]) for model in models])
         ratios.append(spent / spent[0])
         shown = [f"{mean:,.0f}" if mean > 100 else f"{mean:.4f}" for mean in means]
-        best = int(signs.argmin())
-        shown[best] = f"**{shown[best]}**"
-        seeds = sorted({len(cells[name, model]) for model in models})
-        print(f"| {name}, {metric} ({'–'.join(map(str, seeds))} seeds) | " + " | ".join(shown) + " |")
+        shown[int(signs.argmin())] = f"**{shown[int(signs.argmin())]}**"
+        print(f"| {name}, {metric}, {counted(len(seeds), 'seed')} | " + " | ".join(shown) + " |")
     print("| mean rank | " + " | ".join(f"{value:.2f}" for value in np.mean(ranks, 0)) + " |")
-    print(
-        "| CPU time, nnlab = 1 | " + " | ".join(f"{value:.2f}" for value in np.exp(np.mean(np.log(ratios), 0))) + " |"
-    )
+    times = np.exp(np.mean(np.log(ratios), 0))
+    print("| CPU time, nnlab = 1 | " + " | ".join(f"{value:.2f}" for value in times) + " |")
 
 
 def main() -> None:
