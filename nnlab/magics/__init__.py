@@ -14,7 +14,7 @@ SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
     "nn_train": "Train a network on prepared data.",
     "nn_tune": "Search hyperparameters.",
-    "nn_runs": "List runs or compare their curves.",
+    "nn_runs": "List, compare, tag or delete runs.",
     "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
     "nn_diagnose": "Say what went wrong in a run.",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nnlab.core.choosing import OF_ANY
 from nnlab.core.data.sheets import split_sheet
 from nnlab.core.metrics import METRICS
 from nnlab.core.options import Option
@@ -51,9 +52,10 @@ VARIABLES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 # What can be compared besides the loss and metrics.
-MEASURED: dict[str, tuple[str, ...]] = {"monitor": (), "objectives": OF_NETWORK}
+MEASURED: dict[str, tuple[str, ...]] = {"monitor": (), "objectives": OF_NETWORK, "sort": OF_ANY, "where": OF_ANY}
+TAGS = ("tag", "untag", "tagged")  # options that take a tag
 
-Stored = Callable[[str], list[str]]  # "run", "unfinished" (runs to resume) or "study" -> their names, newest first
+Stored = Callable[[str], list[str]]  # "run", "unfinished" (runs to resume), "study" or "tag" -> names, newest first
 
 
 class Candidate(NamedTuple):
@@ -118,7 +120,7 @@ def _in_line(verb: Verb, text: str, after: str, names: Mapping[str, Any], stored
         return Found(current, (*_options(known, current, place), *_of_columns(verb, current, place), *asks))
     if pending in ("help", "h"):
         return _matching(current, [Candidate(word, "topic") for word in topics(verb, place.options)])
-    if pending:
+    if pending and not (verb.words > 1 and _is_flag(known.get(pending))):
         found = _value(_said(known, pending) or any_option(verb).get(pending), current, place)
         if found.candidates or not _is_flag(known.get(pending)):
             return found
@@ -214,17 +216,22 @@ def _words_for(param: Param, place: Place) -> list[Candidate]:
     if param.name in VARIABLES:
         test, kind = VARIABLES[param.name]
         found += [Candidate(name, kind) for name in visible(place.names, test)]
-    elif param.name == "from":
-        found += [Candidate(name, "variable") for name in visible(place.names, is_start)] + _runs(place)
-        found += [Candidate(name, "study") for name in place.stored("study")]
-    elif param.name == "resume":
-        waiting = place.stored("unfinished")
-        found += [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
     elif param.name in MEASURED:
         found += [Candidate(name, "value") for name in ("loss", *METRICS, *MEASURED[param.name])]
     if param.optional and param.choices:
         found.append(Candidate(param.unset, "value"))
-    return found
+    return [*found, *_kept_words(param, place)]
+
+
+def _kept_words(param: Param, place: Place) -> list[Candidate]:
+    """What the store holds that the parameter can name."""
+    if param.name == "from":
+        starts = [Candidate(name, "variable") for name in visible(place.names, is_start)]
+        return [*starts, *_runs(place), *(Candidate(name, "study") for name in place.stored("study"))]
+    if param.name == "resume":
+        waiting = place.stored("unfinished")
+        return [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
+    return [Candidate(name, "tag") for name in place.stored("tag")] if param.name in TAGS else []
 
 
 def _runs(place: Place) -> list[Candidate]:
@@ -344,8 +351,9 @@ def _body_value(name: str, typed: str, place: Place) -> Found:
 
 
 def stored_names(kind: str) -> list[str]:
-    """Names and ids of runs of the store, newest first, or the names of its studies; [] if it cannot be read."""
+    """Names and ids of runs of the store, newest first, names of its studies or tags; [] if it cannot be read."""
     from nnlab.core.errors import NNLabError
+    from nnlab.core.store.marks import known_tags
     from nnlab.core.store.runs import Store
 
     try:
@@ -355,4 +363,6 @@ def stored_names(kind: str) -> list[str]:
         runs = store.unfinished() if kind == "unfinished" else store.runs()
     except (NNLabError, OSError):
         return []
+    if kind == "tag":
+        return known_tags(run.path for run in runs)
     return [*dict.fromkeys(info.name for info in runs if info.name), *(info.id for info in runs)]

@@ -1,9 +1,12 @@
-"""%nn_runs and %nn_diff: the runs of the store as a list, and what differs between two of them."""
+"""%nn_runs and %nn_diff: the runs of the store as a list, what is done to them, and what differs between two."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core.choosing import chosen, ordered
 from nnlab.core.errors import SpecError
+from nnlab.core.store import trash
+from nnlab.core.store.marks import mark
 from nnlab.core.wording import counted
 from nnlab.magics.runs import run_or_found, run_or_info
 from nnlab.magics.text import Call
@@ -12,6 +15,8 @@ from nnlab.magics.work import publish
 if TYPE_CHECKING:
     from nnlab.core.difference import Difference
     from nnlab.core.store.runs import Store
+
+MARKING = ("tag", "untag", "note")
 
 
 class Listed(list[Any]):
@@ -23,15 +28,58 @@ class Listed(list[Any]):
         return counted(len(self), "run")
 
 
-def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Listed:
-    """The newest runs of the store, or those that are named, with their curves."""
+def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Listed | None:
+    """The runs of the store that are asked for, or those that are named with their curves, after what is done to them."""
+    deed = _deed(said, own)
+    if deed == "delete":
+        _delete(said, names, store)
+        return None
+    if deed == "undo":
+        return _show(trash.undo(store.root), said, 0)
+    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
+    for run in asked.values() if deed else ():
+        if run.path is None:
+            raise SpecError("the run is in no store, so it cannot be marked; run.save(folder) keeps it")
+        mark(run.path, own["tag"], own["untag"], (own["note"] or "") if "note" in said.options else None)
+    there = list(asked.values()) if said.words else store.runs()
+    found = chosen(there, own["tagged"], own["where"])
+    found = ordered(found, own["sort"]) if own["sort"] else found
+    first = f"the first by {own['sort']}" if own["sort"] else "the newest"
+    return _show(found if said.words else found[: own["limit"]], said, len(found) or len(there), first)
+
+
+def _show(found: list[Any], said: Call, total: int, first: str = "the newest") -> Listed:
     from nnlab.report.bundle import runs_bundles
 
-    there = [] if said.words else store.runs()
-    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
-    found = list(asked.values()) or there[: own["limit"]]
-    publish(lambda runs: runs_bundles(runs, len(there)), found, said.muted)
+    publish(lambda runs: runs_bundles(runs, total, first), found, said.muted)
     return Listed(found)
+
+
+def _deed(said: Call, own: Mapping[str, Any]) -> str:
+    """What is to be done to the runs that are named: mark, delete or undo; SpecError where that cannot be meant."""
+    deeds = {"delete" if own["delete"] else "", "undo" if own["undo"] else ""}
+    deeds |= {"mark" for name in MARKING if name in said.options}
+    asked = sorted(deeds - {""})
+    if len(asked) > 1:
+        raise SpecError("%nn_runs marks, deletes or undoes: one of them at a time")
+    if "tag" in said.options and own["tag"] is None:
+        raise SpecError(f"--tag {said.options['tag']}: the word means that there is no value; take another one")
+    if asked == ["undo"] and said.words:
+        raise SpecError("%nn_runs --undo takes no runs: it brings back what was deleted last")
+    if asked and asked != ["undo"] and not said.words:
+        option = next(name for name in (*MARKING, "delete") if name in said.options)
+        raise SpecError(f"%nn_runs --{option} needs runs: ids, names, variables or last")
+    return asked[0] if asked else ""
+
+
+def _delete(said: Call, names: Mapping[str, Any], store: "Store") -> None:
+    from nnlab.report.blocks import Sentence
+    from nnlab.report.bundle import page
+
+    asked = {run.id: run for run in (run_or_found(word, names, store) for word in said.words)}
+    trash.delete(store.root, [store.find(id) for id in asked])
+    told = Sentence(f"{counted(len(asked), 'run')} deleted:", f"{', '.join(asked)};  %nn_runs --undo  brings back")
+    publish(lambda block: [page([block])], told, said.muted)
 
 
 def difference(said: Call, names: Mapping[str, Any], store: "Store") -> "Difference":

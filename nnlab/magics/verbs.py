@@ -60,8 +60,23 @@ def _tune(
     """Options of %nn_tune."""
 
 
-def _runs(limit: Annotated[int, Within(1, 100_000), "newest runs that are listed"] = 20) -> None:
-    """Options of %nn_runs."""
+def _runs(
+    limit: Annotated[int, Within(1, 100_000), "newest runs that are listed, or first ones where they are sorted"] = 20,
+    tagged: Annotated[str | None, "only runs with this tag"] = None,
+    where: Annotated[str | None, 'only runs for which this holds, as in "accuracy>0.9 and optimizer=sgd"'] = None,
+    sort: Annotated[str | None, "metric, the best first, or option to sort by; -name turns it round"] = None,
+) -> None:
+    """Options of %nn_runs for what is listed."""
+
+
+def _marks(
+    tag: Annotated[str | None, "tag to give to the runs that are named"] = None,
+    untag: Annotated[str | None, "tag to take from them"] = None,
+    note: Annotated[str | None, "note to put to them; none takes it away"] = None,
+    delete: Annotated[bool, "move the runs that are named into the trash of the store"] = False,
+    undo: Annotated[bool, "bring back what was deleted last"] = False,
+) -> None:
+    """Options of %nn_runs for what is done to runs."""
 
 
 def _load(
@@ -198,12 +213,21 @@ _ALL = (
     ),
     Verb(
         "nn_runs",
-        "List the runs of the store, or lay the curves of some over one another.",
-        "runs to compare: ids, names, variables, or last",
+        "List the runs of the store, lay the curves of some over one another, tag, annotate or delete them.",
+        "runs: ids, names, variables, or last",
         1000,
         (),
-        _own(_runs),
-        ("%nn_runs", "%nn_runs last baseline"),
+        _own(_runs, _marks),
+        (
+            "%nn_runs",
+            "%nn_runs last baseline",
+            '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy',
+            "%nn_runs --tag good 3f2a91aa",
+            "%nn_runs --tagged good",
+            '%nn_runs --note "more rows next time" last',
+            "%nn_runs --delete 3f2a91aa",
+            "%nn_runs --undo",
+        ),
     ),
     Verb(
         "nn_diff",

@@ -92,10 +92,10 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
     return [*pictures, page(study_blocks(study, line, best_line))]
 
 
-def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0) -> list[Bundle]:
-    """A list of runs, the newest of total; of loaded runs their curves over one another too."""
+def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest") -> list[Bundle]:
+    """A list of runs, the newest of total, or what first says; of loaded runs their curves over one another too."""
     from nnlab.report.runs import overlay, runs_blocks
 
     loaded: list[Any] = [run for run in runs if len(getattr(run, "history", ()))]
     pictures = [picture(overlay(loaded), f"curves of {counted(len(loaded), 'run')}")] if loaded else []
-    return [*pictures, page(runs_blocks(runs, total))]
+    return [*pictures, page(runs_blocks(runs, total, first))]

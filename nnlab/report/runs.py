@@ -11,6 +11,7 @@ from nnlab.core.errors import SpecError
 from nnlab.core.metrics import METRICS
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
+from nnlab.core.store.marks import marks_of
 from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
@@ -204,17 +205,22 @@ def confusion_blocks(evaluation: Any) -> Iterator[Block]:
     yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 
-def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0) -> Iterator[Block]:
-    """How many runs there are, and the list, in the order given. total: how many there would be without the limit."""
+def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest") -> Iterator[Block]:
+    """How many runs there are, and the list, in the order given. total: how many there would be without the limit, of
+    which these are the first ones that `first` tells."""
     if not runs:
-        yield Sentence("no runs yet")
+        yield Sentence(f"none of {counted(total, 'run')} fits" if total else "no runs yet")
         return
-    more = f"of {total:,}, the newest; --limit {total} lists all" if total > len(runs) else ""
+    more = f"of {total:,}, {first}; --limit {total} lists all" if total > len(runs) else ""
     yield Sentence(counted(len(runs), "run"), more)
-    rows = [_run_row(run) for run in runs]
-    yield Table(
-        ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"], rows, align="lllllrrr"
-    )
+    columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
+    rows, align = [_run_row(run) for run in runs], "lllllrrr"
+    marks = [marks_of(run.path) for run in runs]
+    for title, words in (("tags", [", ".join(one.tags) for one in marks]), ("note", [one.note for one in marks])):
+        if any(words):
+            columns, align = [*columns, title], f"{align}l"
+            rows = [[*row, word or None] for row, word in zip(rows, words, strict=True)]
+    yield Table(columns, rows, align=align)
     for run in runs:
         if getattr(run, "message", ""):
             yield Sentence(f"{run.id}:", getattr(run, "message", ""))

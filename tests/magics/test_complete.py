@@ -37,7 +37,7 @@ NAMES: dict[str, Any] = {
 
 def stored(kind: str) -> list[str]:
     runs = ["baseline", "20260101T000000-0123abcd"]
-    return {"run": runs, "unfinished": ["cut short"], "study": ["wide search"]}[kind]
+    return {"run": runs, "unfinished": ["cut short"], "study": ["wide search"], "tag": ["good"]}[kind]
 
 
 def found(text: str, after: str = "") -> tuple[str, list[str]]:
@@ -94,6 +94,10 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%%nn_tune data\nhidden: ", "", ["[32..512]x1..4"], []),
         ("%nn_load ", "", ["last", "baseline"], []),
         ("x = %nn_load ba", "ba", ["baseline"], []),
+        ("%nn_runs --tagged g", "g", ["good"], []),
+        ("%nn_runs --delete ", "", ["last", "baseline"], ["on"]),
+        ("%nn_runs --sort acc", "acc", ["accuracy"], []),
+        ("%nn_runs --u", "--u", ["--undo", "--untag"], []),
         ("%nn_runs baseline 2026", "2026", ["20260101T000000-0123abcd"], []),
         ("%nn_preprocess ", "", ["df", "wide"], ["X", "number", "_df"]),
         ("%nn_preprocess X,", "", ["y", "X", "df"], ["number"]),
