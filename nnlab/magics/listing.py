@@ -29,7 +29,7 @@ class Listed(list[Any]):
 
 
 def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Listed | None:
-    """The runs of the store that are asked for, or those that are named with their curves, after what is done to them."""
+    """The runs that are asked for, or those that are named with their curves, after what is done to them."""
     deed = _deed(said, own)
     if deed == "delete":
         _delete(said, names, store)
