@@ -106,3 +106,11 @@ def _behind(inputs: Inputs, model: Part, n_out: int) -> "nn.Module":
 def _made(part: Part, reads: int | Inputs, n_out: int) -> "nn.Module":
     found: nn.Module = make(MODELS, part, reads, n_out)
     return found
+
+
+def take_memory(model: "nn.Module") -> None:
+    """Weights lie as those of a run that is loaded, so that both predict the same bits; not in a learner's memory."""
+    import torch
+
+    for weight in model.parameters():
+        weight.data = weight.data.clone(memory_format=torch.contiguous_format)

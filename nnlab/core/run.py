@@ -18,7 +18,7 @@ from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, Finished, Probed, Resumed, Started, Warned
 from nnlab.core.losses import LOSSES
-from nnlab.core.network import loss_of, network_for
+from nnlab.core.network import loss_of, network_for, take_memory
 from nnlab.core.own import is_missing
 from nnlab.core.record import Record
 from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
@@ -351,6 +351,7 @@ def finish(
     if started is None or finished is None:
         raise RunError("the training has not ended")
     model.eval()
+    take_memory(model)
     evaluation, loss = None, loss_of(started.spec, data.target)
     if finished.best_epoch is not None and len(data.valid.y):
         evaluation = evaluate(model, data.valid, data.target, started.device, loss, started.metrics)

@@ -134,7 +134,7 @@ def kind_of(path: Path) -> str:
     """.html, .md or .pdf; SpecError for another ending."""
     kind = {".htm": ".html", ".markdown": ".md"}.get(path.suffix.lower(), path.suffix.lower())
     if kind not in KINDS:
-        raise SpecError(f"{path.name}: a report is written as .html, .md or .pdf; end its name so")
+        raise SpecError(f"{path}: a report is written as .html, .md or .pdf; end its name so")
     return kind
 
 
