@@ -36,7 +36,8 @@ def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "S
         return None
     if deed == "undo":
         return _show(trash.undo(store.root), said, 0)
-    asked = {run.id: run for run in (run_or_info(word, names, store) for word in said.words)}
+    find = run_or_found if deed else run_or_info  # a run without weights has no curves, but can be marked
+    asked: dict[str, Any] = {run.id: run for run in (find(word, names, store) for word in said.words)}
     for run in asked.values() if deed else ():
         if run.path is None:
             raise SpecError("the run is in no store, so it cannot be marked; run.save(folder) keeps it")

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 MOST_OF_SECTION = 30
 MOST_LINES = 60  # of the difference of two cells
+BY_ROWS = "validation rows"  # how the source of such a noise begins
+SEEDS_HELP = (
+    "noise of validation rows leaves out the luck of the seed; three runs of one spec, each with a --seed of its own, "
+    "tell that"
+)
 SECTIONS = ("spec", "data", "environment", "course")
 
 
@@ -40,6 +45,8 @@ def difference_blocks(found: "Difference") -> Iterator[Block]:
             yield Sentence(
                 "note:", "the runs were measured on other validation rows, or on rows that cannot be matched"
             )
+        if any(one.noise is not None and one.source.startswith(BY_ROWS) for one in found.metrics):
+            yield Sentence("note:", SEEDS_HELP)
     if found.changes:
         yield Table(["in", "what", found.a, found.b], list(_rows(found.changes)), "What differs", "llll")
     if found.code:

@@ -105,6 +105,16 @@ def test_seed_noise_is_the_interval_of_welch() -> None:
     assert seed_noise([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], alike=False) == 0.0
 
 
+@pytest.mark.parametrize(("first", "second"), [(3, 1), (3, 3), (4, 8)])
+def test_runs_that_differ_by_seed_alone_are_seldom_told_apart(first: int, second: int) -> None:
+    draw = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(2000):
+        a, b = draw.normal(size=first), draw.normal(size=second)
+        alarms += abs(a[0] - b[0]) > (seed_noise(list(a), list(b), alike=False) or 0.0)
+    assert alarms / 2000 <= 0.06
+
+
 def test_the_bootstrap_of_counts_is_the_binomial_error() -> None:
     counts = ((400, 100), (50, 450))
     side = Evaluation(1000, ("no", "yes"), counts)

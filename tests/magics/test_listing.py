@@ -75,6 +75,12 @@ def test_tags_and_notes_are_kept_shown_and_filtered_by(two: Session) -> None:
     assert [marks_of(two.names[name].path).note for name in "ab"] == ["more <b>rows</b> | next", ""]
 
 
+def test_a_run_without_weights_can_be_marked(two: Session) -> None:
+    (two.names["a"].path / "BEST").unlink()
+    two.run("%nn_runs --tag useless plain")
+    assert ids(two, "%nn_runs --tagged useless") == ["plain"]
+
+
 def test_conditions_and_order(two: Session) -> None:
     values = {name: two.names[name].metrics["accuracy"] for name in "ab"}
     best = [{"a": "plain", "b": "fast"}[name] for name in sorted(values, key=lambda name: -values[name])]
