@@ -49,6 +49,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     probe: bool = True,
     baseline: bool = True,
     calibrate: bool = False,
+    chosen: TrainSpec | None = None,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -59,8 +60,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     user typed, for the record. probe: look at the layers now and then, for %nn_diagnose; it changes no
     bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. baseline: fit a linear
     model and boosted trees, too, when the run is over; they take at most a tenth of its time. checkpoint_seconds:
-    between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. Interrupting ends the run at the next step;
-    twice raises.
+    between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. chosen: what of `spec` the data chose, not
+    the user, for reports. Interrupting ends the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -69,7 +70,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
     base = spec if spec or model is None else OWN_NETWORK
-    chosen = recipe_for(data, options) if base is None else None
+    chosen = recipe_for(data, options) if base is None else chosen
     spec, said = _settled(data, base or chosen, model, options)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))

@@ -151,8 +151,8 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     order = _ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
-    base = order.base or (None if order.own_network else recipe_for(data, order.options))
-    spec = _train_spec(options, base, order.own_network)
+    chosen = None if order.base or order.own_network else recipe_for(data, order.options)
+    spec = _train_spec(options, order.base or chosen, order.own_network)
     name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
@@ -173,7 +173,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
             return tested
 
     def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body}
+        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
         told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 

@@ -30,3 +30,14 @@ def test_runs_and_studies_are_written(prepared: Session) -> None:
 def test_what_is_missing_is_said(prepared: Session, line: str, words: str) -> None:
     assert words in prepared.error(line)[1]
     assert not list(Path().glob("*.html"))
+
+
+def test_what_the_data_chose_is_told_apart_from_what_was_typed(prepared: Session) -> None:
+    prepared.run("run = %nn_train data --epochs 2;")
+    prepared.run("%nn_report run --out r.md")
+    text = Path("r.md").read_text("utf-8")
+    assert "**chosen for the data:** model packed" in text
+    assert "| epochs | 2 | 40 |" in text and "| model | packed" not in text
+    prepared.run("own = %nn_train data --model mlp --epochs 2;")
+    prepared.run("%nn_report own --out own.md")
+    assert "chosen for the data" not in Path("own.md").read_text("utf-8")
