@@ -113,4 +113,5 @@ def take_memory(model: "nn.Module") -> None:
     import torch
 
     for weight in model.parameters():
-        weight.data = weight.data.clone(memory_format=torch.contiguous_format)
+        last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+        weight.data = weight.data.clone(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -160,9 +160,10 @@ class Far:
     """The tasks of one search. address: ray, or ray://host:port for a cluster elsewhere."""
 
     def __init__(self, address: str, header: Header, model: Maker) -> None:
+        place = _place(address)
         self._owns = not ray.is_initialized()
         if self._owns:
-            _connect(address)
+            _connect(address, place)
         self._header, self._model = header, model
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._desk = api.remote(num_cpus=0, scheduling_strategy=here, max_restarts=-1)(Desk).remote()
@@ -244,10 +245,14 @@ class Far:
             ray.shutdown()
 
 
-def _connect(address: str) -> None:
-    place = None if address == "ray" else address
-    if place is not None and not place.startswith("ray://"):
+def _place(address: str) -> str | None:
+    """What Ray calls the cluster of an address: None for the one that is here."""
+    if address != "ray" and not address.startswith("ray://"):
         raise SpecError(f"--on {address}: expected ray, or ray://host:port of a cluster")
+    return None if address == "ray" else address
+
+
+def _connect(address: str, place: str | None) -> None:
     try:
         ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
