@@ -1,7 +1,5 @@
 """A trained network with its pipeline, its record and its place in the store."""
 
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score,
 from nnlab.core.spec import CUSTOM, TrainSpec, part_values
 from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
-from nnlab.core.store.files import swap_folder
+from nnlab.core.store.files import replaced_folder
 from nnlab.core.store.folder import RunFolder
 from nnlab.core.store.reading import Saved, read_run, understood
 
@@ -256,18 +254,10 @@ class Run:
     def save(self, folder: str | Path) -> Path:
         """Write everything into a folder, in the form of the store; `Run.load` reads it. A run there is replaced."""
         target = Path(folder).absolute()
-        if target.exists() and not (target / "run.json").exists() and (target.is_file() or any(target.iterdir())):
-            raise StoreError(f"{target} is there and holds no run; give the name of a new folder")
-        aside = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
-        try:
+        with replaced_folder(target, "run.json", "run") as aside:
             self._write(aside)
             keep_test_scores(self.path, aside)
             keep_temperature(aside, self.temperature)
-            swap_folder(aside, target)
-        except OSError as error:
-            raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         return target
 
     @classmethod

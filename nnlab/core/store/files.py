@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,25 @@ def _joined(lines: list[str]) -> bytes:
 def whole_lines(data: bytes) -> list[str]:
     """The complete lines; a torn end is left out."""
     return data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines()
+
+
+@contextlib.contextmanager
+def replaced_folder(target: Path, mark: str, what: str) -> Iterator[Path]:
+    """A folder to write into, which then takes the place of target; on a fault target stays as it was.
+
+    mark: the file by which a folder of this kind is known; only such a folder, or an empty one, is replaced. what: the
+    kind, for the StoreError otherwise.
+    """
+    if target.exists() and not (target / mark).exists() and (target.is_file() or any(target.iterdir())):
+        raise StoreError(f"{target} is there and holds no {what}; give the name of a new folder")
+    aside = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
+    try:
+        yield aside
+        swap_folder(aside, target)
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def swap_folder(new: Path, target: Path) -> None:

@@ -1,7 +1,5 @@
 """Several runs as one predictor, chosen from the best of a search by greedy selection (Caruana et al. 2004)."""
 
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from nnlab.core.errors import DataError, RunError, StoreError
 from nnlab.core.metrics import METRICS, measure
 from nnlab.core.run import Run
 from nnlab.core.scores import Scores, key_of, note_test_score
-from nnlab.core.store.files import make_folder, read_json, swap_folder, write_json
+from nnlab.core.store.files import make_folder, read_json, replaced_folder, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,21 +92,13 @@ class Ensemble:
     def save(self, folder: str | Path) -> Path:
         """Write all of it into a folder; `Ensemble.load` reads it. An ensemble there is replaced."""
         target = Path(folder).absolute()
-        if target.exists() and not (target / FILE).exists() and (target.is_file() or any(target.iterdir())):
-            raise StoreError(f"{target} is there and holds no ensemble; give the name of a new folder")
-        aside = target.with_name(f".{target.name[:100]}-{secrets.token_hex(4)}")
         weights = {str(number): weight for number, weight in self.weights.items()}
         told = {"format": FORMAT, "name": self.name, "metric": self.metric, "valid": dict(self.valid)}
-        try:
+        with replaced_folder(target, FILE, "ensemble") as aside:
             make_folder(aside)
             for number, run in self.members.items():
                 run.save(aside / f"trial-{number}")
             write_json(aside / FILE, told | {"weights": weights})
-            swap_folder(aside, target)
-        except OSError as error:
-            raise StoreError(f"{target} cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         return target
 
     @classmethod

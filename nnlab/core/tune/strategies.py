@@ -5,10 +5,11 @@ searched name's range. Facts: several=True: it can search for several objectives
 another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
+import contextlib
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nnlab.core.errors import SpecError
@@ -27,6 +28,16 @@ Trials = Within(1, 10_000, log=True, search=(3, 30))
 Epochs = Within(1, 100_000, log=True, search=(1, 20))
 
 
+@contextlib.contextmanager
+def _experimental() -> Iterator[None]:
+    """What Optuna calls experimental is made without its warning: the words here are nnlab's, and are tested."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
 @SAMPLERS.add(several=True)
 def tpe(
     seed: int,
@@ -36,8 +47,7 @@ def tpe(
     """Tree-structured Parzen estimator: tries what resembles the good trials (Bergstra 2011; Falkner 2018)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         return optuna.samplers.TPESampler(
             n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
         )
@@ -83,8 +93,7 @@ def gp(
     """A Gaussian process of the score, asked where it may improve most; for few, dear trials (Snoek et al. 2012)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
 
@@ -107,8 +116,7 @@ def qmc(seed: int, points: Points) -> "BaseSampler":
     """Sobol's sequence, which leaves no large hole between trials; choices are drawn at random (Sobol 1967)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         return optuna.samplers.QMCSampler(  # one sequence for the whole study, whatever the trial
             scramble=True,
             seed=0,
@@ -129,8 +137,7 @@ def nsga2(
     """Evolution by crossing good trials; of several objectives it seeks the whole front (NSGA-II; Deb et al. 2002)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()  # its children are seldom trials that were made already
         return optuna.samplers.NSGAIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
@@ -146,8 +153,7 @@ def nsga3(
     """NSGA-II that spreads trials by reference points, for three objectives or more (Deb & Jain 2014)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         crossing = optuna.samplers.nsgaii.BLXAlphaCrossover()
         return optuna.samplers.NSGAIIISampler(
             population_size=population, crossover=crossing, crossover_prob=1.0, seed=seed
@@ -266,8 +272,7 @@ def patient(
     """The median rule, for trials that have also become worse for some epochs."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         return optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=min_trials), patience)
 
 
@@ -279,8 +284,7 @@ def wilcoxon(
     """For --folds: end a trial between two folds where it is worse than the best on those done (signed-rank test)."""
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental():
         return optuna.pruners.WilcoxonPruner(p_threshold=p)
 
 
