@@ -3,11 +3,14 @@
 A network that was written in a notebook has no module that the child could import, so its code travels along.
 """
 
+import io
 import linecache
 import os
 import struct
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, BinaryIO
 
 import cloudpickle
@@ -44,9 +47,22 @@ class Ended:
     error: BaseException | None = None
 
 
+def _named(code: CodeType) -> Any:
+    make, given = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in given)
+
+
+class _Packer(cloudpickle.Pickler):
+    """cloudpickle leaves out the names of files, without which no error could quote the line where it happened."""
+
+    dispatch_table = ChainMap({CodeType: _named}, cloudpickle.Pickler.dispatch_table)
+
+
 def packed(value: Any) -> bytes:
     """A value as one frame."""
-    data: bytes = cloudpickle.dumps(value)
+    room = io.BytesIO()
+    _Packer(room).dump(value)
+    data = room.getvalue()
     return LENGTH.pack(len(data)) + data
 
 

@@ -25,6 +25,9 @@ def main() -> None:
     except BaseException as error:
         ended = wire.Ended(error=error)
     say(ended)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # Python's own end would wait for the thread that reads, and for what torch tidies up
 
 
 def _done(parcel: wire.Parcel, coming: Iterator[bytes], say: Callable[[Any], None]) -> Any:
