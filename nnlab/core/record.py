@@ -20,6 +20,7 @@ class Record:
         self.resumptions: list[Resumed] = []
         self.probes: list[Probed] = []
         self.warnings: list[str] = []
+        self.told: dict[str, str] = {}  # by the diagnosis, those of the warnings that are one
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
 
@@ -35,6 +36,8 @@ class Record:
             self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
+            if event.about:
+                self.told[event.about] = event.message
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Finished):
