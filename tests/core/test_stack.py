@@ -238,9 +238,7 @@ WITH_CODES: list[dict[str, Any]] = [{}, {"model": "packed", "members": 3}, {"mod
 
 
 @pytest.mark.parametrize("options", WITH_CODES, ids=str)
-def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(
-    options: dict[str, Any], coded: Prepared
-) -> None:
+def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(options: dict[str, Any], coded: Prepared) -> None:
     more = {"precision": "float64", "dropout_schedule": "constant", "lr_embedding": 0.5} if options else {}
     own, other = (trained(learner, coded, 40, 0.001) for learner in both(coded, **options, **more))
     assert any("tables" in name for name in own)
