@@ -91,7 +91,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view)
+    register(ip, live_view=_live_view, panel=_panel)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -105,6 +105,12 @@ def _live_view(controls: Any, kind: Any) -> Any:
     from nnlab.widgets.live import LiveView
 
     return LiveView(controls, kind)
+
+
+def _panel(lab: Any, board: Any, tab: str) -> None:
+    from nnlab.widgets.panel import open_panel
+
+    open_panel(lab, board, tab)
 
 
 def _report(result: Any, column: str | None) -> Any:
