@@ -18,6 +18,7 @@ SUMMARIES = {
     "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
     "nn_diagnose": "Say what went wrong in a run.",
+    "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
 }
@@ -28,6 +29,7 @@ RESULTS = (
     ("nnlab.core.lr_range", "LrRange"),
     ("nnlab.core.diagnose.doctor", "Diagnosis"),
     ("nnlab.core.difference", "Difference"),
+    ("nnlab.core.evaluated.evaluated", "Evaluated"),
 )
 LISTED = ("nnlab.magics.listing", "Listed")
 
