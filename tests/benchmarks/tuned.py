@@ -21,7 +21,6 @@ import nnlab
 from tests.benchmarks.ranks import PART, split
 from tests.benchmarks.tables import TABLES
 
-
 ENSEMBLE = 8  # of the best trials at the most
 
 
@@ -38,14 +37,15 @@ def measured(table: str, seed: int, trials: int, folder: Path, options: dict[str
     task = "regression" if regression else None
     frame = split(TABLES[table], folder, seed)
     data = nnlab.prepare(frame, target=TABLES[table].target, task=task, part=PART, seed=seed)
+    test = frame[frame[PART] == "test"]
     bare: dict[str, Any] = {"store": False, "baseline": False, "probe": False}
     run, default_cpu = timed(lambda: nnlab.fit(data, seed=seed, **bare))
     with tempfile.TemporaryDirectory() as store:
         study, cpu = timed(
             lambda: nnlab.tune(data, trials=trials, seed=seed, ensemble=ENSEMBLE, store=store, frame=frame, **options)
         )
-        found = {"best": study.best_run.score(data)[metric], "ensemble": study.ensemble.score(data)[metric]}
-    return {"default": run.score(data)[metric], **found, "default_cpu": default_cpu, "cpu": cpu}
+        found = {"best": study.best_run.score(test)[metric], "ensemble": study.ensemble.score(test)[metric]}
+    return {"default": run.score(test)[metric], **found, "default_cpu": default_cpu, "cpu": cpu}
 
 
 def show(lines: list[dict[str, Any]]) -> None:
