@@ -163,6 +163,15 @@ class TrialDone:
 
 
 @dataclass(frozen=True)
+class Steered:
+    """A study was given another course by hand: from this trial on. what: pin, narrow, free or queue; text: of what."""
+
+    trial: int
+    what: str
+    text: str
+
+
+@dataclass(frozen=True)
 class StudyFinished:
     """The study has ended; everything it holds is on disk. settled: more trials would not have paid."""
 
@@ -184,6 +193,7 @@ Event = (
     | Finished
     | StudyStarted
     | TrialDone
+    | Steered
     | StudyFinished
 )
 Sink = Callable[[Event], None]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.events import Probed, Warned
 from nnlab.core.learners.protocol import Learner
+from nnlab.core.parameter_groups import EMBEDDINGS
 from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 
@@ -131,7 +132,7 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     found = {
         name or type(layer).__name__.lower(): layer
         for name, layer in model.named_modules()
-        if not isinstance(layer, (nn.Embedding, nn.EmbeddingBag))
+        if not isinstance(layer, EMBEDDINGS)
         and any(weight.ndim > 1 and weight.requires_grad for weight in layer.parameters(recurse=False))
     }
     names = list(found)

@@ -22,6 +22,7 @@ SUMMARIES = {
     "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
     "nn_diagnose": "Say what went wrong in a run.",
+    "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
     "nn_panel": "Set and start all of this by hand.",
@@ -33,6 +34,7 @@ RESULTS = (
     ("nnlab.core.lr_range", "LrRange"),
     ("nnlab.core.diagnose.doctor", "Diagnosis"),
     ("nnlab.core.difference", "Difference"),
+    ("nnlab.core.evaluated.evaluated", "Evaluated"),
 )
 LISTED = ("nnlab.magics.listing", "Listed")
 
@@ -54,6 +56,7 @@ class Lab:
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
+        self._told = False
 
     def keep(self, value: Any, text: str, shown: bool, muted: bool) -> None:
         """Note a new value. text: the magic that gave it; shown: this cell shows all of it already."""
@@ -68,6 +71,22 @@ class Lab:
         """A new cell begins: from here on a value shows all of itself again."""
         self._shown.clear()
         self._own, self._cell = None, str(getattr(info, "raw_cell", ""))
+
+    def tell_unfinished(self) -> None:
+        """One line, once, for runs of the store whose process died; a store that cannot be read stops nothing."""
+        from nnlab.core.store.files import store_root
+        from nnlab.core.store.unfinished import told, unfinished
+
+        if self._told or self._starting():
+            return
+        self._told = True
+        with contextlib.suppress(Exception):
+            if runs := unfinished(store_root()):
+                print(told(runs))
+
+    def _starting(self) -> bool:
+        """Whether a kernel starts, so that no cell is there to print into."""
+        return getattr(self.ip, "kernel", None) is not None and not self.ip.kernel.get_parent("shell")
 
     def display(self, value: Any) -> None:
         """Show a result: all of it, or one line if its magic, in this cell, has shown it.
@@ -101,17 +120,7 @@ def register(ip: Any, live_view: "LiveView | None" = None, panel: "OpenPanel | N
         ip.display_formatter.ipython_display_formatter.for_type_by_name(module, kind, lab.display)
     ip.Completer.custom_matchers.append(_matcher(ip))
     ip.events.register("pre_run_cell", lab.forget)
-    _tell_unfinished()
-
-
-def _tell_unfinished() -> None:
-    """One line for runs of the store whose process died; a store that cannot be read is no reason not to load."""
-    from nnlab.core.store.files import store_root
-    from nnlab.core.store.unfinished import told, unfinished
-
-    with contextlib.suppress(Exception):
-        if runs := unfinished(store_root()):
-            print(told(runs))
+    lab.tell_unfinished()
 
 
 def unregister(ip: Any) -> None:
@@ -139,6 +148,7 @@ def _magic(lab: Lab, name: str) -> Callable[..., Any]:
     def magic(line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         from nnlab.magics.magics import call
 
+        lab.tell_unfinished()
         return call(lab, name, line, cell, local_ns)
 
     def getdoc() -> str:

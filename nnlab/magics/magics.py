@@ -12,7 +12,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, listing, reporting, resuming, subjects, tuning
+from nnlab.magics import config, evaluating, listing, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
@@ -349,6 +349,11 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
     return found
 
 
+def _evaluate(lab: "Lab", said: Call, names: Names) -> Any:
+    _, own = _settle(lab, said)
+    return evaluating.evaluate(lab, said, own, names)
+
+
 def _report(lab: "Lab", said: Call, names: Names) -> None:
     _, own = settle(lab, said)
     reporting.write_report(said, own, names, _store())
@@ -382,6 +387,7 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_diff": _diff,
     "nn_load": _load,
     "nn_diagnose": _diagnose,
+    "nn_evaluate": _evaluate,
     "nn_report": _report,
     "nn_config": _config,
     "nn_panel": _panel,

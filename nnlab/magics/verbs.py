@@ -5,11 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from nnlab.core.options import Option, options_of
-from nnlab.core.params import Param, Within, params_of, show_value
+from nnlab.core.params import Column, Param, Within, params_of, show_value
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
+EvaluationView = Literal[
+    "curves", "confusion", "thresholds", "residuals", "losses", "slices", "importance", "dependence"
+]
 
 
 def _view(
@@ -91,6 +94,31 @@ def _diagnose(
     model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
 ) -> None:
     """Options of %nn_diagnose."""
+
+
+def _evaluate(
+    on: Annotated[
+        str, "rows to look at: valid, test, train, or a table with its target: a variable or a file"
+    ] = "valid",
+    views: Annotated[tuple[EvaluationView, ...], "what is shown; none: all"] = (),
+    label: Annotated[str | None, "class whose curves and thresholds are shown; auto: the second of two"] = None,
+    slices: Annotated[tuple[str, ...], Column(), "columns by whose values rows are parted; none: the weakest"] = (),
+    dependence: Annotated[
+        tuple[str, ...], "columns to vary, as in age,height, or two at once, age:height; none: the most important"
+    ] = (),
+    repeats: Annotated[int, Within(2, 1000), "times that each column is shuffled for its importance"] = 5,
+) -> None:
+    """Options of %nn_evaluate for what is looked at."""
+
+
+def _evaluated(
+    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
+    frame: Annotated[
+        str | None, "table that data was prepared from; auto: the variable of its name, or its file"
+    ] = None,
+    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_evaluate for where it looks."""
 
 
 def _report(
@@ -260,6 +288,20 @@ _ALL = (
         (),
         _own(_diagnose),
         ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
+    ),
+    Verb(
+        "nn_evaluate",
+        "Look at a run's predictions: curves, thresholds, the rows that are most wrong, slices, what the columns do.",
+        "run: a variable, last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_evaluate, _evaluated),
+        (
+            "%nn_evaluate run",
+            "%nn_evaluate run --on test",
+            "%nn_evaluate last --on new_rows --slices city,age",
+            "%nn_evaluate run --views importance,dependence --dependence age,age:height --repeats 20",
+        ),
     ),
     Verb(
         "nn_report",

@@ -45,8 +45,6 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return "a network of your own"
     if device not in DEVICES:
         return f"device {device}"
-    if data.pipeline.codes and spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members"):
-        return "embeddings of categories"
     loss = loss_of(spec, data.target).name
     if loss not in losses.BY_HAND:
         return f"loss {loss}"
