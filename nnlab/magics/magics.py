@@ -350,7 +350,7 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
 
 
 def _evaluate(lab: "Lab", said: Call, names: Names) -> Any:
-    _, own = _settle(lab, said)
+    _, own = settle(lab, said)
     return evaluating.evaluate(lab, said, own, names)
 
 
