@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from nnlab.widgets import live
-from nnlab.widgets import live
 from tests.widgets.live_kernel import CLICK, ENDLESS, Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
