@@ -1,7 +1,8 @@
 """The live view on several ipykernels: python -m tests.browser.matrix 6.31.0 7.1.0 7.3.0 newest
 
 Each version lives in a small environment of its own, which takes all else from this one; the tests' kernels run in it,
-servers and pages stay those of this environment. Words that pytest knows, such as -x, go to it. Prints a table for the README and ends with 1 if a test failed.
+servers and pages stay those of this environment. Words that pytest knows, such as -x, go to it. Prints a table for the
+README and ends with 1 if a test failed.
 """
 
 import argparse
