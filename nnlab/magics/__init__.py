@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
 
+    Explorer = Callable[[Any, Any, list[Bundle]], None]
+
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
     "nn_train": "Train a network on prepared data.",
@@ -37,6 +39,7 @@ LISTED = ("nnlab.magics.listing", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
+    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
@@ -44,6 +47,7 @@ class Lab:
         self.ip, self.live_view, self.settings = ip, live_view, settings
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
+        self.explorer: Explorer | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
@@ -97,13 +101,14 @@ class Lab:
                 show(bundle)
 
 
-def register(ip: Any, live_view: "LiveView | None" = None) -> None:
+def register(ip: Any, live_view: "LiveView | None" = None, explorer: "Explorer | None" = None) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
 
     unregister(ip)
     settings = NNLab(parent=ip)
     lab = Lab(ip, live_view, settings)
+    lab.explorer = explorer
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
     ip.configurables.append(settings)

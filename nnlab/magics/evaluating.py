@@ -10,6 +10,7 @@ from nnlab.magics.doctor import data_of
 from nnlab.magics.runs import any_run
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
+from nnlab.magics.views import capability
 from nnlab.magics.work import publish
 
 if TYPE_CHECKING:
@@ -26,14 +27,19 @@ def evaluate(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str,
     from nnlab.report.evaluation import VIEWS, Asked, evaluation_bundles
 
     found = _of_part(run, own, names) if own["on"] in PARTS else _of_table(run, own, names)
-    known = [] if found.table is None else list(found.table)
+    known = [] if found.table is None else [str(name) for name in found.table]
     pairs = [f"{first}:{second}" for first in known for second in known]
     slices = subjects.split_columns(list(own["slices"]), known)
     dependence = subjects.split_columns(list(own["dependence"]), {*known, *pairs})
     asked = Asked(own["views"] or VIEWS, own["label"], slices, dependence, own["repeats"])
     asked.check(found)
     lab.later[found] = lambda found: evaluation_bundles(found, asked)
-    publish(lab.later[found], found, said.muted)
+    if own["explore"] and not said.muted and lab.explorer and capability(lab.ip) == "live":
+        first, *others = lab.later[found](found)
+        lab.explorer(found, asked.label, [first])
+        publish(lambda found: others, found, False)
+    else:
+        publish(lab.later[found], found, said.muted)
     return found
 
 
