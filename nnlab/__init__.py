@@ -93,7 +93,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, explorer=_explorer, live_view=_live_view)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -113,6 +113,12 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     from nnlab.widgets.explorer import explore
 
     explore(found, label, outputs)
+
+
+def _panel(lab: Any, board: Any, tab: str) -> None:
+    from nnlab.widgets.panel import open_panel
+
+    open_panel(lab, board, tab)
 
 
 def _report(result: Any, column: str | None) -> Any:

@@ -143,6 +143,11 @@ class Run:
         return self.finished.best_epoch
 
     @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, whose weights the model holds; empty but for runs with own_best."""
+        return self.record.best_epochs(self.best_epoch)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Validation values of the best epoch, its loss among them."""
         return self.record.metrics(self.best_epoch)

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnlab.core.controls import Controls
     from nnlab.magics.config import NNLab
+    from nnlab.magics.panel import Board
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
 
     Explorer = Callable[[Any, Any, list[Bundle]], None]
+    OpenPanel = Callable[["Lab", Board, str], None]
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -23,6 +26,7 @@ SUMMARIES = {
     "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
+    "nn_panel": "Set and start all of this by hand.",
 }
 RESULTS = (
     ("nnlab.core.data.prepare", "Prepared"),
@@ -40,11 +44,15 @@ class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
     explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
+    panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
-    def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
-        self.ip, self.live_view, self.settings = ip, live_view, settings
+    def __init__(
+        self, ip: Any, live_view: "LiveView | None", settings: "NNLab", panel: "OpenPanel | None" = None
+    ) -> None:
+        self.ip, self.live_view, self.settings, self.panel = ip, live_view, settings, panel
+        self.working: Controls | None = None
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
         self.explorer: Explorer | None = None
@@ -101,13 +109,18 @@ class Lab:
                 show(bundle)
 
 
-def register(ip: Any, live_view: "LiveView | None" = None, explorer: "Explorer | None" = None) -> None:
+def register(
+    ip: Any,
+    live_view: "LiveView | None" = None,
+    panel: "OpenPanel | None" = None,
+    explorer: "Explorer | None" = None,
+) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
 
     unregister(ip)
     settings = NNLab(parent=ip)
-    lab = Lab(ip, live_view, settings)
+    lab = Lab(ip, live_view, settings, panel)
     lab.explorer = explorer
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)

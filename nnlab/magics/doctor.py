@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import NNLabError
 from nnlab.core.spec import CUSTOM
 from nnlab.magics import subjects
+from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
-from nnlab.magics.text import parse, to_line
+from nnlab.magics.text import parse
 
 if TYPE_CHECKING:
     from nnlab.core.diagnose.doctor import Diagnosis

@@ -132,6 +132,13 @@ def _report(
     """Options of %nn_report."""
 
 
+def _panel(
+    tab: Annotated[Literal["data", "model", "train", "tune"], "page that is open at first"] = "train",
+    preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
+) -> None:
+    """Options of %nn_panel."""
+
+
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
     """Options of %nn_config."""
 
@@ -308,6 +315,15 @@ _ALL = (
         (),
         _own(_report),
         ("%nn_report run", "%nn_report run study --out report.pdf", "%nn_report all --limit 10 --title 'Week 3'"),
+    ),
+    Verb(
+        "nn_panel",
+        "Open a panel of controls that write the line of a magic, show it, and run it.",
+        "data: a variable that %nn_preprocess gave, or a table to prepare; the newest one where none is named",
+        1,
+        (),
+        _own(_panel),
+        ("%nn_panel", "%nn_panel data", "%nn_panel df --tab data", "%nn_panel data --preset strong"),
     ),
     Verb(
         "nn_config",

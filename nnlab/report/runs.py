@@ -52,7 +52,9 @@ def verdict(run: "Run") -> Sentence:
         return Sentence(loss, f", no validation rows; {end}" if unmeasured and len(run.history) else f"; {end}")
     evaluation = run.evaluation
     rows = f"{counted(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
-    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best epoch {run.best_epoch}; {end}")
+    low, high = min(run.best_epochs, default=0), max(run.best_epochs, default=0)
+    best = f"best epochs of members {low} to {high}" if low < high else f"best epoch {run.best_epoch}"
+    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, {best}; {end}")
 
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nnlab.widgets import live
 from tests.browser.harness import Notebook, set_theme, wait_for
 from tests.widgets.live_kernel import ENDLESS
 
@@ -40,6 +41,17 @@ def test_the_curve_moves_and_stop_leaves_a_usable_model(notebook: Open) -> None:
     opened.wait_end(1)
     opened.run(2)
     assert opened.text(2).split()[-2:] == ["stopped", "3"]
+
+
+def test_the_page_says_that_it_has_drawn_the_panel(notebook: Open) -> None:
+    opened = notebook("from nnlab.widgets import live; live.SILENT_AFTER = 4.0", ENDLESS)
+    opened.run(1)
+    opened.start(2)
+    wait_for(lambda: curve(opened, 2), "a curve is drawn")
+    opened.page.wait_for_timeout(5000)
+    assert live.NO_ANSWER not in opened.text(2)
+    opened.press(2, "Stop")
+    opened.wait_end(2)
 
 
 def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
