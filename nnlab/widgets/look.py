@@ -59,10 +59,7 @@ CSS = """<style>
 .nnl .widget-button.nnl-more:hover:enabled,.nnl .widget-button.nnl-more:focus{border-color:currentColor}
 .nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
-.nnl .widget-label,.nnl .widget-button.nnl-more{border-color:transparent;color:var(--nnl-dim);font-size:12px}
-.nnl .widget-button.nnl-more:hover:enabled,.nnl .widget-button.nnl-more:focus{border-color:currentColor}
-.nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
-.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
+.nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
 </style>"""
 
 
