@@ -57,6 +57,10 @@ class Record:
             return self.finished.best_epoch
         return next((done.epoch for done in reversed(self.epochs) if done.best), None)
 
+    def best_epochs(self, epoch: int | None) -> tuple[int, ...]:
+        """The best epoch of each member as it was after an epoch; empty where members do not keep their own."""
+        return next((done.members for done in reversed(self.epochs) if done.epoch == epoch), ())
+
     def metrics(self, epoch: int | None) -> dict[str, float]:
         """The validation values of an epoch, its loss among them; empty for None and where nothing was validated."""
         return next((dict(done.valid) for done in reversed(self.epochs) if done.epoch == epoch), {})

@@ -1,6 +1,6 @@
 """What is said of one run, and of several."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from nnlab.core.baselines import Baseline
 from nnlab.core.errors import SpecError
-from nnlab.core.metrics import METRICS
+from nnlab.core.metrics import main_metric
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store.marks import marks_of
@@ -43,14 +43,6 @@ ENDED = {
 MEASURED = ("completed", "stopped_early", "stopped")  # an epoch that ended otherwise may have met no validation row
 
 
-def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | None:
-    """What people look at first: the monitored metric, else the task's first one, else the loss."""
-    if monitor != "loss" and monitor in metrics:
-        return monitor
-    named = [name for name in METRICS if name in metrics] + [name for name in metrics if name != "loss"]
-    return named[0] if named else ("loss" if "loss" in metrics else None)
-
-
 def verdict(run: "Run") -> Sentence:
     """The main number, where it was measured, and how the run ended."""
     end = ENDED.get(run.finished.reason, run.finished.reason).format(epochs=counted(run.finished.epoch, "epoch"))
@@ -61,7 +53,9 @@ def verdict(run: "Run") -> Sentence:
         return Sentence(loss, f", no validation rows; {end}" if unmeasured and len(run.history) else f"; {end}")
     evaluation = run.evaluation
     rows = f"{counted(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
-    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best epoch {run.best_epoch}; {end}")
+    low, high = min(run.best_epochs, default=0), max(run.best_epochs, default=0)
+    best = f"best epochs of members {low} to {high}" if low < high else f"best epoch {run.best_epoch}"
+    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, {best}; {end}")
 
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
@@ -83,6 +77,8 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
         words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
         yield Sentence("calibrated:", words)
     yield from confusion_blocks(run.evaluation)
+    if run.evaluation is not None and run.path is not None:
+        yield Sentence("look closer:", f"%nn_evaluate {run.id}")
     if run.resumptions:
         places = ", ".join(f"{place.epoch}" for place in run.resumptions)
         yield Sentence("resumed", f"after epoch {places}")
@@ -184,8 +180,8 @@ def baseline_blocks(beside: Sequence[Baseline]) -> Iterator[Block]:
         yield Sentence("no baselines:", notes[0].partition("left out: ")[2])
 
 
-def confusion_blocks(evaluation: Any) -> Iterator[Block]:
-    """The confusion matrix of validation rows, and each class's shares; with many classes only what is worst."""
+def confusion_blocks(evaluation: Any, part: str = "validation rows") -> Iterator[Block]:
+    """The confusion matrix of the rows, and each class's shares; with many classes only what is worst."""
     if evaluation is None or not len(evaluation.confusion):
         return
     counts, classes = np.asarray(evaluation.confusion), list(evaluation.classes)
@@ -194,17 +190,17 @@ def confusion_blocks(evaluation: Any) -> Iterator[Block]:
     if len(classes) <= MOST_CLASSES:
         rows = [[name, *map(int, line), *of] for name, line, of in zip(classes, counts, shares, strict=True)]
         columns = ["true class", *(f"predicted {name}" for name in classes), *SHARES.values()]
-        yield Table(columns, rows, "Confusion matrix of the validation rows", "l" + "r" * (len(columns) - 1))
+        yield Table(columns, rows, f"Confusion matrix of the {part}", "l" + "r" * (len(columns) - 1))
         return
     worst = np.argsort(each["f1"].to_numpy(), kind="stable")[:MOST_CLASSES]
     rows = [[classes[at], int(each["rows"].iloc[at]), *shares[at]] for at in worst]
-    title = f"Lowest F1 of {len(classes)} classes, validation rows; run.by_class has all"
+    title = f"Lowest F1 of {len(classes)} classes, {part}; by_class has all"
     yield Table(["class", "rows", *SHARES.values()], rows, title, "lrrrr")
     mixed = counts - np.diag(counts.diagonal())
     order = [at for at in np.argsort(-mixed, axis=None, kind="stable")[:MOST_PAIRS] if mixed.flat[at]]
     pairs = [(int(at) // len(classes), int(at) % len(classes)) for at in order]
     rows = [[classes[true], classes[guess], int(mixed[true, guess])] for true, guess in pairs]
-    title = f"Mixed up most of {len(classes)} classes, validation rows"
+    title = f"Mixed up most of {len(classes)} classes, {part}"
     yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 

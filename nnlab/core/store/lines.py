@@ -30,6 +30,7 @@ def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
             "seconds": plain(event.seconds),
             "rows_per_second": plain(event.rows_per_second),
             "best": bool(event.best),
+            **({"members": event.members} if event.members else {}),
         }
     )
 
@@ -68,7 +69,9 @@ def _event(item: Mapping[str, Any]) -> Event:
         place = (int(change["epoch"]), int(change["step"]), str(change["name"]))
         return Changed(*place, float(change["old"]), float(change["new"]))
     numbers = (float(item["lr"]), float(item["seconds"]), float(item["rows_per_second"]))
-    return EpochDone(int(item["epoch"]), floats(item["train"]), floats(item["valid"]), *numbers, bool(item["best"]))
+    values, best = (floats(item["train"]), floats(item["valid"]), *numbers), bool(item["best"])
+    members = tuple(map(int, item.get("members", ())))
+    return EpochDone(int(item["epoch"]), *values, best, members=members)
 
 
 def plain(value: float) -> float | str:
