@@ -1,4 +1,4 @@
-"""The command `nnlab`: the quick-start notebook in one go, and the report of any executed notebook."""
+"""The command `nnlab`: the quick start in one go, the report of any executed notebook, magics in every kernel."""
 
 import argparse
 import contextlib
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nnlab import autoload
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.report.html import visible
 
@@ -53,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     report_parser.add_argument("notebook", type=Path)
     report_parser.add_argument("--out", type=Path, metavar="FILE", help=".html, .md or .pdf; default: .html beside it")
     report_parser.set_defaults(run=_report)
+    autoload_parser = verbs.add_parser(
+        "autoload", help="load the magics in every kernel, or no more", allow_abbrev=False
+    )
+    autoload_parser.add_argument("state", choices=["on", "off", "status"])
+    autoload_parser.add_argument(
+        "--user", action="store_true", help="on: for every environment of this user, not for this one alone"
+    )
+    autoload_parser.set_defaults(run=_autoload)
     return parser
 
 
@@ -73,6 +82,14 @@ def _demo(options: argparse.Namespace) -> int:
     require(*(OPENS if options.open else RUNS + CONVERTS))
     notebook = example(QUICK_START)
     return open_lab(notebook, options.out) if options.open else demo(notebook, options.out)
+
+
+def _autoload(options: argparse.Namespace) -> int:
+    if options.state == "on":
+        print(autoload.turn_on(options.user))
+    else:
+        print(autoload.turn_off() if options.state == "off" else autoload.status())
+    return 0
 
 
 def require(*packages: str) -> None:

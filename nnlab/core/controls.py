@@ -29,6 +29,7 @@ class Controls:
     def __init__(self) -> None:
         self._changes: deque[Change] = deque()
         self._planned: list[Changed] = []
+        self._wishes: deque[tuple[str, str]] = deque()
         self.stop_reason: Reason | None = None
         self.paused = False
 
@@ -56,6 +57,14 @@ class Controls:
     def pause(self, paused: bool = True) -> None:
         """Hold the run between two steps, or let it go on."""
         self.paused = paused
+
+    def steer(self, what: str, text: str) -> None:
+        """Ask a study to pin, narrow, free or queue what the text says, from its next trials on."""
+        self._wishes.append((what, text))
+
+    def take_wishes(self) -> list[tuple[str, str]]:
+        """What was asked for since the last call, in order."""
+        return [self._wishes.popleft() for _ in range(len(self._wishes))]
 
     @property
     def waiting(self) -> bool:

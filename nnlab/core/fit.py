@@ -112,17 +112,25 @@ def carry_out(order: Order, view: Sink | None, controls: Controls) -> Run:
         check_room(order.store.root, job.learner.model)
         folder = order.store.create_run(order.spec, order.data, facts=order.facts, seconds=order.checkpoint_seconds)
     facts = order.facts if folder is None else folder.facts
-    spent = carried(saying(order.said, train(job, controls)), controls, record, folder, view)
+    events, run = saying(order.said, train(job, controls)), living(record, job, facts)
+    spent = carried(events, controls, run, order.data, folder, view)
     return concluded(record, job, folder, facts, spent)
 
 
-def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
-    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends. Gives
-    the seconds of CPU that it took, pauses and the waits of others not among them."""
+def living(record: Record, job: Job, facts: Facts) -> Run:
+    """The run as it is while it goes on; record: that which takes its events."""
+    return Run(facts, record, job.learner.model, job.data.pipeline, job.learner.device, "running")
+
+
+def carried(
+    events: Stream, controls: Controls, run: Run, data: Prepared, folder: RunFolder | None, view: Sink | None
+) -> float:
+    """Let a run that lives happen under the interrupt key, told to those who watch; its folder is closed however it
+    ends. Gives the seconds of CPU that it took, pauses and the waits of others not among them."""
     began = time.process_time()
     try:
-        with interruptible(controls), contextlib.closing(watched(events)) as told:
-            drive(told, *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(watched(events, run, data)) as told:
+            drive(told, *(sink for sink in (run.record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -130,7 +138,7 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     finally:
         if folder is not None:
             folder.close()
-    return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
+    return min(time.process_time() - began, sum(done.seconds for done in run.record.epochs))
 
 
 def ready(job: Job, choices: Choices) -> Job:

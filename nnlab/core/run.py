@@ -139,8 +139,13 @@ class Run:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights the model holds."""
-        return self.finished.best_epoch
+        """The epoch whose weights the model holds; of a run that lives the best so far."""
+        return self.record.best_epoch
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, whose weights the model holds; empty but for runs with own_best."""
+        return self.record.best_epochs(self.best_epoch)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -215,18 +220,13 @@ class Run:
         or the Prepared that the run was trained on, of which the test rows count; DataError for another one.
 
         Scores of the test part say each time how often they were looked at, and are noted in the run's folder."""
-        import torch
-
         from nnlab.core.metrics import measure
+        from nnlab.core.predict import measurable
 
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self.outputs(x), torch.from_numpy(y)
-        if self.task == "regression":
-            decode = self.pipeline.target.decode
-            output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
-            truth = torch.from_numpy(np.asarray(decode(y), np.float64))
+        output, truth = measurable(self.outputs(x), y, self.pipeline.target)
         gone = [name for name in self.started.metrics if is_missing("metrics", name)]
         found = measure(tuple(name for name in self.started.metrics if name not in gone), output, truth)
         left_out = f"left out: {', '.join(gone)}, functions of your own that are not defined here" if gone else ""

@@ -6,7 +6,7 @@ functions of the share of the run that is done; those with `by_loss=True` also l
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from nnlab.core.params import Within
@@ -207,5 +207,5 @@ def factor(part: Part, warmup: float, clock: Clock) -> float:
     if clock.step < rising:
         return (clock.step + 1) / rising
     if rising:
-        clock = replace(clock, step=clock.step - rising, steps=clock.steps - rising)
+        clock = Clock(clock.step - rising, clock.steps - rising, clock.epoch, clock.epochs, clock.losses)
     return float(entry.make(clock, **part.values))

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnlab.core.controls import Controls
     from nnlab.magics.background import Shown
     from nnlab.magics.config import NNLab
+    from nnlab.magics.panel import Board
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
+
+    Explorer = Callable[[Any, Any, list[Bundle]], None]
+    OpenPanel = Callable[["Lab", Board, str], None]
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -21,8 +26,10 @@ SUMMARIES = {
     "nn_stop": "End the run that trains in the background.",
     "nn_attach": "Show a run here: live while it trains, else its result.",
     "nn_diagnose": "Say what went wrong in a run.",
+    "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
+    "nn_panel": "Set and start all of this by hand.",
 }
 RESULTS = (
     ("nnlab.core.data.prepare", "Prepared"),
@@ -31,6 +38,7 @@ RESULTS = (
     ("nnlab.core.lr_range", "LrRange"),
     ("nnlab.core.diagnose.doctor", "Diagnosis"),
     ("nnlab.core.difference", "Difference"),
+    ("nnlab.core.evaluated.evaluated", "Evaluated"),
 )
 LISTED = ("nnlab.magics.listing", "Listed")
 
@@ -38,17 +46,24 @@ LISTED = ("nnlab.magics.listing", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
+    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
+    panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
-    def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
-        self.ip, self.live_view, self.settings = ip, live_view, settings
+    def __init__(
+        self, ip: Any, live_view: "LiveView | None", settings: "NNLab", panel: "OpenPanel | None" = None
+    ) -> None:
+        self.ip, self.live_view, self.settings, self.panel = ip, live_view, settings, panel
+        self.working: Controls | None = None
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
         self.background: Shown | None = None  # the run that a process of its own trains, or did
+        self.explorer: Explorer | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
+        self._told = False
 
     def keep(self, value: Any, text: str, shown: bool, muted: bool) -> None:
         """Note a new value. text: the magic that gave it; shown: this cell shows all of it already."""
@@ -63,6 +78,22 @@ class Lab:
         """A new cell begins: from here on a value shows all of itself again."""
         self._shown.clear()
         self._own, self._cell = None, str(getattr(info, "raw_cell", ""))
+
+    def tell_unfinished(self) -> None:
+        """One line, once, for runs of the store whose process died; a store that cannot be read stops nothing."""
+        from nnlab.core.store.files import store_root
+        from nnlab.core.store.unfinished import told, unfinished
+
+        if self._told or self._starting():
+            return
+        self._told = True
+        with contextlib.suppress(Exception):
+            if runs := unfinished(store_root()):
+                print(told(runs))
+
+    def _starting(self) -> bool:
+        """Whether a kernel starts, so that no cell is there to print into."""
+        return getattr(self.ip, "kernel", None) is not None and not self.ip.kernel.get_parent("shell")
 
     def display(self, value: Any) -> None:
         """Show a result: all of it, or one line if its magic, in this cell, has shown it.
@@ -82,13 +113,19 @@ class Lab:
                 show(bundle)
 
 
-def register(ip: Any, live_view: "LiveView | None" = None) -> None:
+def register(
+    ip: Any,
+    live_view: "LiveView | None" = None,
+    panel: "OpenPanel | None" = None,
+    explorer: "Explorer | None" = None,
+) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
 
     unregister(ip)
     settings = NNLab(parent=ip)
-    lab = Lab(ip, live_view, settings)
+    lab = Lab(ip, live_view, settings, panel)
+    lab.explorer = explorer
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
     ip.configurables.append(settings)
@@ -96,17 +133,7 @@ def register(ip: Any, live_view: "LiveView | None" = None) -> None:
         ip.display_formatter.ipython_display_formatter.for_type_by_name(module, kind, lab.display)
     ip.Completer.custom_matchers.append(_matcher(ip))
     ip.events.register("pre_run_cell", lab.forget)
-    _tell_unfinished()
-
-
-def _tell_unfinished() -> None:
-    """One line for runs of the store whose process died; a store that cannot be read is no reason not to load."""
-    from nnlab.core.store.files import store_root
-    from nnlab.core.store.unfinished import told, unfinished
-
-    with contextlib.suppress(Exception):
-        if runs := unfinished(store_root()):
-            print(told(runs))
+    lab.tell_unfinished()
 
 
 def unregister(ip: Any) -> None:
@@ -134,6 +161,7 @@ def _magic(lab: Lab, name: str) -> Callable[..., Any]:
     def magic(line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         from nnlab.magics.magics import call
 
+        lab.tell_unfinished()
         return call(lab, name, line, cell, local_ns)
 
     def getdoc() -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.controls import Controls
 from nnlab.core.errors import NNLabError, RunError
 from nnlab.magics import subjects
+from nnlab.magics.front_end import front_end
 from nnlab.magics.runs import any_run
 from nnlab.magics.scan import Word, plain, value_of
 from nnlab.magics.text import Call
-from nnlab.magics.views import View, capability, show
+from nnlab.magics.views import View, show
 from nnlab.magics.work import drawn, publish, under_view
 from nnlab.report.bundle import Bundle
 from nnlab.report.html import visible
@@ -60,7 +61,7 @@ def wanted(lab: "Lab", own: Mapping[str, Any]) -> bool:
     """Whether the run shall train in the background; where nobody looks on, the next cell would come too early."""
     if not own["background"]:
         return False
-    if capability(lab.ip) != "none":
+    if front_end(lab.ip).view != "none":
         return True
     print("nnlab: the notebook is run by a program here, which would not wait: --background trains in the cell")
     return False
@@ -86,11 +87,12 @@ def started(
     return _shown_here(lab, here, word, said.muted)
 
 
-def attach(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str, Any]) -> Any:
+def attach(lab: "Lab", said: Call, names: Mapping[str, Any]) -> Any:
     """Show in this cell the run that is meant: live while it trains in the background, else its result."""
+    view = said.verb.own["view"]
     here = lab.background
     if here is not None and _is_meant(here.run, said, names):
-        return _shown_here(lab, here, own["view"], said.muted)
+        return _shown_here(lab, here, view.read(said.options.get("view", view.default)), said.muted)
     from nnlab.magics.show import static
 
     run = any_run(said if said.words else replace(said, words=(Word((("last", ""),)),)), None, names)
@@ -155,7 +157,8 @@ def _promise(run: "BackgroundRun") -> str:
 
 def _view(lab: "Lab", here: Shown, word: str) -> View | None:
     """What moves while the run trains; None where nothing can."""
-    if lab.live_view is None or capability(lab.ip) != "live" or word not in ("auto", "live"):
+    front = front_end(lab.ip)
+    if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) != "live":
         return None
     return lab.live_view(here.run.controls, "train", here.run.began, _promise(here.run))
 

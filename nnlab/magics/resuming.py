@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import SpecError
 from nnlab.core.spec import CUSTOM, PrepareSpec, from_json
 from nnlab.magics import subjects
+from nnlab.magics.lines import to_line
 from nnlab.magics.scan import plain
-from nnlab.magics.text import Call, to_line
+from nnlab.magics.text import Call
 
 if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo

@@ -234,8 +234,13 @@ def coded() -> Prepared:
     return nnlab.prepare(frame, target="y", encode="codes", categorical=("few", "more", "many"))
 
 
-def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(coded: Prepared) -> None:
-    own, other = (trained(learner, coded, 40, 0.001) for learner in both(coded))
+WITH_CODES: list[dict[str, Any]] = [{}, {"model": "packed", "members": 3}, {"model": "realmlp", "members": 2}]
+
+
+@pytest.mark.parametrize("options", WITH_CODES, ids=str)
+def test_forty_steps_with_vectors_of_categories_are_those_of_autograd(options: dict[str, Any], coded: Prepared) -> None:
+    more = {"precision": "float64", "dropout_schedule": "constant", "lr_embedding": 0.5} if options else {}
+    own, other = (trained(learner, coded, 40, 0.001) for learner in both(coded, **options, **more))
     assert any("tables" in name for name in own)
     for name, weight in own.items():
         torch.testing.assert_close(weight, other[name], rtol=0, atol=1e-6)

@@ -2,6 +2,8 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -123,6 +125,19 @@ def test_loading_tells_of_cut_runs_in_one_line(prepared: Session) -> None:
     assert path.name in loaded()
     prepared.run("%nn_train --resume last --view none")
     assert loaded() == ""
+
+
+def test_a_kernel_that_starts_tells_of_cut_runs_with_the_first_magic(prepared: Session) -> None:
+    path = cut(prepared)
+    parent: dict[str, Any] = {}
+    prepared.shell.kernel = SimpleNamespace(get_parent=lambda channel: parent)  # type: ignore[attr-defined]
+    try:
+        assert prepared.run("%reload_ext nnlab").stdout == ""  # as `nnlab autoload` loads it: no cell is there
+        parent["header"] = {}
+        assert path.name in prepared.run("%nn_config").stdout
+        assert path.name not in prepared.run("%nn_config").stdout
+    finally:
+        del prepared.shell.kernel  # type: ignore[attr-defined]
 
 
 def test_a_run_that_lives_elsewhere_is_left_alone(prepared: Session) -> None:

@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import cloudpickle
 
@@ -55,7 +55,7 @@ def _named(code: CodeType) -> Any:
 class _Packer(cloudpickle.Pickler):
     """cloudpickle leaves out the names of files, without which no error could quote the line where it happened."""
 
-    dispatch_table = ChainMap({CodeType: _named}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table: ClassVar[Any] = ChainMap({CodeType: _named}, cloudpickle.Pickler.dispatch_table)
 
 
 def packed(value: Any) -> bytes:

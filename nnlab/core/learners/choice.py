@@ -16,7 +16,20 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
 DONE |= {"class_weight", "embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
-DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle", "cuda_graphs"}
+DONE |= {
+    "bagging",
+    "bootstrap",
+    "own_order",
+    "own_best",
+    "monitor",
+    "metrics",
+    "seed",
+    "device",
+    "threads",
+    "precision",
+    "shuffle",
+    "cuda_graphs",
+}
 NORMS = ("none", "batch", "layer")
 JOINT_NORMS = ("none", "layer")  # where members are in one module
 MODELS_BY_HAND = ("mlp", "resnet", "packed", "realmlp")
@@ -45,8 +58,6 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return "a network of your own"
     if device not in DEVICES:
         return f"device {device}"
-    if data.pipeline.codes and spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members"):
-        return "embeddings of categories"
     loss = loss_of(spec, data.target).name
     if loss not in losses.BY_HAND:
         return f"loss {loss}"

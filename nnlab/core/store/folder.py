@@ -6,6 +6,7 @@ weights: the blob is written and synced first, then the one small file that name
 
 import contextlib
 import errno
+import functools
 import os
 import platform
 import shutil
@@ -267,7 +268,8 @@ def _reason(error: Exception, path: Path) -> str:
     return f"{what or error} ({path})"
 
 
-def versions() -> dict[str, str]:
+@functools.cache  # they are read from disk, and stay as long as the process
+def versions() -> Mapping[str, str]:
     """Of Python and the packages whose numbers a run depends on."""
     found = {"python": platform.python_version()}
     for name in ("nnlab", "torch", "numpy"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError, StoreError
-from nnlab.core.events import Event, Sink, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.events import Event, Sink, Steered, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
@@ -63,7 +63,6 @@ class Search:
         self._claims: list[Claim] = []  # that are not settled yet
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         check_exchange(header, model, data)
-        self._population = population_of(header.spec, header.space)
         with quiet_optuna():
             learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
             self.trials = Trials(header, folder, self._held.append, learn)
@@ -75,6 +74,8 @@ class Search:
         space = {name: str(allowed) for name, allowed in header.space.items()}
         done = self.trials.done
         self.show(StudyStarted(header.name, header.spec, done, space, header.metric, header.maximize))
+        for step in self.trials.steps:
+            self.show(Steered(step.trial, step.kind, step.text))
         more = (header.spec.finalists, header.spec.refit, header.spec.ensemble)
         if done >= header.spec.trials and not any(more):
             self.warn(
@@ -142,6 +143,16 @@ class Search:
             return "completed"
         return "time" if self.late else "completed" if self._paid else "settled"
 
+    def _obey(self) -> None:
+        """Take the steps that were asked for by hand; what cannot be done is told."""
+        for what, text in self.controls.take_wishes():
+            try:
+                step = self.trials.steer(what, [text])
+            except SpecError as error:
+                self.show(Warned(str(error)))
+            else:
+                self.show(Steered(step.trial, step.kind, step.text))
+
     def show(self, event: Event) -> None:
         """Hand an event to the view; a view that fails is left out, and the study goes on."""
         if self._view is None:
@@ -152,6 +163,7 @@ class Search:
             self._view = None
             message = f"the view failed and was left out: {type(error).__name__}: {error}"
             warnings.warn(f"nnlab: {message}", RuntimeWarning, stacklevel=2)
+        self._obey()
 
     def warn(self, message: str) -> None:
         """Tell the view, each thing once."""
@@ -178,8 +190,10 @@ class Search:
 
     def _claimed(self) -> list[Claim]:
         """New claims, as many as are asked for at once."""
+        self._obey()
         claims: list[Claim] = []
-        while len(claims) < self._population and (claim := self.trials.claim()):
+        most = population_of(self._header.spec, self.trials.space)
+        while len(claims) < most and (claim := self.trials.claim()):
             claims.append(claim)
             self._claims.append(claim)
         return claims
@@ -217,7 +231,10 @@ class Search:
             case.fail(error)
             self._ended(group[0], case.end, ())
             return
-        header, exchange = self._header, exchange_for(self._header, group[0][0].number)
+        header, exchange = (
+            self._header,
+            exchange_for(replace(self._header, space=self.trials.space), group[0][0].number),
+        )
         if self._far is not None:
             self._far.submit(group, specs, folds, exchange)
             return

@@ -219,6 +219,15 @@ def typed_values(space: Space, params: Mapping[str, Any]) -> dict[str, Value]:
     return found
 
 
+def inner_ranges(searched: Searched, name: str) -> dict[str, Range]:
+    """What is searched by the names that Optuna knows; of a list its length and each place that it may have."""
+    if isinstance(searched, Range):
+        return {name: searched}
+    length = Range(searched.least, searched.most, whole=True)
+    places = ("all", *range(1, searched.most + 1))
+    return {f"{name}.length": length} | {f"{name}.{place}": searched.item for place in places}
+
+
 def held_params(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:
     """What Optuna holds of the values of searched names."""
     return {inner: one for name, value in values.items() for inner, one in space[name].params(value, name).items()}

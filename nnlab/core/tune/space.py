@@ -90,6 +90,16 @@ def lines_of(space: Space, base: TrainSpec) -> list[str]:
     return [line_of(name, searched, params[name]) for name, searched in space.items()]
 
 
+def params_named(name: str, space: Space, base: TrainSpec) -> list[Param]:
+    """The declarations that a searched name can mean, one for each combination of the parts that are searched."""
+    one = PrepareSpec("") if is_step(name) else base
+    fields = params_of(type(one))
+    if name in fields and fields[name].kind is Part and not fields[name].many:
+        return [fields[name]]
+    inside = {n: s for n, s in space.items() if is_step(n) == is_step(name)}
+    return [option.param for options in _combinations(inside, one) if (option := option_for(name, *options))]
+
+
 def chosen_parts(base: TrainSpec | PrepareSpec, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The part of each field by name, as options_of wants them: the base's, but for those among the values, and those
     that a model among the values brings along."""

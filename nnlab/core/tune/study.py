@@ -21,6 +21,7 @@ from nnlab.core.tune.luck import worth_of_choice
 from nnlab.core.tune.objectives import front
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
+from nnlab.core.tune.steering import Steerable
 
 if TYPE_CHECKING:
     import optuna
@@ -102,7 +103,7 @@ def objectives_of(trial: "FrozenTrial") -> list[float]:
     return [float(value) for value in result.get("objectives") or ([] if score is None else [score])]
 
 
-class Study:
+class Study(Steerable):
     """A search and all it found. Reads what is there now: it can be asked while the study still runs."""
 
     def __init__(self, header: Header, journal: "optuna.Study", path: Path | None, model: Maker = None) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,9 @@ from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, Header
 from nnlab.core.tune.luck import better_beyond_chance
 from nnlab.core.tune.pbt import Inherited
-from nnlab.core.tune.ranges import Value, held_params
+from nnlab.core.tune.ranges import Space, Value, held_params
 from nnlab.core.tune.space import suggest
+from nnlab.core.tune.steering import Steer, allowed_params, steer, steered_space, steps_of
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import (
     JOURNAL,
@@ -186,7 +187,7 @@ class Trials:
                 trial = self.journal.ask()
                 trial.set_user_attr("owner", current_owner() | {"thread": threading.get_ident()})
                 values = self._values(trial)
-                if not (self._exhaustive and self._seen(dict(trial.params), trials)):
+                if not (self._exhaustive and self._passed_over(trial, trials)):
                     self._open.add(trial.number)
                     return trial, values
                 self._tell(trial.number, {"state": "skipped"}, "FAIL")
@@ -206,8 +207,14 @@ class Trials:
         sampler: Any = self.journal.sampler
         return self._exhaustive and not waiting and bool(sampler.is_exhausted(self.journal))
 
-    def _seen(self, params: dict[str, Any], trials: "list[FrozenTrial]") -> bool:
-        """Points of a grid that differ only in names that their parts do not have are one trial."""
+    def _passed_over(self, trial: "optuna.Trial", trials: "list[FrozenTrial]") -> bool:
+        """Points of a grid that differ only in names that their parts do not have, or in pinned ones, are one trial;
+        those outside of what is left of the ranges are none, but for those that were asked for."""
+        params = dict(trial.params)
+        asked_for = "fixed_params" in self.journal.get_trials(deepcopy=False)[trial.number].system_attrs
+        allowed = {} if asked_for else allowed_params(self._header.space, self.space)
+        if any(name in params and params[name] not in one for name, one in allowed.items()):
+            return True
         there = (trial for trial in trials if self._counts(trial) or trial.state.name == "RUNNING")
         return any(trial.params == params for trial in there)
 
@@ -215,7 +222,25 @@ class Trials:
         """A sampler seeded for this trial alone: a study that was killed goes on as if it had not been."""
         seed = int(np.random.SeedSequence([self._header.base.seed, number]).generate_state(1)[0])
         sampler: optuna.samplers.BaseSampler = make(SAMPLERS, self._header.spec.sampler, seed, self._points)
-        return sampler
+        if not (allowed := allowed_params(self._header.space, self.space)):
+            return sampler
+        from nnlab.core.tune.steered import Steered
+
+        return Steered(sampler, allowed, seed)
+
+    @property
+    def space(self) -> Space:
+        """What is searched now, as the study was steered."""
+        return steered_space(self._header.space, steps_of(self.journal))
+
+    def steer(self, kind: str, lines: Iterable[str]) -> Steer:
+        """Give the search another course; SpecError for what cannot be."""
+        return steer(self.journal, self._header, kind, lines)
+
+    @property
+    def steps(self) -> list[Steer]:
+        """How the study was steered so far."""
+        return steps_of(self.journal)
 
     def _points(self, count: int) -> dict[str, list[Value]]:
         space = self._header.space.items()
