@@ -21,7 +21,6 @@ from nnlab.report.runs import spec_blocks
 from nnlab.report.specs import chosen_and_said
 from nnlab.report.tables import Table
 
-
 SMALL = "model realmlp, model.members 16, model.hidden 64,64"
 
 
