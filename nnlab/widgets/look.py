@@ -8,7 +8,7 @@ import ipywidgets
 from nnlab.report.html import esc
 
 # The hues of the final picture, each a little lighter or darker: they must be seen on white and on #111.
-TRAIN, VALID, BEST, FAINT = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0"
+TRAIN, VALID, BEST, FAINT, CHANGE = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0", "#7c4dbd"
 
 # Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
 CSS = """<style>
