@@ -93,7 +93,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view, panel=_panel)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -107,6 +107,12 @@ def _live_view(controls: Any, kind: Any) -> Any:
     from nnlab.widgets.live import LiveView
 
     return LiveView(controls, kind)
+
+
+def _explorer(found: Any, label: Any, outputs: Any) -> None:
+    from nnlab.widgets.explorer import explore
+
+    explore(found, label, outputs)
 
 
 def _panel(lab: Any, board: Any, tab: str) -> None:

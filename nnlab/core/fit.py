@@ -77,7 +77,6 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     controls = controls or Controls()
     choices = Choices(probe, baseline, calibrate, to_json(chosen) if chosen else None)
     job = ready(set_up(spec, data, model), choices)
-    record = Record()
     folder = None
     if store is not False:
         where = as_store(store)
@@ -85,18 +84,26 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
         folder = where.create_run(
             spec, data, name=name, code=code, line=line, choices=choices, seconds=checkpoint_seconds
         )
-    spent = carried(saying(said, train(job, controls)), controls, record, folder, view)
     facts = folder.facts if folder is not None else new_facts(data, name, line, code, choices)
+    record = Record()
+    spent = carried(saying(said, train(job, controls)), controls, living(record, job, facts), data, folder, view)
     return concluded(record, job, folder, facts, spent)
 
 
-def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
-    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends. Gives
-    the seconds of CPU that it took, pauses and the waits of others not among them."""
+def living(record: Record, job: Job, facts: Facts) -> Run:
+    """The run as it is while it goes on; record: that which takes its events."""
+    return Run(facts, record, job.learner.model, job.data.pipeline, job.learner.device, "running")
+
+
+def carried(
+    events: Stream, controls: Controls, run: Run, data: Prepared, folder: RunFolder | None, view: Sink | None
+) -> float:
+    """Let a run that lives happen under the interrupt key, told to those who watch; its folder is closed however it
+    ends. Gives the seconds of CPU that it took, pauses and the waits of others not among them."""
     began = time.process_time()
     try:
-        with interruptible(controls), contextlib.closing(watched(events)) as told:
-            drive(told, *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(watched(events, run, data)) as told:
+            drive(told, *(sink for sink in (run.record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -104,7 +111,7 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     finally:
         if folder is not None:
             folder.close()
-    return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
+    return min(time.process_time() - began, sum(done.seconds for done in run.record.epochs))
 
 
 def ready(job: Job, choices: Choices) -> Job:

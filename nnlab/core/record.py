@@ -20,6 +20,7 @@ class Record:
         self.resumptions: list[Resumed] = []
         self.probes: list[Probed] = []
         self.warnings: list[str] = []
+        self.told: dict[str, str] = {}  # by the diagnosis, those of the warnings that are one
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
 
@@ -35,6 +36,8 @@ class Record:
             self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
+            if event.about:
+                self.told[event.about] = event.message
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Finished):
@@ -53,6 +56,10 @@ class Record:
         if self.finished is not None:
             return self.finished.best_epoch
         return next((done.epoch for done in reversed(self.epochs) if done.best), None)
+
+    def best_epochs(self, epoch: int | None) -> tuple[int, ...]:
+        """The best epoch of each member as it was after an epoch; empty where members do not keep their own."""
+        return next((done.members for done in reversed(self.epochs) if done.epoch == epoch), ())
 
     def metrics(self, epoch: int | None) -> dict[str, float]:
         """The validation values of an epoch, its loss among them; empty for None and where nothing was validated."""

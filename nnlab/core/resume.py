@@ -10,7 +10,7 @@ from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import Changed, Sink, Started, Warned
-from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, ready, saying
+from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, living, ready, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import params_of
@@ -84,7 +84,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
-    spent = carried(saying(map(Warned, said), events), controls, record, folder, view)
+    stream = saying(map(Warned, said), events)
+    spent = carried(stream, controls, living(record, job, facts), data, folder, view)
     return concluded(record, job, folder, facts, spent)
 
 

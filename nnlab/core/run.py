@@ -139,8 +139,13 @@ class Run:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights the model holds."""
-        return self.finished.best_epoch
+        """The epoch whose weights the model holds; of a run that lives the best so far."""
+        return self.record.best_epoch
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, whose weights the model holds; empty but for runs with own_best."""
+        return self.record.best_epochs(self.best_epoch)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -313,8 +318,9 @@ class Run:
         writer = RunFolder(folder, self.facts)
         writer.claim()
         writer(replace(self.started, resumed_from=None))
+        about = {message: name for name, message in self.record.told.items()}
         for message in self.warnings:
-            writer(Warned(message))
+            writer(Warned(message, about.get(message, "")))
         for done in self.record.epochs:
             for event in self._within(done.epoch):
                 writer(event)

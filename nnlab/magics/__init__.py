@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
 
+    Explorer = Callable[[Any, Any, list[Bundle]], None]
     OpenPanel = Callable[["Lab", Board, str], None]
 
 SUMMARIES = {
@@ -42,6 +43,7 @@ LISTED = ("nnlab.magics.listing", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
+    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
     panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
@@ -53,6 +55,7 @@ class Lab:
         self.working: Controls | None = None
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
+        self.explorer: Explorer | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
@@ -106,13 +109,19 @@ class Lab:
                 show(bundle)
 
 
-def register(ip: Any, live_view: "LiveView | None" = None, panel: "OpenPanel | None" = None) -> None:
+def register(
+    ip: Any,
+    live_view: "LiveView | None" = None,
+    panel: "OpenPanel | None" = None,
+    explorer: "Explorer | None" = None,
+) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
 
     unregister(ip)
     settings = NNLab(parent=ip)
     lab = Lab(ip, live_view, settings, panel)
+    lab.explorer = explorer
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
     ip.configurables.append(settings)

@@ -368,7 +368,7 @@ def _config(lab: "Lab", said: Call, names: Names) -> None:
     if reset or given:
         kept = {} if reset else dict(lab.settings.defaults)
         lab.settings.defaults = kept | config.checked(given, "%nn_config")
-    rows = config.shown(said.verb, config.layers(store.root, lab.settings))
+    rows = config.shown(said.verb, config.layers(store.root, lab.settings), lab.ip)
     publish(lambda table: [page([table])], Table(("option", "default", "from"), rows, align="lll"), said.muted)
 
 

@@ -112,13 +112,16 @@ def _evaluate(
 
 
 def _evaluated(
+    explore: Annotated[
+        bool, "press a count or a dot for its rows, move the threshold, where there are widgets; Close leaves a picture"
+    ] = False,
     data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
     frame: Annotated[
         str | None, "table that data was prepared from; auto: the variable of its name, or its file"
     ] = None,
     model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
 ) -> None:
-    """Options of %nn_evaluate for where it looks."""
+    """Options of %nn_evaluate for where and how it looks."""
 
 
 def _report(
@@ -299,6 +302,7 @@ _ALL = (
         (
             "%nn_evaluate run",
             "%nn_evaluate run --on test",
+            "%nn_evaluate run --explore",
             "%nn_evaluate last --on new_rows --slices city,age",
             "%nn_evaluate run --views importance,dependence --dependence age,age:height --repeats 20",
         ),

@@ -28,8 +28,22 @@ class Slot:
     def show(self, root: Widget) -> None:
         """Display the widget here."""
         self._root = root
-        view = {"version_major": 2, "version_minor": 0, "model_id": root.model_id}
-        display({WIDGET_VIEW: view, "text/plain": WHILE_LIVE}, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+        root._view_count = 0  # a widget manager that draws it counts up, and sends that; it would not count from None
+        display(self._view(WHILE_LIVE), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a front end has drawn the widget, and could say so."""
+        return self._root is not None and bool(self._root._view_count)
+
+    def stand_in(self, line: str) -> None:
+        """What a front end without widgets shows in its place."""
+        update_display(self._view(f"{WHILE_LIVE}: {line}"), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+
+    def _view(self, text: str) -> dict[str, Any]:
+        assert self._root is not None
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._root.model_id}
+        return {WIDGET_VIEW: view, "text/plain": text}
 
     def replace(self, outputs: Sequence[StaticOutput], otherwise: str) -> None:
         """Put the first output in the widget's place (`otherwise`, a line of text, if there is none), the rest below.

@@ -1,5 +1,6 @@
 """The panel of a training run: what it knows from events, and how it shows that."""
 
+import contextlib
 import time
 from collections import deque
 from typing import Any
@@ -58,6 +59,16 @@ class TrainPanel:
     def tell(self, line: str) -> None:
         """Show a line under the table; may be called from any thread."""
         self._notes.append(line)
+
+    def forget(self, line: str) -> None:
+        """Take away a line that is so no more."""
+        with contextlib.suppress(ValueError):
+            self._notes.remove(line)
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, in a few words."""
+        return f"epoch {self._last.epoch if self._last else 0:,} of {self._started.spec.epochs:,}"
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
