@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Param, Within, params_of, show_value
-from nnlab.core.registry import Part
+from nnlab.core.registry import Part, until_registered
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
@@ -289,6 +289,12 @@ def default_of(option: Option) -> Any:
 
 def any_option(verb: Verb) -> dict[str, Option]:
     """The options of a magic whichever parts are chosen."""
+    return dict(_any_option(verb.name))
+
+
+@until_registered
+def _any_option(name: str) -> dict[str, Option]:
+    verb = VERBS[name]
     found: dict[str, Option] = {}
     for spec in verb.specs:
         for field_name, param in params_of(spec).items():

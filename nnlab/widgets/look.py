@@ -50,6 +50,14 @@ CSS = """<style>
  background:transparent;border:1px solid var(--nnl-rule);box-shadow:none}
 .nnl .widget-button:hover:enabled{border-color:currentColor}
 .nnl .widget-button.nnl-stop{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
+.nnl .nnl-views{margin-left:auto}
+.nnl .nnl-views .widget-toggle-button{height:26px;line-height:24px;padding:0 10px;border:0;border-radius:13px;
+ font:12px var(--nnl-face);color:var(--nnl-dim);background:transparent;box-shadow:none;width:auto}
+.nnl .nnl-views .widget-toggle-button.mod-active{color:var(--nnl-ink);background:var(--nnl-rule)}
+.nnl .widget-text input,.nnl .widget-dropdown select{height:28px;font:12px var(--nnl-face);color:var(--nnl-ink);
+ background-color:transparent;border:1px solid var(--nnl-rule);border-radius:4px}
+.nnl .widget-dropdown select option{color:#24292f;background:#fff}
+.nnl .widget-text input::placeholder{color:var(--nnl-dim);opacity:.8}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
 .nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
 </style>"""
