@@ -93,7 +93,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view, panel=_panel)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -103,10 +103,17 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any) -> Any:
-    from nnlab.widgets.live import LiveView
+def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+    from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind)
+    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
+
+
+def _explorer(found: Any, label: Any, outputs: Any) -> None:
+    from nnlab.widgets.explorer import explore
+
+    explore(found, label, outputs)
 
 
 def _panel(lab: Any, board: Any, tab: str) -> None:

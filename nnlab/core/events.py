@@ -122,9 +122,10 @@ class Probed:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that the user should know."""
+    """Something that the user should know. about: the diagnosis that was made while the run lives, '' for others."""
 
     message: str
+    about: str = ""
 
 
 @dataclass(frozen=True)

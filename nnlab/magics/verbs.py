@@ -37,6 +37,7 @@ def _train(
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
+    background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
 ) -> None:
     """Options of %nn_train."""
 
@@ -112,13 +113,16 @@ def _evaluate(
 
 
 def _evaluated(
+    explore: Annotated[
+        bool, "press a count or a dot for its rows, move the threshold, where there are widgets; Close leaves a picture"
+    ] = False,
     data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
     frame: Annotated[
         str | None, "table that data was prepared from; auto: the variable of its name, or its file"
     ] = None,
     model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
 ) -> None:
-    """Options of %nn_evaluate for where it looks."""
+    """Options of %nn_evaluate for where and how it looks."""
 
 
 def _report(
@@ -216,6 +220,7 @@ _ALL = (
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
             "run = %nn_train data --resume last",
+            "run = %nn_train data --epochs 500 --background",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
@@ -281,6 +286,22 @@ _ALL = (
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
     ),
     Verb(
+        "nn_stop",
+        "End the run that trains in the background after its step, keep its best epoch, and wait for that.",
+        "run: its variable, id or name; the one that trains, if none is named",
+        1,
+        examples=("%nn_stop", "%nn_stop run"),
+    ),
+    Verb(
+        "nn_attach",
+        "Show a run in this cell: its panel while it trains in the background, else its result.",
+        "run: a variable, last, an id or a name; the newest in the background, if none is named",
+        1,
+        (),
+        _own(_view),
+        ("%nn_attach", "run = %nn_attach last", "%nn_attach --view text"),
+    ),
+    Verb(
         "nn_diagnose",
         "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
         "run: a variable, last, an id, a name, or its folder",
@@ -299,6 +320,7 @@ _ALL = (
         (
             "%nn_evaluate run",
             "%nn_evaluate run --on test",
+            "%nn_evaluate run --explore",
             "%nn_evaluate last --on new_rows --slices city,age",
             "%nn_evaluate run --views importance,dependence --dependence age,age:height --repeats 20",
         ),

@@ -114,7 +114,8 @@ def _thresholds(found: "Evaluated", label: Any) -> Table:
     best = one.best_threshold
     at = sorted({*(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), *([best] if np.isfinite(best) else [])})
     rows = []
-    for line in one.thresholds(at).itertuples(index=False):
+    lines: Iterable[Any] = one.thresholds(at).itertuples(index=False)
+    for line in lines:
         shares = [None if np.isnan(v) else f"{v:.1%}" for v in (line.precision, line.recall, line.specificity, line.f1)]
         name = f"{line.threshold:.3f}{' (best F1)' if line.threshold == best else ''}"
         rows.append((name, line.tp, line.fp, line.fn, line.tn, *shares))
@@ -169,10 +170,8 @@ def _losses(found: "Evaluated", important: "pd.DataFrame | None") -> Table:
 
 
 def _importances(found: "Evaluated", important: "pd.DataFrame", repeats: int) -> Iterator[Block]:
-    rows = [
-        (name, float(line.importance), f"{number(float(line.low), 3)} to {number(float(line.high), 3)}")
-        for name, line in zip(important.index[:MOST_IMPORTANT], important.itertuples(), strict=False)
-    ]
+    lines: Iterable[Any] = important[:MOST_IMPORTANT].itertuples()
+    rows = [(line.Index, float(line.importance), f"{number(line.low, 3)} to {number(line.high, 3)}") for line in lines]
     worse = "fall" if METRICS[found.main].facts["maximize"] else "rise"
     title = f"Importance: {worse} of {found.main} when the column is shuffled, mean of {counted(repeats, 'time')}"
     yield Table(["column", "importance", "95% interval"], rows, title, "lrl")

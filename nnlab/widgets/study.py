@@ -1,5 +1,6 @@
 """The panel of a study: every trial a dot, the best so far as a line, and the top trials."""
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -47,6 +48,16 @@ class StudyPanel:
     def tell(self, line: str) -> None:
         """Show a line under the table; may be called from any thread."""
         self._notes.append(line)
+
+    def forget(self, line: str) -> None:
+        """Take away a line that is so no more."""
+        with contextlib.suppress(ValueError):
+            self._notes.remove(line)
+
+    @property
+    def progress(self) -> str:
+        """How far the study is, in a few words."""
+        return f"{self._started.done + len(self._trials)} of {self._started.spec.trials} trials"
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
