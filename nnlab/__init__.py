@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nnlab.core.errors import StoreError as StoreError
     from nnlab.core.estimators import NNClassifier as NNClassifier
     from nnlab.core.estimators import NNRegressor as NNRegressor
+    from nnlab.core.evaluated.asking import evaluate as evaluate
     from nnlab.core.fit import fit as fit
     from nnlab.core.lr_range import lr_range as lr_range
     from nnlab.core.own import loss as loss
@@ -46,6 +47,7 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "tune": "nnlab.core.tune.search",
     "diff": "nnlab.core.difference",
     "diagnose": "nnlab.core.diagnose.doctor",
+    "evaluate": "nnlab.core.evaluated.asking",
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",
@@ -91,7 +93,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -101,10 +103,23 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any) -> Any:
-    from nnlab.widgets.live import LiveView
+def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+    from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind)
+    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
+
+
+def _explorer(found: Any, label: Any, outputs: Any) -> None:
+    from nnlab.widgets.explorer import explore
+
+    explore(found, label, outputs)
+
+
+def _panel(lab: Any, board: Any, tab: str) -> None:
+    from nnlab.widgets.panel import open_panel
+
+    open_panel(lab, board, tab)
 
 
 def _report(result: Any, column: str | None) -> Any:

@@ -78,10 +78,11 @@ def _mean(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss:
     output = points(forward(model, rows.x, device), loss, target.task).cpu().numpy()
     if target.task == "regression":
         return _pairs(target.decode(rows.y), target.decode(output[:, 0]))
-    return _counts(rows.y, output.argmax(1), target.labels)
+    return counted_classes(rows.y, output.argmax(1), target.labels)
 
 
-def _counts(true: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
+def counted_classes(true: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
+    """The confusion matrix of codes (n,) and (n,); none where there are too many classes."""
     size = len(classes)
     if size > MOST_CLASSES:
         return Evaluation(len(true), classes)

@@ -56,7 +56,8 @@ class Due:
 class EpochDone:
     """An epoch with its validation. train holds loss; valid holds loss and each metric. lr: step size of the last step.
 
-    best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later.
+    best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later. members: the
+    best epoch of each member so far, 0 for none, where members keep their own; valid is then of these together.
     """
 
     epoch: int
@@ -67,6 +68,7 @@ class EpochDone:
     rows_per_second: float
     best: bool
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ class Probed:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that the user should know."""
+    """Something that the user should know. about: the diagnosis that was made while the run lives, '' for others."""
 
     message: str
+    about: str = ""
 
 
 @dataclass(frozen=True)

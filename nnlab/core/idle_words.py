@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nnlab.core.best import members_apart
 from nnlab.core.learners.state import dropouts
-from nnlab.core.network import numbers_of
+from nnlab.core.network import member_count, numbers_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.schedules import SCHEDULES
@@ -44,6 +45,12 @@ def _of_courses(spec: TrainSpec, model: "nn.Module") -> Iterator[tuple[str, str]
 def _of_others(spec: TrainSpec, data: "Prepared", model: "nn.Module") -> Iterator[tuple[str, str]]:
     if data.task == "regression" and any(part.name == "confidence_penalty" for part in spec.terms):
         yield "confidence_penalty", "it is for classes"
+    if spec.own_order and member_count(spec) == 1:
+        yield "own_order", "the network is one alone; --model packed and realmlp have members"
+    if spec.own_best and members_apart(spec) == 1:
+        yield "own_best", "the network is one alone; --model packed and realmlp have members"
+    elif spec.own_best and not len(data.valid):
+        yield "own_best", "there are no validation rows"
     matrices = [weight for weight in decay_groups(model)[0] if weight.ndim == 2]
     if spec.optimizer.name == "muon" and len(matrices) < 2:
         yield "muon", "it steps hidden matrices, of which this network has none of two dimensions; all is AdamW's"

@@ -58,10 +58,12 @@ class CategoryEmbedding(nn.Module):
     def _add_table(self, width: int, sizes: Mapping[int, int]) -> None:
         counts = torch.tensor(list(sizes.values()))
         offsets = counts.cumsum(0) - counts
-        table = nn.Embedding(int(counts.sum()), width * (self._members or 1))
+        table: nn.Module = nn.Embedding(int(counts.sum()), width * (self._members or 1))
         with torch.no_grad():
             for code in (0, 1):
-                table.weight[offsets + code] = 0.0
+                table.get_parameter("weight")[offsets + code] = 0.0
+        if self._members is not None:
+            table = MemberTable(table.get_parameter("weight").detach(), self._members)
         name = f"columns{len(self.tables)}"
         self.tables.append(table)
         self.register_buffer(name, torch.tensor(list(sizes)), persistent=False)
@@ -76,12 +78,25 @@ class CategoryEmbedding(nn.Module):
             codes = x.index_select(1, self.get_buffer(name)).long() + self.get_buffer(f"{name}_offsets")
             vectors = table(codes)
             if self._dropout and self.training:
-                kept = torch.rand(len(table.get_parameter("weight")), 1, device=x.device) >= self._dropout
-                vectors = vectors * (kept[codes] / (1.0 - self._dropout)).to(x.dtype)
-            if self._members is not None:
-                vectors = vectors.unflatten(-1, (self._members, -1)).transpose(1, 2)
+                kept = torch.rand(table.get_parameter("weight").shape[-2], 1, device=x.device) >= self._dropout
+                share = (kept[codes] / (1.0 - self._dropout)).to(x.dtype)
+                vectors = vectors * (share if self._members is None else share.unsqueeze(1))
             parts.append(vectors.flatten(-2))
         return torch.cat(parts, -1)
+
+
+class MemberTable(nn.Module):
+    """A table of vectors for each member. start: (levels, members * width)."""
+
+    def __init__(self, start: Tensor, members: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(start.unflatten(1, (members, -1)).transpose(0, 1).contiguous())
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes (rows, columns) -> (rows, members, columns, width)."""
+        members, levels, _ = self.weight.shape
+        vectors = functional.embedding(codes, self.weight.transpose(0, 1).reshape(levels, -1))
+        return vectors.unflatten(-1, (members, -1)).transpose(1, 2)
 
 
 class Gate(nn.Module):
@@ -127,14 +142,26 @@ class Parametric(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them."""
+    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them; weights have that shape."""
+
+    undecayed = True
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(math.prod(shape))
+        for values in (self.weight, self.bias, self.running_mean, self.running_var):
+            assert values is not None
+            values.data = values.data.view(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., *shape); the same."""
-        return super().forward(x.reshape(-1, self.num_features)).view(x.shape)
+        mean, variance = self.running_mean, self.running_var
+        assert mean is not None and variance is not None and self.num_batches_tracked is not None
+        keeps = self.training and self.track_running_stats
+        if keeps:
+            self.num_batches_tracked.add_(1)
+        running = (mean.view(-1), variance.view(-1)) if keeps or not self.training else (None, None)
+        values = (self.weight.flatten(), self.bias.flatten(), self.training, self.momentum or 0.0, self.eps)
+        return functional.batch_norm(x.reshape(-1, self.num_features), *running, *values).view(x.shape)
 
 
 class LayerNorm(nn.Module):

@@ -5,6 +5,7 @@ gives a tensor without dimensions. usual: the tasks of which a run measures it u
 of this file: the first is the main number of its task.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnlab.core.errors import SpecError, did_you_mean, nearest
@@ -243,6 +244,14 @@ def check_monitor(monitor: str, metrics: tuple[str, ...]) -> bool:
         known = ("loss", *metrics)
         raise SpecError(f"monitor={monitor}: measured are {', '.join(known)}{did_you_mean(monitor, known)}")
     return bool(METRICS[monitor].facts["maximize"])
+
+
+def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | None:
+    """What people look at first: the monitored metric, else the task's first one, else the loss."""
+    if monitor != "loss" and monitor in metrics:
+        return monitor
+    named = [name for name in METRICS if name in metrics] + [name for name in metrics if name != "loss"]
+    return named[0] if named else ("loss" if "loss" in metrics else None)
 
 
 def measure(names: tuple[str, ...], output: "Tensor", target: "Tensor") -> dict[str, float]:

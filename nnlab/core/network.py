@@ -13,7 +13,7 @@ from nnlab.core.losses import LOSSES, loss_for, outputs_for
 from nnlab.core.models import custom
 from nnlab.core.models.registry import MODELS
 from nnlab.core.registry import Part
-from nnlab.core.spec import TrainSpec, make
+from nnlab.core.spec import TrainSpec, make, part_values
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,6 +51,11 @@ def network_for(spec: TrainSpec, pipeline: Pipeline, maker: custom.Maker = None)
 
     rates = LOSSES[part.name].facts.get("rate")
     return Joined(network, "probabilities" if pipeline.target.classes else "rates" if rates else "outputs")
+
+
+def member_count(spec: TrainSpec) -> int:
+    """How many networks side by side a run trains; 1 for a network that is one alone."""
+    return int(part_values(MODELS, spec.model).get("members", 1)) if spec.model.name in MODELS else 1
 
 
 def inputs_of(spec: TrainSpec, pipeline: Pipeline) -> Inputs:

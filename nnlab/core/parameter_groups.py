@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from nnlab.core.inits import linears, matrices
+from nnlab.core.layers import MemberTable
 from nnlab.core.spec import TrainSpec
 
 ROLES = {"bias": "lr_bias", "scale": "lr_scale", "embedding": "lr_embedding", "activation": "lr_activation"}
 ROLES |= {"head": "lr_head"}
-EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag, MemberTable)
 Groups = list[dict[str, Any]]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnlab.core.bags import rows_in_bag
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.schedules import SCHEDULES, Clock, factor
@@ -53,7 +54,7 @@ def plan(spec: TrainSpec, rows: int) -> Plan:
         lr=np.array([lr_at(int(step)) for step in shown]),
         epochs=some + 1,
         end_lr=np.array([lr_at(int(step)) for step in (before + steps - 1)[some]]),
-        batch_size=np.ceil(rows / steps).astype(int)[some],
+        batch_size=np.ceil(rows_in_bag(spec, rows) / steps).astype(int)[some],
         dropout=_by_epoch(spec, "dropout_schedule", values.get("dropout"), some),
         weight_decay=_by_epoch(spec, "decay_schedule", decay, some),
         open=_open(spec),

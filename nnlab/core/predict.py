@@ -14,6 +14,8 @@ from nnlab.core.registry import Part
 if TYPE_CHECKING:
     from torch import nn
 
+    from nnlab.core.data.target import Target
+
 CHUNK = 8192  # rows at a time: bounds the memory, and fixes how sums are grouped, so that equal rows give equal bits
 
 
@@ -62,3 +64,11 @@ def points(output: Tensor, loss: Part, task: str) -> Tensor:
         return output
     first = output[:, :1]
     return first.exp() if LOSSES[loss.name].facts.get("rate") else first
+
+
+def measurable(output: Tensor, y: np.ndarray, target: "Target") -> tuple[Tensor, Tensor]:
+    """Outputs and truth as metrics take them: logits (n, classes) and codes, or numbers (n, 1), (n,) in own units."""
+    if target.classes:
+        return output, torch.from_numpy(y)
+    values = np.asarray(target.decode(output[:, 0].numpy()), np.float64)
+    return torch.from_numpy(values).unsqueeze(1), torch.from_numpy(np.asarray(target.decode(y), np.float64))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.events import Probed, Warned
 from nnlab.core.learners.protocol import Learner
+from nnlab.core.parameter_groups import EMBEDDINGS
 from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 
@@ -57,7 +58,8 @@ class Probe:
         if self._off:
             learner.step(rows, lr)
             return
-        gathering = self._gathering(rows)
+        first = rows if rows.ndim == 1 else rows[0]  # of members with rows of their own, the first one's
+        gathering = self._gathering(first)
         before = [weight.detach().clone() for _, weight in self._weights]
         began = time.perf_counter()
         learner.step(rows, lr)
@@ -69,7 +71,7 @@ class Probe:
             self._seen.append(Warned(f"layers are not looked at: {type(error).__name__}: {error}"))
             return
         load = float("nan") if gathering is None else round(gathering / max(gathering + took, 1e-12), 4)
-        self._seen.append(Probed(epoch, number, tuple(self._layers), values, self._drift(rows), load))
+        self._seen.append(Probed(epoch, number, tuple(self._layers), values, self._drift(first), load))
 
     def _look(self, before: list[Tensor]) -> dict[str, tuple[float, ...]]:
         """What the layers are like after a step; before: their weights before it."""
@@ -131,7 +133,7 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     found = {
         name or type(layer).__name__.lower(): layer
         for name, layer in model.named_modules()
-        if not isinstance(layer, (nn.Embedding, nn.EmbeddingBag))
+        if not isinstance(layer, EMBEDDINGS)
         and any(weight.ndim > 1 and weight.requires_grad for weight in layer.parameters(recurse=False))
     }
     names = list(found)

@@ -77,6 +77,11 @@ def put_states(device: str, states: tuple[Any, ...]) -> None:
         torch.mps.set_rng_state(device_state)
 
 
+def member_seed(seed: int, member: int) -> int:
+    """The seed of what a member of an ensemble draws by itself: the run's for the first, else no other run's."""
+    return seed + member * 2**31
+
+
 def row_order(seed: int, epoch: int, rows: int) -> Tensor:
     """The order of training rows in an epoch, a permutation that depends on (seed, epoch) alone."""
     mixed = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]

@@ -1,6 +1,6 @@
 """A trained network with its pipeline, its record and its place in the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Probed, Resumed, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Finished, Resumed, Started
 from nnlab.core.losses import LOSSES
 from nnlab.core.network import loss_of, network_for, take_memory
 from nnlab.core.own import is_missing
@@ -139,8 +139,13 @@ class Run:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights the model holds."""
-        return self.finished.best_epoch
+        """The epoch whose weights the model holds; of a run that lives the best so far."""
+        return self.record.best_epoch
+
+    @property
+    def best_epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, whose weights the model holds; empty but for runs with own_best."""
+        return self.record.best_epochs(self.best_epoch)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -215,18 +220,13 @@ class Run:
         or the Prepared that the run was trained on, of which the test rows count; DataError for another one.
 
         Scores of the test part say each time how often they were looked at, and are noted in the run's folder."""
-        import torch
-
         from nnlab.core.metrics import measure
+        from nnlab.core.predict import measurable
 
         x, y = self._rows_of(data)
         if not len(y):
             raise DataError("there are no rows to score")
-        output, truth = self.outputs(x), torch.from_numpy(y)
-        if self.task == "regression":
-            decode = self.pipeline.target.decode
-            output = torch.from_numpy(np.asarray(decode(output[:, 0].numpy()), np.float64)).unsqueeze(1)
-            truth = torch.from_numpy(np.asarray(decode(y), np.float64))
+        output, truth = measurable(self.outputs(x), y, self.pipeline.target)
         gone = [name for name in self.started.metrics if is_missing("metrics", name)]
         found = measure(tuple(name for name in self.started.metrics if name not in gone), output, truth)
         left_out = f"left out: {', '.join(gone)}, functions of your own that are not defined here" if gone else ""
@@ -305,26 +305,18 @@ class Run:
             raise DataError(f"the rows have {rows.x.shape[1]} features; the run was trained on {features}")
         return rows.x, rows.y
 
-    def _within(self, epoch: int) -> Iterator[Changed | Probed | Resumed]:
-        """What was told while an epoch went on."""
-        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
-        yield from (change for change in self.changes if change.epoch == epoch)
-        yield from (look for look in self.record.probes if look.epoch == epoch)
-
     def _write(self, folder: Path) -> None:
         """Tell the run's events to a writer once more."""
         if self.best_epoch is None:
             raise StoreError(f"run {self.id} ended before its first epoch was done: there are no weights to save")
         writer = RunFolder(folder, self.facts)
         writer.claim()
-        writer(replace(self.started, resumed_from=None))
-        for message in self.warnings:
-            writer(Warned(message))
-        for done in self.record.epochs:
-            for event in self._within(done.epoch):
-                writer(event)
-            writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
-        writer(self.finished)
+        for event in self.record.events():
+            if isinstance(event, Started):
+                event = replace(event, resumed_from=None)
+            elif isinstance(event, EpochDone):
+                event = replace(event, weights=self.model.state_dict() if event.epoch == self.best_epoch else None)
+            writer(event)
         writer.complete(self.evaluation, self.beside)
         if not writer.kept:
             raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")

@@ -190,6 +190,16 @@ class TrainSpec:
     patience: Annotated[
         int | None, Within(1, 1_000_000, search=(5, 50)), "epochs without improvement before the run stops"
     ] = 20
+    bagging: Annotated[
+        float | None,
+        Within(0.01, 1.0, search=(0.5, 1.0)),
+        "share of the training rows that each member of an ensemble learns from, drawn for it; none: all of them",
+    ] = None
+    bootstrap: Annotated[bool, "rows of members are drawn with replacement, so that some count twice"] = False
+    own_order: Annotated[bool, "each member of an ensemble takes the training rows in an order of its own"] = False
+    own_best: Annotated[
+        bool, "members of an ensemble keep the weights of their own best epoch each, and stop each by its own patience"
+    ] = False
     min_delta: Annotated[
         float, Within(0.0, 1e9), "how much the monitored value must improve for patience to begin anew"
     ] = 0.0

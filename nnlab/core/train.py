@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from nnlab.core.bags import Bags, rows_in_bag
+from nnlab.core.best import Best, best_of
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import out_of_memory, pick_device, thread_limit, threads_for
@@ -38,7 +39,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
-from nnlab.core.randomness import PrivateRandom, row_order
+from nnlab.core.randomness import PrivateRandom
 from nnlab.core.samples import due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
@@ -72,6 +73,7 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
     random = PrivateRandom(spec.seed, device)
     with random:
         learner = choose(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
+    Bags(spec, len(data.train.y)).check(learner)
     return Job(spec, data, learner, random, maker=maker)
 
 
@@ -81,7 +83,8 @@ def batch_for(rows: int) -> int:
 
 
 def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
-    """Steps of each epoch, of nearly equal size: no crumb of a last batch."""
+    """Steps of each epoch, of nearly equal size: no crumb of a last batch. rows: training rows."""
+    rows = rows_in_bag(spec, rows)
     whole = OPTIMIZERS[spec.optimizer.name].facts.get("full_batch")
     batch = rows if whole else spec.batch_size or batch_for(rows)
     growth = (spec.batch_growth - 1.0) / max(1, spec.epochs - 1)
@@ -93,7 +96,7 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
 
     state: what `Resumable` gave, to go on from there to the same bits.
     """
-    best = _Best(job)
+    best = best_of(job.spec, job.data, job.learner)
     loop = _Loop(job, controls, best)
     notes = [*idle_words(job.spec, job.data, job.learner.model), *loop.try_threads()] if state is None else []
     if state is not None:
@@ -143,9 +146,10 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
 class _Loop:
     """Steps and their pace: batches, step size, changes and pauses. epoch: epochs done; done: steps of the next."""
 
-    def __init__(self, job: Job, controls: Controls, best: "_Best") -> None:
+    def __init__(self, job: Job, controls: Controls, best: Best) -> None:
         self._job, self._controls, self._best = job, controls, best
         self._rows = len(job.data.train.y)
+        self._bags = Bags(job.spec, self._rows)
         self._plan = steps_by_epoch(job.spec, self._rows)
         self._steps = self._plan[0]
         self.threads = threads_for(job.spec.threads, math.ceil(self._rows / self._steps), job.learner.parameters)
@@ -221,7 +225,7 @@ class _Loop:
         self._steps = self._plan[epoch - 1]
         if not self.done:
             self._follow(epoch)
-        batches = self._order(epoch).to(self._job.learner.device).tensor_split(self._steps)
+        batches = self._bags.order(epoch).to(self._job.learner.device).tensor_split(self._steps, -1)
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
@@ -238,10 +242,6 @@ class _Loop:
             while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
                 yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
-
-    def _order(self, epoch: int) -> Tensor:
-        spec = self._job.spec
-        return row_order(spec.seed, epoch, self._rows) if spec.shuffle else torch.arange(self._rows)
 
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
@@ -290,7 +290,7 @@ class _Loop:
         return before if old is None else old
 
     def _pace(self, done: int) -> float:
-        return self._rows * done / self._steps / self._seconds if self._seconds else 0.0
+        return self._bags.size * done / self._steps / self._seconds if self._seconds else 0.0
 
     def validated(self) -> EpochDone:
         """Measure the epoch, and keep its weights if it is the best so far."""
@@ -298,69 +298,17 @@ class _Loop:
         learner = self._job.learner
         with self._job.random if self._drawn else contextlib.nullcontext():
             loss = learner.take_loss()
-            valid = learner.validate()
+            valid, weights = self._best.measure(epoch, loss)
         if not math.isfinite(loss):
             self.divergence = (
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
             )
-        weights = self._best.offer(epoch, loss, valid)
         self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
         pace = self._pace(self._steps)
-        is_best = weights is not None
+        is_best, epochs = weights is not None, self._best.epochs
         self.epoch, self.done = epoch, 0
-        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights)
-
-
-class _Best:
-    """The best epoch so far. Epoch, value and weights change in one assignment, so an interrupt never parts them."""
-
-    def __init__(self, job: Job) -> None:
-        self._learner = job.learner
-        self._monitor = job.spec.monitor
-        self._sign = -1.0 if check_monitor(self._monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
-        self._kept: tuple[int | None, float, Mapping[str, Tensor]] = (None, math.inf, job.learner.snapshot())
-        self._improved, self._reached, self._delta = 0, math.inf, job.spec.min_delta
-
-    @property
-    def epoch(self) -> int | None:
-        return self._kept[0]
-
-    def offer(self, epoch: int, loss: float, valid: Mapping[str, float]) -> Mapping[str, Tensor] | None:
-        """The epoch's weights if it is the best so far, of equals the last; without validation always the last."""
-        value = self._sign * valid[self._monitor] if valid else -float(epoch)
-        if not (math.isfinite(value) and math.isfinite(loss)) or value > self._kept[1]:
-            return None
-        if value < self._reached - self._delta or not math.isfinite(self._reached):
-            self._improved, self._reached = epoch, value
-        weights = self._learner.snapshot()
-        self._kept = (epoch, value, weights)
-        return weights
-
-    @property
-    def doubt(self) -> str:
-        """What to say where no epoch is the best, and the model is as it began."""
-        if self.epoch is not None:
-            return ""
-        return f"{self._monitor} was a finite number in no epoch, so the model is untrained; choose another --monitor"
-
-    def waited(self, epoch: int) -> int:
-        """Epochs since the last true improvement."""
-        return epoch - self._improved
-
-    def restore(self) -> None:
-        self._learner.restore(self._kept[2])
-
-    def state(self) -> dict[str, Any]:
-        """All of it, for a resumed run."""
-        epoch, value, weights = self._kept
-        own = {"epoch": epoch, "value": value, "improved": self._improved, "reached": self._reached}
-        return own | {"weights": dict(weights)}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self._kept = (state["epoch"], state["value"], state["weights"])
-        self._improved, self._reached = state["improved"], state["reached"]
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, epochs)
 
 
 def _explained(error: BaseException, epoch: int) -> BaseException:

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nnlab.core.controls import Controls
+    from nnlab.magics.background import Shown
     from nnlab.magics.config import NNLab
+    from nnlab.magics.panel import Board
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
+
+    Explorer = Callable[[Any, Any, list[Bundle]], None]
+    OpenPanel = Callable[["Lab", Board, str], None]
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -17,9 +23,13 @@ SUMMARIES = {
     "nn_runs": "List, compare, tag or delete runs.",
     "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
+    "nn_stop": "End the run that trains in the background.",
+    "nn_attach": "Show a run here: live while it trains, else its result.",
     "nn_diagnose": "Say what went wrong in a run.",
+    "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
     "nn_config": "Show or set defaults.",
+    "nn_panel": "Set and start all of this by hand.",
 }
 RESULTS = (
     ("nnlab.core.data.prepare", "Prepared"),
@@ -28,6 +38,7 @@ RESULTS = (
     ("nnlab.core.lr_range", "LrRange"),
     ("nnlab.core.diagnose.doctor", "Diagnosis"),
     ("nnlab.core.difference", "Difference"),
+    ("nnlab.core.evaluated.evaluated", "Evaluated"),
 )
 LISTED = ("nnlab.magics.listing", "Listed")
 
@@ -35,13 +46,20 @@ LISTED = ("nnlab.magics.listing", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
+    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
+    panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
-    def __init__(self, ip: Any, live_view: "LiveView | None", settings: "NNLab") -> None:
-        self.ip, self.live_view, self.settings = ip, live_view, settings
+    def __init__(
+        self, ip: Any, live_view: "LiveView | None", settings: "NNLab", panel: "OpenPanel | None" = None
+    ) -> None:
+        self.ip, self.live_view, self.settings, self.panel = ip, live_view, settings, panel
+        self.working: Controls | None = None
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
+        self.background: Shown | None = None  # the run that a process of its own trains, or did
+        self.explorer: Explorer | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
@@ -88,20 +106,26 @@ class Lab:
         ref = self._shown.get(id(value))
         if self._own is not None and self._own() is value:
             self._own = None
-        elif ref is not None and ref() is value:
+        elif (ref is not None and ref() is value) or not getattr(value, "ready", True):
             one_line(value)
         else:
             for bundle in self.bundles.get(value) or self.later.get(value, static)(value):
                 show(bundle)
 
 
-def register(ip: Any, live_view: "LiveView | None" = None) -> None:
+def register(
+    ip: Any,
+    live_view: "LiveView | None" = None,
+    panel: "OpenPanel | None" = None,
+    explorer: "Explorer | None" = None,
+) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
 
     unregister(ip)
     settings = NNLab(parent=ip)
-    lab = Lab(ip, live_view, settings)
+    lab = Lab(ip, live_view, settings, panel)
+    lab.explorer = explorer
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
     ip.configurables.append(settings)

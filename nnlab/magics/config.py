@@ -9,6 +9,7 @@ from traitlets import Dict
 from traitlets.config import Configurable
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.magics.front_end import front_end
 
 if TYPE_CHECKING:
     from nnlab.magics.verbs import Verb
@@ -54,7 +55,7 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def checked(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The values by their options' names; SpecError for a name that no magic has and a value out of range."""
-    known = _known()
+    known = _known() if values else {}  # what takes longer than all else that a magic does before its work
     found = {}
     for given, value in values.items():
         name = str(given).replace("-", "_")
@@ -92,22 +93,28 @@ def _known() -> dict[str, list[Any]]:
     return found
 
 
-def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Each default as (option, value, source), given the parts that the defaults choose."""
+def shown(verb: "Verb", sources: Mapping[str, Mapping[str, Any]], ip: Any = None) -> list[tuple[str, str, str]]:
+    """Each default as (option, value, source), given the parts that the defaults choose. ip: whose front end it is."""
     from nnlab.core.recipe import words_of_recipe
     from nnlab.magics.text import layered
     from nnlab.magics.verbs import canonical, default_of, options_for
 
     chosen = layered(verb, sources.values(), {})
+    words_of = {"model": words_of_recipe(), "view": _words_of_view(ip)}
     rows = []
     for name, option in options_for(verb, chosen).items():
         if "." in name or name in ("reset", "target", "name"):
             continue
         key = canonical(verb, name, chosen)
-        value, source, words = default_of(option), "nnlab", words_of_recipe() if name == "model" else ""
+        value, source, words = default_of(option), "nnlab", words_of.get(name, "")
         for label, layer in sources.items():
             for given, raw in layer.items():
                 if given in chosen and canonical(verb, given, chosen) == key:
                     value, source, words = option.param.read(raw), label, ""
         rows.append((name.replace("_", "-"), words or option.param.show(value), source))
     return rows
+
+
+def _words_of_view(ip: Any) -> str:
+    front = front_end(ip)
+    return f"auto: {front.view} in {front.name}" + (f", as {front.why}" if front.why else "")

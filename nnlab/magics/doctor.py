@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import NNLabError
 from nnlab.core.spec import CUSTOM
 from nnlab.magics import subjects
+from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
-from nnlab.magics.text import parse, to_line
+from nnlab.magics.text import parse
 
 if TYPE_CHECKING:
     from nnlab.core.diagnose.doctor import Diagnosis
@@ -18,10 +19,10 @@ NAMELESS = ("DataFrame", "LazyFrame", "Table", "dict", "arrays")  # what tables 
 SUBJECT = "data"  # what a line calls prepared data where nobody said how
 
 
-def data_of(run: "Run", name: str | None, names: Mapping[str, Any]) -> tuple[Any, str]:
+def data_of(run: "Run", name: str | None, names: Mapping[str, Any], verb: str = "nn_diagnose") -> tuple[Any, str]:
     """What the run was trained on, and the variable that holds it: the one that is named, else one that fits."""
     if name is not None:
-        return subjects.prepared(Word(((name, ""),)), names, "nn_diagnose"), name
+        return subjects.prepared(Word(((name, ""),)), names, verb), name
     known = subjects.visible(names, subjects.is_prepared)
     there = [word for word in known if names[word].fingerprint == run.fingerprint]
     return (names[there[-1]], there[-1]) if there else (None, SUBJECT)

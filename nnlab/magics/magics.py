@@ -3,6 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
@@ -12,12 +13,13 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, listing, reporting, resuming, subjects, tuning
+from nnlab.magics import background, config, evaluating, listing, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
+from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
 from nnlab.magics.runs import any_run, network_of, stored_run
 from nnlab.magics.scan import Word, plain, value_of, with_article
-from nnlab.magics.text import Call, layered, parse, to_line
+from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import View
 from nnlab.magics.work import publish, under_view
@@ -52,7 +54,7 @@ def _store() -> "Store":
     return Store()
 
 
-def _settle(
+def settle(
     lab: "Lab", said: Call, *, based: bool = False, own_network: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of the specs, defaults put under them, and the options of the magic itself, read.
@@ -75,7 +77,7 @@ def _layers(lab: "Lab") -> list[dict[str, Any]]:
 
 def _preprocess(lab: "Lab", said: Call, names: Names) -> Any:
     frame = subjects.frame(said.subject, names)
-    options, _ = _settle(lab, said)
+    options, _ = settle(lab, said)
     if isinstance(frame, tuple):
         options.setdefault("target", "target")
     known = subjects.columns(said.subject, names)
@@ -127,13 +129,13 @@ class _Ordered:
         return line if self.said.body is None else f"%{line}\n{self.said.body.rstrip()}"
 
 
-def _ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
+def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
     subjects.register_own(said.options, names)
     base = _start(said.options.get("from"), names)
     model, variable = _network(said, names, base)
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
     own_network = model is not None or said.body is not None
-    options, own = _settle(lab, said, based=base is not None, own_network=own_network)
+    options, own = settle(lab, said, based=base is not None, own_network=own_network)
     return _Ordered(said, base, model, variable, options, own, {name for layer in _layers(lab) for name in layer})
 
 
@@ -148,11 +150,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
-    order = _ordered(lab, said, names)
+    order = ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
     chosen = None if order.base or order.own_network else recipe_for(data, order.options)
-    spec = _train_spec(options, order.base or chosen, order.own_network)
+    spec = train_spec(options, order.base or chosen, order.own_network)
     name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
@@ -172,12 +174,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
-        told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
-        return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
-
-    return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+    told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
+    told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
+    work = partial(fit, data, spec=spec, model=model, **told)
+    cell = (line, data.fingerprint)
+    return background.carried(lab, said, order.own, cell, work, lambda run: run_bundles(run, line, data))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:
@@ -186,17 +187,15 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.resume import resume
     from nnlab.report.bundle import run_bundles
 
-    options, own = _settle(lab, said, based=True)
+    options, own = settle(lab, said, based=True)
     model, _ = _network(said, names, None)
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
-        told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
-        return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
-
-    return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))
+    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
+    work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
+    return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -207,11 +206,11 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.tune.search import tune
     from nnlab.report.bundle import study_bundles
 
-    order = _ordered(lab, said, names)
+    order = ordered(lab, said, names)
     searching = options_of(TuneSpec, order.options)
     fixed = {name: value for name, value in order.options.items() if name not in searching}
     spec = resolve(TuneSpec, {name: value for name, value in order.options.items() if name in searching})
-    start = _train_spec(fixed, order.base, order.own_network)
+    start = train_spec(fixed, order.base, order.own_network)
     extra = {"model": order.variable, "frame": order.own["frame"]}
     line = _line(order.said, names, (without_password(spec), start), extra, order.configured | set(fixed))
     line, model = order.with_body(lab, line)
@@ -237,7 +236,7 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
 
 def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
     header = tuning.meant(said, names, _store())
-    _, own = _settle(lab, said, based=True)
+    _, own = settle(lab, said, based=True)
     model, _ = _network(said, names, None)
     tuning.check_network(header, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
@@ -247,7 +246,7 @@ def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
     return under_view(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, None, None))
 
 
-def _train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
+def train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:
     if not own_network:
         return resolve(TrainSpec, options, base)
     return resolve(TrainSpec, options, replace(base, model=Part(CUSTOM)) if base else OWN_NETWORK)
@@ -321,7 +320,7 @@ def _stored_start(word: str) -> TrainSpec:
 
 
 def _runs(lab: "Lab", said: Call, names: Names) -> Any:
-    _, own = _settle(lab, said)
+    _, own = settle(lab, said)
     return listing.runs(said, own, names, _store())
 
 
@@ -330,12 +329,12 @@ def _diff(lab: "Lab", said: Call, names: Names) -> Any:
 
 
 def _load(lab: "Lab", said: Call, names: Names) -> "Run":
-    _, own = _settle(lab, said)
+    _, own = settle(lab, said)
     return stored_run(said, own["model"], names)
 
 
 def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
-    _, own = _settle(lab, said)
+    _, own = settle(lab, said)
     run = any_run(said, own["model"], names)
     from nnlab.core.diagnose.doctor import diagnose
     from nnlab.magics.doctor import data_of, mending_lines
@@ -348,8 +347,13 @@ def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:
     return found
 
 
+def _evaluate(lab: "Lab", said: Call, names: Names) -> Any:
+    _, own = settle(lab, said)
+    return evaluating.evaluate(lab, said, own, names)
+
+
 def _report(lab: "Lab", said: Call, names: Names) -> None:
-    _, own = _settle(lab, said)
+    _, own = settle(lab, said)
     reporting.write_report(said, own, names, _store())
 
 
@@ -362,8 +366,15 @@ def _config(lab: "Lab", said: Call, names: Names) -> None:
     if reset or given:
         kept = {} if reset else dict(lab.settings.defaults)
         lab.settings.defaults = kept | config.checked(given, "%nn_config")
-    rows = config.shown(said.verb, config.layers(store.root, lab.settings))
+    rows = config.shown(said.verb, config.layers(store.root, lab.settings), lab.ip)
     publish(lambda table: [page([table])], Table(("option", "default", "from"), rows, align="lll"), said.muted)
+
+
+def _panel(lab: "Lab", said: Call, names: Names) -> None:
+    from nnlab.magics.panel import show_panel
+
+    _, own = settle(lab, said)
+    show_panel(lab, said, own, names)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
@@ -373,7 +384,11 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_runs": _runs,
     "nn_diff": _diff,
     "nn_load": _load,
+    "nn_stop": background.stop,
+    "nn_attach": background.attach,
     "nn_diagnose": _diagnose,
+    "nn_evaluate": _evaluate,
     "nn_report": _report,
     "nn_config": _config,
+    "nn_panel": _panel,
 }

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import SpecError
 from nnlab.core.spec import CUSTOM, PrepareSpec, from_json
 from nnlab.magics import subjects
+from nnlab.magics.lines import to_line
 from nnlab.magics.scan import plain
-from nnlab.magics.text import Call, to_line
+from nnlab.magics.text import Call
 
 if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
 
 AGAIN = ("probe", "baseline", "calibrate")  # what the run began with, unless the line says otherwise
-TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model")
+TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model", "background")
 
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":

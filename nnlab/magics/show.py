@@ -16,7 +16,7 @@ def one_line(value: Any) -> None:
 def static(value: Any) -> list[Bundle]:
     """All that a result shows, as at the end of its work."""
     from nnlab.magics.doctor import mending_lines
-    from nnlab.report import ahead, bundle, diagnosis, difference
+    from nnlab.report import ahead, bundle, diagnosis, difference, evaluation
 
     make = {
         "LrRange": lambda: ahead.lr_range_bundles(
@@ -24,9 +24,11 @@ def static(value: Any) -> list[Bundle]:
         ),
         "Prepared": lambda: bundle.prepared_bundles(value),
         "Run": lambda: bundle.run_bundles(value, value.line),
+        "BackgroundRun": lambda: bundle.run_bundles(value, value.line),
         "Study": lambda: bundle.study_bundles(value),
         "Diagnosis": lambda: diagnosis.diagnosis_bundles(value, mending_lines(value)),
         "Difference": lambda: difference.difference_bundles(value),
+        "Evaluated": lambda: evaluation.evaluation_bundles(value),
         "Listed": lambda: bundle.runs_bundles(list(value)),
     }
     return make[type(value).__name__]()

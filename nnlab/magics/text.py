@@ -1,18 +1,17 @@
-"""Line and cell of a magic to values, and back. Pure functions; nothing of a line is ever evaluated."""
+"""Line and cell of a magic to values. Pure functions; nothing of a line is ever evaluated. The way back: lines.py."""
 
 import keyword
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.foreign import hint_for_option
-from nnlab.core.options import Option, is_override, option_word, options_of, override_values, unknown_option
-from nnlab.core.params import UNSET_WORDS, Column, Param, Weights, as_cell, params_of, show_value
-from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
-from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, quote, scan, value_of
+from nnlab.core.options import Option, is_override, option_word, unknown_option
+from nnlab.core.params import UNSET_WORDS, Column, Param
+from nnlab.core.spec import PrepareSpec
+from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
@@ -119,7 +118,7 @@ class _Line:
 
     def _goes_on(self, option: Option | None, given: list[Word]) -> bool:
         """Whether a list ends in a comma, as in --drop Name, Ticket."""
-        if option is None or not option.param.many or _takes_many_words(option.param) or len(given) != 1:
+        if option is None or not option.param.many or takes_many_words(option.param) or len(given) != 1:
             return False
         text, quoted = given[0].chunks[-1]
         return not quoted and text.endswith(",") and bool(self.rest) and not self.rest[0].is_option
@@ -132,12 +131,13 @@ class _Line:
             if flag and self.rest[0].text.lower() not in FLAG_WORDS:
                 break
             given.append(self.rest.pop(0))
-            if not _takes_many_words(param):
+            if not takes_many_words(param):
                 break
         return given
 
 
-def _takes_many_words(param: Param | None) -> bool:
+def takes_many_words(param: Param | None) -> bool:
+    """Whether an option takes all words up to the next one."""
     return param is not None and param.many and param.domain is None
 
 
@@ -145,7 +145,7 @@ def read_words(param: Param | None, words: list[Word], names: Mapping[str, Any] 
     """The raw value that words give an option: text, a list of text, or the value of a variable."""
     if not words:
         return True
-    if _takes_many_words(param):
+    if takes_many_words(param):
         if len(words) == 1 and not words[0].quoted and words[0].text.lower() in UNSET_WORDS:
             return words[0].text
         return [str(plain(value_of(word, names, braces=False), where)) for word in words]
@@ -265,7 +265,7 @@ def _read_body_line(
     elif not cut.words:
         raise SpecError(f"{name}: needs a value" + (f": {option.param.allowed}" if option else ""))
     else:
-        one = len(cut.words) == 1 or _takes_many_words(option.param if option else None)
+        one = len(cut.words) == 1 or takes_many_words(option.param if option else None)
         words_given = list(cut.words) if one else [_joined(cut.words)]
         options[name] = read_words(option.param if option else None, words_given, names, f"{name}:")
 
@@ -296,98 +296,3 @@ def _range_line(line: str) -> re.Match[str] | None:
     """A range as a line of a magic has it, lr=1e-4..1e-1; of Python only what would be a set."""
     match = RANGE_LINE.match(line)
     return match if match and RANGE.search(match[2]) else None
-
-
-def to_line(
-    verb: str, subject: str | Word, *specs: Any, extra: Mapping[str, Any] | None = None, keep: Collection[str] = ()
-) -> str:
-    """The shortest line that repeats specs: only what differs from the defaults. subject: as it was written.
-
-    extra: more options, None for none. keep: names of options that are written though they have their defaults.
-    """
-    chosen = {f.name: getattr(spec, f.name) for spec in reversed(specs) for f in fields(spec)}
-    known = options_for(VERBS[verb], chosen)
-    words = [f"%{verb}", subject_text(subject)]
-    for spec in specs:
-        for option, value in _written(spec, {canonical(VERBS[verb], name, chosen) for name in keep}):
-            words += [f"--{_option_word(option, known)}", _shown(option.param, value)]
-        if isinstance(spec, PrepareSpec):
-            for name, value in override_values(spec).items():
-                step, _, column = name.partition(".")
-                words += [f"--{_dashed(step)}.{quote(column, '=')}", quote(show_value(value))]
-    for name, value in (extra or {}).items():
-        if value is not None:
-            words += [f"--{_dashed(name)}", _shown(known[name].param, value) if name in known else quote(str(value))]
-    return " ".join(word for word in words if word)
-
-
-def _written(spec: Any, keep: Collection[str]) -> Iterator[tuple[Option, Any]]:
-    """The options that give a spec, with their values: those that differ from the defaults, and those to keep."""
-    known = options_of(type(spec), {f.name: getattr(spec, f.name) for f in fields(spec)})
-    for name, default in defaults_for(spec).items():
-        value, param = getattr(spec, name), params_of(type(spec))[name]
-        if param.kind is Part and param.many:
-            yield from (found for part in value for found in _written_listed(part, known, name))
-            continue
-        word = getattr(value, "name", value) if param.kind is Part else value
-        own_network = isinstance(value, Part) and word == CUSTOM
-        if not own_network and (word != (getattr(default, "name", default)) or name in keep):
-            yield known[name], word
-        if isinstance(value, Part) and not own_network:
-            base = default.values if isinstance(default, Part) and default.name == word else {}
-            yield from _written_values(name, value, base, known, keep)
-
-
-def _written_listed(part: Part, known: Mapping[str, Option], field: str) -> Iterator[tuple[Option, Any]]:
-    """The values of a part in a list: always the one that its name stands for, others where they are no default."""
-    for full, option in known.items():
-        if full == f"{field}.{option.name}" and option.part == part.name:
-            value = part.values.get(option.value, option.param.default)
-            if option.name == part.name or value != option.param.default:
-                yield option, value
-
-
-def _written_values(
-    name: str, part: Part, base: Mapping[str, Any], known: Mapping[str, Option], keep: Collection[str]
-) -> Iterator[tuple[Option, Any]]:
-    """The values of a part; base: those that the default part brings along."""
-    for full, option in known.items():
-        if option.field == name and option.part == part.name and full == f"{name}.{option.name}":
-            value = part.values.get(option.name, option.param.default)
-            if value != base.get(option.name, option.param.default) or full in keep:
-                yield option, value
-
-
-def subject_text(subject: str | Word) -> str:
-    """A subject as it must be written to be read as the same again."""
-    if isinstance(subject, str):
-        return subject if re.fullmatch(r"[^\W\d]\w*(,[^\W\d]\w*)*", subject) else quote(subject)
-    if not subject.quoted:
-        return quote(subject.text) if "," not in subject.text else subject.text
-    return quote(subject.text) if quote(subject.text) != subject.text else f"'{subject.text}'"
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _option_word(option: Option, known: Mapping[str, Option]) -> str:
-    """The short name of an option where it is unique, else the one with its field."""
-    short = known.get(option.name) == option or not option.part
-    return _dashed(option.name if short else f"{option.field}.{option.name}")
-
-
-def _shown(param: Param, value: Any) -> str:
-    if _takes_many_words(param):
-        lonely = len(value) == 1 and value[0].lower() in UNSET_WORDS  # a text that would be read as: there is none
-        return f"'{value[0]}'" if lonely else " ".join(quote(item) for item in value) or "none"
-    if isinstance(param.domain, Weights):
-        return quote(",".join(as_cell(item) for item in value)) or "none"
-    if param.many and param.kind is str and value:
-        return ",".join(_shown_item(item) for item in value)
-    return quote(value) if isinstance(value, str) else param.show(value)
-
-
-def _shown_item(item: str) -> str:
-    bare = re.fullmatch(r"[^\W\d]\w*", item) and item.lower() not in UNSET_WORDS
-    return item if bare else (quoted if (quoted := quote(item, ",")) != item else f"'{item}'")

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from nnlab.core.options import Option, options_of
-from nnlab.core.params import Param, Within, params_of, show_value
+from nnlab.core.params import Column, Param, Within, params_of, show_value
 from nnlab.core.registry import Part, until_registered
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
+EvaluationView = Literal[
+    "curves", "confusion", "thresholds", "residuals", "losses", "slices", "importance", "dependence"
+]
 
 
 def _view(
@@ -34,6 +37,7 @@ def _train(
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
+    background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
 ) -> None:
     """Options of %nn_train."""
 
@@ -93,12 +97,47 @@ def _diagnose(
     """Options of %nn_diagnose."""
 
 
+def _evaluate(
+    on: Annotated[
+        str, "rows to look at: valid, test, train, or a table with its target: a variable or a file"
+    ] = "valid",
+    views: Annotated[tuple[EvaluationView, ...], "what is shown; none: all"] = (),
+    label: Annotated[str | None, "class whose curves and thresholds are shown; auto: the second of two"] = None,
+    slices: Annotated[tuple[str, ...], Column(), "columns by whose values rows are parted; none: the weakest"] = (),
+    dependence: Annotated[
+        tuple[str, ...], "columns to vary, as in age,height, or two at once, age:height; none: the most important"
+    ] = (),
+    repeats: Annotated[int, Within(2, 1000), "times that each column is shuffled for its importance"] = 5,
+) -> None:
+    """Options of %nn_evaluate for what is looked at."""
+
+
+def _evaluated(
+    explore: Annotated[
+        bool, "press a count or a dot for its rows, move the threshold, where there are widgets; Close leaves a picture"
+    ] = False,
+    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
+    frame: Annotated[
+        str | None, "table that data was prepared from; auto: the variable of its name, or its file"
+    ] = None,
+    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
+) -> None:
+    """Options of %nn_evaluate for where and how it looks."""
+
+
 def _report(
     out: Annotated[str | None, "file to write: .html, .md or .pdf; auto: nnlab-report-NAME.html"] = None,
     title: Annotated[str | None, "title of the report"] = None,
     limit: Annotated[int, Within(1, 1000), "newest runs that `all` takes"] = 20,
 ) -> None:
     """Options of %nn_report."""
+
+
+def _panel(
+    tab: Annotated[Literal["data", "model", "train", "tune"], "page that is open at first"] = "train",
+    preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
+) -> None:
+    """Options of %nn_panel."""
 
 
 def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
@@ -181,6 +220,7 @@ _ALL = (
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
             "run = %nn_train data --resume last",
+            "run = %nn_train data --epochs 500 --background",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
@@ -246,6 +286,22 @@ _ALL = (
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
     ),
     Verb(
+        "nn_stop",
+        "End the run that trains in the background after its step, keep its best epoch, and wait for that.",
+        "run: its variable, id or name; the one that trains, if none is named",
+        1,
+        examples=("%nn_stop", "%nn_stop run"),
+    ),
+    Verb(
+        "nn_attach",
+        "Show a run in this cell: its panel while it trains in the background, else its result.",
+        "run: a variable, last, an id or a name; the newest in the background, if none is named",
+        1,
+        (),
+        _own(_view),
+        ("%nn_attach", "run = %nn_attach last", "%nn_attach --view text"),
+    ),
+    Verb(
         "nn_diagnose",
         "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
         "run: a variable, last, an id, a name, or its folder",
@@ -255,6 +311,21 @@ _ALL = (
         ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
     ),
     Verb(
+        "nn_evaluate",
+        "Look at a run's predictions: curves, thresholds, the rows that are most wrong, slices, what the columns do.",
+        "run: a variable, last, an id, a name, or its folder",
+        1,
+        (),
+        _own(_evaluate, _evaluated),
+        (
+            "%nn_evaluate run",
+            "%nn_evaluate run --on test",
+            "%nn_evaluate run --explore",
+            "%nn_evaluate last --on new_rows --slices city,age",
+            "%nn_evaluate run --views importance,dependence --dependence age,age:height --repeats 20",
+        ),
+    ),
+    Verb(
         "nn_report",
         "Write runs and studies as one file that anybody can read: HTML, Markdown or PDF.",
         "runs and studies: variables, last, ids, names, or all",
@@ -262,6 +333,15 @@ _ALL = (
         (),
         _own(_report),
         ("%nn_report run", "%nn_report run study --out report.pdf", "%nn_report all --limit 10 --title 'Week 3'"),
+    ),
+    Verb(
+        "nn_panel",
+        "Open a panel of controls that write the line of a magic, show it, and run it.",
+        "data: a variable that %nn_preprocess gave, or a table to prepare; the newest one where none is named",
+        1,
+        (),
+        _own(_panel),
+        ("%nn_panel", "%nn_panel data", "%nn_panel df --tab data", "%nn_panel data --preset strong"),
     ),
     Verb(
         "nn_config",

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Event
+from nnlab.magics.front_end import front_end
 from nnlab.magics.plain import SilentView, TextView
 from nnlab.report.bundle import Bundle
 
@@ -29,25 +30,20 @@ def show(bundle: Bundle) -> None:
     display(bundle.data, metadata=bundle.metadata, raw=True)  # type: ignore[no-untyped-call]
 
 
-def capability(ip: Any) -> Literal["live", "text", "none"]:
-    """live: a kernel with a front end; none: one that nbclient or papermill drives; text: IPython in a terminal."""
-    kernel = getattr(ip, "kernel", None)
-    if kernel is None:
-        return "text"
-    return (
-        "live" if getattr(kernel, "_allow_stdin", True) else "none"
-    )  # only front ends with a person can answer input()
-
-
 def make_view(word: str, muted: bool, ip: Any, live: Callable[[], View] | None) -> View:
-    """The view that was asked for; live falls back to what is possible. live: makes the live view."""
-    can = capability(ip)
+    """The view that was asked for; live falls back to what is possible, in one line. live: makes the live view."""
+    front = front_end(ip)
     if muted:
         return SilentView(None)
     if word == "auto":
-        word = can
+        word = front.view
+        if front.advice:
+            print(f"nnlab: a line of text for the live view: {front.why}:  {front.advice}")
+    elif word == "live" and not front.widgets:
+        word = front.view
+        print(f"nnlab: no live view: {front.why}")
     if word == "live":
-        return live() if live and can == "live" else SilentView(show)
+        return live() if live else SilentView(show)
     return TextView(show) if word == "text" else SilentView(show)
 
 

@@ -26,12 +26,15 @@ def under_view(
     controls = Controls()
     live = lab.live_view
     view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
+    lab.working = controls
     try:
         result = work(view, controls)
     except BaseException as error:
         view.close([])
         begin_at_user(lab.ip, error)
         raise
+    finally:
+        lab.working = None
 
     if muted and kind == "train":
         lab.later[result] = bundles_of

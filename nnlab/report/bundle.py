@@ -55,9 +55,10 @@ def run_bundles(run: "Run", line: str | None = None, data: "Prepared | None" = N
 
     line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
     """
+    from nnlab.core.metrics import main_metric
     from nnlab.report.card import KEY, provenance
     from nnlab.report.charts import curves
-    from nnlab.report.runs import main_metric, run_blocks, verdict
+    from nnlab.report.runs import run_blocks, verdict
 
     blocks = page(run_blocks(run, line, data))
     blocks = replace(blocks, metadata={KEY: provenance(run)})

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nnlab.core.metrics import main_metric
 from nnlab.core.noise import Judged
 from nnlab.core.wording import agreeing
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page
-from nnlab.report.runs import main_metric
 from nnlab.report.specs import rounded
 from nnlab.report.tables import Table, number
 

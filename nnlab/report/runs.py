@@ -1,6 +1,6 @@
 """What is said of one run, and of several."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from nnlab.core.baselines import Baseline
 from nnlab.core.errors import SpecError
-from nnlab.core.metrics import METRICS
+from nnlab.core.metrics import main_metric
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store.marks import marks_of
@@ -20,6 +20,7 @@ from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
+    from nnlab.core.diagnose.registry import Verdict
     from nnlab.core.run import Run
     from nnlab.core.store.reading import RunInfo
 
@@ -42,14 +43,6 @@ ENDED = {
 MEASURED = ("completed", "stopped_early", "stopped")  # an epoch that ended otherwise may have met no validation row
 
 
-def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | None:
-    """What people look at first: the monitored metric, else the task's first one, else the loss."""
-    if monitor != "loss" and monitor in metrics:
-        return monitor
-    named = [name for name in METRICS if name in metrics] + [name for name in metrics if name != "loss"]
-    return named[0] if named else ("loss" if "loss" in metrics else None)
-
-
 def verdict(run: "Run") -> Sentence:
     """The main number, where it was measured, and how the run ended."""
     end = ENDED.get(run.finished.reason, run.finished.reason).format(epochs=counted(run.finished.epoch, "epoch"))
@@ -60,16 +53,22 @@ def verdict(run: "Run") -> Sentence:
         return Sentence(loss, f", no validation rows; {end}" if unmeasured and len(run.history) else f"; {end}")
     evaluation = run.evaluation
     rows = f"{counted(evaluation.rows, 'validation row')}" if evaluation is not None else "the validation rows"
-    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, best epoch {run.best_epoch}; {end}")
+    low, high = min(run.best_epochs, default=0), max(run.best_epochs, default=0)
+    best = f"best epochs of members {low} to {high}" if low < high else f"best epoch {run.best_epoch}"
+    return Sentence(f"{name} {number(run.metrics[name])}", f"on {rows}, {best}; {end}")
 
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
     """All that is said of a run, the most important first."""
+    from nnlab.core.diagnose.doctor import first_look
+
     yield verdict(run)
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
-    yield from warning_blocks(run.warnings)
-    yield from doctor_blocks(run)
+    found = first_look(run)
+    again = {run.record.told.get(verdict.name) for verdict in found}  # told while it lived
+    yield from warning_blocks([text for text in run.warnings if text not in again])
+    yield from doctor_blocks(run, found)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
@@ -78,6 +77,8 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
         words = f"predict_proba divides logits by {number(run.temperature, 3)}; the values above are from before that"
         yield Sentence("calibrated:", words)
     yield from confusion_blocks(run.evaluation)
+    if run.evaluation is not None and run.path is not None:
+        yield Sentence("look closer:", f"%nn_evaluate {run.id}")
     if run.resumptions:
         places = ", ".join(f"{place.epoch}" for place in run.resumptions)
         yield Sentence("resumed", f"after epoch {places}")
@@ -128,11 +129,9 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 
 
-def doctor_blocks(run: "Run") -> Iterator[Block]:
+def doctor_blocks(run: "Run", found: "Sequence[Verdict]") -> Iterator[Block]:
     """What the doctor sees at a glance, and the line that says more; nothing of a run that looks healthy."""
-    from nnlab.core.diagnose.doctor import first_look
-
-    if found := first_look(run):
+    if found:
         more = f"%nn_diagnose {run.id}" if run.path is not None else "nnlab.diagnose(run, data)"
         yield Sentence("doctor:", f"{'; '.join(verdict.what for verdict in found)}; why, and what mends it:  {more}")
 
@@ -181,8 +180,8 @@ def baseline_blocks(beside: Sequence[Baseline]) -> Iterator[Block]:
         yield Sentence("no baselines:", notes[0].partition("left out: ")[2])
 
 
-def confusion_blocks(evaluation: Any) -> Iterator[Block]:
-    """The confusion matrix of validation rows, and each class's shares; with many classes only what is worst."""
+def confusion_blocks(evaluation: Any, part: str = "validation rows") -> Iterator[Block]:
+    """The confusion matrix of the rows, and each class's shares; with many classes only what is worst."""
     if evaluation is None or not len(evaluation.confusion):
         return
     counts, classes = np.asarray(evaluation.confusion), list(evaluation.classes)
@@ -191,17 +190,17 @@ def confusion_blocks(evaluation: Any) -> Iterator[Block]:
     if len(classes) <= MOST_CLASSES:
         rows = [[name, *map(int, line), *of] for name, line, of in zip(classes, counts, shares, strict=True)]
         columns = ["true class", *(f"predicted {name}" for name in classes), *SHARES.values()]
-        yield Table(columns, rows, "Confusion matrix of the validation rows", "l" + "r" * (len(columns) - 1))
+        yield Table(columns, rows, f"Confusion matrix of the {part}", "l" + "r" * (len(columns) - 1))
         return
     worst = np.argsort(each["f1"].to_numpy(), kind="stable")[:MOST_CLASSES]
     rows = [[classes[at], int(each["rows"].iloc[at]), *shares[at]] for at in worst]
-    title = f"Lowest F1 of {len(classes)} classes, validation rows; run.by_class has all"
+    title = f"Lowest F1 of {len(classes)} classes, {part}; by_class has all"
     yield Table(["class", "rows", *SHARES.values()], rows, title, "lrrrr")
     mixed = counts - np.diag(counts.diagonal())
     order = [at for at in np.argsort(-mixed, axis=None, kind="stable")[:MOST_PAIRS] if mixed.flat[at]]
     pairs = [(int(at) // len(classes), int(at) % len(classes)) for at in order]
     rows = [[classes[true], classes[guess], int(mixed[true, guess])] for true, guess in pairs]
-    title = f"Mixed up most of {len(classes)} classes, validation rows"
+    title = f"Mixed up most of {len(classes)} classes, {part}"
     yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 

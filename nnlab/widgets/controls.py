@@ -1,7 +1,7 @@
 """Widgets that change a running run. Their callbacks may come on any thread, so they only write to `Controls`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,49 +9,107 @@ import ipywidgets
 
 from nnlab.core.controls import LIVE, Controls
 from nnlab.core.options import options_of
-from nnlab.core.params import Param, Within
+from nnlab.core.params import Column, Param, Within, as_cell
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 
 FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"
 
+UNSET: Any = object()  # what a list holds for None, which ipywidgets takes for no choice at all
+
 Tell = Callable[[str], None]  # takes a line that the user shall see
 
 
-def control(param: Param, value: Any = None) -> Any:
+def control(param: Param, value: Any = None, columns: Sequence[str] = ()) -> Any:
     """The widget that offers the values of a parameter, set to value (default: the declared one).
 
-    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently.
-    Choices become a drop-down list; lists and free text become a text field, as a person would type them.
+    Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Where
+    a number may also be open, or 0 has no place on the scale, it is a text field that offers some. Choices and columns
+    become a list; other lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
-    if param.many or not (param.choices or isinstance(param.domain, Within)):
-        return ipywidgets.Text(value=param.show(value), **texts)
-    if param.choices:
-        held = value.name if isinstance(value, Part) else value  # a part is offered by its name
-        return ipywidgets.Dropdown(options=_choices(param), value=held, **texts)
+    if isinstance(param.domain, Column) and columns:
+        made: Any = (ipywidgets.SelectMultiple if param.many else ipywidgets.Dropdown)(rows=4, **texts)
+    elif param.kind is bool and not param.optional:
+        made = ipywidgets.Checkbox(indent=False, **texts)
+    elif param.choices and not param.many:
+        made = ipywidgets.Dropdown(**texts)
+    elif not param.many and isinstance(param.domain, Within):
+        made = _number(param, value, texts)
+    else:
+        made = ipywidgets.Text(continuous_update=False, **texts)
+    put(param, made, value, columns)
+    return made
+
+
+def _number(param: Param, value: Any, texts: dict[str, Any]) -> Any:
     offered = param.domain.offered
-    value = offered.low if value is None else value
-    low, high = min(offered.low, value), max(offered.high, value)
+    if param.optional or (offered.log and (value <= 0 or offered.low <= 0)):
+        return ipywidgets.Combobox(options=_some(param), continuous_update=False, **texts)
     texts["continuous_update"] = False
-    if offered.log and param.kind is float:
-        ends = (math.floor(math.log10(low)), math.ceil(math.log10(high)))
-        return ipywidgets.FloatLogSlider(
-            value=value, min=ends[0], max=ends[1], step=0.05, readout_format=".1e", **texts
-        )
-    if param.kind is int and high - low > FINE:
-        return ipywidgets.BoundedIntText(value=value, min=int(param.domain.low), max=int(param.domain.high), **texts)
+    if offered.log:
+        ends = (math.floor(math.log10(offered.low)), math.ceil(math.log10(offered.high)))
+        form = ".1e" if param.kind is float else ",.0f"
+        return ipywidgets.FloatLogSlider(min=ends[0], max=ends[1], step=0.05, readout_format=form, **texts)
+    if offered.high - offered.low > FINE:
+        kind = ipywidgets.BoundedIntText if param.kind is int else ipywidgets.BoundedFloatText
+        return kind(min=param.kind(param.domain.low), max=param.kind(param.domain.high), **texts)
     if param.kind is int:
-        return ipywidgets.IntSlider(value=value, min=int(low), max=int(high), **texts)
-    step = (high - low) / 100
-    return ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, readout_format=".3f", **texts)
+        return ipywidgets.IntSlider(min=int(offered.low), max=int(offered.high), **texts)
+    step = (offered.high - offered.low) / 100
+    return ipywidgets.FloatSlider(min=offered.low, max=offered.high, step=step, readout_format=".3f", **texts)
+
+
+def _some(param: Param) -> tuple[str, ...]:
+    """A few values of a number, which a text field offers: the open one first, then over the range."""
+    low, high = param.domain.offered.low, param.domain.offered.high
+    if param.domain.log and low > 0:
+        values = [low * (high / low) ** (part / 4) for part in range(5)]
+    else:
+        values = [low + (high - low) * part / 4 for part in range(5)]
+    numbers = [param.show(param.kind(float(f"{value:.2g}"))) for value in values]
+    return tuple(dict.fromkeys([param.unset if param.optional else "0", *numbers]))
+
+
+def put(param: Param, widget: Any, value: Any, columns: Sequence[str] = ()) -> None:
+    """Let the widget show a value, also one that it did not offer."""
+    held = value.name if isinstance(value, Part) else value  # a part is offered by its name
+    if isinstance(widget, ipywidgets.SelectMultiple):
+        _offer(widget, [(name, name) for name in dict.fromkeys([*columns, *(held or ())])])
+        held = tuple(held or ())
+    elif isinstance(widget, ipywidgets.Dropdown):
+        offered = [(name, name) for name in columns] if isinstance(param.domain, Column) else _choices(param)
+        open_one = [(param.unset, UNSET)] if param.optional or held is None else []
+        new = [(str(held), held)] if held is not None and held not in dict(offered).values() else []
+        _offer(widget, [*open_one, *offered, *new])
+        held = UNSET if held is None else held
+    elif isinstance(widget, (ipywidgets.Text, ipywidgets.Combobox)):
+        held = ",".join(map(as_cell, held)) if param.many and param.kind is str and held else param.show(held)
+    elif isinstance(widget, ipywidgets.FloatLogSlider):
+        widget.min = min(widget.min, math.floor(math.log10(held)))
+        widget.max = max(widget.max, math.ceil(math.log10(held)))
+    elif not isinstance(widget, ipywidgets.Checkbox):
+        widget.min, widget.max = min(widget.min, held), max(widget.max, held)
+    widget.value = held
+
+
+def _offer(widget: Any, options: list[tuple[str, Any]]) -> None:
+    if list(widget.options) != options:
+        widget.options = options
 
 
 def _choices(param: Param) -> list[tuple[str, Any]]:
-    words = [(word, word if param.kind is Part else param.read(word)) for word in param.choices]
-    return [(param.unset, None), *words] if param.optional else words
+    return [(word, word if param.kind is Part else param.read(word)) for word in param.choices]
+
+
+def said(param: Param, widget: Any) -> Any:
+    """What the widget's user says, as the parameter reads it; the places of a slider are rounded to three digits."""
+    value = widget.value
+    if isinstance(widget, (ipywidgets.FloatLogSlider, ipywidgets.FloatSlider)):
+        return round(value) if param.kind is int else float(f"{value:.3g}")
+    return None if value is UNSET else value
 
 
 def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:

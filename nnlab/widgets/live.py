@@ -5,10 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
+from IPython import get_ipython
 from ipywidgets import Widget
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Event, Finished, Started, StudyFinished, StudyStarted
+from nnlab.magics.front_end import VS_CODE, front_end
 from nnlab.widgets.controls import NO_PUMP
 from nnlab.widgets.pump import Pump
 from nnlab.widgets.slot import Slot, StaticOutput
@@ -18,6 +20,10 @@ from nnlab.widgets.training import TrainPanel
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
 REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
+SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
+STAND_IN_EVERY = 10.0
+NO_ANSWER = "nothing has come from this front end yet: if Stop does nothing, the interrupt key (square) stops the run"
+NO_WIDGETS = "nothing here has drawn the live view, so this line stands in for it; the interrupt key stops the run"
 LOG = logging.getLogger(__name__)
 
 
@@ -29,6 +35,9 @@ class Panel(Protocol):
     def take(self, event: Event) -> None: ...
     def draw(self) -> None: ...
     def tell(self, line: str) -> None: ...
+    def forget(self, line: str) -> None: ...
+    @property
+    def progress(self) -> str: ...
 
 
 class LiveView:
@@ -42,7 +51,8 @@ class LiveView:
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
         self._failed = False
-        self._next_pump = self._next_draw = self._took = 0.0
+        self._next_pump = self._next_draw = self._took = self._next_silence = 0.0
+        self._answered = False
         self._shown: tuple[Any, ...] = ()
         self._outcome = "training ended without a result"
 
@@ -64,6 +74,8 @@ class LiveView:
         if self._panel is not None and not self._failed:
             self._panel.take(event)
             self._draw(now, event)
+            if self._pump.ok and not self._answered:
+                self._wait_for_answer(self._panel, now)
 
     def _listen(self) -> None:
         """Handle the presses that wait; say so once if that works no longer."""
@@ -80,6 +92,19 @@ class LiveView:
         if self._panel is not None:
             self._slot.show(self._panel.root)
             self._next_draw = time.perf_counter() + DRAW_EVERY
+            self._next_silence = time.perf_counter() + SILENT_AFTER
+
+    def _wait_for_answer(self, panel: Panel, now: float) -> None:
+        """Until the front end says that it has drawn the widget: what is told where none does, or where none hears."""
+        if self._slot.drawn:
+            self._answered = True
+            panel.forget(NO_ANSWER)
+        elif now >= self._next_silence:
+            self._next_silence = now + STAND_IN_EVERY
+            panel.forget(NO_ANSWER)
+            panel.tell(NO_ANSWER)
+            if front_end(get_ipython()).name != VS_CODE:  # which has widgets, but may send nothing while a cell runs
+                self._slot.stand_in(f"{panel.progress}; {NO_WIDGETS}")
 
     def _draw(self, now: float, event: Event) -> None:
         """Draw when it is time, and at once when somebody has pressed a button."""
@@ -112,3 +137,25 @@ class LiveView:
         finally:
             self._slot.replace(outputs, self._outcome)
             self._panel = None
+
+
+class BackgroundView(LiveView):
+    """A view of a run in another process, shown by a cell that has returned. Events come from one other thread.
+
+    since: when the run began, in seconds of perf_counter. below: a line under the panel. The kernel is idle and hears
+    the buttons by itself, so nothing is pumped.
+    """
+
+    def __init__(self, controls: Controls, since: float, below: str) -> None:
+        super().__init__(controls)
+        self._since = since
+        self._pump.ok = True
+        self._slot.reserve(below)
+
+    def _listen(self) -> None:
+        pass
+
+    def _open(self, event: Event) -> None:
+        super()._open(event)
+        if isinstance(self._panel, TrainPanel):
+            self._panel.began = self._since

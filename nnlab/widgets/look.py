@@ -58,6 +58,14 @@ CSS = """<style>
  background-color:transparent;border:1px solid var(--nnl-rule);border-radius:4px}
 .nnl .widget-dropdown select option{color:#24292f;background:#fff}
 .nnl .widget-text input::placeholder{color:var(--nnl-dim);opacity:.8}
+.nnl .widget-button.nnl-right{font-weight:600}
+.nnl .widget-button.nnl-wrong:enabled{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
+.nnl .widget-button:disabled{opacity:.45}
+.nnl .widget-button:focus-visible{outline:2px solid #3b82f6}
+.nnl .bqplot .axis text.axislabel{font:11px var(--nnl-face)!important;fill:var(--nnl-dim)!important}
+.nnl .widget-button.nnl-more{border-color:transparent;color:var(--nnl-dim);font-size:12px}
+.nnl .widget-button.nnl-more:hover:enabled,.nnl .widget-button.nnl-more:focus{border-color:currentColor}
+.nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
 .nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
 </style>"""

@@ -1,140 +1,97 @@
-"""Plots of a study as SVG in the page's own colours, for the live view."""
+"""Plots over two axes of numbers: curves, dots that can be pressed. bqplot is behind it, as behind `curves.Chart`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from nnlab.core.tune.study import FEW
-from nnlab.report import drawing
-from nnlab.report.html import esc
-from nnlab.report.study_plots import Plot, Scored, courses, fronts, parallel, scored, slices
-from nnlab.widgets import look
+import numpy as np
+from ipywidgets import Layout
 
-if TYPE_CHECKING:
-    from nnlab.core.tune.study import Study
+from nnlab.widgets.curves import decimals, ticks
 
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 8, 22
-WIDE, HIGH = 880, 180
-INK = {"dim": "var(--nnl-dim)", "rule": "var(--nnl-rule)"}
-LONGEST = 22
-MOST_BARS = 8
-NOT_YET = "two complete trials are needed"
-HUES = {
-    drawing.TRAIN: look.TRAIN,
-    drawing.VALID: look.VALID,
-    drawing.BEST: look.BEST,
-}  # of the final picture, as they are seen on any ground
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
+    import bqplot
+
+UNIT = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def shown(view: str, study: "Study") -> str:
-    """One of the charts of a study, as it is now."""
-    return VIEWS[view](study, scored(study), study.importance)
+class Plane:
+    """Lines and sets of dots over x and y, each named. lines, dots: the colour of each. unit: both axes go from 0 to 1.
 
+    pressed: called with the place of the dot of the first set that is pressed.
+    """
 
-def row(plots: Sequence[Plot], empty: str) -> str:
-    """Plots side by side, or what is said where there is nothing to see yet."""
-    if not plots:
-        return f'<div class="nnl-notes" style="padding:78px 0;text-align:center">{esc(empty)}</div>'
-    most = max(1, min(3, len(plots)))
-    cells = "".join(
-        f'<div style="flex:1 1 {100 // most - 2}%;min-width:240px">{_one(plot, most)}</div>' for plot in plots
-    )
-    return f'<div style="display:flex;flex-wrap:wrap;gap:4px 12px">{cells}</div>'
-
-
-def bars(shares: Sequence[tuple[str, float]], empty: str) -> str:
-    """Each name with its share as a bar."""
-    if not shares:
-        return row((), empty)
-    rows = "".join(
-        f'<div style="display:flex;align-items:center;gap:10px;font-size:12px;margin:5px 0">'
-        f'<span style="flex:0 0 150px;text-align:right;overflow:hidden;text-overflow:ellipsis">{esc(name)}</span>'
-        f'<span style="flex:0 1 420px"><i data-share style="display:block;height:9px;border-radius:2px;'
-        f'background:{look.VALID};width:{100 * share:.1f}%;min-width:1px"></i></span>'
-        f'<span style="color:{INK["dim"]};font-variant-numeric:tabular-nums">{share:.0%}</span></div>'
-        for name, share in shares
-    )
-    return f'<div style="min-height:{HIGH}px">{rows}</div>'
-
-
-def _one(plot: Plot, beside: int) -> str:
-    width = WIDE // beside
-    right = 58 if plot.axes else RIGHT
-    inner = width - LEFT - right
-    bottom = BOTTOM if plot.x_ticks else 8
-
-    def x(share: float) -> float:
-        return round(LEFT + share * inner, 1)
-
-    def y(share: float) -> float:
-        return round(TOP + (1 - share) * (HIGH - TOP - bottom), 1)
-
-    parts = [_line(x(at), y(0), x(at), y(1)) for at in plot.axes or (0.0,)]
-    parts += [] if plot.axes else [_line(x(0), y(at), x(1), y(at)) for at in (0.0, 0.5, 1.0)]
-    for line in plot.lines:
-        points = " ".join(f"{x(px)},{y(py)}" for px, py in line.points)
-        how = f'stroke-width="{2.4 if line.thick else 1.2}" stroke-opacity="{1 if line.thick else 0.55}"'
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{_hue(line.color)}" {how}/>')
-    for dot in plot.dots:
-        size = 4.5 if dot.large else 3
-        parts.append(
-            f'<circle cx="{x(dot.x)}" cy="{y(dot.y)}" r="{size}" fill="{_hue(dot.color)}" fill-opacity=".85"/>'
+    def __init__(
+        self,
+        x: str,
+        y: str,
+        lines: Sequence[str] = (),
+        dots: Sequence[str] = (),
+        *,
+        unit: bool = False,
+        pressed: Callable[[int], None] | None = None,
+    ) -> None:
+        ends = {"min": 0.0, "max": 1.0} if unit else {}
+        scales = {"x": bqplot.LinearScale(**ends), "y": bqplot.LinearScale(**ends)}
+        how: dict[str, Any] = {"tick_values": UNIT, "tick_format": ".2~f"} if unit else {}
+        self._axes = [
+            bqplot.Axis(scale=scales["x"], label=x, grid_lines="none", label_offset="28px", **how),
+            bqplot.Axis(scale=scales["y"], label=y, orientation="vertical", label_offset="40px", **how),
+        ]
+        self._unit = unit
+        self._lines = [
+            bqplot.Lines(x=[0.0, 0.0], y=[0.0, 0.0], scales=scales, colors=[colour], stroke_width=2) for colour in lines
+        ]
+        self._dots = [
+            bqplot.Scatter(x=[], y=[], scales=scales, colors=[colour], default_size=40, stroke="transparent")
+            for colour in dots
+        ]
+        if pressed is not None:
+            self._listen(self._dots[0], pressed)
+        self.widget: Any = bqplot.Figure(
+            marks=[*self._lines, *self._dots],
+            axes=self._axes,
+            animation_duration=0,
+            fig_margin={"top": 8, "bottom": 40, "left": 54, "right": 14},
+            background_style={"fill": "none"},
+            min_aspect_ratio=0.1,
+            max_aspect_ratio=100,
+            layout=Layout(width="100%", height="230px", min_width="0"),
         )
-    for tick in plot.y_ticks:
-        side = 5 if tick.at == 1.0 and plot.axes else -5
-        parts.append(_text(x(tick.at) + side, y(tick.place) + 4, tick.text, "start" if side > 0 else "end"))
-    for tick in plot.x_ticks:
-        anchor = "middle" if plot.axes or 0 < tick.place < 1 else "start" if tick.place == 0 else "end"
-        parts.append(_text(x(tick.place), HIGH - 5, tick.text, anchor))
-    head = look.title(plot.title, [(word, _hue(color), not plot.lines) for word, color in plot.legend])
-    names = esc(plot.title or "trials of the study")
-    return (
-        f'{head}<svg viewBox="0 0 {width} {HIGH}" width="100%" role="img" aria-label="{names}" '
-        f'style="display:block;max-height:{HIGH + 60}px">{"".join(parts)}</svg>'
-    )
+
+    def _listen(self, mark: Any, pressed: Callable[[int], None]) -> None:
+        mark.interactions = {"click": "select"}
+        mark.selected_style, mark.unselected_style = {"stroke": "currentColor", "stroke-width": 2}, {"opacity": 0.5}
+
+        def chosen(change: Any) -> None:
+            if change["new"] is not None and len(change["new"]):
+                pressed(int(change["new"][-1]))
+
+        mark.observe(chosen, "selected")
+
+    def line(self, place: int, x: np.ndarray, y: np.ndarray) -> None:
+        """Show a line of points x (n,), y (n,)."""
+        _set(self._lines[place], x, y)
+        self._mark_axes()
+
+    def dot(self, place: int, x: np.ndarray, y: np.ndarray) -> None:
+        """Show a set of dots."""
+        _set(self._dots[place], x, y)
+        self._mark_axes()
+
+    def _mark_axes(self) -> None:
+        """Few round numbers at the axes; bqplot's own are too many, or not round."""
+        if self._unit:
+            return
+        for axis, name in zip(self._axes, ("x", "y"), strict=True):
+            values = np.concatenate([np.asarray(getattr(mark, name), float) for mark in (*self._lines, *self._dots)])
+            values = values[np.isfinite(values)]
+            if len(values):
+                axis.tick_values = places = ticks(float(values.min()), float(values.max()), 4)
+                axis.tick_format = decimals(places)
 
 
-def _hue(color: str) -> str:
-    return esc(HUES.get(color, color))
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" style="stroke:{INK["rule"]}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    words = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    halo = "paint-order:stroke;stroke:var(--jp-layout-color0,#fff);stroke-width:3px"
-    style = f"fill:{INK['dim']};font:11px var(--nnl-face);{halo}"
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" style="{style}">{esc(words)}</text>'
-
-
-def _importance(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> str:
-    return bars(list(importance.items())[:MOST_BARS], f"importance is told from {FEW} complete trials on")
-
-
-def _parallel(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> str:
-    plot = parallel(study, trials, importance)
-    return row([plot] if plot else [], NOT_YET)
-
-
-def _slices(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> str:
-    return row(slices(study, trials, importance), NOT_YET)
-
-
-def _courses(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> str:
-    plot = courses(study, trials)
-    return row([plot] if plot else [], "the epochs of these trials are not compared")
-
-
-def _fronts(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> str:
-    return row(fronts(study), NOT_YET)
-
-
-FRONT = "Front"
-VIEWS: dict[str, Callable[["Study", Sequence[Scored], Mapping[str, float]], str]] = {
-    "Importance": _importance,
-    "Parallel": _parallel,
-    "Slices": _slices,
-    "Curves": _courses,
-    FRONT: _fronts,
-}
+def _set(mark: Any, x: np.ndarray, y: np.ndarray) -> None:
+    with mark.hold_sync():
+        mark.x, mark.y = np.asarray(x, float), np.asarray(y, float)

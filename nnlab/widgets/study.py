@@ -1,5 +1,6 @@
 """The panel of a study: every trial a dot, the best so far as a line, and the top trials."""
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -14,8 +15,8 @@ from nnlab.magics.verbs import shown_value
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart
-from nnlab.widgets.plots import FRONT, VIEWS, shown
 from nnlab.widgets.steering import SteerRow
+from nnlab.widgets.trial_charts import FRONT, VIEWS, shown
 
 HISTORY = "History"
 TOP = 5  # trials in the table
@@ -58,6 +59,16 @@ class StudyPanel:
     def tell(self, line: str) -> None:
         """Show a line under the table; may be called from any thread."""
         self._notes.append(line)
+
+    def forget(self, line: str) -> None:
+        """Take away a line that is so no more."""
+        with contextlib.suppress(ValueError):
+            self._notes.remove(line)
+
+    @property
+    def progress(self) -> str:
+        """How far the study is, in a few words."""
+        return f"{self._started.done + len(self._trials)} of {self._started.spec.trials} trials"
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""

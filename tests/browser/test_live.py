@@ -1,4 +1,4 @@
-"""The live view in JupyterLab: it moves, it steers, and the cells around it behave as always."""
+"""The live view in JupyterLab and Notebook 7: it moves, it steers, and the cells around it behave as always."""
 
 import re
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nnlab.widgets import live
 from tests.browser.harness import Notebook, set_theme, wait_for
 from tests.widgets.live_kernel import ENDLESS
 
@@ -31,8 +32,8 @@ def state(notebook: Notebook, cell: int) -> str:
     return str(notebook.output(cell).locator(".nnl-state").inner_text())
 
 
-def test_the_curve_moves_and_stop_leaves_a_usable_model(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
+def test_the_curve_moves_and_stop_leaves_a_usable_model(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
     opened.start(1)
     first = wait_for(lambda: curve(opened, 1), "a curve is drawn")
     wait_for(lambda: curve(opened, 1) != first, "the curve moves while the cell runs")
@@ -40,6 +41,17 @@ def test_the_curve_moves_and_stop_leaves_a_usable_model(notebook: Open) -> None:
     opened.wait_end(1)
     opened.run(2)
     assert opened.text(2).split()[-2:] == ["stopped", "3"]
+
+
+def test_the_page_says_that_it_has_drawn_the_panel(notebook: Open) -> None:
+    opened = notebook("from nnlab.widgets import live; live.SILENT_AFTER = 4.0", ENDLESS)
+    opened.run(1)
+    opened.start(2)
+    wait_for(lambda: curve(opened, 2), "a curve is drawn")
+    opened.page.wait_for_timeout(5000)
+    assert live.NO_ANSWER not in opened.text(2)
+    opened.press(2, "Stop")
+    opened.wait_end(2)
 
 
 def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
@@ -57,8 +69,8 @@ def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
     opened.wait_end(1)
 
 
-def test_the_slider_changes_the_step_size_of_the_running_net(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
+def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
     opened.start(1)
     handle = opened.output(1).locator(".widget-slider .noUi-handle").first
     handle.focus(timeout=60_000)
@@ -72,8 +84,8 @@ def test_the_slider_changes_the_step_size_of_the_running_net(notebook: Open) -> 
     assert opened.text(2).split()[-3:] == ["lr", "True", "True"]
 
 
-def test_the_interrupt_key_returns_the_best_model(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.finished.reason, run.best_epoch > 0, len(run.predict(frame)))")
+def test_the_interrupt_key_returns_the_best_model(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, run.best_epoch > 0, len(run.predict(frame)))")
     opened.start(1)
     wait_for(lambda: curve(opened, 1), "a curve is drawn")
     opened.interrupt()
@@ -82,18 +94,18 @@ def test_the_interrupt_key_returns_the_best_model(notebook: Open) -> None:
     assert opened.text(2).split()[-3:] == ["interrupted", "True", "600"]
 
 
-def test_run_all_keeps_the_order(notebook: Open) -> None:
+def test_run_all_keeps_the_order(anywhere: Open) -> None:
     train = "run = %nn_train data --epochs 150 --patience none"
     cells = ["order = []", train + "\norder.append('trained')", "order.append(1)", "order.append(2)", "print(order)"]
-    opened = notebook(*cells)
+    opened = anywhere(*cells)
     opened.start_all()
     opened.wait_end(5)
     assert opened.text(5).strip().endswith("['trained', 1, 2]")
 
 
-def test_an_error_aborts_the_queued_cells(notebook: Open) -> None:
+def test_an_error_aborts_the_queued_cells(anywhere: Open) -> None:
     failing = ENDLESS + "\nraise ValueError('after the training')"
-    opened = notebook("reached = []", failing, "reached.append(1)", "reached.append(2)", "print(reached)")
+    opened = anywhere("reached = []", failing, "reached.append(1)", "reached.append(2)", "print(reached)")
     opened.start_all()
     wait_for(lambda: curve(opened, 2), "a curve is drawn")
     opened.press(2, "Stop")
@@ -102,6 +114,20 @@ def test_an_error_aborts_the_queued_cells(notebook: Open) -> None:
     opened.wait_idle()
     opened.run(5)
     assert opened.text(5).strip().endswith("[]")
+
+
+def test_a_page_that_is_loaded_again_still_steers(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
+    opened.start(1)
+    wait_for(lambda: curve(opened, 1), "a curve is drawn")
+    opened.saved()
+    opened.reload()
+    first = wait_for(lambda: curve(opened, 1), "the panel is there again")
+    wait_for(lambda: curve(opened, 1) != first, "and it moves")
+    opened.press(1, "Stop")
+    opened.wait_idle()
+    opened.run(2)
+    assert opened.text(2).split()[-2:] == ["stopped", "3"]
 
 
 def test_tab_completes_an_option(notebook: Open) -> None:

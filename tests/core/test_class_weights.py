@@ -16,7 +16,8 @@ from nnlab.core.errors import SpecError
 from nnlab.core.options import resolve
 from nnlab.core.spec import TrainSpec, from_json, to_json
 from nnlab.core.train import Job, set_up, train
-from nnlab.magics.text import parse, to_line
+from nnlab.magics.lines import to_line
+from nnlab.magics.text import parse
 
 WHOLE: dict[str, Any] = {"hidden": (8,), "epochs": 4, "batch_size": 100_000, "device": "cpu", "dropout": 0}
 WHOLE |= {"activation": "tanh", "optimizer": "sgd", "lr": 0.1, "schedule": "constant", "warmup": 0, "patience": None}

@@ -91,7 +91,8 @@ def test_members_of_a_packed_ensemble_have_embeddings_of_their_own() -> None:
     x = torch.tensor([[0.3, 4, 2, -1.0], [1.3, 2, 4, 0.5]])
     out = front(x)
     assert out.shape == (2, 3, front.n_out) == (2, 3, 2 * 4 + 2 + 3)
-    narrow, wide = (table.weight.view(-1, 3, width) for table, width in zip(front.codes.tables, (2, 3), strict=True))
+    narrow, wide = (table.weight.transpose(0, 1) for table in front.codes.tables)
+    assert narrow.shape[1:] == (3, 2) and wide.shape[1:] == (3, 3)
     for row in range(2):
         for member in range(3):
             codes = torch.cat([narrow[int(x[row, 1]), member], wide[int(x[row, 2]), member]])

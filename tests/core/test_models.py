@@ -25,7 +25,8 @@ from nnlab.core.spec import TrainSpec, from_json, to_json
 from nnlab.core.tune.ranges import Range
 from nnlab.core.tune.space import base_values, spec_with
 from nnlab.core.tune.usual import default_space
-from nnlab.magics.text import parse, to_line
+from nnlab.magics.lines import to_line
+from nnlab.magics.text import parse
 
 SMALL: dict[str, dict[str, Any]] = {
     "autoencoder": {"hidden": (16,), "latent": 8},

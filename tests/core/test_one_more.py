@@ -31,10 +31,10 @@ from nnlab.core.schedules import SCHEDULES, Clock
 from nnlab.core.spec import TrainSpec, from_json, to_json
 from nnlab.core.terms import TERMS
 from nnlab.core.tune.space import chosen_parts, parse, spec_with
+from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
 from nnlab.magics.reference import reference
 from nnlab.magics.text import parse as read_line
-from nnlab.magics.text import to_line
 from nnlab.magics.verbs import VERBS
 from tests.core.resuming import every_step as every_step
 from tests.core.resuming import taken_up, whole_run

@@ -13,7 +13,8 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import UNSET_WORDS, Column, Param, Weights, Within, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, part_values
-from nnlab.magics.text import Call, layered, parse, to_line
+from nnlab.magics.lines import to_line
+from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 
 

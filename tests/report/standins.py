@@ -56,6 +56,7 @@ class RunStandIn:
     spec: TrainSpec = field(default_factory=lambda: resolve(TrainSpec, {"lr": 0.01}))
     history: pd.DataFrame = field(default_factory=lambda: history(43))
     best_epoch: int | None = 23
+    best_epochs: tuple[int, ...] = ()
     reason: str = "stopped_early"
     message: str = ""
     warnings: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from nnlab.core.tune.search import tune
 from nnlab.report.bundle import study_bundles
 from nnlab.report.drawing import BEST, FAINT
 from nnlab.report.study_plots import courses, fronts, parallel, scored, slices
-from nnlab.widgets import plots
+from nnlab.widgets import trial_charts
 
 SPACE = ("lr=1e-3..1e-1 log", "dropout=0..0.5", "hidden=[4..16]x1..2", "activation={relu,silu,tanh}")
 
@@ -69,7 +69,7 @@ def test_objectives_have_a_plot_each_and_courses_none(data):
     assert sum(dot.large for dot in first.dots) == len(several.front)
     assert several.courses.empty and courses(several, scored(several)) is None
     assert sum(bundle.size for bundle in study_bundles(several)) < 200_000
-    assert plots.shown("Front", several).count("<svg") == 2
+    assert trial_charts.shown("Front", several).count("<svg") == 2
 
 
 def test_the_static_outputs_of_a_study_are_small_and_the_live_ones_escape_what_is_the_users(study):
@@ -77,6 +77,8 @@ def test_the_static_outputs_of_a_study_are_small_and_the_live_ones_escape_what_i
     assert sum(bundle.size for bundle in bundles) < 200_000
     assert [bundle for bundle in bundles if "values, scores and courses" in str(bundle.data)]
     for view in ("Importance", "Parallel", "Slices", "Curves"):
-        shown = plots.shown(view, study)
+        shown = trial_charts.shown(view, study)
         assert "nan" not in shown and ("<svg" in shown) == (view != "Importance")
-    assert "<b>" not in plots.bars([("<b>x", 0.5)], "") and "&lt;b&gt;x" in plots.bars([("<b>x", 0.5)], "")
+    assert "<b>" not in trial_charts.bars([("<b>x", 0.5)], "") and "&lt;b&gt;x" in trial_charts.bars(
+        [("<b>x", 0.5)], ""
+    )

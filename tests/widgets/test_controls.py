@@ -7,7 +7,7 @@ from nnlab.core.options import options_of
 from nnlab.core.params import Param
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
-from nnlab.widgets.controls import Buttons, control, live_sliders
+from nnlab.widgets.controls import Buttons, control, live_sliders, put, said
 
 OPTIONS = options_of(TrainSpec)
 
@@ -32,7 +32,10 @@ def test_a_value_outside_of_the_offered_range_is_not_clamped() -> None:
 def test_an_optional_choice_can_stay_open() -> None:
     param = Param("kind", str, None, ("a", "b"), "which", optional=True)
     widget = control(param)
-    assert widget.value is None and [value for _, value in widget.options] == [None, "a", "b"]
+    assert said(param, widget) is None and widget.label == "none"
+    assert [label for label, _ in widget.options] == ["none", "a", "b"]
+    put(param, widget, "b")
+    assert said(param, widget) == "b"
 
 
 def test_sliders_write_changes_of_what_the_parts_have() -> None:

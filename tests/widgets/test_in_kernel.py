@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from nnlab.widgets import live
 from tests.widgets.live_kernel import CLICK, ENDLESS, Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -133,3 +134,31 @@ def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:
         lambda m: m if m["msg_type"] == "stream" and "from the cell" in m["content"]["text"] else None
     )
     assert printed["parent_header"]["msg_id"] == request
+
+
+def test_where_no_widget_is_drawn_a_line_stands_in(kernel: Kernel) -> None:
+    kernel.run("from nnlab.widgets import live; live.SILENT_AFTER = live.STAND_IN_EVERY = 0.3")
+    request = kernel.send(ENDLESS)
+
+    def line(message: dict[str, Any]) -> str:
+        text = str(message["content"].get("data", {}).get("text/plain", ""))
+        return text if message["msg_type"] == "update_display_data" and "stands in" in text else ""
+
+    first = kernel.until(line)
+    assert re.search(r"epoch [\d,]+ of 1,000,000; nothing here has drawn the live view", first)
+    assert kernel.until(lambda m: line(m) not in ("", first) and line(m))  # it goes on
+    kernel.until(lambda m: live.NO_ANSWER in str(update_of(m).get("value", "")))
+    root = kernel.until(lambda m: m["content"].get("data", {}).get(VIEW, {}).get("model_id"))
+    kernel.tell(root, {"method": "update", "state": {"_view_count": 1}, "buffer_paths": []})  # as a page that draws it
+
+    def table(message: dict[str, Any]) -> str:
+        return str(update_of(message).get("value", "")) if "nnl-notes" in str(update_of(message)) else ""
+
+    stop = kernel.model(description="Stop")
+    kernel.published.clear()
+    kernel.until(lambda m: table(m) and live.NO_ANSWER not in table(m))
+    kernel.published.clear()
+    kernel.tell(stop, CLICK)
+    assert kernel.reply(request)["status"] == "ok"
+    assert not any(line(message) for message in kernel.published)
+    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")

@@ -9,7 +9,7 @@ from nnlab.core.data.columns import Column
 from nnlab.core.data.split import Split
 
 SCORED_ROWS = 10_000
-BLOCK_CELLS = 100_000  # small enough to stay in the processor's caches
+BLOCK_CELLS = 30_000  # small enough to stay in the processor's caches, and what is made of them in a few MB
 BINS = 20
 MOST_CLASSES = 50  # with more, columns are not scored
 FEWEST_EXPECTED = 5.0  # rarer levels are one level in a chi-squared statistic
@@ -180,8 +180,6 @@ def _measured(block: np.ndarray, levels: np.ndarray, sample: Sample, answer: Ans
 
 
 def _drift(runs: _Runs, rows: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.special import chdtrc
-
     there = runs.counts * ~runs.gap[:, None]
     shares = runs.until(there) / np.maximum(rows, 1)[runs.column]
     distance = np.maximum.reduceat(np.abs(shares[:, TRAIN] - shares[:, TEST]), runs.first)
@@ -189,6 +187,8 @@ def _drift(runs: _Runs, rows: np.ndarray, levels: np.ndarray) -> tuple[np.ndarra
     distance[(train == 0) | (test == 0)] = 0.0
     p = 2 * np.exp(-2 * distance**2 * train * test / np.maximum(train + test, 1))
     if levels.any():
+        from scipy.special import chdtrc  # 10 MB, which a table of numbers need not hold
+
         distance[levels], statistic, freedom = _chi_squared(runs, levels)
         p[levels] = chdtrc(np.maximum(freedom, 1), statistic)
     return distance, np.minimum(p, 1.0)

@@ -16,9 +16,21 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
 DONE |= {"class_weight", "embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
-DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle", "cuda_graphs"}
+DONE |= {
+    "bagging",
+    "bootstrap",
+    "own_order",
+    "own_best",
+    "monitor",
+    "metrics",
+    "seed",
+    "device",
+    "threads",
+    "precision",
+    "shuffle",
+    "cuda_graphs",
+}
 NORMS = ("none", "batch", "layer")
-JOINT_NORMS = ("none", "layer")  # where members are in one module
 MODELS_BY_HAND = ("mlp", "resnet", "packed", "realmlp")
 VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network
 VALUES |= {"width", "depth", "inner", "zero_init", "parametric", "input_scale", "dropout_kind"}
@@ -45,8 +57,6 @@ def hindrance(spec: TrainSpec, data: Prepared, device: str, maker: Maker = None)
         return "a network of your own"
     if device not in DEVICES:
         return f"device {device}"
-    if data.pipeline.codes and spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members"):
-        return "embeddings of categories"
     loss = loss_of(spec, data.target).name
     if loss not in losses.BY_HAND:
         return f"loss {loss}"
@@ -66,14 +76,11 @@ def _network(spec: TrainSpec) -> str:
     if name not in MODELS_BY_HAND:
         return f"model {name}"
     values = part_values(MODELS, spec.model)
-    norms = JOINT_NORMS if MODELS[name].facts.get("members") else NORMS
     for value, param in MODELS[name].params.items():
-        known = value in VALUES or (value == "norm" and values[value] in norms)
+        known = value in VALUES or (value == "norm" and values[value] in NORMS)
         if not known and values[value] != param.default:
             return f"{value} {values[value]}"
     from nnlab.core.learners.stack.parametric import KNOWN
 
-    activation, kind = ACTIVATIONS[values["activation"]], values.get("dropout_kind")
-    if type(activation.make((1,))) not in KNOWN or (kind or activation.facts.get("dropout")) == "alpha":
-        return f"dropout_kind {kind}" if kind == "alpha" else f"activation {activation.name}"
-    return ""
+    activation = ACTIVATIONS[values["activation"]]
+    return "" if type(activation.make((1,))) in KNOWN else f"activation {activation.name}"

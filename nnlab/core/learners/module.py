@@ -1,7 +1,7 @@
 """Trains any nn.Module by autograd, with the data as tensors on the device and no DataLoader."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from nnlab.core.learners.start import (
 )
 from nnlab.core.learners.state import load_network, network_state, set_dropout
 from nnlab.core.losses import make_loss
+from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of
@@ -194,6 +195,18 @@ class ModuleLearner:
         with self._best_weights():
             output = forward(self._model, self._valid[0], self.device)
         return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
+
+    def outputs_of_members(self) -> Tensor:
+        """What each member gives for the validation rows, (K, n, n_out)."""
+        assert isinstance(self._model, Joined)
+        with self._best_weights():
+            return forward(self._model.network, self._valid[0], self.device).transpose(0, 1)
+
+    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
+        """The loss and every metric, or these, of what some members give for the validation rows, together."""
+        assert isinstance(self._model, Joined)
+        output, chosen = self._model.joined(outputs.transpose(0, 1)), self.metrics if metrics is None else metrics
+        return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""

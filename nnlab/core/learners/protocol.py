@@ -1,6 +1,6 @@
 """What the loop asks of a learner."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -49,3 +49,13 @@ class Learner(Protocol):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
+
+
+class Ensemble(Learner, Protocol):
+    """A learner whose network has members."""
+
+    def outputs_of_members(self) -> Tensor:
+        """What each member gives for the validation rows, (K, n, n_out)."""
+
+    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
+        """The loss and every metric, or these, of what some members give for the validation rows, together."""

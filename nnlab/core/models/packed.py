@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@MODELS.add(columns=True, members=True, defaults={"optimizer": Part("adamw", {"lr": 0.01, "weight_decay": 0.1})})
+@MODELS.add(columns=True, members="apart", defaults={"optimizer": Part("adamw", {"lr": 0.01, "weight_decay": 0.1})})
 def packed(
     inputs: Inputs,
     n_out: int,

@@ -35,7 +35,7 @@ SPACE = {
 }
 
 
-@MODELS.add(columns=True, members=True, defaults=DEFAULTS, searched=SEARCHED, space=SPACE)
+@MODELS.add(columns=True, members="apart", defaults=DEFAULTS, searched=SEARCHED, space=SPACE)
 def realmlp(
     inputs: Inputs,
     n_out: int,

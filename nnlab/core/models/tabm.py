@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@MODELS.add(columns=True, members=True, defaults={"optimizer": Part("adamw", {"lr": 0.003, "weight_decay": 0.01})})
+@MODELS.add(columns=True, members="shared", defaults={"optimizer": Part("adamw", {"lr": 0.003, "weight_decay": 0.01})})
 def tabm(
     inputs: Inputs,
     n_out: int,

@@ -11,7 +11,7 @@ from nnlab.core.events import Changed, EpochDone, Event, Probed, Resumed, Warned
 def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
     """One line of JSON. Numbers that JSON lacks are texts: "nan", "inf", "-inf"."""
     if isinstance(event, Warned):
-        return json.dumps({"warned": event.message})
+        return json.dumps({"warned": event.message} | ({"about": event.about} if event.about else {}))
     if isinstance(event, Resumed):
         return json.dumps({"resumed": {"epoch": event.epoch, "step": event.step}})
     if isinstance(event, Probed):
@@ -30,6 +30,7 @@ def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
             "seconds": plain(event.seconds),
             "rows_per_second": plain(event.rows_per_second),
             "best": bool(event.best),
+            **({"members": event.members} if event.members else {}),
         }
     )
 
@@ -55,7 +56,7 @@ def _key(event: Event, number: int) -> Any:
 
 def _event(item: Mapping[str, Any]) -> Event:
     if "warned" in item:
-        return Warned(str(item["warned"]))
+        return Warned(str(item["warned"]), str(item.get("about", "")))
     if "resumed" in item:
         return Resumed(int(item["resumed"]["epoch"]), int(item["resumed"]["step"]))
     if "probed" in item:
@@ -68,7 +69,9 @@ def _event(item: Mapping[str, Any]) -> Event:
         place = (int(change["epoch"]), int(change["step"]), str(change["name"]))
         return Changed(*place, float(change["old"]), float(change["new"]))
     numbers = (float(item["lr"]), float(item["seconds"]), float(item["rows_per_second"]))
-    return EpochDone(int(item["epoch"]), floats(item["train"]), floats(item["valid"]), *numbers, bool(item["best"]))
+    values, best = (floats(item["train"]), floats(item["valid"]), *numbers), bool(item["best"])
+    members = tuple(map(int, item.get("members", ())))
+    return EpochDone(int(item["epoch"]), *values, best, members=members)
 
 
 def plain(value: float) -> float | str:

@@ -63,7 +63,7 @@ class Watch:
             self._judge(event)
         if isinstance(event, (Started, Progress, EpochDone)) and self.shown:
             self._search.show(event)
-        elif isinstance(event, Warned):
+        elif isinstance(event, Warned) and not event.about:  # that some trials go wrong is what a search is for
             self._search.warn(event.message)
 
     def follow_study(self) -> None:

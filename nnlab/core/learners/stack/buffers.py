@@ -93,6 +93,16 @@ class Flat:
             if group.start <= start < group.stop
         ]
 
+    def scale(self, buffer: Tensor, factors: Sequence[Tensor | float]) -> None:
+        """Multiply all that a member has in a buffer of this layout by its factor; one factor: that of all."""
+        if len(factors) == 1:
+            buffer.mul_(factors[0])
+            return
+        for group in self.groups:
+            for member, factor in enumerate(factors):
+                for part in self.parts(buffer, group, member):
+                    part.mul_(factor)
+
     @property
     def names(self) -> list[str]:
         """Parameters by their names in the modules."""

@@ -20,9 +20,10 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
-from nnlab.core.network import loss_of
+from nnlab.core.network import loss_of, member_count
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
+from nnlab.core.randomness import member_seed
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
 
@@ -59,10 +60,9 @@ class StackLearner:
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._valid = tensors_of(data.valid, spec, data, device)
         decaying, fixed = decay_groups(self._model)
-        count = part_values(MODELS, spec.model).get("members")
-        self._joint = count is not None
-        self._count = count or 1
-        seeds = [spec.seed + k * 2**31 for k in range(self._count)]  # no other run's
+        self._joint = "members" in MODELS[spec.model.name].params
+        self._count = member_count(spec)
+        seeds = [member_seed(spec.seed, k) for k in range(self._count)]
         self._members = members_for([self._model], spec, data, device, seeds, self._joint)
         self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
         self._gradients = Parts(self._members, self._members.table, self._loss, lambda: list(self._model.buffers()))
@@ -90,7 +90,7 @@ class StackLearner:
         return dropouts(self._model)
 
     def step(self, rows: Tensor, lr: float) -> None:
-        """One step on the training rows with these numbers."""
+        """One step on the training rows with these numbers, (n,), or (K, n) where each member has its own."""
         self._gradients(rows)
         if self._rules:
             with torch.no_grad():
@@ -122,12 +122,18 @@ class StackLearner:
 
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
-        if not len(self._valid[1]):
-            return {}
+        return self.measure(self.outputs_of_members()) if len(self._valid[1]) else {}
+
+    def outputs_of_members(self) -> Tensor:
+        """What each member gives for the validation rows, (K, n, n_out)."""
         with self._best_weights():
-            outputs = self._members.outputs(self._valid[0])
+            return self._members.outputs(self._valid[0])
+
+    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
+        """The loss and every metric, or these, of what some members give for the validation rows, together."""
         output = self._model.joined(outputs.transpose(0, 1)) if isinstance(self._model, Joined) else outputs[0]
-        return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
+        chosen = self.metrics if metrics is None else metrics
+        return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""

@@ -15,10 +15,11 @@ from nnlab.core.losses import Loss
 
 
 class Parts:
-    """Makes the gradients of members for all rows of a step. count: parts that the rows are taken in, one by one.
+    """Makes the gradients of members for all rows of a step, (n,) or (K, n) of their own.
 
-    Where memory runs out, what the members hold for a step is given up and the step begun again with twice as many
-    parts; `notes` says so. Each part counts by what the mean of the loss divides by, so that the gradient is the same.
+    count: parts that the rows are taken in, one by one. Where memory runs out, what the members hold for a step is
+    given up and the step begun again with twice as many parts; `notes` says so. Each part counts by what the mean of
+    the loss divides by, so that the gradient is the same.
     buffers: of the networks, which a failed try may have changed.
     """
 
@@ -29,13 +30,13 @@ class Parts:
         self._fits = 0  # rows of the largest part that went through
 
     def __call__(self, rows: Tensor) -> None:
-        """Leave the gradients of the mean loss of the rows in the members. rows: (n,)."""
-        if self.count == 1 and len(rows) <= self._fits:
+        """Leave the gradients of the mean loss of the rows in the members."""
+        if self.count == 1 and rows.shape[-1] <= self._fits:
             self._members.gradients(rows)
             return
         before = self._kept()
         while True:
-            size = -(-len(rows) // min(self.count, len(rows)))
+            size = -(-rows.shape[-1] // min(self.count, rows.shape[-1]))
             failure = ""
             try:
                 self._taken(rows)
@@ -55,10 +56,13 @@ class Parts:
             self._members.gradients(rows)
             return
         flat = self._members.flat
-        total, whole = flat.like(), self._mass(rows)
-        for part in rows.tensor_split(min(self.count, len(rows))):
-            self._members.gradients(part)
-            total.add_(flat.gradients.mul_(self._mass(part) / whole))
+        total, sets = flat.like(), rows if rows.ndim == 2 else rows.unsqueeze(0)
+        whole = [self._mass(own) for own in sets]
+        for part in sets.tensor_split(min(self.count, rows.shape[-1]), -1):
+            self._members.gradients(part if rows.ndim == 2 else part[0])
+            shares = [self._mass(own) / mass for own, mass in zip(part, whole, strict=True)]
+            flat.scale(flat.gradients, shares)
+            total.add_(flat.gradients)
         flat.gradients.copy_(total)
 
     def _mass(self, rows: Tensor) -> Tensor | float:

@@ -1,0 +1,251 @@
+"""Which weights a run keeps: those of its best epoch, or of the best epoch of each member of an ensemble."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from torch import Tensor
+
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.errors import SpecError
+from nnlab.core.learners.protocol import Ensemble, Learner
+from nnlab.core.metrics import check_monitor, metrics_for
+from nnlab.core.models import MODELS
+from nnlab.core.network import member_count
+from nnlab.core.spec import TrainSpec
+
+Weights = Mapping[str, Tensor]
+
+
+class Best(Protocol):
+    """What the loop asks of it."""
+
+    epochs: tuple[int, ...]
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch whose weights are kept, None while there is none."""
+
+    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+        """Validation values of the epoch that is over, and what shall be kept from now on if that is new.
+
+        loss: of the training rows; what comes of one that is no finite number is not kept.
+        """
+
+    @property
+    def doubt(self) -> str:
+        """What to say where no epoch is the best, and the model is as it began."""
+
+    def waited(self, epoch: int) -> float:
+        """Epochs since the last true improvement."""
+
+    def restore(self) -> None:
+        """Put the weights that are kept into the network."""
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for a resumed run."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+
+
+def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
+    """The one that a run asks for."""
+    sign = -1.0 if check_monitor(spec.monitor, metrics_for(data.task, spec.metrics)) else 1.0
+    count = members_apart(spec)
+    shared = [name for name, weight in learner.model.named_parameters() if weight.shape[:1] != (count,)]
+    if count > 1 and shared:
+        raise SpecError(f"own_best=on: members of this network share weights: {shared[0]}")
+    if count > 1 and len(data.valid):
+        return BestOfMembers(spec, cast(Ensemble, learner), sign, count)
+    return BestEpoch(spec, learner, sign)
+
+
+def members_apart(spec: TrainSpec) -> int:
+    """How many members keep their own best epoch; 1 where a run does not ask for it, or its network is one alone.
+
+    SpecError for members that share weights.
+    """
+    if not spec.own_best or spec.model.name not in MODELS:
+        return 1
+    if MODELS[spec.model.name].facts.get("members") == "shared":
+        raise SpecError(f"own_best=on: members of {spec.model} share weights; it is for --model packed or realmlp")
+    return member_count(spec)
+
+
+class Course:
+    """The best value so far of one network, and how long nothing became better."""
+
+    def __init__(self, delta: float) -> None:
+        self.epoch: int | None = None
+        self.value = math.inf
+        self._improved, self._reached, self._delta = 0, math.inf, delta
+
+    def takes(self, epoch: int, value: float) -> bool:
+        """Whether the value, which shall be small, is the best so far; of equals the last is."""
+        if not math.isfinite(value) or value > self.value:
+            return False
+        if value < self._reached - self._delta or not math.isfinite(self._reached):
+            self._improved, self._reached = epoch, value
+        self.epoch, self.value = epoch, value
+        return True
+
+    def waited(self, epoch: int) -> int:
+        """Epochs since the last true improvement."""
+        return epoch - self._improved
+
+    def state(self) -> dict[str, Any]:
+        """All of it, for a resumed run."""
+        own = {"epoch": self.epoch, "value": self.value}
+        return own | {"improved": self._improved, "reached": self._reached}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.epoch, self.value = state["epoch"], state["value"]
+        self._improved, self._reached = state["improved"], state["reached"]
+
+
+class BestEpoch:
+    """The best epoch so far of the whole network; without validation always the last."""
+
+    epochs: tuple[int, ...] = ()
+
+    def __init__(self, spec: TrainSpec, learner: Learner, sign: float) -> None:
+        self._learner, self._monitor, self._sign = learner, spec.monitor, sign
+        self._course = Course(spec.min_delta)
+        # Epoch and weights change in one assignment, so that an interrupt never parts them.
+        self._kept: tuple[int | None, Weights] = (None, learner.snapshot())
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch whose weights are kept, None while there is none."""
+        return self._kept[0]
+
+    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+        """As in `Best`."""
+        valid = self._learner.validate()
+        value = self._sign * valid[self._monitor] if valid else -float(epoch)
+        if not math.isfinite(loss) or not self._course.takes(epoch, value):
+            return valid, None
+        weights = self._learner.snapshot()
+        self._kept = (epoch, weights)
+        return valid, weights
+
+    @property
+    def doubt(self) -> str:
+        """As in `Best`."""
+        return "" if self.epoch is not None else _doubt(self._monitor)
+
+    def waited(self, epoch: int) -> float:
+        """As in `Best`."""
+        return self._course.waited(epoch)
+
+    def restore(self) -> None:
+        """As in `Best`."""
+        self._learner.restore(self._kept[1])
+
+    def state(self) -> dict[str, Any]:
+        """As in `Best`."""
+        epoch, weights = self._kept
+        return self._course.state() | {"epoch": epoch, "weights": dict(weights)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """As in `Best`."""
+        self._course.load_state(state)
+        self._kept = (state["epoch"], state["weights"])
+
+
+class BestOfMembers:
+    """The best epoch of each member by its own validation value; past its patience it keeps what it has.
+
+    An epoch is told as what would be kept if the run ended with it: members at their own best, together.
+    """
+
+    def __init__(self, spec: TrainSpec, learner: Ensemble, sign: float, count: int) -> None:
+        self._learner, self._monitor, self._sign = learner, spec.monitor, sign
+        self._patience = spec.patience or math.inf
+        self._courses = [Course(spec.min_delta) for _ in range(count)]
+        self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
+        # As in `BestEpoch`; epochs: of the members, 0 for none.
+        self._kept: tuple[int | None, tuple[int, ...], Weights] = (None, (0,) * count, learner.snapshot())
+
+    @property
+    def epoch(self) -> int | None:
+        """The last epoch that a member was best in."""
+        return self._kept[0]
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, 0 for one that has none."""
+        return self._kept[1]
+
+    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+        """As in `Best`."""
+        outputs = self._learner.outputs_of_members()
+        values = [self._sign * each[self._monitor] for each in map(self._alone, outputs)]
+        taken = [
+            k
+            for k, (course, value) in enumerate(zip(self._courses, values, strict=True))
+            if math.isfinite(loss) and course.waited(epoch - 1) < self._patience and course.takes(epoch, value)
+        ]
+        if taken:
+            self._keep(epoch, taken, outputs)
+        kept = self._outputs if self._outputs is not None else outputs
+        return self._learner.measure(kept), self._kept[2] if taken else None
+
+    def _alone(self, outputs: Tensor) -> dict[str, float]:
+        metrics = () if self._monitor == "loss" else (self._monitor,)
+        return self._learner.measure(outputs.unsqueeze(0), metrics)
+
+    def _keep(self, epoch: int, taken: list[int], outputs: Tensor) -> None:
+        """The weights of these members as they are now, of the others as they were."""
+        _, epochs, before = self._kept
+        others = [k for k in range(len(epochs)) if k not in taken]
+        weights = self._learner.snapshot()
+        for name, weight in weights.items():
+            if weight.ndim and len(weight) == len(epochs):  # what members share does not change
+                weight[others] = before[name][others].to(weight)
+        if self._outputs is not None:
+            outputs[others] = self._outputs[others]
+        self._outputs = outputs
+        self._kept = (epoch, tuple(epoch if k in taken else old for k, old in enumerate(epochs)), weights)
+
+    @property
+    def doubt(self) -> str:
+        """As in `Best`."""
+        without = sum(not epoch for epoch in self.epochs)
+        if not without or without == len(self.epochs):
+            return _doubt(self._monitor) if without else ""
+        return f"{without} of {len(self.epochs)} members are untrained: {self._monitor} was never a finite number there"
+
+    def waited(self, epoch: int) -> float:
+        """Epochs since the last true improvement of a member that still goes on."""
+        return min(course.waited(epoch) for course in self._courses)
+
+    def restore(self) -> None:
+        """As in `Best`."""
+        self._learner.restore(self._kept[2])
+
+    def state(self) -> dict[str, Any]:
+        """As in `Best`."""
+        epoch, epochs, weights = self._kept
+        courses = [course.state() for course in self._courses]
+        return {
+            "epoch": epoch,
+            "epochs": list(epochs),
+            "weights": dict(weights),
+            "courses": courses,
+            "outputs": self._outputs,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """As in `Best`."""
+        self._kept = (state["epoch"], tuple(state["epochs"]), state["weights"])
+        outputs = state["outputs"]
+        self._outputs = None if outputs is None else outputs.to(self._learner.device)
+        for course, own in zip(self._courses, state["courses"], strict=True):
+            course.load_state(own)
+
+
+def _doubt(monitor: str) -> str:
+    return f"{monitor} was a finite number in no epoch, so the model is untrained; choose another --monitor"

@@ -1,0 +1,111 @@
+"""Members that keep their own best epoch: each is what its run alone would keep."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nnlab
+from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.errors import SpecError
+from nnlab.core.events import EpochDone, Finished
+from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.run import Run
+from nnlab.core.train import Job, set_up, train
+from tests.core.resuming import every_step as every_step
+from tests.core.resuming import spec_of, taken_up, whole_run
+
+# The mean of four losses makes gradients a quarter, and so eps is a quarter too.
+MANY: dict[str, Any] = {"model": "realmlp", "members": 4, "hidden": "64,32", "eps": 2.0**-30, "lr": 0.1, "seed": 3}
+MANY |= {"epochs": 40, "patience": 3, "batch_size": 100, "own_best": True, "dropout": 0.2}
+
+
+def alone(job: Job, member: int, data: Prepared, more: dict[str, Any]) -> Job:
+    """A run of one member, with its first weights and its draws."""
+    single = set_up(spec_of(**MANY | more | {"members": 1, "eps": 2.0**-28}), data)
+    state, whole = single.learner.state(), job.learner.state()
+    state["network"]["weights"] = {
+        name: weight[member : member + 1] if weight.ndim and len(weight) == 4 else weight
+        for name, weight in whole["network"]["weights"].items()
+    }
+    state["members"]["streams"] = [whole["members"]["streams"][member]]
+    single.learner.load_state(state)
+    return single
+
+
+def trained(job: Job) -> tuple[list[EpochDone], Finished, dict[str, torch.Tensor]]:
+    events = list(train(job, Controls()))
+    weights = {name: weight.clone() for name, weight in job.learner.model.state_dict().items()}
+    return [event for event in events if isinstance(event, EpochDone)], events[-1], weights  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("more", [{}, {"norm": "batch"}], ids=str)
+def test_each_member_keeps_what_its_run_alone_would_keep(more: dict[str, Any], classes: Prepared) -> None:
+    """Four that stop by themselves, bit by bit those that four runs stop at; the run ends with the last of them."""
+    job = set_up(spec_of(**MANY | more), classes)
+    singles = [alone(job, member, classes, more) for member in range(4)]
+    epochs, end, weights = trained(job)
+    ends = [trained(single) for single in singles]
+    assert epochs[-1].members == tuple(own.best_epoch for _, own, _ in ends)
+    assert len(set(epochs[-1].members)) > 1
+    for member, (_, _, own) in enumerate(ends):
+        for name, weight in weights.items():
+            if weight.ndim and len(weight) == 4:
+                assert torch.equal(weight[member], own[name][0]), (member, name)
+    assert {own.reason for _, own, _ in ends} == {end.reason} == {"stopped_early"}
+    assert end.epoch == max(own.epoch for _, own, _ in ends)
+    assert len({own.epoch for _, own, _ in ends}) > 1
+
+
+@pytest.mark.parametrize("more", [{}, {"optimizer": "lion", "eps": None}], ids=["stack", "module"])
+def test_what_an_epoch_tells_is_what_would_be_kept(more: dict[str, Any], classes: Prepared) -> None:
+    options = {name: value for name, value in (MANY | more).items() if value is not None}
+    job = set_up(spec_of(**options), classes)
+    assert isinstance(job.learner, ModuleLearner) == bool(more)
+    told, x = [], classes.valid.x
+    for event in train(job, Controls()):
+        if isinstance(event, EpochDone):
+            told.append(event)
+    kept = [event for event in told if event.best]
+    assert kept[-1].valid == {**told[-1].valid} and len(kept) < len(told)
+    run = nnlab.fit(classes, spec=spec_of(**options), store=False, baseline=False, probe=False)
+    assert run.best_epochs == told[-1].members and run.best_epoch == kept[-1].epoch == max(run.best_epochs)
+    values = run.score(classes.valid)
+    assert values["accuracy"] == pytest.approx(run.metrics["accuracy"], abs=1e-9)
+    assert np.isfinite(run.outputs(x).numpy()).all()
+
+
+@pytest.mark.parametrize("place", [7, 22, 61])
+def test_a_run_goes_on_to_the_same_bits(place: int, classes: Prepared, every_step: None) -> None:
+    spec = spec_of(**MANY)
+    whole, places = whole_run(classes, spec)
+    at, state = places[place]
+    assert taken_up(classes, spec, state).same(whole, at.epoch)
+
+
+def test_the_store_keeps_the_epochs_of_members(classes: Prepared, tmp_path: Path) -> None:
+    run = nnlab.fit(classes, spec=spec_of(**MANY), store=tmp_path, baseline=False)
+    again = Run.load(run.path or "")
+    assert again.best_epochs == run.best_epochs and len(run.best_epochs) == 4
+    assert Run.load(run.save(tmp_path / "copy")).best_epochs == run.best_epochs
+    assert torch.equal(again.outputs(classes.valid.x), run.outputs(classes.valid.x))
+
+
+def fit(data: Prepared, **options: Any) -> Run:
+    return nnlab.fit(data, epochs=2, own_best=True, store=False, baseline=False, probe=False, **options)
+
+
+def test_members_that_share_weights_have_no_epoch_of_their_own(classes: Prepared) -> None:
+    with pytest.raises(SpecError, match="members of tabm share weights"):
+        fit(classes, model="tabm")
+    with pytest.raises(SpecError, match=r"members of this network share weights: network\.2\.weight"):
+        fit(classes, model="packed", activation="prelu")
+
+
+@pytest.mark.parametrize("options", [{"model": "mlp"}, {"model": "realmlp", "members": 1}], ids=str)
+def test_one_network_alone_says_that_the_word_does_nothing(options: dict[str, Any], classes: Prepared) -> None:
+    run = fit(classes, **options)
+    assert any("own_best does nothing here" in text for text in run.warnings) and run.best_epochs == ()

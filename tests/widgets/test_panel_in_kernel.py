@@ -1,0 +1,63 @@
+"""The panel in a real kernel: its buttons start the very magic, and nothing is left of it when it is closed."""
+
+from typing import Any
+
+from tests.widgets.live_kernel import Kernel, update_of
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+COUNT = """
+import comm
+from ipywidgets.widgets import widget
+print(len(widget._instances), len(comm.get_comm_manager().comms))"""
+ENDLESS = "%nn_train data --epochs 1000000 --patience none --lr 0.001 --schedule constant --warmup 0"
+
+
+def opened(kernel: Kernel, line: str = "%nn_panel data") -> str:
+    request = kernel.send(line)
+    assert kernel.reply(request)["status"] == "ok"
+    return request
+
+
+def change(kernel: Kernel, value: Any, **state: Any) -> None:
+    """Give a widget of the panel a value, as a front end does."""
+    kernel.tell(kernel.model(**state), {"method": "update", "state": {"value": value}, "buffer_paths": []})
+
+
+def outputs(kernel: Kernel, request: str) -> list[dict[str, Any]]:
+    kinds = ("display_data", "update_display_data", "error")
+    return [m for m in kernel.published if m["msg_type"] in kinds and m["parent_header"].get("msg_id") == request]
+
+
+def test_a_run_of_the_panel_is_the_run_of_its_line(kernel: Kernel) -> None:
+    request = opened(kernel)
+    change(kernel, "%nn_train data --epochs 3 --model mlp", description="line")
+    kernel.until(lambda m: update_of(m).get("value") == "run = %nn_train data --epochs 3 --model mlp")
+    kernel.click("Train")
+    kernel.until(lambda m: "text/html" in m["content"].get("data", {}) and m["msg_type"] == "display_data")
+    same = kernel.run(
+        "again = %nn_train data --epochs 3 --model mlp\nhistory = [r.history.drop(columns=['seconds'])"
+        " for r in (run, again)]\nprint(again.spec == run.spec, again.line == run.line, history[0].equals(history[1]))"
+    )
+    assert same.split()[-3:] == ["True"] * 3
+    shown = [set(m["content"]["data"]) for m in outputs(kernel, request)]
+    assert {"image/png", "text/plain"} in shown and {"text/html", "text/markdown", "text/plain"} in shown
+
+
+def test_stop_ends_a_run_of_the_panel(kernel: Kernel) -> None:
+    opened(kernel)
+    change(kernel, ENDLESS, description="line")
+    kernel.until(lambda m: str(update_of(m).get("value")).startswith("run = %nn_train data --epochs 1000000"))
+    kernel.click("Train")
+    kernel.until(lambda m: "training on cpu" in str(m["content"].get("data", {}).get("state", {}).get("value", "")))
+    kernel.click("Stop")
+    assert kernel.run("print(run.finished.reason)").split()[-1] == "stopped"
+
+
+def test_twenty_panels_leave_nothing_in_the_kernel(kernel: Kernel) -> None:
+    kernel.run("%nn_panel data\nfrom nnlab.widgets.panel import close_panels\nclose_panels()")
+    before = kernel.run(COUNT)
+    for _ in range(20):
+        opened(kernel)
+    kernel.click("Close")
+    kernel.run("close_panels()")
+    assert kernel.run(COUNT) == before
