@@ -1,6 +1,6 @@
 """A trained network with its pipeline, its record and its place in the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Probed, Resumed, Started, Warned
+from nnlab.core.events import Changed, EpochDone, Finished, Resumed, Started
 from nnlab.core.losses import levels_of
 from nnlab.core.network import loss_of, network_for, take_memory
 from nnlab.core.own import is_missing
@@ -307,27 +307,18 @@ class Run:
             raise DataError(f"the rows have {rows.x.shape[1]} features; the run was trained on {features}")
         return rows.x, rows.y
 
-    def _within(self, epoch: int) -> Iterator[Changed | Probed | Resumed]:
-        """What was told while an epoch went on."""
-        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
-        yield from (change for change in self.changes if change.epoch == epoch)
-        yield from (look for look in self.record.probes if look.epoch == epoch)
-
     def _write(self, folder: Path) -> None:
         """Tell the run's events to a writer once more."""
         if self.best_epoch is None:
             raise StoreError(f"run {self.id} ended before its first epoch was done: there are no weights to save")
         writer = RunFolder(folder, self.facts)
         writer.claim()
-        writer(replace(self.started, resumed_from=None))
-        about = {message: name for name, message in self.record.told.items()}
-        for message in self.warnings:
-            writer(Warned(message, about.get(message, "")))
-        for done in self.record.epochs:
-            for event in self._within(done.epoch):
-                writer(event)
-            writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
-        writer(self.finished)
+        for event in self.record.events():
+            if isinstance(event, Started):
+                event = replace(event, resumed_from=None)
+            elif isinstance(event, EpochDone):
+                event = replace(event, weights=self.model.state_dict() if event.epoch == self.best_epoch else None)
+            writer(event)
         writer.complete(self.evaluation, self.beside)
         if not writer.kept:
             raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")

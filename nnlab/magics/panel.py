@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import SpecError
 from nnlab.magics import subjects
 from nnlab.magics.form import VARIABLES, Form, Settled, read_line, settled, with_value
+from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
-from nnlab.magics.views import capability
 from nnlab.report.blocks import Code, Sentence
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.tables import Table
@@ -44,7 +44,7 @@ def show_panel(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[st
     from nnlab.magics.views import show
 
     board = Board(lab, said.subject, own["preset"])
-    if lab.panel is not None and capability(lab.ip) == "live":
+    if lab.panel is not None and front_end(lab.ip).view == "live":
         lab.panel(lab, board, own["tab"])
     elif not said.muted:
         show(board.bundle(NO_WIDGETS))

@@ -136,3 +136,25 @@ class LiveView:
         finally:
             self._slot.replace(outputs, self._outcome)
             self._panel = None
+
+
+class BackgroundView(LiveView):
+    """A view of a run in another process, shown by a cell that has returned. Events come from one other thread.
+
+    since: when the run began, in seconds of perf_counter. below: a line under the panel. The kernel is idle and hears
+    the buttons by itself, so nothing is pumped.
+    """
+
+    def __init__(self, controls: Controls, since: float, below: str) -> None:
+        super().__init__(controls)
+        self._since = since
+        self._pump.ok = True
+        self._slot.reserve(below)
+
+    def _listen(self) -> None:
+        pass
+
+    def _open(self, event: Event) -> None:
+        super()._open(event)
+        if isinstance(self._panel, TrainPanel):
+            self._panel.began = self._since
