@@ -103,10 +103,11 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any) -> Any:
-    from nnlab.widgets.live import LiveView
+def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+    from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind)
+    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
 
 
 def _explorer(found: Any, label: Any, outputs: Any) -> None:

@@ -1,5 +1,6 @@
 """What a run told, collected: a sink of events, and the history as a DataFrame."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,25 @@ class Record:
             self.started = event
         elif isinstance(event, Finished):
             self.finished = event
+
+    def events(self) -> Iterator[Event]:
+        """What was told, in order, as far as it is kept; warnings first."""
+        if self.started is not None:
+            yield self.started
+        about = {message: name for name, message in self.told.items()}
+        yield from (Warned(message, about.get(message, "")) for message in self.warnings)
+        for done in self.epochs:
+            yield from self._within(done.epoch)
+            yield done
+        yield from self._within(len(self.epochs) + 1)
+        if self.finished is not None:
+            yield self.finished
+
+    def _within(self, epoch: int) -> Iterator[Event]:
+        """What was told while an epoch went on."""
+        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
+        yield from (change for change in self.changes if change.epoch == epoch)
+        yield from (look for look in self.probes if look.epoch == epoch)
 
     @property
     def history(self) -> "pd.DataFrame":

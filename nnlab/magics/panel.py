@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import NNLabError, SpecError
 from nnlab.magics import subjects
 from nnlab.magics.form import VARIABLES, Form, Settled, read_line, settled, with_value
+from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
@@ -41,7 +42,6 @@ PRESETS: dict[str, dict[str, str]] = {
 
 def show_panel(lab: "Lab", said: Call, own: Mapping[str, Any]) -> None:
     """Open the panel in this cell; where there are no widgets, show its lines."""
-    from nnlab.magics.front_end import front_end
     from nnlab.magics.views import show
 
     board, front = Board(lab, said.subject, own["preset"]), front_end(lab.ip)

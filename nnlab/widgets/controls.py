@@ -145,13 +145,13 @@ class Buttons:
 
     def __init__(self, controls: Controls, tell: Tell, *, pausable: bool = True) -> None:
         self._controls = controls
-        stop = _button("Stop", "stop", "end after this step and keep the best epoch")
+        stop = button("Stop", "stop", "end after this step and keep the best epoch")
         stop.add_class("nnl-stop")
-        stop.on_click(_guarded(lambda: controls.stop(), tell))
+        stop.on_click(guarded(lambda: controls.stop(), tell))
         self.widgets = [stop]
         if pausable:
-            pause = _button("Pause", "pause", "hold the run between two steps")
-            pause.on_click(_guarded(lambda: controls.pause(not controls.paused), tell))
+            pause = button("Pause", "pause", "hold the run between two steps")
+            pause.on_click(guarded(lambda: controls.pause(not controls.paused), tell))
             self.widgets.append(pause)
 
     def follow(self) -> None:
@@ -168,12 +168,12 @@ class Buttons:
             button.disabled = True
 
 
-def _button(word: str, icon: str, hint: str) -> Any:
+def button(word: str, icon: str, hint: str) -> Any:
     return ipywidgets.Button(description=word, icon=icon, tooltip=hint, layout=ipywidgets.Layout(width="96px"))
 
 
-def _guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
-    def on_click(_button: Any) -> None:
+def guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
+    def on_click(pressed: Any) -> None:
         try:
             act()
         except Exception as error:
