@@ -103,10 +103,11 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any) -> Any:
-    from nnlab.widgets.live import LiveView
+def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+    from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind)
+    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
 
 
 def _explorer(found: Any, label: Any, outputs: Any) -> None:
@@ -115,10 +116,10 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     explore(found, label, outputs)
 
 
-def _panel(lab: Any, board: Any, tab: str) -> None:
+def _panel(lab: Any, board: Any, own: Any) -> None:
     from nnlab.widgets.panel import open_panel
 
-    open_panel(lab, board, tab)
+    open_panel(lab, board, own)
 
 
 def _report(result: Any, column: str | None) -> Any:

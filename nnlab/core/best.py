@@ -53,6 +53,9 @@ def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
     """The one that a run asks for."""
     sign = -1.0 if check_monitor(spec.monitor, metrics_for(data.task, spec.metrics)) else 1.0
     count = members_apart(spec)
+    shared = [name for name, weight in learner.model.named_parameters() if weight.shape[:1] != (count,)]
+    if count > 1 and shared:
+        raise SpecError(f"own_best=on: members of this network share weights: {shared[0]}")
     if count > 1 and len(data.valid):
         return BestOfMembers(spec, cast(Ensemble, learner), sign, count)
     return BestEpoch(spec, learner, sign)

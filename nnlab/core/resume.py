@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nnlab.core.background.run import begun
 from nnlab.core.calibrate import FILE as TEMPERATURE
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import Changed, Sink, Started, Warned
-from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, ready, saying
+from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, living, ready, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
 from nnlab.core.params import params_of
@@ -46,20 +48,26 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     probe: bool | None = None,
     baseline: bool | None = None,
     calibrate: bool | None = None,
+    background: bool = False,
 ) -> Run:
     """Go on with a run that was killed, stopped or interrupted, and give it as if it had not been.
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
     them, where the schedules allow it. probe, baseline, calibrate: as for `fit`; None: as the run began. The rest is
-    the run's own. StoreError where there is no checkpoint, or the run lives in another process; RunError for one that
-    is complete; DataError for other data.
+    the run's own. background: as for `fit`. StoreError where there is no checkpoint, or the run lives in another
+    process; RunError for one that is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
     with understood(info.path):
         about, facts, spec = read_beginning(info.path)
     data = _data_for(facts, data)
+    if background:
+        choices = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
+        own = {"model": model, "epochs": epochs, "store": place, "checkpoint_seconds": checkpoint_seconds, "code": code}
+        planned = spec.epochs if epochs is None else params_of(TrainSpec)["epochs"].read(epochs)
+        return begun(facts, replace(spec, epochs=planned), partial(resume, info.id, data, **own, **choices), view)
     if spec.model.name == CUSTOM and model is None:
         raise StoreError(
             f"run {info.id} trains a network of your own; give it too: resume({word!r}, model=YourNetwork)"
@@ -84,7 +92,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     told = [started, *lines.from_lines(checkpoint.lines)]
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
-    spent = carried(saying(map(Warned, said), events), controls, record, folder, view)
+    stream = saying(map(Warned, said), events)
+    spent = carried(stream, controls, living(record, job, facts), data, folder, view)
     return concluded(record, job, folder, facts, spent)
 
 

@@ -3,6 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
@@ -12,7 +13,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, evaluating, listing, reporting, resuming, subjects, tuning
+from nnlab.magics import background, config, evaluating, listing, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
@@ -173,12 +174,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
-        told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
-        return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
-
-    return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+    told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
+    told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
+    work = partial(fit, data, spec=spec, model=model, **told)
+    cell = (line, data.fingerprint)
+    return background.carried(lab, said, order.own, cell, work, lambda run: run_bundles(run, line, data))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:
@@ -192,12 +192,10 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
-        told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
-        return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
-
-    return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))
+    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
+    work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
+    return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -376,7 +374,7 @@ def _panel(lab: "Lab", said: Call, names: Names) -> None:
     from nnlab.magics.panel import show_panel
 
     _, own = settle(lab, said)
-    show_panel(lab, said, own, names)
+    show_panel(lab, said, own)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
@@ -386,6 +384,8 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_runs": _runs,
     "nn_diff": _diff,
     "nn_load": _load,
+    "nn_stop": background.stop,
+    "nn_attach": background.attach,
     "nn_diagnose": _diagnose,
     "nn_evaluate": _evaluate,
     "nn_report": _report,

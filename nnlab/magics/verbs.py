@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Within, params_of, show_value
-from nnlab.core.registry import Part
+from nnlab.core.registry import Part, until_registered
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
@@ -37,6 +37,7 @@ def _train(
         bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
     ] = False,
     preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
+    background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
 ) -> None:
     """Options of %nn_train."""
 
@@ -133,8 +134,9 @@ def _report(
 
 
 def _panel(
-    tab: Annotated[Literal["data", "model", "train", "tune"], "page that is open at first"] = "train",
+    tab: Annotated[Literal["data", "model", "train", "tune", "runs"], "page that is open at first"] = "train",
     preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
+    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
 ) -> None:
     """Options of %nn_panel."""
 
@@ -219,6 +221,7 @@ _ALL = (
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
             "run = %nn_train data --resume last",
+            "run = %nn_train data --epochs 500 --background",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
         ),
@@ -282,6 +285,22 @@ _ALL = (
         (),
         _own(_load),
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
+    ),
+    Verb(
+        "nn_stop",
+        "End the run that trains in the background after its step, keep its best epoch, and wait for that.",
+        "run: its variable, id or name; the one that trains, if none is named",
+        1,
+        examples=("%nn_stop", "%nn_stop run"),
+    ),
+    Verb(
+        "nn_attach",
+        "Show a run in this cell: its panel while it trains in the background, else its result.",
+        "run: a variable, last, an id or a name; the newest in the background, if none is named",
+        1,
+        (),
+        _own(_view),
+        ("%nn_attach", "run = %nn_attach last", "%nn_attach --view text"),
     ),
     Verb(
         "nn_diagnose",
@@ -351,6 +370,12 @@ def default_of(option: Option) -> Any:
 
 def any_option(verb: Verb) -> dict[str, Option]:
     """The options of a magic whichever parts are chosen."""
+    return dict(_any_option(verb.name))
+
+
+@until_registered
+def _any_option(name: str) -> dict[str, Option]:
+    verb = VERBS[name]
     found: dict[str, Option] = {}
     for spec in verb.specs:
         for field_name, param in params_of(spec).items():

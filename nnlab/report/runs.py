@@ -20,6 +20,7 @@ from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
+    from nnlab.core.diagnose.registry import Verdict
     from nnlab.core.run import Run
     from nnlab.core.store.reading import RunInfo
 
@@ -59,11 +60,15 @@ def verdict(run: "Run") -> Sentence:
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
     """All that is said of a run, the most important first."""
+    from nnlab.core.diagnose.doctor import first_look
+
     yield verdict(run)
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
-    yield from warning_blocks(run.warnings)
-    yield from doctor_blocks(run)
+    found = first_look(run)
+    again = {run.record.told.get(verdict.name) for verdict in found}  # told while it lived
+    yield from warning_blocks([text for text in run.warnings if text not in again])
+    yield from doctor_blocks(run, found)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
@@ -124,11 +129,9 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 
 
-def doctor_blocks(run: "Run") -> Iterator[Block]:
+def doctor_blocks(run: "Run", found: "Sequence[Verdict]") -> Iterator[Block]:
     """What the doctor sees at a glance, and the line that says more; nothing of a run that looks healthy."""
-    from nnlab.core.diagnose.doctor import first_look
-
-    if found := first_look(run):
+    if found:
         more = f"%nn_diagnose {run.id}" if run.path is not None else "nnlab.diagnose(run, data)"
         yield Sentence("doctor:", f"{'; '.join(verdict.what for verdict in found)}; why, and what mends it:  {more}")
 

@@ -21,12 +21,12 @@ UNSET: Any = object()  # what a list holds for None, which ipywidgets takes for 
 Tell = Callable[[str], None]  # takes a line that the user shall see
 
 
-def control(param: Param, value: Any = None, columns: Sequence[str] = ()) -> Any:
+def control(param: Param, value: Any = None, columns: Sequence[str] = (), sliders: bool = True) -> Any:
     """The widget that offers the values of a parameter, set to value (default: the declared one).
 
     Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Where
-    a number may also be open, or 0 has no place on the scale, it is a text field that offers some. Choices and columns
-    become a list; other lists and free text become a text field, as a person would type them.
+    a number may also be open, 0 has no place on the scale, or no sliders are wanted, it is a text field that offers
+    some. Choices and columns become a list; other lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
@@ -37,16 +37,16 @@ def control(param: Param, value: Any = None, columns: Sequence[str] = ()) -> Any
     elif param.choices and not param.many:
         made = ipywidgets.Dropdown(**texts)
     elif not param.many and isinstance(param.domain, Within):
-        made = _number(param, value, texts)
+        made = _number(param, value, texts, sliders)
     else:
         made = ipywidgets.Text(continuous_update=False, **texts)
     put(param, made, value, columns)
     return made
 
 
-def _number(param: Param, value: Any, texts: dict[str, Any]) -> Any:
+def _number(param: Param, value: Any, texts: dict[str, Any], sliders: bool) -> Any:
     offered = param.domain.offered
-    if param.optional or (offered.log and (value <= 0 or offered.low <= 0)):
+    if param.optional or not sliders or (offered.log and (value <= 0 or offered.low <= 0)):
         return ipywidgets.Combobox(options=_some(param), continuous_update=False, **texts)
     texts["continuous_update"] = False
     if offered.log:
@@ -70,7 +70,8 @@ def _some(param: Param) -> tuple[str, ...]:
     else:
         values = [low + (high - low) * part / 4 for part in range(5)]
     numbers = [param.show(param.kind(float(f"{value:.2g}"))) for value in values]
-    return tuple(dict.fromkeys([param.unset if param.optional else "0", *numbers]))
+    first = [param.unset] if param.optional else ["0"] if param.domain.low <= 0 else []
+    return tuple(dict.fromkeys([*first, *numbers]))
 
 
 def put(param: Param, widget: Any, value: Any, columns: Sequence[str] = ()) -> None:
@@ -144,13 +145,13 @@ class Buttons:
 
     def __init__(self, controls: Controls, tell: Tell, *, pausable: bool = True) -> None:
         self._controls = controls
-        stop = _button("Stop", "stop", "end after this step and keep the best epoch")
+        stop = button("Stop", "stop", "end after this step and keep the best epoch")
         stop.add_class("nnl-stop")
-        stop.on_click(_guarded(lambda: controls.stop(), tell))
+        stop.on_click(guarded(lambda: controls.stop(), tell))
         self.widgets = [stop]
         if pausable:
-            pause = _button("Pause", "pause", "hold the run between two steps")
-            pause.on_click(_guarded(lambda: controls.pause(not controls.paused), tell))
+            pause = button("Pause", "pause", "hold the run between two steps")
+            pause.on_click(guarded(lambda: controls.pause(not controls.paused), tell))
             self.widgets.append(pause)
 
     def follow(self) -> None:
@@ -167,12 +168,12 @@ class Buttons:
             button.disabled = True
 
 
-def _button(word: str, icon: str, hint: str) -> Any:
+def button(word: str, icon: str, hint: str) -> Any:
     return ipywidgets.Button(description=word, icon=icon, tooltip=hint, layout=ipywidgets.Layout(width="96px"))
 
 
-def _guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
-    def on_click(_button: Any) -> None:
+def guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
+    def on_click(pressed: Any) -> None:
         try:
             act()
         except Exception as error:

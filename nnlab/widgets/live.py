@@ -109,14 +109,15 @@ class LiveView:
     def _draw(self, now: float, event: Event) -> None:
         """Draw when it is time, and at once when somebody has pressed a button."""
         assert self._panel is not None
-        pressed = (self._controls.paused, self._controls.stop_reason, isinstance(event, (Finished, StudyFinished)))
+        ended = isinstance(event, (Finished, StudyFinished))
+        pressed = (self._controls.paused, self._controls.stop_reason, ended, getattr(self._panel, "pressed", None))
         if now < self._next_draw and pressed == self._shown:
             return
         self._shown = pressed
         self._panel.draw()
-        ended = time.perf_counter()
-        before, self._took = self._took, ended - now
-        self._next_draw = ended + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        done = time.perf_counter()
+        before, self._took = self._took, done - now
+        self._next_draw = done + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""
@@ -136,3 +137,25 @@ class LiveView:
         finally:
             self._slot.replace(outputs, self._outcome)
             self._panel = None
+
+
+class BackgroundView(LiveView):
+    """A view of a run in another process, shown by a cell that has returned. Events come from one other thread.
+
+    since: when the run began, in seconds of perf_counter. below: a line under the panel. The kernel is idle and hears
+    the buttons by itself, so nothing is pumped.
+    """
+
+    def __init__(self, controls: Controls, since: float, below: str) -> None:
+        super().__init__(controls)
+        self._since = since
+        self._pump.ok = True
+        self._slot.reserve(below)
+
+    def _listen(self) -> None:
+        pass
+
+    def _open(self, event: Event) -> None:
+        super()._open(event)
+        if isinstance(self._panel, TrainPanel):
+            self._panel.began = self._since

@@ -24,7 +24,7 @@ class TrainPanel:
 
     def __init__(self, started: Started, controls: Controls, live: bool) -> None:
         self._started, self._controls = started, controls
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._progress = Progress(1, 0, started.steps, 0.0)
         self._last: EpochDone | None = None
@@ -115,7 +115,7 @@ class TrainPanel:
             return
         if self._charts:
             self._draw_charts()
-        elif time.perf_counter() - self._began > CHARTS_AFTER:
+        elif time.perf_counter() - self.began > CHARTS_AFTER:
             self._make_charts()
         if self._charts:
             self._drawn = self._last
@@ -131,7 +131,7 @@ class TrainPanel:
             (f"{min(done + 1, epochs):,}", f" / {epochs:,}", "epoch"),
             (look.number(best), "", f"best {self._started.monitor}{which}"),
             (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
-            (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
+            (look.clock(time.perf_counter() - self.began), self._left(epochs - done - share), "elapsed"),
         ]
         held = bool(self._controls.paused or self._controls.stop_reason)
         self._head.value = look.facts(items, self.state, held) + look.bar((done + share) / epochs)

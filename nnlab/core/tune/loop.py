@@ -28,8 +28,9 @@ from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
+from nnlab.core.tune.strategies import judged_by
 from nnlab.core.tune.study import Study, quiet_optuna
-from nnlab.core.tune.training import Group, check_exchange, exchange_for, judged_by
+from nnlab.core.tune.training import Group, check_exchange, exchange_for
 from nnlab.core.tune.trials import Result, Trials
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Search:
         header = self._header
         space = {name: str(allowed) for name, allowed in header.space.items()}
         done = self.trials.done
-        self.show(StudyStarted(header.name, header.spec, done, space, header.metric, header.maximize))
+        self.show(StudyStarted(header.name, header.spec, done, space, header.metric, header.maximize, self._study))
         for step in self.trials.steps:
             self.show(Steered(step.trial, step.kind, step.text))
         more = (header.spec.finalists, header.spec.refit, header.spec.ensemble)

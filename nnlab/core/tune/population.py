@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
-from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import NNLabError
 from nnlab.core.events import Due, EpochDone, Event, Progress, Started, Warned
 from nnlab.core.fit import drive
@@ -122,7 +121,7 @@ class Member:
     def begin(self, job: Job, learner: MemberLearner) -> Generator[Event, None, None]:
         """Be ready to `advance`; gives what must be closed."""
         self._rows, self.learner = len(job.data.train.y), learner
-        self._events = watched(train(job, self.watch.controls))
+        self._events = train(job, self.watch.controls)
         return self._events
 
     def measure(self) -> None:

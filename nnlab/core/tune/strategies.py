@@ -10,7 +10,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nnlab.core.errors import SpecError
 from nnlab.core.params import Within
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+    from nnlab.core.tune.header import Header
+
 SAMPLERS = Registry("sampler")
 PRUNERS = Registry("pruner")
 Points = Callable[[int], dict[str, list[Any]]]
+Judged = Literal["epochs", "folds", "nothing"]  # by what a pruner judges trials
 LARGEST_GRID = 10_000
 Trials = Within(1, 10_000, log=True, search=(3, 30))
 Epochs = Within(1, 100_000, log=True, search=(1, 20))
@@ -294,3 +297,15 @@ def none(epochs: int) -> "BasePruner":
     from optuna.pruners import NopPruner
 
     return NopPruner()
+
+
+def exchanges(header: "Header") -> bool:
+    """Whether trials inherit from one another."""
+    return bool(SAMPLERS[header.spec.sampler.name].facts.get("exchange"))
+
+
+def judged_by(header: "Header") -> Judged:
+    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+    if header.several or exchanges(header):
+        return "nothing"
+    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"

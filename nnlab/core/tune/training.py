@@ -17,20 +17,13 @@ from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim, Member, trained
 from nnlab.core.tune.preparing import Preparations
-from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.watch import Judged, Searching
-
-
-def judged_by(header: Header) -> Judged:
-    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
-    if header.several or _exchanges(header):
-        return "nothing"
-    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"
+from nnlab.core.tune.strategies import SAMPLERS, Judged, exchanges
+from nnlab.core.tune.watch import Searching
 
 
 def exchange_for(header: Header, number: int) -> Exchange | None:
     """What happens between the epochs of a stack whose first trial has this number; None for most samplers."""
-    if not _exchanges(header):
+    if not exchanges(header):
         return None
     values = part_values(SAMPLERS, header.spec.sampler)
     seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
@@ -39,7 +32,7 @@ def exchange_for(header: Header, number: int) -> Exchange | None:
 
 def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
     """SpecError where trials shall take over from one another and cannot, as they do not train side by side."""
-    if not _exchanges(header):
+    if not exchanges(header):
         return
     base, sampler = header.base, header.spec.sampler
     if header.spec.folds is not None:
@@ -49,10 +42,6 @@ def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
             f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
             "write --model mlp or resnet"
         )
-
-
-def _exchanges(header: Header) -> bool:
-    return bool(SAMPLERS[header.spec.sampler.name].facts.get("exchange"))
 
 
 class Group:
