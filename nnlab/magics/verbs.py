@@ -134,8 +134,9 @@ def _report(
 
 
 def _panel(
-    tab: Annotated[Literal["data", "model", "train", "tune"], "page that is open at first"] = "train",
+    tab: Annotated[Literal["data", "model", "train", "tune", "runs"], "page that is open at first"] = "train",
     preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
+    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
 ) -> None:
     """Options of %nn_panel."""
 
