@@ -15,12 +15,12 @@ from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
 from nnlab.core.events import Changed, EpochDone, Finished, Resumed, Started
-from nnlab.core.losses import LOSSES
+from nnlab.core.losses import levels_of
 from nnlab.core.network import loss_of, network_for, take_memory
 from nnlab.core.own import is_missing
 from nnlab.core.record import Record
 from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
-from nnlab.core.spec import CUSTOM, TrainSpec, part_values
+from nnlab.core.spec import CUSTOM, TrainSpec
 from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.files import replaced_folder
@@ -206,7 +206,7 @@ class Run:
             mean, spread = output[:, 0], np.exp(output[:, 1].clip(-15.0, 15.0) / 2)
             ends = (decode(mean + spread), decode(mean - spread))  # half their distance where scaling bends
             return pd.DataFrame({"mean": decode(mean), "std": np.abs(ends[0] - ends[1]) / 2})
-        levels = part_values(LOSSES, part)["levels"]
+        levels = levels_of(part)
         order = np.argsort(levels)
         values = np.sort(decode(output[:, order]), axis=1)
         return pd.DataFrame(values, columns=[f"q{levels[i]:g}" for i in order])
@@ -228,7 +228,8 @@ class Run:
             raise DataError("there are no rows to score")
         output, truth = measurable(self.outputs(x), y, self.pipeline.target)
         gone = [name for name in self.started.metrics if is_missing("metrics", name)]
-        found = measure(tuple(name for name in self.started.metrics if name not in gone), output, truth)
+        names = tuple(name for name in self.started.metrics if name not in gone)
+        found = measure(names, output, truth, levels_of(loss_of(self.spec, self.pipeline.target)))
         left_out = f"left out: {', '.join(gone)}, functions of your own that are not defined here" if gone else ""
         rows = data.test if isinstance(data, Prepared) else data
         if not (isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint):
@@ -280,7 +281,8 @@ class Run:
         return cls(saved.facts, saved.record, network, pipeline, device, state, evaluation, path, warm, beside)
 
     def outputs(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them; of a run
+        that learned quantiles all of them, the first being the prediction."""
         from nnlab.core.predict import points
 
         output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 HEADER = "study.json"
 NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+RANKED = "ranked"  # the attribute of a study that holds architectures and their scores with shared weights
 OUTSIDE = "outside"  # the attribute of a first trial that is no point of the space, of which the sampler learns nothing
 
 
