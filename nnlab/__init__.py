@@ -116,10 +116,10 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     explore(found, label, outputs)
 
 
-def _panel(lab: Any, board: Any, tab: str) -> None:
+def _panel(lab: Any, board: Any, own: Any) -> None:
     from nnlab.widgets.panel import open_panel
 
-    open_panel(lab, board, tab)
+    open_panel(lab, board, own)
 
 
 def _report(result: Any, column: str | None) -> Any:

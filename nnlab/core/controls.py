@@ -1,7 +1,6 @@
 """How a watcher changes a run: values written from any thread, read by the loop between steps."""
 
 import contextlib
-import math
 import signal
 import threading
 from collections import deque
@@ -9,10 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from nnlab.core.errors import SpecError
 from nnlab.core.events import Changed, Reason
-
-LIVE = {"lr": math.inf, "weight_decay": math.inf, "dropout": 1.0}  # what can be changed: from 0 to below this
+from nnlab.core.steering import check_change
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,8 @@ class Controls:
         self.paused = False
 
     def set(self, name: str, value: float) -> None:
-        """Change lr, weight_decay or dropout from the next step on."""
-        if name not in LIVE:
-            raise SpecError(f"{name!r} cannot be changed while a run lives; these can: {', '.join(LIVE)}")
-        if not 0 <= value < LIVE[name]:
-            raise SpecError(f"{name}={value}: expected a number from 0 to below {LIVE[name]:g}")
+        """Change a value of `nnlab.core.steering.LIVE` from the next step on; patience counts at the epoch's end."""
+        check_change(name, value)
         self._changes.append(Change(name, value))
 
     def plan(self, changes: Iterable[Changed]) -> None:

@@ -9,6 +9,8 @@ from nnlab.core.spec import TrainSpec, TuneSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nnlab.core.tune.study import Study
+
 Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverged", "pruned", "failed"]
 
 
@@ -141,7 +143,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A study begins or goes on. done: trials that it already holds; space: the searched names and their ranges."""
+    """A study begins or goes on. done: trials that it already holds; space: the searched names and their ranges.
+
+    study: reads what there is while it runs.
+    """
 
     name: str
     spec: TuneSpec
@@ -149,6 +154,7 @@ class StudyStarted:
     space: Mapping[str, str]
     metric: str
     maximize: bool
+    study: "Study | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,27 @@ M = TypeVar("M", bound=Callable[..., Any])
 NUMBERS = {int: r"[1-9]\d{0,2}", float: r"0\.\d{0,2}[1-9]"}  # one way to write each number of a family
 
 
+R = TypeVar("R")
+_changes = 0  # of all registries, since the process began
+
+
+def until_registered(make: Callable[..., R]) -> Callable[..., R]:
+    """The answers of make, kept by its (hashable) arguments until an entry is registered or taken away anywhere."""
+    held: dict[Any, R] = {}
+    of = _changes
+
+    def ask(*key: Any) -> R:
+        nonlocal of
+        if of != _changes:
+            held.clear()
+            of = _changes
+        if key not in held:
+            held[key] = make(*key)
+        return held[key]
+
+    return ask
+
+
 @dataclass(frozen=True)
 class Part:
     """A named entry of a registry with its values: Part("adamw", {"lr": 1e-3}); others keep the default."""
@@ -49,6 +70,11 @@ class Entry:
         return {name: self.params[name].read(value) for name, value in values.items()}
 
 
+def _note_change() -> None:
+    global _changes
+    _changes += 1
+
+
 class Registry(dict[str, Entry]):
     """Entries of one kind. `@REGISTRY.add` or `@REGISTRY.add(fact=...)` registers a function under its own name.
 
@@ -59,6 +85,29 @@ class Registry(dict[str, Entry]):
         super().__init__()
         self.kind, self.needs = kind, needs
         self._families: dict[str, tuple[Callable[..., Any], type[int] | type[float], Mapping[str, Any]]] = {}
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        _note_change()
+        super().__setitem__(name, entry)
+
+    def __delitem__(self, name: str) -> None:
+        _note_change()
+        super().__delitem__(name)
+
+    def pop(self, *name: Any) -> Any:
+        """As of a dict."""
+        _note_change()
+        return super().pop(*name)
+
+    def clear(self) -> None:
+        """As of a dict."""
+        _note_change()
+        super().clear()
+
+    def update(self, *entries: Any, **more: Any) -> None:
+        """As of a dict."""
+        _note_change()
+        super().update(*entries, **more)
 
     @property
     def searched(self) -> tuple[str, ...]:

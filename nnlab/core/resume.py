@@ -15,6 +15,7 @@ from nnlab.core.events import Changed, Sink, Started, Warned
 from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, living, ready, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.params import params_of
 from nnlab.core.record import Record
 from nnlab.core.run import Run, check_fit
@@ -28,7 +29,7 @@ from nnlab.core.store.owner import is_alive
 from nnlab.core.store.reading import RunInfo, last_write, read_beginning, understood
 from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import LAST, UNFINISHED, Store
-from nnlab.core.train import Job, set_up, steps_by_epoch, train
+from nnlab.core.train import Job, set_up, train
 from nnlab.core.wording import counted
 
 LOCK = "lock"

@@ -2,7 +2,7 @@
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nnlab.report.bundle import Bundle
 
     Explorer = Callable[[Any, Any, list[Bundle]], None]
-    OpenPanel = Callable[["Lab", Board, str], None]
+    OpenPanel = Callable[["Lab", Board, Mapping[str, Any]], None]
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -47,7 +47,7 @@ class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
     explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
-    panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
+    panel opens a panel in it: panel(lab, board, options). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 

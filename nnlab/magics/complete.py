@@ -279,6 +279,9 @@ def _subject(place: Place, current: str) -> Found:
         return _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
     if verb == "nn_preprocess":
         return _table(current, names)
+    if verb == "nn_panel":
+        data = _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
+        return Found(current, (*data.candidates, *_table(current, names).candidates))
     found = _runs(place)
     if verb in ("nn_runs", "nn_diff", "nn_diagnose", "nn_attach", "nn_stop", "nn_evaluate"):
         found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]

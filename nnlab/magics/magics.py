@@ -374,7 +374,7 @@ def _panel(lab: "Lab", said: Call, names: Names) -> None:
     from nnlab.magics.panel import show_panel
 
     _, own = settle(lab, said)
-    show_panel(lab, said, own, names)
+    show_panel(lab, said, own)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {

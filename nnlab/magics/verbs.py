@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from nnlab.core.options import Option, options_of
 from nnlab.core.params import Column, Param, Within, params_of, show_value
-from nnlab.core.registry import Part
+from nnlab.core.registry import Part, until_registered
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 
 ViewWord = Literal["auto", "live", "text", "none"]
@@ -134,8 +134,9 @@ def _report(
 
 
 def _panel(
-    tab: Annotated[Literal["data", "model", "train", "tune"], "page that is open at first"] = "train",
+    tab: Annotated[Literal["data", "model", "train", "tune", "runs"], "page that is open at first"] = "train",
     preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
+    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
 ) -> None:
     """Options of %nn_panel."""
 
@@ -369,6 +370,12 @@ def default_of(option: Option) -> Any:
 
 def any_option(verb: Verb) -> dict[str, Option]:
     """The options of a magic whichever parts are chosen."""
+    return dict(_any_option(verb.name))
+
+
+@until_registered
+def _any_option(name: str) -> dict[str, Option]:
+    verb = VERBS[name]
     found: dict[str, Option] = {}
     for spec in verb.specs:
         for field_name, param in params_of(spec).items():

@@ -85,11 +85,14 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
 def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:
     """The course of the study, then its best spec and trials. best_line: the line that trains the best spec again."""
     from nnlab.report.studies import front_picture, study_blocks, study_picture, study_verdict
+    from nnlab.report.study_pictures import overview
 
     png = study_picture(study)
     pictures = [picture(png, f"trials of the study: {study_verdict(study).text()}")] if png else []
     if front := front_picture(study):
         pictures.append(picture(front, f"objectives of the study against each other: {study_verdict(study).text()}"))
+    if trials := overview(study):
+        pictures.append(picture(trials, f"values, scores and courses of the trials: {study_verdict(study).text()}"))
     return [*pictures, page(study_blocks(study, line, best_line))]
 
 

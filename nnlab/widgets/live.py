@@ -109,14 +109,15 @@ class LiveView:
     def _draw(self, now: float, event: Event) -> None:
         """Draw when it is time, and at once when somebody has pressed a button."""
         assert self._panel is not None
-        pressed = (self._controls.paused, self._controls.stop_reason, isinstance(event, (Finished, StudyFinished)))
+        ended = isinstance(event, (Finished, StudyFinished))
+        pressed = (self._controls.paused, self._controls.stop_reason, ended, getattr(self._panel, "pressed", None))
         if now < self._next_draw and pressed == self._shown:
             return
         self._shown = pressed
         self._panel.draw()
-        ended = time.perf_counter()
-        before, self._took = self._took, ended - now
-        self._next_draw = ended + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        done = time.perf_counter()
+        before, self._took = self._took, done - now
+        self._next_draw = done + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nnlab.widgets import live
+from tests.browser import memory
 from tests.browser.harness import Notebook, set_theme, wait_for
 from tests.widgets.live_kernel import ENDLESS
 
@@ -154,6 +155,15 @@ def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
     opened.run(2)
     assert opened.text(2).strip().endswith("True")
     assert opened.output(1).locator("img").count() == 1
+
+
+def test_drawing_leaves_nothing_in_the_page(notebook: Open) -> None:
+    opened = notebook(*memory.CELLS[1:])
+    first, *_, last = memory.samples(opened, 150, 4)  # memory.py itself draws as often as half an hour does
+    assert last.drawings >= 150
+    assert last.listeners <= first.listeners
+    assert last.nodes - first.nodes < 150
+    assert last.heap - first.heap < 3
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

@@ -26,6 +26,7 @@ from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.randomness import member_seed
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.steering import smoothed
 
 
 def members_for(
@@ -56,6 +57,7 @@ class StackLearner:
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
         self._loss = make_loss(self._loss_part, class_counts(data))
+        self._smoothing = part_values(LOSSES, self._loss_part).get("label_smoothing", 0.0)
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._valid = tensors_of(data.valid, spec, data, device)
@@ -136,7 +138,11 @@ class StackLearner:
         return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:
-        """Set weight_decay or dropout from the next step on; gives the old value."""
+        """Set a value that the run has from the next step on; gives the old one. Validation keeps the first loss."""
+        if name == "label_smoothing":
+            old, self._smoothing = self._smoothing, value
+            self._members.loss = part_values(LOSSES, smoothed(self._loss_part, value))
+            return old
         if name == "weight_decay":
             old, self._members.decays = self._members.decays[0], [value] * self._count
             return old
@@ -160,12 +166,15 @@ class StackLearner:
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
+            "smoothing": self._smoothing,
             "parts": self._gradients.count,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
         load_network(self._model, state["network"])
+        if state.get("smoothing", self._smoothing) != self._smoothing:
+            self.change("label_smoothing", state["smoothing"])
         self._members.load_state(state["members"])
         if self._average is not None:
             self._average.load(state["average"])
