@@ -89,7 +89,7 @@ class TrainPanel:
             self._resumed = self._last
             self.tell(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Warned):
-            self.tell(event.message)
+            self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
         elif isinstance(event, Finished):
             self._finished = True
 
