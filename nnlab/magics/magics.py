@@ -176,7 +176,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds")}
+    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
     work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
     known = (line, data.fingerprint)
     return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
@@ -193,7 +193,7 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told: dict[str, Any] = {"code": said.body, **{word: own[word] for word in ("checkpoint_seconds", "log_to")}}
     told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
     work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
     return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
