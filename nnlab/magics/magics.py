@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
 from nnlab.core.errors import NNLabError, SpecError, StoreError
+from nnlab.core.events import Earlier
 from nnlab.core.models import MODELS
 from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
@@ -146,6 +147,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
     from nnlab.core.recipe import recipe_for
+    from nnlab.core.store.earlier import earlier_run
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
@@ -176,6 +178,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     def work(view: View, controls: Controls) -> "Run":
         told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
         told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
+        view(Earlier(lambda: earlier_run(_store().root, data.fingerprint)))
         return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
 
     return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))

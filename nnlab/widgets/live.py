@@ -9,7 +9,7 @@ from IPython import get_ipython
 from ipywidgets import Widget
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Event, Finished, Started, StudyFinished, StudyStarted
+from nnlab.core.events import Earlier, Event, Finished, Started, StudyFinished, StudyStarted
 from nnlab.magics.front_end import VS_CODE, front_end
 from nnlab.widgets.controls import NO_PUMP
 from nnlab.widgets.pump import Pump
@@ -19,6 +19,7 @@ from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
+ANSWER_EVERY = 0.1  # seconds at least between two drawings that somebody asks for by the buttons of the charts
 REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
 SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
 STAND_IN_EVERY = 10.0
@@ -31,6 +32,10 @@ class Panel(Protocol):
     """What is shown while a run or a study lives."""
 
     root: Widget
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody wants to see it otherwise, since the last drawing."""
 
     def take(self, event: Event) -> None: ...
     def draw(self) -> None: ...
@@ -51,7 +56,8 @@ class LiveView:
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
         self._failed = False
-        self._next_pump = self._next_draw = self._took = self._next_silence = 0.0
+        self._earlier: Earlier | None = None
+        self._next_pump = self._next_draw = self._next_answer = self._took = self._next_silence = 0.0
         self._answered = False
         self._shown: tuple[Any, ...] = ()
         self._outcome = "training ended without a result"
@@ -65,6 +71,9 @@ class LiveView:
     def _take(self, event: Event) -> None:
         if isinstance(event, (Finished, StudyFinished)):
             self._outcome = f"training ended: {event.reason.replace('_', ' ')}"
+        if isinstance(event, Earlier):
+            self._earlier = event
+            return
         if self._panel is None and not self._failed:
             self._open(event)
         now = time.perf_counter()
@@ -90,6 +99,8 @@ class LiveView:
         elif self._kind == "tune" and isinstance(event, StudyStarted):
             self._panel = StudyPanel(event, self._controls, self._pump.ok)
         if self._panel is not None:
+            if self._earlier is not None:
+                self._panel.take(self._earlier)
             self._slot.show(self._panel.root)
             self._next_draw = time.perf_counter() + DRAW_EVERY
             self._next_silence = time.perf_counter() + SILENT_AFTER
@@ -110,11 +121,13 @@ class LiveView:
         """Draw when it is time, and at once when somebody has pressed a button."""
         assert self._panel is not None
         pressed = (self._controls.paused, self._controls.stop_reason, isinstance(event, (Finished, StudyFinished)))
-        if now < self._next_draw and pressed == self._shown:
+        asked = self._panel.asked and now >= self._next_answer
+        if now < self._next_draw and pressed == self._shown and not asked:
             return
         self._shown = pressed
         self._panel.draw()
         ended = time.perf_counter()
+        self._next_answer = ended + ANSWER_EVERY
         before, self._took = self._took, ended - now
         self._next_draw = ended + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
 

@@ -23,6 +23,8 @@ FAR = 0.9  # worse scores than those of this share of the trials are drawn at th
 class StudyPanel:
     """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
 
+    asked = False  # there is nothing to ask for
+
     def __init__(self, started: StudyStarted, controls: Controls, live: bool) -> None:
         self._started, self._controls = started, controls
         self._began = time.perf_counter()
