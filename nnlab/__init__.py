@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core import showing
 
 if TYPE_CHECKING:
+    from nnlab.core.branch import branch as branch
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
     from nnlab.core.difference import diff as diff
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nnlab.core.own import loss as loss
     from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
+    from nnlab.core.replay import replay as replay
     from nnlab.core.resume import resume as resume
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
@@ -51,6 +53,8 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",
+    "replay": "nnlab.core.replay",
+    "branch": "nnlab.core.branch",
     "resume_study": "nnlab.core.tune.resuming",
     "metric": "nnlab.core.own",
     "NNClassifier": "nnlab.core.estimators",
@@ -103,10 +107,11 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any) -> Any:
-    from nnlab.widgets.live import LiveView
+def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+    from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind)
+    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
 
 
 def _explorer(found: Any, label: Any, outputs: Any) -> None:
@@ -115,10 +120,10 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     explore(found, label, outputs)
 
 
-def _panel(lab: Any, board: Any, tab: str) -> None:
+def _panel(lab: Any, board: Any, own: Any) -> None:
     from nnlab.widgets.panel import open_panel
 
-    open_panel(lab, board, tab)
+    open_panel(lab, board, own)
 
 
 def _report(result: Any, column: str | None) -> Any:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from nnlab.core.tune.study import Study
+
 Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverged", "pruned", "failed"]
 
 
@@ -17,7 +19,8 @@ Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverg
 class Started:
     """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch.
 
-    resumed_from: epochs that were done when a run was taken up again; None for one that begins.
+    resumed_from: epochs that were done when a run was taken up again; None for one that begins. threads: of the CPU; 0
+    where it is not known.
     """
 
     spec: TrainSpec
@@ -31,6 +34,7 @@ class Started:
     monitor: str
     maximize: bool
     resumed_from: int | None = None
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,25 +137,33 @@ class Probed:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that the user should know."""
+    """Something that the user should know. about: the diagnosis that was made while the run lives, '' for others."""
 
     message: str
+    about: str = ""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none."""
+    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none.
+
+    cut: the epoch within which the run was stopped, and how many steps of it were made; None for another end.
+    """
 
     reason: Reason
     epoch: int
     best_epoch: int | None
     seconds: float
     message: str = ""
+    cut: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class StudyStarted:
-    """A study begins or goes on. done: trials that it already holds; space: the searched names and their ranges."""
+    """A study begins or goes on. done: trials that it already holds; space: the searched names and their ranges.
+
+    study: reads what there is while it runs.
+    """
 
     name: str
     spec: TuneSpec
@@ -159,6 +171,7 @@ class StudyStarted:
     space: Mapping[str, str]
     metric: str
     maximize: bool
+    study: "Study | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

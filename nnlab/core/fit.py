@@ -4,7 +4,8 @@ import contextlib
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import DataError, SpecError
-from nnlab.core.events import Event, Sink, Warned
+from nnlab.core.events import Changed, Event, Reason, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
@@ -34,6 +35,29 @@ Stream = Generator[Event, None, None]
 Where = Store | str | Path | Literal[False] | None
 
 
+@dataclass(frozen=True)
+class Again:
+    """What another run had and this one shall have: changes, where it was stopped (see `Controls.plan`), threads."""
+
+    changes: tuple[Changed, ...]
+    end: tuple[int, int, Reason] | None
+    threads: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """A run as it was asked for, with every word read. said: what to tell when it begins; store: None for none."""
+
+    data: Prepared
+    spec: TrainSpec
+    model: Maker
+    facts: Facts
+    said: tuple[Event, ...]
+    store: Store | None
+    checkpoint_seconds: float
+    again: Again | None = None
+
+
 def fit(  # noqa: PLR0913 (the front door of plain Python)
     data: Prepared,
     *,
@@ -50,6 +74,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     baseline: bool = True,
     calibrate: bool = False,
     chosen: TrainSpec | None = None,
+    background: bool = False,
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -61,7 +86,9 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     bit of the training. calibrate: fit the temperature of predict_proba on the validation rows. baseline: fit a linear
     model and boosted trees, too, when the run is over; they take at most a tenth of its time. checkpoint_seconds:
     between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. chosen: what of `spec` the data chose, not
-    the user, for reports. Interrupting ends the run at the next step; twice raises.
+    the user, for reports. background: train in a process of its own and give the run at once, as a `BackgroundRun`
+    that becomes the same run, bit for bit; run.wait() waits for it, and it ends with this process. Interrupting ends
+    the run at the next step; twice raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -74,29 +101,49 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     spec, said = _settled(data, base or chosen, model, options)
     if model is not None:
         spec = replace(spec, model=own_part(model, code))
-    controls = controls or Controls()
     choices = Choices(probe, baseline, calibrate, to_json(chosen) if chosen else None)
-    job = ready(set_up(spec, data, model), choices)
-    record = Record()
-    folder = None
-    if store is not False:
-        where = as_store(store)
-        check_room(where.root, job.learner.model)
-        folder = where.create_run(
-            spec, data, name=name, code=code, line=line, choices=choices, seconds=checkpoint_seconds
-        )
-    spent = carried(saying(said, train(job, controls)), controls, record, folder, view)
-    facts = folder.facts if folder is not None else new_facts(data, name, line, code, choices)
+    facts = new_facts(data, name, line, code, choices)
+    where = None if store is False else as_store(store)
+    order = Order(data, spec, model, facts, tuple(said), where, checkpoint_seconds)
+    if not background:
+        return carry_out(order, view, controls or Controls())
+    if controls is not None:
+        raise SpecError("controls: a run in the background has its own: run.controls")
+    from nnlab.core.background.run import begun
+
+    return begun(facts, spec, partial(carry_out, order), view)
+
+
+def carry_out(order: Order, view: Sink | None, controls: Controls) -> Run:
+    """Train what was ordered, in this process."""
+    job = ready(set_up(order.spec, order.data, order.model), order.facts.choices)
+    if order.again is not None:
+        job = replace(job, threads=order.again.threads)
+        controls.plan(order.again.changes, order.again.end)
+    record, folder = Record(), None
+    if order.store is not None:
+        check_room(order.store.root, job.learner.model)
+        folder = order.store.create_run(order.spec, order.data, facts=order.facts, seconds=order.checkpoint_seconds)
+    facts = order.facts if folder is None else folder.facts
+    events, run = saying(order.said, train(job, controls)), living(record, job, facts)
+    spent = carried(events, controls, run, order.data, folder, view)
     return concluded(record, job, folder, facts, spent)
 
 
-def carried(events: Stream, controls: Controls, record: Record, folder: RunFolder | None, view: Sink | None) -> float:
-    """Let a run happen under the interrupt key, told to those who watch; its folder is closed however it ends. Gives
-    the seconds of CPU that it took, pauses and the waits of others not among them."""
+def living(record: Record, job: Job, facts: Facts) -> Run:
+    """The run as it is while it goes on; record: that which takes its events."""
+    return Run(facts, record, job.learner.model, job.data.pipeline, job.learner.device, "running")
+
+
+def carried(
+    events: Stream, controls: Controls, run: Run, data: Prepared, folder: RunFolder | None, view: Sink | None
+) -> float:
+    """Let a run that lives happen under the interrupt key, told to those who watch; its folder is closed however it
+    ends. Gives the seconds of CPU that it took, pauses and the waits of others not among them."""
     began = time.process_time()
     try:
-        with interruptible(controls), contextlib.closing(watched(events)) as told:
-            drive(told, *(sink for sink in (record, folder, view) if sink is not None))
+        with interruptible(controls), contextlib.closing(watched(events, run, data)) as told:
+            drive(told, *(sink for sink in (run.record, folder, view) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")
@@ -104,7 +151,7 @@ def carried(events: Stream, controls: Controls, record: Record, folder: RunFolde
     finally:
         if folder is not None:
             folder.close()
-    return min(time.process_time() - began, sum(done.seconds for done in record.epochs))
+    return min(time.process_time() - began, sum(done.seconds for done in run.record.epochs))
 
 
 def ready(job: Job, choices: Choices) -> Job:

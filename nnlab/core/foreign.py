@@ -162,6 +162,10 @@ CHOICES: dict[str, dict[str, Hint]] = {
         **dict.fromkeys(("tpr",), ("--metrics recall", "of the second class")),
         **dict.fromkeys(("tnr",), ("--metrics specificity", "of the first class")),
         **dict.fromkeys(("top_k", "topk", "top_k_accuracy"), ("--metrics top_7", "any number of likeliest classes")),
+        **dict.fromkeys(
+            ("quantile", "quantile_loss", "mean_pinball_loss", "d2_pinball"),
+            ("--metrics pinball", "pinball_0.9 for one quantile"),
+        ),
         **dict.fromkeys(("macro_f1",), ("--metrics f1_macro", "mean over classes")),
     },
     "model": {

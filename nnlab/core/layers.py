@@ -142,14 +142,26 @@ class Parametric(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them."""
+    """nn.BatchNorm1d over the last dimensions, `shape`, whatever stands in front of them; weights have that shape."""
+
+    undecayed = True
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__(math.prod(shape))
+        for values in (self.weight, self.bias, self.running_mean, self.running_var):
+            assert values is not None
+            values.data = values.data.view(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., *shape); the same."""
-        return super().forward(x.reshape(-1, self.num_features)).view(x.shape)
+        mean, variance = self.running_mean, self.running_var
+        assert mean is not None and variance is not None and self.num_batches_tracked is not None
+        keeps = self.training and self.track_running_stats
+        if keeps:
+            self.num_batches_tracked.add_(1)
+        running = (mean.view(-1), variance.view(-1)) if keeps or not self.training else (None, None)
+        values = (self.weight.flatten(), self.bias.flatten(), self.training, self.momentum or 0.0, self.eps)
+        return functional.batch_norm(x.reshape(-1, self.num_features), *running, *values).view(x.shape)
 
 
 class LayerNorm(nn.Module):

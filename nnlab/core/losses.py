@@ -1,9 +1,10 @@
 """Losses, one decorated function each: called with its values it gives a function (output, target) -> mean loss.
 
 output: (n, n_out), logits for classes, the scaled target for regressions. target: (n,) class codes or scaled values.
-The first loss registered for a task is its default. The first output is the prediction in scaled units, unless a
-loss says otherwise by facts: outputs(**values) -> how many outputs of a regression; rate=True where exp of the output
-is the prediction in the target's own units. An argument `counts` is given the training rows of each class.
+The first loss registered for a task is its default. The first output is the prediction in scaled units, unless a loss
+says otherwise by facts: outputs(**values) -> how many outputs of a regression; levels(**values) -> the quantiles that
+they are; rate=True where exp of the output is the prediction in the target's own units. An argument `counts` is given
+the training rows of each class.
 """
 
 import inspect
@@ -135,11 +136,11 @@ def log_cosh() -> Loss:
     return weighted_mean(compute)
 
 
-def _levels(levels: Sequence[float] = (0.5, 0.05, 0.95)) -> int:
-    return len(levels)
+def _levels(levels: Sequence[float] = (0.5, 0.05, 0.95)) -> tuple[float, ...]:
+    return tuple(levels)
 
 
-@LOSSES.add(tasks=("regression",), outputs=_levels)
+@LOSSES.add(tasks=("regression",), outputs=lambda **values: len(_levels(**values)), levels=_levels)
 def quantile(
     levels: Annotated[
         tuple[float, ...], Within(0.001, 0.999), "quantiles to learn; the first one is the prediction"
@@ -200,3 +201,9 @@ def loss_for(task: str, part: Part | None) -> Part:
     if part.name not in fitting:
         raise SpecError(f"loss {part.name} is not for a {task} target; use {', '.join(fitting)}")
     return part
+
+
+def levels_of(part: Part) -> tuple[float, ...]:
+    """The quantiles that a loss learns, in the order of its outputs; () for a loss that learns single values."""
+    levels = LOSSES[part.name].facts.get("levels")
+    return tuple(levels(**part.values)) if levels else ()

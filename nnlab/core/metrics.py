@@ -1,11 +1,12 @@
 """Metrics, one decorated function each, computed on the device of their tensors.
 
 output: (n, classes) logits, or (n,) predictions in the target's own units. target: (n,) class codes or values. Each
-gives a tensor without dimensions. usual: the tasks of which a run measures it unless it is told otherwise, in the order
-of this file: the first is the main number of its task.
+gives a tensor without dimensions. quantiles=True: it is given output (n, k) and the k quantiles that the run learned
+and the columns are; none where it learned single values, (n, 1). usual: the tasks of which a run measures it unless it
+is told otherwise, in the order of this file: the first is the main number of its task.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nnlab.core.errors import SpecError, did_you_mean, nearest
@@ -218,10 +219,20 @@ def mape(output: "Tensor", target: "Tensor") -> "Tensor":
     return ((output - target).abs() / target.abs().clamp(min=2.220446049250313e-16)).mean()
 
 
-@METRICS.add(tasks=REGRESSION, maximize=False)
-def pinball(output: "Tensor", target: "Tensor") -> "Tensor":
-    """Pinball loss of the median, half the mean absolute error."""
-    return 0.5 * (output - target).abs().mean()
+@METRICS.add(tasks=REGRESSION, maximize=False, quantiles=True)
+def pinball(output: "Tensor", target: "Tensor", levels: Sequence[float]) -> "Tensor":
+    """Pinball loss, the mean over the quantiles that --loss quantile learns; else of the median, half of mae."""
+    import torch
+
+    each = _quantiles(output, levels or (0.5,))
+    return torch.stack([_pinball(values, target, level) for level, values in each.items()]).mean()
+
+
+@METRICS.family(listed=(0.1, 0.9), tasks=REGRESSION, maximize=False, quantiles=True)
+def pinball_(output: "Tensor", target: "Tensor", levels: Sequence[float], number: float) -> "Tensor":
+    """Pinball loss of the quantile {}, else of the prediction as such; so for any, as in pinball_0.25."""
+    each = _quantiles(output, levels)
+    return _pinball(each.get(number, output[:, 0]), target, number)
 
 
 def metrics_for(task: str, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -254,18 +265,42 @@ def main_metric(metrics: Mapping[str, float], monitor: str = "loss") -> str | No
     return named[0] if named else ("loss" if "loss" in metrics else None)
 
 
-def measure(names: tuple[str, ...], output: "Tensor", target: "Tensor") -> dict[str, float]:
-    """The named metrics as numbers. output: (n, n_out); for a regression output and target in the target's units."""
+def measure(
+    names: tuple[str, ...], output: "Tensor", target: "Tensor", levels: Sequence[float] = ()
+) -> dict[str, float]:
+    """The named metrics as numbers. output: (n, n_out); for a regression output and target in the target's units, its
+    first column the prediction, all of them those of the quantiles levels where the run learned some."""
     import torch
 
     if not target.is_floating_point():
         values = [METRICS[name].make(output, target) for name in names]
     else:
-        values = [METRICS[name].make(output.reshape(len(target)), target) for name in names]
+        output = output.reshape(len(target), -1)
+        values = [
+            METRICS[name].make(output, target, levels)
+            if METRICS[name].facts.get("quantiles")
+            else METRICS[name].make(output[:, 0], target)
+            for name in names
+        ]
     if not values:
         return {}
     numbers = torch.stack([value.to(torch.float32) for value in values]).tolist()  # the one wait for the device
     return dict(zip(names, numbers, strict=True))
+
+
+def _quantiles(output: "Tensor", levels: Sequence[float]) -> "dict[float, Tensor]":
+    """The columns (n, levels) by their level; those that cross are put in order, as `Run.predict_distribution` does."""
+    order = sorted(range(len(levels)), key=lambda at: levels[at])
+    columns = output[:, order].sort(1).values
+    return {levels[at]: columns[:, place] for place, at in enumerate(order)}
+
+
+def _pinball(output: "Tensor", target: "Tensor", level: float) -> "Tensor":
+    """Koenker & Bassett 1978."""
+    import torch
+
+    error = wide(target - output)
+    return torch.maximum(level * error, (level - 1) * error).mean()
 
 
 def _area(score: "Tensor", positive: "Tensor") -> "Tensor":

@@ -9,7 +9,7 @@ from nnlab.core.foreign import hint_for_option
 from nnlab.core.models import MODELS
 from nnlab.core.own import with_own
 from nnlab.core.params import Param, params_of
-from nnlab.core.registry import Entry, Part, Registry
+from nnlab.core.registry import Entry, Part, Registry, until_registered
 from nnlab.core.spec import (
     PER_COLUMN,
     PrepareSpec,
@@ -50,12 +50,25 @@ def options_of(spec: type[Any], chosen: Mapping[str, Any] | None = None) -> dict
     the part is left to nnlab (loss: auto), a parameter's name chooses the part that has it. Parts that are not chosen,
     or chosen by name, show the values that the spec's own default brings along.
     """
-    model = str((chosen or {}).get("model", ""))
+    given = chosen or {}
+    fields = [f for f, param in params_of(spec).items() if param.kind is Part and not param.many and f in given]
+    names = tuple((field, _name(given[field]), isinstance(given[field], str)) for field in fields)
+    return dict(_options_of(spec, str(given.get("model", "")), names))
+
+
+def _name(part: Any) -> str | None:
+    return None if part is None else str(getattr(part, "name", part))
+
+
+@until_registered
+def _options_of(spec: type[Any], model: str, names: tuple[tuple[str, Any, bool], ...]) -> dict[str, Option]:
+    """The options for these parts. names: field, name of the part, and whether it was chosen by its name."""
+    chosen = {field: name if by_name else Part(name) if name is not None else None for field, name, by_name in names}
     own = usual_params(spec, model)
     found = {name: Option(name, param, name) for name, param in own.items() if not _is_list_of_parts(param)}
     short: dict[str, Option | None] = {}
     for field, param in own.items():
-        for option in _part_options(field, param, (chosen or {}).get(field, str(param.default or "") or None), model):
+        for option in _part_options(field, param, chosen.get(field, str(param.default or "") or None), model):
             found[f"{field}.{option.name}"] = option
             short[option.name] = None if option.name in short else option
     return found | {name: option for name, option in short.items() if option and name not in own}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.device import out_of_memory
-from nnlab.core.losses import LOSSES
+from nnlab.core.losses import LOSSES, levels_of
 from nnlab.core.precision import as_weights
 from nnlab.core.registry import Part
 
@@ -58,17 +58,18 @@ def as_columns(output: Tensor) -> Tensor:
 def points(output: Tensor, loss: Part, task: str) -> Tensor:
     """The predictions (n, 1) in outputs of a regression, in units of the scaled target; outputs of classes as they are.
 
-    The first output, or exp of it where the loss learns a log rate.
+    The first output, or exp of it where the loss learns a log rate; all where it learns quantiles, whose first is the
+    prediction.
     """
-    if task != "regression":
+    if task != "regression" or levels_of(loss):
         return output
     first = output[:, :1]
     return first.exp() if LOSSES[loss.name].facts.get("rate") else first
 
 
 def measurable(output: Tensor, y: np.ndarray, target: "Target") -> tuple[Tensor, Tensor]:
-    """Outputs and truth as metrics take them: logits (n, classes) and codes, or numbers (n, 1), (n,) in own units."""
+    """Outputs and truth as metrics take them: logits (n, classes) and codes, or numbers (n, k), (n,) in own units."""
     if target.classes:
         return output, torch.from_numpy(y)
-    values = np.asarray(target.decode(output[:, 0].numpy()), np.float64)
-    return torch.from_numpy(values).unsqueeze(1), torch.from_numpy(np.asarray(target.decode(y), np.float64))
+    values, truth = (torch.from_numpy(np.asarray(target.decode(one), np.float64)) for one in (output.numpy(), y))
+    return values, truth

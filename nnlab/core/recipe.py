@@ -1,8 +1,8 @@
 """What a run is where its network and its steps are left open: chosen by the task, the training rows and the columns.
 
-The figures behind it are those of validation rows (tests/benchmarks/recipes.py). Small tables get some small networks
-whose mean is taken: one alone is mostly noise there. Larger ones get periodic embeddings of their numbers, which matter
-more than all else (Gorishniy et al. 2022; Holzmüller et al. 2024).
+The figures behind it are those of validation rows (tests/benchmarks/recipes.py). Small tables get many small networks
+whose mean is taken: one alone is mostly noise there. Periodic embeddings of the numbers matter more than all else, on
+few rows too (Gorishniy et al. 2022; Holzmüller et al. 2024).
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,8 @@ from nnlab.core.spec import TrainSpec
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
 
-# Training rows from which on: embeddings of numbers pay; networks are wide; time is better spent on rows than on
-# members; one network alone on rows that are many.
-EMBEDDED, WIDE, MANY = 500, 8_000, 50_000
+# Training rows from which on: fewer and wider networks; still wider ones; one plain network, on rows that are many.
+SOME, WIDE, MANY = 1_000, 8_000, 50_000
 MANY_NUMBERS = 300  # columns of numbers above which their embeddings would be most of the network
 FIND = "find"  # the value of --lr that asks for a test of step sizes
 # Whoever says one of these, or a value of the network but its dropout, means a network of their own design.
@@ -48,21 +47,21 @@ def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:
     """The options for so many training rows and columns of numbers, as they could be typed."""
     if rows > MANY or numbers > MANY_NUMBERS:
         return {}
-    if rows < EMBEDDED:
-        return {"model": "packed", "dropout": 0.3, "epochs": 40}
     classes = task != "regression"
-    found: dict[str, Any] = {"model": "realmlp", "members": 4}
-    if rows < WIDE:
-        found |= {"hidden": (128, 128), "dropout": 0.25, "epochs": 32}
+    found: dict[str, Any] = {"model": "realmlp", "members": 4 if classes else 8, "dropout": 0.25, "epochs": 32}
+    if rows < SOME:
+        found |= {"hidden": (64, 64), "members": 16}
+    elif rows < WIDE:
+        found |= {"hidden": (128, 128)}
     else:
-        found |= {"hidden": (256, 256, 256), "sigma": 5.0, "lr": 0.2, "epochs": 32}
-        found |= {"dropout": 0.25} if classes else {"dropout": 0.05, "members": 8}
+        found |= {"hidden": (256, 256, 256), "sigma": 5.0, "lr": 0.2}
+        found |= {} if classes else {"dropout": 0.05}
     return found
 
 
 def words_of_recipe() -> str:
     """The networks by training rows, for %nn_config."""
     return (
-        f"by training rows: packed below {EMBEDDED:,}, realmlp to {MANY:,} (wide from {WIDE:,}), mlp beyond; "
+        f"by training rows: realmlp to {MANY:,} (16 small ones below {SOME:,}, wide ones from {WIDE:,}), mlp beyond; "
         "mlp where a run says how its network or its optimizer shall be"
     )

@@ -1,5 +1,6 @@
 """What a run told, collected: a sink of events, and the history as a DataFrame."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ class Record:
         self.resumptions: list[Resumed] = []
         self.probes: list[Probed] = []
         self.warnings: list[str] = []
+        self.told: dict[str, str] = {}  # by the diagnosis, those of the warnings that are one
         self.finished: Finished | None = None
         self._history: pd.DataFrame | None = None
 
@@ -35,10 +37,31 @@ class Record:
             self.probes = thinned([*self.probes, event])
         elif isinstance(event, Warned):
             self.warnings.append(event.message)
+            if event.about:
+                self.told[event.about] = event.message
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Finished):
             self.finished = event
+
+    def events(self) -> Iterator[Event]:
+        """What was told, in order, as far as it is kept; warnings first."""
+        if self.started is not None:
+            yield self.started
+        about = {message: name for name, message in self.told.items()}
+        yield from (Warned(message, about.get(message, "")) for message in self.warnings)
+        for done in self.epochs:
+            yield from self._within(done.epoch)
+            yield done
+        yield from self._within(len(self.epochs) + 1)
+        if self.finished is not None:
+            yield self.finished
+
+    def _within(self, epoch: int) -> Iterator[Event]:
+        """What was told while an epoch went on."""
+        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
+        yield from (change for change in self.changes if change.epoch == epoch)
+        yield from (look for look in self.probes if look.epoch == epoch)
 
     @property
     def history(self) -> "pd.DataFrame":

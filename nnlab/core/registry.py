@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -11,6 +11,28 @@ from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import Param, params_of
 
 M = TypeVar("M", bound=Callable[..., Any])
+NUMBERS = {int: r"[1-9]\d{0,2}", float: r"0\.\d{0,2}[1-9]"}  # one way to write each number of a family
+
+
+R = TypeVar("R")
+_changes = 0  # of all registries, since the process began
+
+
+def until_registered(make: Callable[..., R]) -> Callable[..., R]:
+    """The answers of make, kept by its (hashable) arguments until an entry is registered or taken away anywhere."""
+    held: dict[Any, R] = {}
+    of = _changes
+
+    def ask(*key: Any) -> R:
+        nonlocal of
+        if of != _changes:
+            held.clear()
+            of = _changes
+        if key not in held:
+            held[key] = make(*key)
+        return held[key]
+
+    return ask
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,11 @@ class Entry:
         return {name: self.params[name].read(value) for name, value in values.items()}
 
 
+def _note_change() -> None:
+    global _changes
+    _changes += 1
+
+
 class Registry(dict[str, Entry]):
     """Entries of one kind. `@REGISTRY.add` or `@REGISTRY.add(fact=...)` registers a function under its own name.
 
@@ -57,7 +84,30 @@ class Registry(dict[str, Entry]):
     def __init__(self, kind: str, *needs: str) -> None:
         super().__init__()
         self.kind, self.needs = kind, needs
-        self._families: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {}
+        self._families: dict[str, tuple[Callable[..., Any], type[int] | type[float], Mapping[str, Any]]] = {}
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        _note_change()
+        super().__setitem__(name, entry)
+
+    def __delitem__(self, name: str) -> None:
+        _note_change()
+        super().__delitem__(name)
+
+    def pop(self, *name: Any) -> Any:
+        """As of a dict."""
+        _note_change()
+        return super().pop(*name)
+
+    def clear(self) -> None:
+        """As of a dict."""
+        _note_change()
+        super().clear()
+
+    def update(self, *entries: Any, **more: Any) -> None:
+        """As of a dict."""
+        _note_change()
+        super().update(*entries, **more)
 
     @property
     def searched(self) -> tuple[str, ...]:
@@ -88,28 +138,32 @@ class Registry(dict[str, Entry]):
         self[name] = Entry(name, make, self._declared(name, make, summary), summary, facts)
         return make
 
-    def family(self, listed: Iterable[int], **facts: Any) -> Callable[[M], M]:
-        """Register make(..., number) as name_number for every number from 1 to 999; listed: those that help names.
+    def family(self, listed: Sequence[int] | Sequence[float], **facts: Any) -> Callable[[M], M]:
+        """Register make(..., number) as name_number for every number from 1 to 999, or from 0.001 to 0.999 where those
+        listed are floats; listed: those that help names.
 
         {} in the first line of its docstring is the number.
         """
 
         def register(make: M) -> M:
-            self._families[make.__name__] = (make, facts)
+            name, kind = make.__name__.rstrip("_"), type(listed[0])
+            self._families[name] = (make, kind, facts)
             for number in listed:
-                self[f"{make.__name__}_{number}"] = self[f"{make.__name__}_{number}"]
+                self[f"{name}_{number}"] = self[f"{name}_{number}"]
             return make
 
         return register
 
     def _member(self, name: object) -> Entry | None:
         """The entry of a family that such a name stands for."""
-        match = re.fullmatch(r"(.+)_([1-9]\d{0,2})", name) if isinstance(name, str) else None
-        if match is None or match[1] not in self._families:
+        family, _, text = name.rpartition("_") if isinstance(name, str) else ("", "", "")
+        if family not in self._families:
             return None
-        make, facts = self._families[match[1]]
-        summary = (make.__doc__ or "").strip().partition("\n")[0].format(match[2])
-        return Entry(match[0], partial(make, number=int(match[2])), {}, summary, facts)
+        make, kind, facts = self._families[family]
+        if not re.fullmatch(NUMBERS[kind], text):
+            return None
+        summary = (make.__doc__ or "").strip().partition("\n")[0].format(text)
+        return Entry(f"{family}_{text}", partial(make, number=kind(text)), {}, summary, facts)
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or self._member(name) is not None

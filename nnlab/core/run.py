@@ -1,6 +1,6 @@
 """A trained network with its pipeline, its record and its place in the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.unfamiliar import Unfamiliar
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.evaluate import Evaluation, evaluate
-from nnlab.core.events import Changed, Finished, Probed, Resumed, Started, Warned
-from nnlab.core.losses import LOSSES
+from nnlab.core.events import Changed, EpochDone, Finished, Resumed, Started
+from nnlab.core.losses import levels_of
 from nnlab.core.network import loss_of, network_for, take_memory
 from nnlab.core.own import is_missing
 from nnlab.core.record import Record
 from nnlab.core.scores import Scores, keep_test_scores, key_of, note_test_score, test_scores
-from nnlab.core.spec import CUSTOM, TrainSpec, part_values
+from nnlab.core.spec import CUSTOM, TrainSpec
 from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.files import replaced_folder
@@ -139,8 +139,8 @@ class Run:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch whose weights the model holds."""
-        return self.finished.best_epoch
+        """The epoch whose weights the model holds; of a run that lives the best so far."""
+        return self.record.best_epoch
 
     @property
     def best_epochs(self) -> tuple[int, ...]:
@@ -206,7 +206,7 @@ class Run:
             mean, spread = output[:, 0], np.exp(output[:, 1].clip(-15.0, 15.0) / 2)
             ends = (decode(mean + spread), decode(mean - spread))  # half their distance where scaling bends
             return pd.DataFrame({"mean": decode(mean), "std": np.abs(ends[0] - ends[1]) / 2})
-        levels = part_values(LOSSES, part)["levels"]
+        levels = levels_of(part)
         order = np.argsort(levels)
         values = np.sort(decode(output[:, order]), axis=1)
         return pd.DataFrame(values, columns=[f"q{levels[i]:g}" for i in order])
@@ -228,7 +228,8 @@ class Run:
             raise DataError("there are no rows to score")
         output, truth = measurable(self.outputs(x), y, self.pipeline.target)
         gone = [name for name in self.started.metrics if is_missing("metrics", name)]
-        found = measure(tuple(name for name in self.started.metrics if name not in gone), output, truth)
+        names = tuple(name for name in self.started.metrics if name not in gone)
+        found = measure(names, output, truth, levels_of(loss_of(self.spec, self.pipeline.target)))
         left_out = f"left out: {', '.join(gone)}, functions of your own that are not defined here" if gone else ""
         rows = data.test if isinstance(data, Prepared) else data
         if not (isinstance(rows, Rows) and rows.part == "test" and rows.source == self.fingerprint):
@@ -280,7 +281,8 @@ class Run:
         return cls(saved.facts, saved.record, network, pipeline, device, state, evaluation, path, warm, beside)
 
     def outputs(self, x: np.ndarray) -> "Tensor":
-        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them."""
+        """Logits (n, classes) or scaled predictions (n, 1) on the CPU for features as the pipeline gives them; of a run
+        that learned quantiles all of them, the first being the prediction."""
         from nnlab.core.predict import points
 
         output = points(self._raw_output(x), loss_of(self.spec, self.pipeline.target), self.task)
@@ -305,26 +307,18 @@ class Run:
             raise DataError(f"the rows have {rows.x.shape[1]} features; the run was trained on {features}")
         return rows.x, rows.y
 
-    def _within(self, epoch: int) -> Iterator[Changed | Probed | Resumed]:
-        """What was told while an epoch went on."""
-        yield from (place for place in self.resumptions if place.epoch == epoch - 1)
-        yield from (change for change in self.changes if change.epoch == epoch)
-        yield from (look for look in self.record.probes if look.epoch == epoch)
-
     def _write(self, folder: Path) -> None:
         """Tell the run's events to a writer once more."""
         if self.best_epoch is None:
             raise StoreError(f"run {self.id} ended before its first epoch was done: there are no weights to save")
         writer = RunFolder(folder, self.facts)
         writer.claim()
-        writer(replace(self.started, resumed_from=None))
-        for message in self.warnings:
-            writer(Warned(message))
-        for done in self.record.epochs:
-            for event in self._within(done.epoch):
-                writer(event)
-            writer(replace(done, weights=self.model.state_dict() if done.epoch == self.best_epoch else None))
-        writer(self.finished)
+        for event in self.record.events():
+            if isinstance(event, Started):
+                event = replace(event, resumed_from=None)
+            elif isinstance(event, EpochDone):
+                event = replace(event, weights=self.model.state_dict() if event.epoch == self.best_epoch else None)
+            writer(event)
         writer.complete(self.evaluation, self.beside)
         if not writer.kept:
             raise StoreError(f"run {self.id} is not saved: {writer.warnings[0]}")
@@ -364,7 +358,8 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
-        raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
+        how = "give it too: load(..., model=YourNetwork), in a magic --model YourNetwork"
+        raise StoreError(f"{where} was trained with a network of your own; {how}")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)

@@ -207,7 +207,7 @@ class TrainSpec:
     metrics: Annotated[
         tuple[str, ...],
         METRICS,
-        "what is measured each epoch, top_7 and other numbers too; none: the usual ones of the task",
+        "what is measured each epoch, top_7, pinball_0.25 and other numbers too; none: the usual ones of the task",
     ] = ()
     seed: Annotated[int, Seed, "seed of weights, row order and dropout"] = 0
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], "where the tensors live"] = "auto"

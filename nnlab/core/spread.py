@@ -48,6 +48,7 @@ def spread_of_metrics(
     """Standard deviation over members of each metric, as each alone would score; {} for a network that is one alone."""
     import torch
 
+    from nnlab.core.losses import levels_of
     from nnlab.core.metrics import measure
     from nnlab.core.predict import points
 
@@ -58,8 +59,8 @@ def spread_of_metrics(
     found: dict[str, list[float]] = {name: [] for name in metrics}
     for output in outputs:
         if not target.classes:
-            values = target.decode(points(output, loss, target.task)[:, 0].numpy())
-            output = torch.from_numpy(np.asarray(values, np.float64)).unsqueeze(1)
-        for name, value in measure(tuple(metrics), output, truth).items():
+            values = target.decode(points(output, loss, target.task).numpy())
+            output = torch.from_numpy(np.asarray(values, np.float64))
+        for name, value in measure(tuple(metrics), output, truth, levels_of(loss)).items():
             found[name].append(value)
     return {name: float(np.std(values, ddof=1)) for name, values in found.items()}

@@ -2,18 +2,19 @@
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnlab.core.controls import Controls
+    from nnlab.magics.background import Shown
     from nnlab.magics.config import NNLab
     from nnlab.magics.panel import Board
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
 
     Explorer = Callable[[Any, Any, list[Bundle]], None]
-    OpenPanel = Callable[["Lab", Board, str], None]
+    OpenPanel = Callable[["Lab", Board, Mapping[str, Any]], None]
 
 SUMMARIES = {
     "nn_preprocess": "Prepare a table for training.",
@@ -22,6 +23,8 @@ SUMMARIES = {
     "nn_runs": "List, compare, tag or delete runs.",
     "nn_diff": "Say what differs between two runs.",
     "nn_load": "Bring a run back.",
+    "nn_stop": "End the run that trains in the background.",
+    "nn_attach": "Show a run here: live while it trains, else its result.",
     "nn_diagnose": "Say what went wrong in a run.",
     "nn_evaluate": "Look at a run's predictions from every side.",
     "nn_report": "Write runs and studies as one HTML, Markdown or PDF file.",
@@ -44,7 +47,7 @@ class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
     explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
-    panel opens a panel in the running cell: panel(lab, board, tab). working: the controls of the run that goes on now.
+    panel opens a panel in it: panel(lab, board, options). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
 
@@ -55,6 +58,7 @@ class Lab:
         self.working: Controls | None = None
         self.bundles: weakref.WeakKeyDictionary[Any, list[Bundle]] = weakref.WeakKeyDictionary()
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
+        self.background: Shown | None = None  # the run that a process of its own trains, or did
         self.explorer: Explorer | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
@@ -102,7 +106,7 @@ class Lab:
         ref = self._shown.get(id(value))
         if self._own is not None and self._own() is value:
             self._own = None
-        elif ref is not None and ref() is value:
+        elif (ref is not None and ref() is value) or not getattr(value, "ready", True):
             one_line(value)
         else:
             for bundle in self.bundles.get(value) or self.later.get(value, static)(value):

@@ -228,6 +228,8 @@ def _kept_words(param: Param, place: Place) -> list[Candidate]:
     if param.name == "from":
         starts = [Candidate(name, "variable") for name in visible(place.names, is_start)]
         return [*starts, *_runs(place), *(Candidate(name, "study") for name in place.stored("study"))]
+    if param.name == "replay":
+        return _runs(place)
     if param.name == "resume":
         waiting = place.stored("unfinished")
         return [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
@@ -279,11 +281,14 @@ def _subject(place: Place, current: str) -> Found:
         return _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
     if verb == "nn_preprocess":
         return _table(current, names)
+    if verb == "nn_panel":
+        data = _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
+        return Found(current, (*data.candidates, *_table(current, names).candidates))
     found = _runs(place)
-    if verb in ("nn_runs", "nn_diff", "nn_diagnose", "nn_evaluate"):
+    if verb in ("nn_runs", "nn_diff", "nn_diagnose", "nn_attach", "nn_stop", "nn_evaluate"):
         found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]
     known = _matching(current, found)
-    return known if known.candidates or verb in ("nn_runs", "nn_diff") else _paths(current, ())
+    return known if known.candidates or verb in ("nn_runs", "nn_diff", "nn_stop") else _paths(current, ())
 
 
 def _table(current: str, names: Mapping[str, Any]) -> Found:

@@ -21,25 +21,35 @@ if TYPE_CHECKING:
 
 Names = Mapping[str, Any]
 LINE = re.compile(r"\s*(?:([^\W\d]\w*)\s*=\s*)?(%{1,2})(nn_\w+)[^\S\n]*([^\n]*)\n?(.*)", re.DOTALL)
-VARIABLES = {"nn_preprocess": "data", "nn_train": "run", "nn_tune": "study"}  # what takes the value of a line
+# The magics whose lines a panel can show, and the variable that takes the value of a line.
+VARIABLES = {
+    "nn_preprocess": "data",
+    "nn_train": "run",
+    "nn_tune": "study",
+    "nn_runs": "",
+    "nn_diff": "",
+    "nn_load": "run",
+    "nn_diagnose": "",
+    "nn_report": "",
+}
 
 
 @dataclass(frozen=True)
 class Form:
-    """A line: its magic, the variable that takes its value, its subject, and what it says, as checked values.
+    """A line: its magic, the variable that takes its value, its subjects, and what it says, as checked values.
 
     options: by full name (optimizer.lr, epochs); a part by its name.
     """
 
     verb: str
-    subject: Word | None = None
+    words: tuple[Word, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     variable: str = ""
 
     @property
     def call(self) -> Call:
         """The form as a magic takes it."""
-        return Call(VERBS[self.verb], (self.subject,) if self.subject else (), dict(self.options))
+        return Call(VERBS[self.verb], self.words, dict(self.options))
 
 
 @dataclass(frozen=True)
@@ -77,9 +87,8 @@ class Settled:
     @property
     def line(self) -> str:
         """The line that says all that the form says."""
-        words = [f"%{self.form.verb}", *words_of(self.form.options, self.known)]
-        if self.form.subject is not None:
-            words.insert(1, subject_text(self.form.subject))
+        subjects = map(subject_text, self.form.words)
+        words = [f"%{self.form.verb}", *subjects, *words_of(self.form.options, self.known)]
         return " ".join([f"{self.form.variable} =", *words] if self.form.variable else words)
 
 
@@ -90,16 +99,17 @@ def full_name(option: Option) -> str:
 
 def settled(lab: "Lab", form: Form, names: Names) -> Settled:
     """The form with its open values as its magic would fill them in; SpecError as the magic would say it."""
-    values = _prepare_values(lab, form) if form.verb == "nn_preprocess" else _run_values(lab, form, names)
+    trains = form.verb in ("nn_train", "nn_tune")
+    values = _run_values(lab, form, names) if trains else _values(lab, form)
     known = options_for(VERBS[form.verb], {name: value for name, value in values.items() if value is not None})
     return Settled(form, known, values)
 
 
-def _prepare_values(lab: "Lab", form: Form) -> dict[str, Any]:
+def _values(lab: "Lab", form: Form) -> dict[str, Any]:
     from nnlab.magics.magics import settle
 
     options, own = settle(lab, form.call)
-    return _fields(resolve(PrepareSpec, options)) | own
+    return (_fields(resolve(PrepareSpec, options)) if form.verb == "nn_preprocess" else {}) | own
 
 
 def _run_values(lab: "Lab", form: Form, names: Names) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def _run_values(lab: "Lab", form: Form, names: Names) -> dict[str, Any]:
 def _data(form: Form, names: Names) -> Any:
     """The prepared data that the form names; None where there is none, which its magic will say."""
     try:
-        return subjects.prepared(form.subject, names, form.verb)
+        return subjects.prepared(form.call.subject, names, form.verb)
     except NNLabError:
         return None
 
@@ -170,14 +180,15 @@ def read_line(lab: "Lab", text: str, names: Names) -> Form:
     said = parse(line, body if percent == "%%" else None, verb, names)
     if said.help is not None or said.body is not None:
         raise SpecError(f"a panel shows options; run such a cell of %%{verb} by itself")
-    form = Form(verb, _without_variables(said.subject, names), said.options, variable or VARIABLES[verb])
+    words = tuple(_without_variables(word, names) for word in said.words)
+    form = Form(verb, words, said.options, variable or VARIABLES[verb])
     return _typed(lab, form, names)
 
 
-def _without_variables(subject: Word | None, names: Names) -> Word | None:
-    """The subject as a word that means the same without {name} in it."""
-    text = value_of(subject, names) if subject else None
-    return Word(((text, ""),)) if isinstance(text, str) and subject and text != subject.text else subject
+def _without_variables(word: Word, names: Names) -> Word:
+    """A subject as a word that means the same without {name} in it."""
+    text = value_of(word, names)
+    return Word(((text, ""),)) if isinstance(text, str) and text != word.text else word
 
 
 def _typed(lab: "Lab", form: Form, names: Names) -> Form:

@@ -22,12 +22,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Tab:
-    """One page of the panel. deed: the word on its button."""
+    """One page of the panel. deed: the word on its button; subject: what its line is about."""
 
     title: str
     verb: str
     deed: str
     groups: tuple[Group, ...]
+    subject: str = "data"
 
 
 TABS = (
@@ -49,6 +50,7 @@ TABS = (
             ),
             Group("Steps", ("impute", "scale", "encode"), rest=True),
         ),
+        "table",
     ),
     Tab(
         "Model",
@@ -113,6 +115,18 @@ TABS = (
     ),
 )
 
+_LISTED = Group("List", ("where", "sort", "limit", "tagged"), rest=True)
+_OPTIONS = Group("Options", (), rest=True)
+# What the page Runs can do to the runs that are chosen there: each is a page of its own magic.
+RUNS = (
+    Tab("Runs", "nn_runs", "List", (_LISTED,), "runs"),
+    Tab("Runs", "nn_diff", "Compare", (), "runs"),
+    Tab("Runs", "nn_load", "Load", (_OPTIONS,), "runs"),
+    Tab("Runs", "nn_diagnose", "Diagnose", (_OPTIONS,), "runs"),
+    Tab("Runs", "nn_report", "Report", (_OPTIONS,), "runs"),
+)
+ALL = (*TABS, *RUNS)
+
 Placed = list[tuple[str, Option]]
 
 
@@ -130,7 +144,7 @@ def grouped(tab: Tab, state: Settled) -> Iterator[tuple[Group, Placed, Placed]]:
 
 
 def _groups(verb: str) -> list[Group]:
-    return [group for tab in TABS if tab.verb == verb for group in tab.groups]
+    return [group for tab in ALL if tab.verb == verb for group in tab.groups]
 
 
 def _first(group: Group, state: Settled) -> list[Option]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from nnlab.core.options import Option, options_of, override_values
 from nnlab.core.params import UNSET_WORDS, Param, Weights, as_cell, params_of, show_value
+from nnlab.core.recipe import left_open
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
+from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, defaults_for
 from nnlab.magics.scan import Word, quote
 from nnlab.magics.text import takes_many_words
 from nnlab.magics.verbs import VERBS, canonical, options_for
@@ -25,7 +26,10 @@ def to_line(
     known = options_for(VERBS[verb], chosen)
     words = [f"%{verb}", subject_text(subject)]
     for spec in specs:
-        for option, value in _written(spec, {canonical(VERBS[verb], name, chosen) for name in keep}):
+        written = list(_written(spec, {canonical(VERBS[verb], name, chosen) for name in keep}))
+        if verb == "nn_train" and _lacks_model(spec, written):
+            written.insert(0, (known["model"], spec.model.name))
+        for option, value in written:
             words += [f"--{_option_word(option, known)}", _shown(option.param, value)]
         if isinstance(spec, PrepareSpec):
             for name, value in override_values(spec).items():
@@ -34,6 +38,12 @@ def to_line(
         if value is not None:
             words += [f"--{_dashed(name)}", _shown(known[name].param, value) if name in known else quote(str(value))]
     return " ".join(word for word in words if word)
+
+
+def _lacks_model(spec: Any, written: list[tuple[Option, Any]]) -> bool:
+    """Whether the data would choose a network where the spec has one that is the default."""
+    said = {f"{option.field}.{option.name}" if option.part else option.name: value for option, value in written}
+    return isinstance(spec, TrainSpec) and spec.model.name != CUSTOM and left_open(said)
 
 
 def words_of(options: Mapping[str, Any], known: Mapping[str, Option]) -> list[str]:

@@ -3,17 +3,17 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
 from nnlab.core.errors import NNLabError, SpecError, StoreError
-from nnlab.core.events import Earlier
 from nnlab.core.models import MODELS
 from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import config, evaluating, listing, reporting, resuming, subjects, tuning
+from nnlab.magics import background, config, evaluating, listing, repeating, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
@@ -22,7 +22,7 @@ from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import View
-from nnlab.magics.work import publish, under_view
+from nnlab.magics.work import beside_earlier, publish, under_view
 from nnlab.report.bundle import Bundle, page
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class _Ordered:
 def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
     subjects.register_own(said.options, names)
     base = _start(said.options.get("from"), names)
-    model, variable = _network(said, names, base)
+    model, variable = network_said(said, names, base)
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
     own_network = model is not None or said.body is not None
     options, own = settle(lab, said, based=base is not None, own_network=own_network)
@@ -142,12 +142,15 @@ def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     if said.options.get("resume") is not None:
         return _resume(lab, said, names)
+    if said.options.get("replay") is not None:
+        return repeating.replay(lab, said, names, _store())
+    if repeating.place(said) is not None:
+        return repeating.branch(lab, said, names, _store())
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
     from nnlab.core.recipe import recipe_for
-    from nnlab.core.store.earlier import earlier_run
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
     from nnlab.report.bundle import run_bundles
 
@@ -175,13 +178,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
-        told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
-        view(Earlier(lambda: earlier_run(_store().root, data.fingerprint)))
-        return fit(data, spec=spec, model=model, view=view, controls=controls, **told)
-
-    return under_view(lab, order.own["view"], said.muted, "train", work, lambda run: run_bundles(run, line, data))
+    told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
+    told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
+    work = beside_earlier(data.fingerprint, partial(fit, data, spec=spec, model=model, **told))
+    cell = (line, data.fingerprint)
+    return background.carried(lab, said, order.own, cell, work, lambda run: run_bundles(run, line, data))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:
@@ -191,16 +192,14 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import run_bundles
 
     options, own = settle(lab, said, based=True)
-    model, _ = _network(said, names, None)
+    model, _ = network_said(said, names, None)
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    def work(view: View, controls: Controls) -> "Run":
-        told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
-        told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
-        return resume(run.id, data, model=model, epochs=options.get("epochs"), view=view, controls=controls, **told)
-
-    return under_view(lab, own["view"], said.muted, "train", work, lambda done: run_bundles(done, done.line, data))
+    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
+    work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
+    return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:
@@ -242,7 +241,7 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
 def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
     header = tuning.meant(said, names, _store())
     _, own = settle(lab, said, based=True)
-    model, _ = _network(said, names, None)
+    model, _ = network_said(said, names, None)
     tuning.check_network(header, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
     work = tuning.work(said, names, header, model)
@@ -257,7 +256,7 @@ def train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: 
     return resolve(TrainSpec, options, replace(base, model=Part(CUSTOM)) if base else OWN_NETWORK)
 
 
-def _network(said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None]:
+def network_said(said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None]:
     """The user's own network and its name if --model names a variable; else None. A body is not run yet."""
     word = said.options.get("model")
     if said.body is not None:
@@ -379,7 +378,7 @@ def _panel(lab: "Lab", said: Call, names: Names) -> None:
     from nnlab.magics.panel import show_panel
 
     _, own = settle(lab, said)
-    show_panel(lab, said, own, names)
+    show_panel(lab, said, own)
 
 
 DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
@@ -389,6 +388,8 @@ DEEDS: dict[str, Callable[["Lab", Call, Names], Any]] = {
     "nn_runs": _runs,
     "nn_diff": _diff,
     "nn_load": _load,
+    "nn_stop": background.stop,
+    "nn_attach": background.attach,
     "nn_diagnose": _diagnose,
     "nn_evaluate": _evaluate,
     "nn_report": _report,

@@ -1,16 +1,16 @@
 """%nn_panel without its widgets: the lines that a panel stands for, how they change, and how they are run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nnlab.core.errors import SpecError
+from nnlab.core.errors import NNLabError, SpecError
 from nnlab.magics import subjects
 from nnlab.magics.form import VARIABLES, Form, Settled, read_line, settled, with_value
+from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
-from nnlab.magics.views import capability
 from nnlab.report.blocks import Code, Sentence
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.tables import Table
@@ -18,20 +18,21 @@ from nnlab.report.tables import Table
 if TYPE_CHECKING:
     from nnlab.magics import Lab
 
-NO_WIDGETS = "a panel needs a notebook with a front end; the lines work everywhere"
+PREPARE, TRAIN, TUNE, RUNS = "nn_preprocess", "nn_train", "nn_tune", "nn_runs"
+NEWEST = 50  # runs that the page Runs offers
 # What the words small and strong stand for; default says nothing, so that nnlab and the data choose.
 PRESETS: dict[str, dict[str, str]] = {
-    "nn_preprocess": {
-        "small": "--scale standard --encode one_hot --indicators off",
+    PREPARE: {
+        "small": "--scale standard --indicators off",
         "default": "",
-        "strong": "--folds 5 --impute iterative --group_duplicates on",
+        "strong": "--folds 5 --impute iterative --group-duplicates on",
     },
-    "nn_train": {
+    TRAIN: {
         "small": "--model mlp --hidden 64 --epochs 15 --patience 5",
         "default": "",
         "strong": "--model realmlp --members 8 --epochs 100 --patience 30",
     },
-    "nn_tune": {
+    TUNE: {
         "small": "--trials 10 --epochs 15",
         "default": "",
         "strong": "--trials 100 --finalists 3 --ensemble 10",
@@ -39,25 +40,29 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 
 
-def show_panel(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+def show_panel(lab: "Lab", said: Call, own: Mapping[str, Any]) -> None:
     """Open the panel in this cell; where there are no widgets, show its lines."""
     from nnlab.magics.views import show
 
-    board = Board(lab, said.subject, own["preset"])
-    if lab.panel is not None and capability(lab.ip) == "live":
-        lab.panel(lab, board, own["tab"])
+    board, front = Board(lab, said.subject, own["preset"]), front_end(lab.ip)
+    if lab.panel is not None and front.widgets:
+        lab.panel(lab, board, own)
     elif not said.muted:
-        show(board.bundle(NO_WIDGETS))
+        show(board.bundle(f"There is no panel here: {front.why}."))
+
+
+def _word(text: str) -> tuple[Word, ...]:
+    return (Word(((text, ""),)),) if text else ()
 
 
 class Board:
     """The state behind a panel: one form for each magic. All that its controls and buttons do is done here."""
 
-    def __init__(self, lab: "Lab", subject: Word | None, preset: str = "default") -> None:
+    def __init__(self, lab: "Lab", subject: Word | None = None, preset: str = "default") -> None:
         self.lab = lab
-        self.forms = {verb: Form(verb, None, {}, name) for verb, name in VARIABLES.items()}
+        self.forms = {verb: Form(verb, (), {}, name) for verb, name in VARIABLES.items()}
         self._begin(subject)
-        for verb in self.forms if preset != "default" else ():
+        for verb in PRESETS if preset != "default" else ():
             self.preset(verb, preset)
 
     @property
@@ -67,27 +72,26 @@ class Board:
         return names
 
     def _begin(self, subject: Word | None) -> None:
-        """The subjects: what was named, else the newest prepared data and table."""
-        there = [subjects.visible(self.names, test) for test in (subjects.is_prepared, subjects.is_frame)]
-        data, table = [Word(((found[-1], ""),)) if found else None for found in there]
-        if subject is not None and subjects.is_prepared(self.names.get(subject.text)):
-            data = subject
-        elif subject is not None:
+        """The subjects: what was named, else the newest prepared data, else the newest table."""
+        data, tables = (subjects.visible(self.names, test) for test in (subjects.is_prepared, subjects.is_frame))
+        if subject is not None and not subjects.is_prepared(self.names.get(subject.text)):
             subjects.frame(subject, self.names)
-            table, data = subject, None
-        if data is not None:
-            self._take_preparation(data)
-        elif table is not None:
-            self.forms["nn_preprocess"] = replace(self.forms["nn_preprocess"], subject=table)
-        for verb in ("nn_train", "nn_tune"):
-            word = data or Word(((VARIABLES["nn_preprocess"], ""),))
-            self.forms[verb] = replace(self.forms[verb], subject=word)
+            self._about((PREPARE,), (subject,))
+        elif subject is not None or data:
+            self._take_preparation(subject.text if subject else data[-1])
+        elif tables:
+            self._about((PREPARE,), _word(tables[-1]))
+        self._about((TRAIN, TUNE), _word(self.forms[PREPARE].variable))
 
-    def _take_preparation(self, data: Word) -> None:
-        """The Data tab says how the data was prepared."""
-        prepared = self.names[data.text]
-        line = to_line("nn_preprocess", str(prepared.source or prepared.name), prepared.spec)
-        self.forms["nn_preprocess"] = read_line(self.lab, f"{data.text} = {line}", self.names)
+    def _about(self, verbs: Iterable[str], words: tuple[Word, ...]) -> None:
+        for verb in verbs:
+            self.forms[verb] = replace(self.forms[verb], words=words)
+
+    def _take_preparation(self, name: str) -> None:
+        """The page Data says how the data was prepared."""
+        data = self.names[name]
+        line = to_line(PREPARE, str(data.source or data.name), data.spec)
+        self.forms[PREPARE] = read_line(self.lab, f"{name} = {line}", self.names)
 
     def state(self, verb: str) -> Settled:
         """The form of a magic with what it leaves open filled in."""
@@ -97,13 +101,12 @@ class Board:
         """Say a value; SpecError if it cannot be used, and nothing is changed then."""
         self.forms[verb] = with_value(self.lab, self.forms[verb], name, raw, self.names)
 
-    def set_subject(self, verb: str, text: str) -> None:
-        """Name another table or other data."""
-        word = Word(((text.strip(), ""),)) if text.strip() else None
-        self.forms[verb] = replace(self.forms[verb], subject=word)
+    def name_subjects(self, verb: str, texts: Iterable[str]) -> None:
+        """Say what the line is about: a table, data, or runs."""
+        self._about((verb,), tuple(word for text in texts for word in _word(text.strip())))
 
     def paste(self, text: str) -> str:
-        """Let a typed line set its form; gives its magic."""
+        """Let a typed line set its form; gives its magic. SpecError as the magic would say it."""
         form = read_line(self.lab, text, self.names)
         settled(self.lab, form, self.names)
         self.forms[form.verb] = form
@@ -125,38 +128,57 @@ class Board:
         from nnlab.magics.magics import call
 
         state = self.state(verb)
-        _, _, rest = state.line.partition(f"%{verb}")
-        value = call(self.lab, verb, rest.strip(), None, {})
-        if value is not None and state.form.variable:
-            self.lab.ip.push({state.form.variable: value})
-        if verb == "nn_preprocess":
-            word = Word(((state.form.variable, ""),))
-            for other in ("nn_train", "nn_tune"):
-                self.forms[other] = replace(self.forms[other], subject=word)
+        value = call(self.lab, verb, state.line.partition(f"%{verb}")[2].strip(), None, {})
+        variable = state.form.variable
+        if value is not None and variable:
+            self.lab.ip.push({variable: value})
+        if verb == PREPARE and variable:
+            self._about((TRAIN, TUNE), _word(variable))
         return value
 
     def offered(self, verb: str) -> list[str]:
-        """The variables that can be the subject."""
-        return subjects.visible(self.names, subjects.is_frame if verb == "nn_preprocess" else subjects.is_prepared)
+        """The variables that the line can be about."""
+        return subjects.visible(self.names, subjects.is_frame if verb == PREPARE else subjects.is_prepared)
+
+    def runs(self) -> list[tuple[str, str]]:
+        """The newest runs of the store: in words, and the id."""
+        from nnlab.core.store.runs import Store
+        from nnlab.report.runs import main_metric
+        from nnlab.report.tables import number
+
+        found = []
+        for run in Store().runs()[:NEWEST]:
+            metric = main_metric(run.metrics, run.monitor)
+            value = f"{metric} {number(run.metrics[metric])}" if metric else run.state
+            found.append(("  ".join(word for word in (run.name, run.id, value) if word), run.id))
+        return found
+
+    def take_settings(self, run: str) -> None:
+        """Let the line of a stored run set its form."""
+        from nnlab.core.store.runs import Store
+
+        info = Store().find(run)
+        if not info.line:
+            raise SpecError(f"run {run} was made in Python; it has no line")
+        self.paste(info.line)
 
     def columns(self) -> list[str]:
         """The columns of the table."""
-        return subjects.columns(self.forms["nn_preprocess"].subject, self.names)
+        return subjects.columns(self.forms[PREPARE].call.subject, self.names)
 
     def bundle(self, note: str = "") -> Bundle:
         """What stays of the panel: its lines, and a table of what they say."""
-        blocks: list[Any] = [Sentence("Panel", f"({note})" if note else "")]
         rows, lines = [], []
-        for verb in self.forms:
+        for verb in PRESETS:
             try:
                 state = self.state(verb)
-            except SpecError:
+            except NNLabError:  # a line whose variables are gone
                 continue
             lines.append(state.line)
             for name, value in state.form.options.items():
                 option = state.known.get(name)
-                rows.append((verb.removeprefix("nn_"), name, option.param.show(value) if option else str(value)))
-        blocks.append(Code("Lines", "\n".join(lines)))
-        if rows:
-            blocks.append(Table(("magic", "option", "value"), rows, "Settings", "lll"))
-        return page(blocks)
+                rows.append((f"%{verb}", name, option.param.show(value) if option else str(value)))
+        strong = "What the panel says" if rows else "The panel says nothing:"
+        rest = note if rows else f"nnlab and the data choose. {note}"
+        table = [Table(("magic", "option", "value"), rows, align="lll")] if rows else []
+        return page([Sentence(strong, rest), Code("Lines", "\n".join(lines)), *table])

@@ -24,6 +24,7 @@ def static(value: Any) -> list[Bundle]:
         ),
         "Prepared": lambda: bundle.prepared_bundles(value),
         "Run": lambda: bundle.run_bundles(value, value.line),
+        "BackgroundRun": lambda: bundle.run_bundles(value, value.line),
         "Study": lambda: bundle.study_bundles(value),
         "Diagnosis": lambda: diagnosis.diagnosis_bundles(value, mending_lines(value)),
         "Difference": lambda: difference.difference_bundles(value),

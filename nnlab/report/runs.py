@@ -20,6 +20,7 @@ from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
+    from nnlab.core.diagnose.registry import Verdict
     from nnlab.core.run import Run
     from nnlab.core.store.reading import RunInfo
 
@@ -59,11 +60,15 @@ def verdict(run: "Run") -> Sentence:
 
 def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> Iterator[Block]:
     """All that is said of a run, the most important first."""
+    from nnlab.core.diagnose.doctor import first_look
+
     yield verdict(run)
     if run.finished.message:
         yield Sentence("note:", run.finished.message)
-    yield from warning_blocks(run.warnings)
-    yield from doctor_blocks(run)
+    found = first_look(run)
+    again = {run.record.told.get(verdict.name) for verdict in found}  # told while it lived
+    yield from warning_blocks([text for text in run.warnings if text not in again])
+    yield from doctor_blocks(run, found)
     if run.metrics or len(run.history):
         yield _metric_table(run, data)
     yield from baseline_blocks(run.beside)
@@ -124,11 +129,9 @@ def warning_blocks(warnings: Sequence[str]) -> Iterator[Block]:
         yield Sentence("warning:", f"{len(warnings) - MOST_WARNINGS} more")
 
 
-def doctor_blocks(run: "Run") -> Iterator[Block]:
+def doctor_blocks(run: "Run", found: "Sequence[Verdict]") -> Iterator[Block]:
     """What the doctor sees at a glance, and the line that says more; nothing of a run that looks healthy."""
-    from nnlab.core.diagnose.doctor import first_look
-
-    if found := first_look(run):
+    if found:
         more = f"%nn_diagnose {run.id}" if run.path is not None else "nnlab.diagnose(run, data)"
         yield Sentence("doctor:", f"{'; '.join(verdict.what for verdict in found)}; why, and what mends it:  {more}")
 
@@ -201,16 +204,20 @@ def confusion_blocks(evaluation: Any, part: str = "validation rows") -> Iterator
     yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 
-def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest") -> Iterator[Block]:
+def runs_blocks(
+    runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest", branches: bool = True
+) -> Iterator[Block]:
     """How many runs there are, and the list, in the order given. total: how many there would be without the limit, of
-    which these are the first ones that `first` tells."""
+    which these are the first ones that `first` tells. branches: draw them as a tree, below the run that they left."""
+    runs, guides = tree(runs) if branches else (runs, [""] * len(runs))
     if not runs:
         yield Sentence(f"none of {counted(total, 'run')} fits" if total else "no runs yet")
         return
     more = f"of {total:,}, {first}; --limit {total} lists all" if total > len(runs) else ""
     yield Sentence(counted(len(runs), "run"), more)
     columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
-    rows, align = [_run_row(run) for run in runs], "lllllrrr"
+    rows = [[f"{guide}{first}", *rest] for guide, (first, *rest) in zip(guides, map(_run_row, runs), strict=True)]
+    align = "lllllrrr"
     marks = [marks_of(run.path) for run in runs]
     for title, words in (("tags", [", ".join(one.tags) for one in marks]), ("note", [one.note for one in marks])):
         if any(words):
@@ -222,10 +229,39 @@ def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "t
             yield Sentence(f"{run.id}:", getattr(run, "message", ""))
 
 
+def tree(runs: "Sequence[Any]") -> "tuple[list[Any], list[str]]":
+    """The runs with each branch below the run that it left, and what is drawn before each; others stay in order. A
+    branch whose parent is not listed stands as others do."""
+    there = {run.id for run in runs}
+    below: dict[Any, list[Any]] = {}
+    for run in runs:
+        origin = _origin(run)
+        above = origin.id if origin is not None and origin.kind == "branch" else None
+        below.setdefault(above if above in there and above != run.id else None, []).append(run)
+    found: list[tuple[Any, str]] = []
+
+    def put(run: Any, guide: str, rest: str) -> None:
+        found.append((run, guide))
+        twigs = below.pop(run.id, [])
+        for twig in twigs:
+            last = twig is twigs[-1]
+            put(twig, f"{rest}{'└─' if last else '├─'} ", f"{rest}{'· ' if last else '│ '}")
+
+    for run in below.pop(None, []):
+        put(run, "", "")
+    return [run for run, _ in found], [guide for _, guide in found]
+
+
+def _origin(run: Any) -> Any:
+    return getattr(getattr(run, "facts", run), "origin", None)
+
+
 def _run_row(run: Any) -> list[Any]:
     monitor = getattr(run.spec, "monitor", "loss") if run.spec else "loss"
     metric = main_metric(run.metrics, monitor)
     label = f"{run.name} ({run.id})" if run.name else run.id
+    if (origin := _origin(run)) is not None:
+        label += f", replay of {origin.id[-8:]}" if origin.kind == "replay" else f", from epoch {origin.epoch}"
     value = float(run.metrics[metric]) if metric else None
     loaded = hasattr(run, "facts")
     began, target = (run.facts.began, run.pipeline.target.name) if loaded else (run.started, run.target)

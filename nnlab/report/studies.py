@@ -40,6 +40,10 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
     if study.best_trial is not None:
         yield Code("The best spec, to train again", best_line or _again(study, line))
         yield _front(study) if study.header.several else _top(study)
+    steps = study.steering
+    if len(steps):
+        rows = [[f"{when:%Y-%m-%d %H:%M:%S}", *rest] for when, *rest in steps.itertuples(index=False)]
+        yield Table(["when (UTC)", "from trial", "what", "values"], rows, "Steered by hand", "lrll")
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
     importance = study.importance
     rows = [(name, str(allowed), _share(importance.get(name))) for name, allowed in study.space.items()]

@@ -1,19 +1,21 @@
 """Widgets that change a running run. Their callbacks may come on any thread, so they only write to `Controls`."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import ipywidgets
 
-from nnlab.core.controls import LIVE, Controls
+from nnlab.core.augments import AUGMENTS
+from nnlab.core.controls import Controls
 from nnlab.core.options import options_of
 from nnlab.core.params import Column, Param, Within, as_cell
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 
 FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
+AMOUNTS = ("label_smoothing", *AUGMENTS)
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"
 
 UNSET: Any = object()  # what a list holds for None, which ipywidgets takes for no choice at all
@@ -21,12 +23,12 @@ UNSET: Any = object()  # what a list holds for None, which ipywidgets takes for 
 Tell = Callable[[str], None]  # takes a line that the user shall see
 
 
-def control(param: Param, value: Any = None, columns: Sequence[str] = ()) -> Any:
+def control(param: Param, value: Any = None, columns: Sequence[str] = (), sliders: bool = True) -> Any:
     """The widget that offers the values of a parameter, set to value (default: the declared one).
 
     Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Where
-    a number may also be open, or 0 has no place on the scale, it is a text field that offers some. Choices and columns
-    become a list; other lists and free text become a text field, as a person would type them.
+    a number may also be open, 0 has no place on the scale, or no sliders are wanted, it is a text field that offers
+    some. Choices and columns become a list; other lists and free text become a text field, as a person would type them.
     """
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
@@ -37,16 +39,16 @@ def control(param: Param, value: Any = None, columns: Sequence[str] = ()) -> Any
     elif param.choices and not param.many:
         made = ipywidgets.Dropdown(**texts)
     elif not param.many and isinstance(param.domain, Within):
-        made = _number(param, value, texts)
+        made = _number(param, value, texts, sliders)
     else:
         made = ipywidgets.Text(continuous_update=False, **texts)
     put(param, made, value, columns)
     return made
 
 
-def _number(param: Param, value: Any, texts: dict[str, Any]) -> Any:
+def _number(param: Param, value: Any, texts: dict[str, Any], sliders: bool) -> Any:
     offered = param.domain.offered
-    if param.optional or (offered.log and (value <= 0 or offered.low <= 0)):
+    if param.optional or not sliders or (offered.log and (value <= 0 or offered.low <= 0)):
         return ipywidgets.Combobox(options=_some(param), continuous_update=False, **texts)
     texts["continuous_update"] = False
     if offered.log:
@@ -70,7 +72,8 @@ def _some(param: Param) -> tuple[str, ...]:
     else:
         values = [low + (high - low) * part / 4 for part in range(5)]
     numbers = [param.show(param.kind(float(f"{value:.2g}"))) for value in values]
-    return tuple(dict.fromkeys([param.unset if param.optional else "0", *numbers]))
+    first = [param.unset] if param.optional else ["0"] if param.domain.low <= 0 else []
+    return tuple(dict.fromkeys([*first, *numbers]))
 
 
 def put(param: Param, widget: Any, value: Any, columns: Sequence[str] = ()) -> None:
@@ -112,15 +115,14 @@ def said(param: Param, widget: Any) -> Any:
     return None if value is UNSET else value
 
 
-def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:
-    """A slider for each value that the run's parts have and that can be changed while it lives."""
+def live_sliders(spec: TrainSpec, values: Mapping[str, float], controls: Controls, tell: Tell) -> list[Any]:
+    """A slider for each value that the run's parts have and that can be changed while it lives; as `steerable` gives
+    them, but none for the dropout of a network of the user's own, which may have no such layer."""
     options = options_of(TrainSpec, {f.name: getattr(spec, f.name) for f in fields(spec)})
     sliders = []
-    for name in LIVE:
+    for name, value in values.items():
         if option := options.get(name):
-            part = getattr(spec, option.field)
-            value = part.values.get(name) if isinstance(part, Part) else None
-            slider = control(option.param, value)
+            slider = _live_control(name, option.param, value)
             slider.style.description_width, slider.layout.width = "initial", "auto"
             slider.layout.flex, slider.layout.max_width = f"1 1 {120 + 6 * len(name)}px", "300px"
             slider.layout.margin = "2px 0 2px 16px"
@@ -129,10 +131,22 @@ def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:
     return sliders
 
 
+def _live_control(name: str, param: Param, value: float) -> Any:
+    """As `control`, but a batch size is one of the usual powers, and any amount can go down to 0."""
+    if name == "batch_size":
+        sizes = sorted({*(2**power for power in range(3, 13)), int(value)})
+        texts = {"description": "batch size", "tooltip": param.help, "continuous_update": False}
+        return ipywidgets.SelectionSlider(options=sizes, value=int(value), **texts)
+    if name in AMOUNTS:
+        param = replace(param, domain=Within(0.0, param.domain.offered.high))
+    return control(param, None if math.isinf(value) else value)
+
+
 def _setter(name: str, param: Param, controls: Controls, tell: Tell) -> Callable[[Any], None]:
     def write(change: Any) -> None:
         try:
-            controls.set(name, param.read(change["new"]))
+            value = param.read(change["new"])
+            controls.set(name, math.inf if value is None else value)
         except Exception as error:
             tell(f"{name} was not changed: {error}")
 
@@ -144,13 +158,13 @@ class Buttons:
 
     def __init__(self, controls: Controls, tell: Tell, *, pausable: bool = True) -> None:
         self._controls = controls
-        stop = _button("Stop", "stop", "end after this step and keep the best epoch")
+        stop = button("Stop", "stop", "end after this step and keep the best epoch")
         stop.add_class("nnl-stop")
-        stop.on_click(_guarded(lambda: controls.stop(), tell))
+        stop.on_click(guarded(lambda: controls.stop(), tell))
         self.widgets = [stop]
         if pausable:
-            pause = _button("Pause", "pause", "hold the run between two steps")
-            pause.on_click(_guarded(lambda: controls.pause(not controls.paused), tell))
+            pause = button("Pause", "pause", "hold the run between two steps")
+            pause.on_click(guarded(lambda: controls.pause(not controls.paused), tell))
             self.widgets.append(pause)
 
     def follow(self) -> None:
@@ -167,12 +181,12 @@ class Buttons:
             button.disabled = True
 
 
-def _button(word: str, icon: str, hint: str) -> Any:
+def button(word: str, icon: str, hint: str) -> Any:
     return ipywidgets.Button(description=word, icon=icon, tooltip=hint, layout=ipywidgets.Layout(width="96px"))
 
 
-def _guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
-    def on_click(_button: Any) -> None:
+def guarded(act: Callable[[], None], tell: Tell) -> Callable[[Any], None]:
+    def on_click(pressed: Any) -> None:
         try:
             act()
         except Exception as error:

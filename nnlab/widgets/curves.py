@@ -35,9 +35,9 @@ class Curves:
         for values, y in zip(self._ys, ys, strict=True):
             values.append(y)
 
-    def values(self, curve: int) -> np.ndarray:
-        """All points of one curve (n,)."""
-        return np.array(self._ys[curve])
+    def values(self, curve: int | None) -> np.ndarray:
+        """All points of one curve (n,); None: the x of all."""
+        return np.array(self._x if curve is None else self._ys[curve])
 
     def thinned(self) -> tuple[np.ndarray, np.ndarray]:
         """x (n,) and y (curves, n) with at most MOST points."""

@@ -41,14 +41,21 @@ class History:
         self._before: Mapping[str, tuple[np.ndarray, np.ndarray]] = {}
         self._loss: SeriesChart | None = None
         self._scores: SeriesChart | None = None
-        self._wanted = False  # whether anything is to be shown otherwise
+        self._asks = 0  # how often something was wanted otherwise
+        self._shown: tuple[int, ...] = ()
+        self._changes: list[int] = []  # epochs
         self._zoomed = self.equipped = False
         self._alike: dict[str, Any] = {"layout": Layout(width="auto")}  # of the buttons: each model costs a message
 
     @property
+    def pressed(self) -> tuple[int, ...]:
+        """How often somebody has pressed a button of the charts, and moved each of them."""
+        return self._asks, *(chart.moves for chart in (self._loss, self._scores) if chart is not None)
+
+    @property
     def changed(self) -> bool:
-        """Whether somebody has pressed, or moved a chart, since the last drawing."""
-        return self._wanted or any(chart.moved for chart in (self._loss, self._scores) if chart is not None)
+        """Whether something is wanted otherwise since the last drawing."""
+        return self.pressed != self._shown
 
     @property
     def made(self) -> bool:
@@ -69,6 +76,10 @@ class History:
         """The run was taken up again after this epoch."""
         self._resumed = last
 
+    def changed_in(self, epoch: int) -> None:
+        """Something was changed in this epoch, which has no values yet."""
+        self._changes.append(epoch)
+
     def earlier(self, event: "Earlier") -> None:
         """There may be a run before this one, on the same data."""
         self._earlier = event
@@ -81,6 +92,7 @@ class History:
         self._rates = Chart([look.FAINT, look.TRAIN])
         legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
         legend += [("resumed", look.FAINT, True)] * (self._resumed is not None)
+        legend += [("changed", look.CHANGE, True)]
         charts = [(look.title("loss", legend), self._loss, 3)]
         if self._scores is not None:
             self._names = self._text()
@@ -100,7 +112,7 @@ class History:
         for chart in (self._loss, self._scores):
             if chart is not None:
                 chart.tell()
-        self._wanted = True
+        self._asks += 1
 
     @property
     def _has_valid(self) -> bool:
@@ -144,7 +156,7 @@ class History:
 
     def _show(self, **how: Any) -> None:
         self._how = replace(self._how, **how)
-        self._wanted = True
+        self._asks += 1
 
     def _hider(self, name: str) -> Callable[[bool], None]:
         return lambda on: self._show(hidden=self._how.hidden - {name} if on else self._how.hidden | {name})
@@ -152,17 +164,18 @@ class History:
     def _chooser(self, name: str) -> Callable[[bool], None]:
         def choose(on: bool) -> None:
             self._chosen = [one for one in self._metrics if (on if one == name else one in self._chosen)]
-            self._wanted = True
+            self._asks += 1
 
         return choose
 
     def _zoom(self, on: bool) -> None:
-        self._zoomed, self._wanted = on, True
+        self._zoomed = on
+        self._asks += 1
 
     def draw(self) -> None:
         """Show all epochs so far as it is wanted."""
         assert self._loss is not None
-        self._wanted = False
+        self._shown = self.pressed
         for chart in (self._loss, self._scores):
             if chart is not None:
                 chart.zoom(self._zoomed)
@@ -171,12 +184,20 @@ class History:
         curves, count = {"training": ys[0], "validation": ys[1]}, len(self._metrics)
         spread = {} if np.isnan(ys[2 + count]).all() else {"validation": ys[2 + count]}
         marks = [point for point in [self._point(self._resumed, "loss")] if point]
-        shaded = ("training", "validation")
-        drawn = Drawn(x, curves, before, self._point(self._best, "loss"), shaded, spread, marks)
+        shaded, changes = ("training", "validation"), self._at_changes()
+        drawn = Drawn(x, curves, before, self._point(self._best, "loss"), shaded, spread, marks, changes)
         self._loss.draw(drawn, self._how)
         if self._scores is not None:
             self._draw_scores(x, ys[2 : 2 + count], ys[3 + count :], before)
         self._rates.draw(*self._lr_course())
+
+    def _at_changes(self) -> list[tuple[float, float]]:
+        """The validation loss of each epoch with a change, as dots."""
+        if not self._changes:
+            return []
+        epochs, losses = self._values.values(None), self._values.values(1)
+        there = np.isin(epochs, self._changes) & np.isfinite(losses)
+        return list(zip(epochs[there].tolist(), losses[there].tolist(), strict=True))
 
     def _draw_scores(self, x: np.ndarray, ys: np.ndarray, spreads: np.ndarray, before: Mapping[str, Any]) -> None:
         assert self._scores is not None

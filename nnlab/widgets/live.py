@@ -19,7 +19,6 @@ from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
-ANSWER_EVERY = 0.1  # seconds at least between two drawings that somebody asks for by the buttons of the charts
 REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
 SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
 STAND_IN_EVERY = 10.0
@@ -32,10 +31,6 @@ class Panel(Protocol):
     """What is shown while a run or a study lives."""
 
     root: Widget
-
-    @property
-    def asked(self) -> bool:
-        """Whether somebody wants to see it otherwise, since the last drawing."""
 
     def take(self, event: Event) -> None: ...
     def draw(self) -> None: ...
@@ -57,7 +52,7 @@ class LiveView:
         self._panel: Panel | None = None
         self._failed = False
         self._earlier: Earlier | None = None
-        self._next_pump = self._next_draw = self._next_answer = self._took = self._next_silence = 0.0
+        self._next_pump = self._next_draw = self._took = self._next_silence = 0.0
         self._answered = False
         self._shown: tuple[Any, ...] = ()
         self._outcome = "training ended without a result"
@@ -120,16 +115,15 @@ class LiveView:
     def _draw(self, now: float, event: Event) -> None:
         """Draw when it is time, and at once when somebody has pressed a button."""
         assert self._panel is not None
-        pressed = (self._controls.paused, self._controls.stop_reason, isinstance(event, (Finished, StudyFinished)))
-        asked = self._panel.asked and now >= self._next_answer
-        if now < self._next_draw and pressed == self._shown and not asked:
+        ended = isinstance(event, (Finished, StudyFinished))
+        pressed = (self._controls.paused, self._controls.stop_reason, ended, getattr(self._panel, "pressed", None))
+        if now < self._next_draw and pressed == self._shown:
             return
         self._shown = pressed
         self._panel.draw()
-        ended = time.perf_counter()
-        self._next_answer = ended + ANSWER_EVERY
-        before, self._took = self._took, ended - now
-        self._next_draw = ended + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        done = time.perf_counter()
+        before, self._took = self._took, done - now
+        self._next_draw = done + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""
@@ -149,3 +143,25 @@ class LiveView:
         finally:
             self._slot.replace(outputs, self._outcome)
             self._panel = None
+
+
+class BackgroundView(LiveView):
+    """A view of a run in another process, shown by a cell that has returned. Events come from one other thread.
+
+    since: when the run began, in seconds of perf_counter. below: a line under the panel. The kernel is idle and hears
+    the buttons by itself, so nothing is pumped.
+    """
+
+    def __init__(self, controls: Controls, since: float, below: str) -> None:
+        super().__init__(controls)
+        self._since = since
+        self._pump.ok = True
+        self._slot.reserve(below)
+
+    def _listen(self) -> None:
+        pass
+
+    def _open(self, event: Event) -> None:
+        super()._open(event)
+        if isinstance(self._panel, TrainPanel):
+            self._panel.began = self._since

@@ -8,7 +8,9 @@ import ipywidgets
 from nnlab.report.html import esc
 
 # The hues of the final picture, each a little lighter or darker: they must be seen on white and on #111.
-TRAIN, VALID, BEST, FAINT = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0"
+TRAIN, VALID, BEST, FAINT, CHANGE = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0", "#7c4dbd"
+
+DOCTOR = "doctor:"  # what lines of the doctor begin with
 
 # Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
 CSS = """<style>
@@ -40,6 +42,7 @@ CSS = """<style>
 .nnl-table th:first-child,.nnl-table td:first-child{text-align:left}
 .nnl-notes{font-size:12px;color:var(--nnl-dim)}
 .nnl-notes div{overflow-wrap:anywhere}
+.nnl-notes .nnl-doctor{color:var(--nnl-ink)}
 .nnl .bqplot,.nnl .bqplot svg,.nnl .bqplot>div{background:transparent!important}
 .nnl .bqplot .plotarea_background{fill:transparent!important}
 .nnl .bqplot .axis text{fill:var(--nnl-dim)!important;font:11px var(--nnl-face)!important;
@@ -56,6 +59,14 @@ CSS = """<style>
 .nnl .nnl-tools .widget-toggle-button.mod-active{color:var(--nnl-ink);border-color:currentColor}
 .nnl .nnl-tools .widget-toggle-button:focus-visible{outline:2px solid #3b82f6}
 .nnl .nnl-tools .widget-dropdown select{height:22px;line-height:18px;font-size:11px;padding:0 20px 0 8px}
+.nnl .nnl-views{margin-left:auto}
+.nnl .nnl-views .widget-toggle-button{height:26px;line-height:24px;padding:0 10px;border:0;border-radius:13px;
+ font:12px var(--nnl-face);color:var(--nnl-dim);background:transparent;box-shadow:none;width:auto}
+.nnl .nnl-views .widget-toggle-button.mod-active{color:var(--nnl-ink);background:var(--nnl-rule)}
+.nnl .widget-text input,.nnl .widget-dropdown select{height:28px;font:12px var(--nnl-face);color:var(--nnl-ink);
+ background-color:transparent;border:1px solid var(--nnl-rule);border-radius:4px}
+.nnl .widget-dropdown select option{color:#24292f;background:#fff}
+.nnl .widget-text input::placeholder{color:var(--nnl-dim);opacity:.8}
 .nnl .widget-button.nnl-right{font-weight:600}
 .nnl .widget-button.nnl-wrong:enabled{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
 .nnl .widget-button:disabled{opacity:.45}
@@ -63,6 +74,11 @@ CSS = """<style>
 .nnl .bqplot .axis text.axislabel{font:11px var(--nnl-face)!important;fill:var(--nnl-dim)!important}
 .nnl .widget-button.nnl-more{border-color:transparent;color:var(--nnl-dim);font-size:12px}
 .nnl .widget-button.nnl-more:hover:enabled,.nnl .widget-button.nnl-more:focus{border-color:currentColor}
+.nnl .widget-html-content pre.nnl-told{font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.4;
+ margin:0;padding:2px 0;background:transparent;color:var(--nnl-dim);white-space:pre-wrap;
+ overflow-wrap:anywhere;word-break:normal}
+.nnl .widget-html-content pre.nnl-told.alert{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
+.nnl-panel .widget-tab .nnl-title{margin-top:6px}
 .nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
 .nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
@@ -119,8 +135,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def notes(lines: Iterable[str]) -> str:
-    """One line each."""
-    return '<div class="nnl-notes">' + "".join(f"<div>{esc(line)}</div>" for line in lines) + "</div>"
+    """One line each; what the doctor says stands out."""
+    return '<div class="nnl-notes">' + "".join(map(_note, lines)) + "</div>"
+
+
+def _note(line: str) -> str:
+    if not line.startswith(DOCTOR):
+        return f"<div>{esc(line)}</div>"
+    return f'<div class="nnl-doctor"><b>{DOCTOR}</b>{esc(line.removeprefix(DOCTOR))}</div>'
+
+
+def told(text: str, wrong: bool = False) -> str:
+    """What a press led to, read aloud by screen readers; wrong: an error, whose lines stand as they are."""
+    kind = "alert" if wrong else "status"
+    return f'<pre class="nnl-told {kind}" role="{kind}">{esc(text)}</pre>'
 
 
 def number(value: float | None) -> str:

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 
 HOVERED = 80  # points of a curve that say what they are; an epoch between them is near one
 ENOUGH = 9.0  # epochs after the first that the chart has room for at least
-ORDER = ("gap", "spread", "before", "raw", "lines", "marks", "best", "words")  # from the back to the front
+ORDER = ("gap", "spread", "before", "raw", "lines", "marks", "changes", "best", "words")  # from the back to the front
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Drawn:
     """What a chart shows. x: epochs (n,). curves: values (n,) by name. before: another run's curves, x and y by name.
 
     best: epoch and value of a dot. shaded: two names between whose curves is shaded. spread: half the height of a band
-    around a curve (n,), by its name. marks: dots of other epochs.
+    around a curve (n,), by its name. marks, changes: dots of other epochs.
     """
 
     x: np.ndarray
@@ -45,6 +45,7 @@ class Drawn:
     shaded: tuple[str, str] | None = None
     spread: Mapping[str, np.ndarray] = field(default_factory=dict)
     marks: Sequence[tuple[float, float]] = ()
+    changes: Sequence[tuple[float, float]] = ()
 
 
 class SeriesChart:
@@ -59,7 +60,7 @@ class SeriesChart:
         self._y_axis.orientation = "vertical"  # says the same to older bqplots
         self._seen = (0.0, 1.0), (self._first, first + ENOUGH)
         self._log = self._zoomed = False
-        self.moved = False  # whether the front end has moved a scale since the last drawing
+        self.moves = 0  # how often the front end has moved a scale
         self._inks = list(self._colours.values())
         self._told = False
         self._there: dict[str, Any] = {"lines": self._many(self._inks, stroke_width=2)}
@@ -123,6 +124,7 @@ class SeriesChart:
         self._set_lines("spread", x, self._ends(drawn, how), lambda: self._between(look.VALID))
         self._set_dots("best", [drawn.best] if drawn.best else [], look.BEST)
         self._set_dots("marks", drawn.marks, look.FAINT)
+        self._set_dots("changes", drawn.changes, look.CHANGE)
         if self._told:
             self._set_hover(x, drawn, raw)
         self._draw_axes(x, [*shown.values(), *(y for _, y in before.values())])
@@ -195,7 +197,6 @@ class SeriesChart:
         seen = seen[np.isfinite(seen)]
         ends = (float(seen.min()), float(seen.max())) if len(seen) else self._seen[0]
         self._seen = ends, (self._first, last)
-        self.moved = False
         scales = (self._y_scale, self._x_scale)
         if self._zoomed and all(scale.min is not None and scale.max is not None for scale in scales):
             y_ends, x_ends = ((float(scale.min), float(scale.max)) for scale in scales)
@@ -232,7 +233,7 @@ class SeriesChart:
         self._mark_axes(*self._seen)
 
     def _follow_zoom(self, change: Any) -> None:
-        self.moved = self._zoomed
+        self.moves += self._zoomed
 
 
 def sorted_marks(there: Mapping[str, Any]) -> list[Any]:

@@ -22,14 +22,21 @@ class Slot:
     """One output of the cell, replaced in place: no saved notebook ever holds a view of a widget that is gone."""
 
     def __init__(self) -> None:
-        self._id = uuid4().hex
+        self._id, self._below = uuid4().hex, uuid4().hex
         self._root: Widget | None = None
+        self._reserved = False
+
+    def reserve(self, line: str) -> None:
+        """Take the place now, for what another thread will put there when the cell has returned. line: shown below."""
+        self._reserved = True
+        _put({"text/plain": "starting"}, {}, self._id)
+        _put({"text/plain": line}, {}, self._below)
 
     def show(self, root: Widget) -> None:
         """Display the widget here."""
         self._root = root
         root._view_count = 0  # a widget manager that draws it counts up, and sends that; it would not count from None
-        display(self._view(WHILE_LIVE), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+        _put(self._view(WHILE_LIVE), {}, self._id, update=self._reserved)
 
     @property
     def drawn(self) -> bool:
@@ -38,7 +45,7 @@ class Slot:
 
     def stand_in(self, line: str) -> None:
         """What a front end without widgets shows in its place."""
-        update_display(self._view(f"{WHILE_LIVE}: {line}"), raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+        _put(self._view(f"{WHILE_LIVE}: {line}"), {}, self._id, update=True)
 
     def _view(self, text: str) -> dict[str, Any]:
         assert self._root is not None
@@ -52,12 +59,16 @@ class Slot:
         """
         try:
             below = list(outputs)
-            if self._root is not None:
+            if self._root is not None or self._reserved:
                 first = below.pop(0) if below else None
                 data, metadata = (first.data, first.metadata) if first else ({"text/plain": otherwise}, {})
-                update_display(data, metadata=metadata, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+                _put(data, metadata, self._id, update=True)
+            if self._reserved:
+                second = below.pop(0) if below else None
+                data, metadata = (second.data, second.metadata) if second else ({"text/plain": ""}, {})
+                _put(data, metadata, self._below, update=True)
             for output in below:
-                display(output.data, metadata=output.metadata, raw=True)  # type: ignore[no-untyped-call]
+                _put(output.data, output.metadata)
         finally:
             self.close_widgets()
 
@@ -67,6 +78,11 @@ class Slot:
             for widget in family(self._root):
                 widget.close()
             self._root = None
+
+
+def _put(data: Any, metadata: Any, place: str | None = None, update: bool = False) -> None:
+    show = update_display if update else display
+    show(data, metadata=metadata, raw=True, display_id=place)  # type: ignore[no-untyped-call]
 
 
 def family(root: Widget) -> list[Widget]:

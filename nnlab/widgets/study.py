@@ -4,17 +4,21 @@ import contextlib
 import math
 import time
 from collections import deque
+from typing import Any
 
 import numpy as np
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import HBox, Layout, ToggleButtons, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import EpochDone, Event, Started, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.events import EpochDone, Event, Started, Steered, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.magics.verbs import shown_value
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart
+from nnlab.widgets.steering import SteerRow
+from nnlab.widgets.trial_charts import FRONT, VIEWS, shown
 
+HISTORY = "History"
 TOP = 5  # trials in the table
 NOTES = 3
 FAR = 0.9  # worse scores than those of this share of the trials are drawn at the edge, or they would flatten the rest
@@ -23,14 +27,12 @@ FAR = 0.9  # worse scores than those of this share of the trials are drawn at th
 class StudyPanel:
     """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
 
-    asked = False  # there is nothing to ask for
-
     def __init__(self, started: StudyStarted, controls: Controls, live: bool) -> None:
         self._started, self._controls = started, controls
         self._began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._trials: list[TrialDone] = []
-        self._drawn = 0
+        self._drawn: tuple[int, str] = (0, HISTORY)
         self._running: Started | None = None
         self._epoch: EpochDone | None = None
         self._finished = False
@@ -39,11 +41,18 @@ class StudyPanel:
         self._buttons = Buttons(controls, self.tell, pausable=False)
         self._chart: Chart | None = None
         self._chart_box = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
+        self._plots = self._text()
+        self._views = _views(started)
+        self._steer = SteerRow(started, controls, self.tell, self._text)
         if not live:
             self.tell(NO_PUMP)
             self._buttons.disable()
-        row = HBox(self._buttons.widgets, layout=Layout(margin="4px 0"))
-        self.root = VBox([self._text(look.CSS), self._head, row, self._chart_box, self._below])
+            self._steer.disable()
+        row = HBox(
+            [*self._buttons.widgets, self._views], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
+        )
+        parts = [self._text(look.CSS), self._head, row, self._chart_box, self._plots, *self._steer.widgets, self._below]
+        self.root = VBox(parts)
         self.root.add_class("nnl")
         self._draw_head()
 
@@ -70,8 +79,12 @@ class StudyPanel:
         elif isinstance(event, TrialDone):
             self._trials.append(event)
             self._running = None
+            if event.best:
+                self._steer.offer(event.values)
             if event.message:
                 self.tell(f"trial {event.number}: {event.message}")
+        elif isinstance(event, Steered):
+            self.tell(self._steer.take(event))
         elif isinstance(event, Warned):
             self.tell(event.message)
         elif isinstance(event, StudyFinished):
@@ -83,9 +96,22 @@ class StudyPanel:
         self._draw_head()
         table = look.table(*self._top()) if self._trials else ""
         self._below.value = table + look.notes(tuple(self._notes))
-        if len(self._trials) > self._drawn:
-            self._drawn = len(self._trials)
+        if (now := (len(self._trials), self._views.value)) != self._drawn:
+            self._drawn = now
+            self._draw_view()
+
+    @property
+    def pressed(self) -> object:
+        """What the user chose to see, and what is told: it is shown at once when it changes."""
+        return self._views.value, tuple(self._notes)
+
+    def _draw_view(self) -> None:
+        """The chart that was chosen."""
+        study, history = self._started.study, self._views.value == HISTORY
+        self._chart_box.layout.display = None if history else "none"
+        if history or study is None:
             self._draw_chart()
+        self._plots.value = "" if history or study is None else shown(self._views.value, study)
 
     @property
     def state(self) -> str:
@@ -153,3 +179,12 @@ class StudyPanel:
             self._chart = chart
             legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.TRAIN, True)]
             self._chart_box.children = [self._text(look.title(self._started.metric, legend)), chart.widget]
+
+
+def _views(started: StudyStarted) -> Any:
+    """The row of words that choose the chart; the front where there are several objectives."""
+    words = [HISTORY, *(word for word in VIEWS if word != FRONT or len(started.spec.objectives) > 1)]
+    made = ToggleButtons(options=words if started.study is not None else [HISTORY])
+    made.style.button_width = "auto"
+    made.add_class("nnl-views")
+    return made

@@ -8,6 +8,8 @@ from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Changed, Earlier, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
+from nnlab.core.pace import batch_of
+from nnlab.core.steering import steerable
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
 from nnlab.widgets.curves import CHARTS_HEIGHT
@@ -23,7 +25,7 @@ class TrainPanel:
 
     def __init__(self, started: Started, controls: Controls, live: bool) -> None:
         self._started, self._controls = started, controls
-        self._began = time.perf_counter()
+        self.began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._progress = Progress(1, 0, started.steps, 0.0)
         self._last: EpochDone | None = None
@@ -39,7 +41,9 @@ class TrainPanel:
         self._head, self._below = self._text(), self._text()
         self._charts = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
         self._buttons = Buttons(self._controls, self.tell)
-        sliders = live_sliders(self._started.spec, self._controls, self.tell)
+        spec, rows = self._started.spec, self._started.rows
+        values = steerable(spec, self._started.task, batch_of(spec, rows))
+        sliders = live_sliders(spec, values, self._controls, self.tell)
         if not live:
             self.tell(NO_PUMP)
             for widget in (*self._buttons.widgets, *sliders):
@@ -66,9 +70,9 @@ class TrainPanel:
         return f"epoch {self._last.epoch if self._last else 0:,} of {self._started.spec.epochs:,}"
 
     @property
-    def asked(self) -> bool:
-        """Whether the curves are wanted otherwise."""
-        return self._history.changed
+    def pressed(self) -> tuple[int, ...]:
+        """How often the curves were wanted otherwise."""
+        return self._history.pressed
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
@@ -77,6 +81,7 @@ class TrainPanel:
         elif isinstance(event, EpochDone):
             self._take_epoch(event)
         elif isinstance(event, Changed):
+            self._history.changed_in(event.epoch)
             self.tell(f"epoch {event.epoch}: {event.name.replace('_', ' ')} {event.old:.4g} → {event.new:.4g}")
         elif isinstance(event, Resumed):
             self._history.resumed(self._last)
@@ -84,7 +89,7 @@ class TrainPanel:
         elif isinstance(event, Earlier):
             self._history.earlier(event)
         elif isinstance(event, Warned):
-            self.tell(event.message)
+            self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
         elif isinstance(event, Finished):
             self._finished = True
 
@@ -113,10 +118,10 @@ class TrainPanel:
         if self._last is None or (self._last is self._drawn and not self._history.changed):
             return
         if self._history.made:
-            if not self._history.equipped and time.perf_counter() - self._began > TOOLS_AFTER:
+            if not self._history.equipped and time.perf_counter() - self.began > TOOLS_AFTER:
                 self._history.equip()
             self._history.draw()
-        elif time.perf_counter() - self._began > CHARTS_AFTER:
+        elif time.perf_counter() - self.began > CHARTS_AFTER:
             self._charts.children = self._history.make()
         if self._history.made:
             self._drawn = self._last
@@ -132,7 +137,7 @@ class TrainPanel:
             (f"{min(done + 1, epochs):,}", f" / {epochs:,}", "epoch"),
             (look.number(best), "", f"best {self._started.monitor}{which}"),
             (f"{pace:,.0f}" if pace else "–", "", "rows per second"),
-            (look.clock(time.perf_counter() - self._began), self._left(epochs - done - share), "elapsed"),
+            (look.clock(time.perf_counter() - self.began), self._left(epochs - done - share), "elapsed"),
         ]
         held = bool(self._controls.paused or self._controls.stop_reason)
         self._head.value = look.facts(items, self.state, held) + look.bar((done + share) / epochs)

@@ -1,5 +1,6 @@
 """One JupyterLab and one page for all browser tests; each test opens a notebook of its own in it."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,11 +49,30 @@ def page(server: harness.Server) -> Iterator[Any]:
 @pytest.fixture
 def notebook(page: Any, server: harness.Server) -> Iterator[Callable[..., harness.Notebook]]:
     """Opens a new notebook: the set-up cell, which has run, then the given cells from number 1 on."""
+    yield from _opener(server, lambda path: harness.Notebook(page, path))
+
+
+@pytest.fixture(params=["JupyterLab", "Notebook 7"])
+def anywhere(
+    request: pytest.FixtureRequest, page: Any, server: harness.Server
+) -> Iterator[Callable[..., harness.Notebook]]:
+    """As `notebook`, in JupyterLab and in Notebook 7."""
+    if request.param == "JupyterLab":
+        yield from _opener(server, lambda path: harness.Notebook(page, path))
+        return
+    if importlib.util.find_spec("notebook") is None:
+        pytest.skip("Notebook 7 is not installed")
+    yield from _opener(server, lambda path: harness.Notebook7(page.context.new_page(), path, server.url))
+
+
+def _opener(
+    server: harness.Server, open_in: Callable[[Path], harness.Notebook]
+) -> Iterator[Callable[..., harness.Notebook]]:
     opened: list[harness.Notebook] = []
 
     def make(*cells: str, run_setup: bool = True) -> harness.Notebook:
         path = harness.write_notebook(server.root / f"test-{uuid4().hex[:8]}.ipynb", [PREPARED, *cells])
-        made = harness.Notebook(page, path)
+        made = open_in(path)
         opened.append(made)
         if run_setup:
             made.run(0)

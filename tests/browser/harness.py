@@ -1,4 +1,4 @@
-"""A real JupyterLab on 127.0.0.1, driven by Playwright and the Chromium that is installed."""
+"""A real JupyterLab, which serves Notebook 7 too, on 127.0.0.1, driven by Playwright and an installed Chromium."""
 
 import importlib.util
 import json
@@ -72,6 +72,7 @@ def jupyter_server(root: Path, home: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--allow-root"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"]
     command += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
+    command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
     log = home / "server.log"
     with log.open("w") as sink:
         process = subprocess.Popen(
@@ -150,12 +151,28 @@ class Notebook:
         self._closed = False
         how = {"path": path.name} | ({} if kernel else {"kernelPreference": {"shouldStart": False}})
         self._run("how => app.commands.execute('docmanager:open', how).then(() => 0)", how)
-        wait_for(
-            lambda: self._run("path => w && w.context && w.context.path === path && w.context.isReady", path.name),
-            "the notebook opens",
-        )
+        self._wait_open()
         if kernel:
             self.wait_idle()
+
+    def _wait_open(self) -> None:
+        wait_for(
+            lambda: self._run(
+                "path => w && w.context && w.context.path === path && w.context.isReady && w.sessionContext.isReady",
+                self.path.name,
+            ),
+            "the notebook opens",
+        )
+
+    def reload(self) -> None:
+        """Load the page anew, as F5 does; what is not saved is lost."""
+        self.page.goto(self.address())
+        self.page.wait_for_function("() => window.jupyterapp", timeout=PATIENCE * 1000)
+        self._wait_open()
+
+    def address(self) -> str:
+        """Where the page is that shows this notebook."""
+        return f"{_origin(self.page)}/lab/tree/{self.path.name}?token={TOKEN}"
 
     def _run(self, function: str, argument: Any = None) -> Any:
         """Evaluate a JavaScript function with `app` and the current widget `w` in reach."""
@@ -226,6 +243,31 @@ class Notebook:
         self._closed = True
         self._run("async () => { await w.sessionContext.shutdown(); await w.context.save(); w.close(); }")
         wait_for(lambda: self.page.locator(".jp-NotebookPanel").count() == 0, "the notebook closes")
+
+
+class Notebook7(Notebook):
+    """A notebook in a Notebook 7 page of its own, which is closed with it."""
+
+    def __init__(self, page: Any, path: Path, origin: str) -> None:
+        self.page, self.path, self._closed, self._url = page, path, False, origin
+        self.reload()
+        self.wait_idle()
+
+    def address(self) -> str:
+        """Where the page is that shows this notebook."""
+        return f"{self._url}/notebooks/{self.path.name}?token={TOKEN}"
+
+    def close(self) -> None:
+        """Close the page, the kernel too; a second time nothing happens."""
+        if self._closed:
+            return
+        self._closed = True
+        self._run("async () => { await w.sessionContext.shutdown(); await w.context.save(); }")
+        self.page.close()
+
+
+def _origin(page: Any) -> str:
+    return str(page.evaluate("() => location.origin"))
 
 
 def open_lab(page: Any, server: Server) -> None:

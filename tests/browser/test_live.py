@@ -1,4 +1,4 @@
-"""The live view in JupyterLab: it moves, it steers, and the cells around it behave as always."""
+"""The live view in JupyterLab and Notebook 7: it moves, it steers, and the cells around it behave as always."""
 
 import re
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nnlab.widgets import live
+from tests.browser import memory
 from tests.browser.harness import Notebook, set_theme, wait_for
 from tests.widgets.live_kernel import ENDLESS
 
@@ -32,8 +33,8 @@ def state(notebook: Notebook, cell: int) -> str:
     return str(notebook.output(cell).locator(".nnl-state").inner_text())
 
 
-def test_the_curve_moves_and_stop_leaves_a_usable_model(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
+def test_the_curve_moves_and_stop_leaves_a_usable_model(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
     opened.start(1)
     first = wait_for(lambda: curve(opened, 1), "a curve is drawn")
     wait_for(lambda: curve(opened, 1) != first, "the curve moves while the cell runs")
@@ -69,8 +70,8 @@ def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
     opened.wait_end(1)
 
 
-def test_the_slider_changes_the_step_size_of_the_running_net(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
+def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
     opened.start(1)
     handle = opened.output(1).locator(".widget-slider .noUi-handle").first
     handle.focus(timeout=60_000)
@@ -84,8 +85,8 @@ def test_the_slider_changes_the_step_size_of_the_running_net(notebook: Open) -> 
     assert opened.text(2).split()[-3:] == ["lr", "True", "True"]
 
 
-def test_the_interrupt_key_returns_the_best_model(notebook: Open) -> None:
-    opened = notebook(ENDLESS, "print(run.finished.reason, run.best_epoch > 0, len(run.predict(frame)))")
+def test_the_interrupt_key_returns_the_best_model(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, run.best_epoch > 0, len(run.predict(frame)))")
     opened.start(1)
     wait_for(lambda: curve(opened, 1), "a curve is drawn")
     opened.interrupt()
@@ -94,18 +95,18 @@ def test_the_interrupt_key_returns_the_best_model(notebook: Open) -> None:
     assert opened.text(2).split()[-3:] == ["interrupted", "True", "600"]
 
 
-def test_run_all_keeps_the_order(notebook: Open) -> None:
+def test_run_all_keeps_the_order(anywhere: Open) -> None:
     train = "run = %nn_train data --epochs 150 --patience none"
     cells = ["order = []", train + "\norder.append('trained')", "order.append(1)", "order.append(2)", "print(order)"]
-    opened = notebook(*cells)
+    opened = anywhere(*cells)
     opened.start_all()
     opened.wait_end(5)
     assert opened.text(5).strip().endswith("['trained', 1, 2]")
 
 
-def test_an_error_aborts_the_queued_cells(notebook: Open) -> None:
+def test_an_error_aborts_the_queued_cells(anywhere: Open) -> None:
     failing = ENDLESS + "\nraise ValueError('after the training')"
-    opened = notebook("reached = []", failing, "reached.append(1)", "reached.append(2)", "print(reached)")
+    opened = anywhere("reached = []", failing, "reached.append(1)", "reached.append(2)", "print(reached)")
     opened.start_all()
     wait_for(lambda: curve(opened, 2), "a curve is drawn")
     opened.press(2, "Stop")
@@ -114,6 +115,20 @@ def test_an_error_aborts_the_queued_cells(notebook: Open) -> None:
     opened.wait_idle()
     opened.run(5)
     assert opened.text(5).strip().endswith("[]")
+
+
+def test_a_page_that_is_loaded_again_still_steers(anywhere: Open) -> None:
+    opened = anywhere(ENDLESS, "print(run.finished.reason, len(run.predict(frame.head(3))))")
+    opened.start(1)
+    wait_for(lambda: curve(opened, 1), "a curve is drawn")
+    opened.saved()
+    opened.reload()
+    first = wait_for(lambda: curve(opened, 1), "the panel is there again")
+    wait_for(lambda: curve(opened, 1) != first, "and it moves")
+    opened.press(1, "Stop")
+    opened.wait_idle()
+    opened.run(2)
+    assert opened.text(2).split()[-2:] == ["stopped", "3"]
 
 
 def test_tab_completes_an_option(notebook: Open) -> None:
@@ -140,6 +155,15 @@ def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
     opened.run(2)
     assert opened.text(2).strip().endswith("True")
     assert opened.output(1).locator("img").count() == 1
+
+
+def test_drawing_leaves_nothing_in_the_page(notebook: Open) -> None:
+    opened = notebook(*memory.CELLS[1:])
+    first, *_, last = memory.samples(opened, 150, 4)  # memory.py itself draws as often as half an hour does
+    assert last.drawings >= 150
+    assert last.listeners <= first.listeners
+    assert last.nodes - first.nodes < 150
+    assert last.heap - first.heap < 3
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

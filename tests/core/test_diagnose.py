@@ -11,12 +11,14 @@ from nnlab import DataError, NNLabError, Run, RunError, diagnose, fit, prepare
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.data.told import NOTHING_TOLD
+from nnlab.core.diagnose import watch
 from nnlab.core.diagnose.case import NEEDS, Case
 from nnlab.core.diagnose.doctor import Diagnosis
 from nnlab.core.diagnose.mending import mended
 from nnlab.core.diagnose.registry import DIAGNOSES
 from nnlab.core.diagnose.rows import _areas
 from nnlab.core.options import resolve
+from nnlab.core.params import show_value
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec
 from nnlab.magics.doctor import mending_lines
 from nnlab.magics.text import parse
@@ -28,10 +30,12 @@ DONE: dict[str, tuple[Patient, Run, Diagnosis]] = {}
 
 
 def examined(name: str) -> tuple[Patient, Run, Diagnosis]:
-    """A planted run and what the doctor says of it, once for all tests."""
+    """A planted run and what the doctor says of it, once for all tests; looked at all the while that it lived."""
     if name not in DONE:
         patient = PLANTED[name](1)
-        run = patient.run()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(watch, "FREE", 60.0)
+            run = patient.run()
         DONE[name] = patient, run, diagnose(run, patient.data)
     return DONE[name]
 
@@ -47,6 +51,18 @@ def test_what_is_planted_is_named_with_numbers_and_a_plot(name: str) -> None:
     assert sum(sizes) < 60_000
     text = diagnosis_bundles(found)[-2 if run.record.probes else -1].data["text/plain"]
     assert verdict.what in text and verdict.evidence in text
+
+
+@pytest.mark.parametrize("name", [name for name in PLANTED if "live" in DIAGNOSES[name].facts])
+def test_what_is_planted_is_told_while_the_run_lives(name: str) -> None:
+    """In the words that the doctor has afterwards, with the options of its line."""
+    _, run, found = examined(name)
+    (verdict,) = [verdict for verdict in found.verdicts if verdict.name == name]
+    what, _, rest = run.record.told[name].partition(": ")
+    assert what == verdict.what
+    for option, value in verdict.fix.items():
+        assert f"--{option.replace('_', '-')} {show_value(value)}" in rest
+    assert set(run.record.told) <= set(found.names)
 
 
 @pytest.mark.parametrize("name", PLANTED)

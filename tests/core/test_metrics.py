@@ -1,8 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as sk
+from sklearn.datasets import make_friedman1
 
+from nnlab import fit, prepare
 from nnlab.core.errors import SpecError
 from nnlab.core.metrics import METRICS, check_monitor, measure, metrics_for
 
@@ -118,6 +121,55 @@ def test_more_regression_metrics_are_scikit_learns() -> None:
     target[::50] = 0.0
     got = measure(("mape",), torch.tensor(output)[:, None], torch.tensor(target))
     assert got["mape"] == pytest.approx(sk.mean_absolute_percentage_error(target, output))
+
+
+def test_pinball_is_the_mean_over_the_quantiles_that_are_learned() -> None:
+    rng = np.random.default_rng(0)
+    target, output = rng.normal(10, 3, 500), rng.normal(10, 3, (500, 3))
+    levels = (0.5, 0.05, 0.95)
+    names = ("pinball", "pinball_0.95", "pinball_0.05", "pinball_0.3", "mae")
+    got = measure(names, torch.tensor(output), torch.tensor(target), levels)
+    low, middle, high = np.sort(output, axis=1).T  # those that cross are put in order
+    each = {
+        level: sk.mean_pinball_loss(target, q, alpha=level) for level, q in ((0.05, low), (0.5, middle), (0.95, high))
+    }
+    assert got["pinball"] == pytest.approx(np.mean(list(each.values())))
+    assert got["pinball_0.95"] == pytest.approx(each[0.95])
+    assert got["pinball_0.05"] == pytest.approx(each[0.05])
+    assert got["pinball_0.3"] == pytest.approx(sk.mean_pinball_loss(target, output[:, 0], alpha=0.3))
+    assert got["mae"] == pytest.approx(sk.mean_absolute_error(target, output[:, 0]))
+    alone = measure(("pinball", "pinball_0.9"), torch.tensor(output[:, :1]), torch.tensor(target))
+    assert alone["pinball"] == pytest.approx(sk.mean_pinball_loss(target, output[:, 0]))
+    assert alone["pinball_0.9"] == pytest.approx(sk.mean_pinball_loss(target, output[:, 0], alpha=0.9))
+
+
+def test_any_quantile_has_a_pinball() -> None:
+    assert metrics_for("regression", ("pinball_0.25",)) == ("pinball_0.25",)
+    assert "quantile 0.25" in METRICS["pinball_0.25"].summary
+    for name in ("pinball_0", "pinball_1", "pinball_0.0", "pinball_0.50", "pinball_9", "pinball_.5", "top_0.5"):
+        assert name not in METRICS
+
+
+@pytest.mark.parametrize("options", [{"model": "mlp"}, {"model": "packed"}, {"loss": "mse"}], ids=str)
+def test_pinball_of_a_run_is_that_of_what_it_predicts(options: dict[str, str]) -> None:
+    """In validation rows while it learns, in its score, and of its members."""
+    x, y = make_friedman1(300, 5, noise=1.0, random_state=0)
+    frame = pd.DataFrame(x, columns=list("abcde")).assign(y=1000 * y)
+    data = prepare(frame, target="y", test=0.3)
+    how = {"loss": "quantile", "metrics": ("pinball", "pinball_0.95", "rmse"), "epochs": 3, "hidden": (8,)} | options
+    run = fit(data, store=False, baseline=False, **how)
+    for part, got in (("valid", run.metrics), ("test", run.score(data))):
+        rows = frame.iloc[getattr(data, part).index]
+        if how["loss"] == "mse":
+            expected = [sk.mean_pinball_loss(rows.y, run.predict(rows), alpha=level) for level in (0.5, 0.95)]
+        else:
+            table = run.predict_distribution(rows)
+            each = {
+                level: sk.mean_pinball_loss(rows.y, table[f"q{level:g}"], alpha=level) for level in (0.05, 0.5, 0.95)
+            }
+            expected = [np.mean(list(each.values())), each[0.95]]
+        assert [got["pinball"], got["pinball_0.95"]] == pytest.approx(expected, rel=1e-5)
+        assert got["rmse"] == pytest.approx(sk.root_mean_squared_error(rows.y, run.predict(rows)), rel=1e-5)
 
 
 def test_regression_metrics_are_scikit_learns() -> None:

@@ -23,9 +23,9 @@ MANY: dict[str, Any] = {"model": "realmlp", "members": 4, "hidden": "64,32", "ep
 MANY |= {"epochs": 40, "patience": 3, "batch_size": 100, "own_best": True, "dropout": 0.2}
 
 
-def alone(job: Job, member: int, data: Prepared) -> Job:
+def alone(job: Job, member: int, data: Prepared, more: dict[str, Any]) -> Job:
     """A run of one member, with its first weights and its draws."""
-    single = set_up(spec_of(**MANY | {"members": 1, "eps": 2.0**-28}), data)
+    single = set_up(spec_of(**MANY | more | {"members": 1, "eps": 2.0**-28}), data)
     state, whole = single.learner.state(), job.learner.state()
     state["network"]["weights"] = {
         name: weight[member : member + 1] if weight.ndim and len(weight) == 4 else weight
@@ -42,10 +42,11 @@ def trained(job: Job) -> tuple[list[EpochDone], Finished, dict[str, torch.Tensor
     return [event for event in events if isinstance(event, EpochDone)], events[-1], weights  # type: ignore[return-value]
 
 
-def test_each_member_keeps_what_its_run_alone_would_keep(classes: Prepared) -> None:
+@pytest.mark.parametrize("more", [{}, {"norm": "batch"}, {"clip_norm": 0.3, "clip_adaptive": 0.01}], ids=str)
+def test_each_member_keeps_what_its_run_alone_would_keep(more: dict[str, Any], classes: Prepared) -> None:
     """Four that stop by themselves, bit by bit those that four runs stop at; the run ends with the last of them."""
-    job = set_up(spec_of(**MANY), classes)
-    singles = [alone(job, member, classes) for member in range(4)]
+    job = set_up(spec_of(**MANY | more), classes)
+    singles = [alone(job, member, classes, more) for member in range(4)]
     epochs, end, weights = trained(job)
     ends = [trained(single) for single in singles]
     assert epochs[-1].members == tuple(own.best_epoch for _, own, _ in ends)
@@ -100,6 +101,8 @@ def fit(data: Prepared, **options: Any) -> Run:
 def test_members_that_share_weights_have_no_epoch_of_their_own(classes: Prepared) -> None:
     with pytest.raises(SpecError, match="members of tabm share weights"):
         fit(classes, model="tabm")
+    with pytest.raises(SpecError, match=r"members of this network share weights: network\.2\.weight"):
+        fit(classes, model="packed", activation="prelu")
 
 
 @pytest.mark.parametrize("options", [{"model": "mlp"}, {"model": "realmlp", "members": 1}], ids=str)

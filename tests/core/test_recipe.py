@@ -12,7 +12,7 @@ from nnlab.core.fit import fit
 from nnlab.core.lr_range import lr_range
 from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
-from nnlab.core.recipe import EMBEDDED, MANY, MANY_NUMBERS, WIDE, left_open, recipe, recipe_for
+from nnlab.core.recipe import MANY, MANY_NUMBERS, SOME, WIDE, left_open, recipe, recipe_for
 from nnlab.core.spec import TrainSpec, from_json, part_values, to_json
 
 
@@ -26,16 +26,16 @@ def table(rows: int, task: str = "regression") -> Prepared:
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
-@pytest.mark.parametrize("rows", [100, EMBEDDED, WIDE - 1, WIDE, MANY, MANY + 1])
+@pytest.mark.parametrize("rows", [100, SOME - 1, SOME, WIDE - 1, WIDE, MANY, MANY + 1])
 def test_every_recipe_is_a_spec_and_grows_with_the_rows(task: str, rows: int) -> None:
     spec = resolve(TrainSpec, recipe(task, rows, 8))
     assert from_json(TrainSpec, to_json(spec)) == spec
-    wanted = "packed" if rows < EMBEDDED else "realmlp" if rows <= MANY else "mlp"
+    wanted = "realmlp" if rows <= MANY else "mlp"
     assert spec.model.name == wanted
     if wanted != "mlp":
         values = part_values(MODELS, spec.model)
         assert values["members"] >= 4
-        assert max(values["hidden"]) == (256 if rows >= WIDE else 128)
+        assert max(values["hidden"]) == (256 if rows >= WIDE else 128 if rows >= SOME else 64)
     assert (spec.embed.name != "none") == (wanted == "realmlp")
 
 
@@ -65,7 +65,7 @@ def test_a_run_says_what_was_truly_done_and_what_is_said_overrides() -> None:
     data = table(120, "binary")
     run = fit(data, store=False, epochs=2, dropout=0.0)
     values = part_values(MODELS, run.spec.model)
-    assert (run.spec.model.name, run.spec.epochs, values["dropout"], values["members"]) == ("packed", 2, 0.0, 8)
+    assert (run.spec.model.name, run.spec.epochs, values["dropout"], values["members"]) == ("realmlp", 2, 0.0, 16)
     again = fit(data, store=False, spec=run.spec)
     assert again.spec == run.spec
     assert again.metrics == run.metrics
@@ -89,4 +89,4 @@ def test_a_step_size_that_is_to_be_found_is_that_of_the_recipe() -> None:
     assert np.array_equal(tested.loss, own.loss, equal_nan=True)
     assert not np.array_equal(tested.loss, lr_range(data, model="mlp").loss, equal_nan=True)
     run = fit(data, lr="find", epochs=2, store=False, baseline=False)
-    assert (run.spec.model.name, run.spec.optimizer.values["lr"]) == ("packed", tested.rounded)
+    assert (run.spec.model.name, run.spec.optimizer.values["lr"]) == ("realmlp", tested.rounded)

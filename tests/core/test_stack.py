@@ -188,7 +188,7 @@ def both(data: Prepared, **options: Any) -> list[Any]:
 
 OPTIONS: list[dict[str, Any]] = [{"optimizer": name} for name in ("adam", "adamw", "sgd", "momentum", "nesterov")]
 OPTIONS += [{"activation": name} for name in ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")]
-OPTIONS += [{"norm": "layer"}]
+OPTIONS += [{"activation": "selu"}, {"norm": "layer"}]
 # A bias in front of batch norm has no gradient but what rounding leaves, which Adam would make steps of.
 OPTIONS += [{"norm": "batch", "optimizer": "momentum"}, {"norm": "batch", "optimizer": "sgd", "average": "ema"}]
 RESNET = {"model": "resnet", "width": 16, "depth": 2, "hidden": None, "zero_init": False}
@@ -397,11 +397,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": "lion"}, "optimizer lion"),
     ({"loss": "focal"}, "loss focal"),
     ({"activation": "swiglu"}, "activation swiglu"),
-    ({"activation": "selu"}, "activation selu"),  # its dropout is another
     ({"norm": "group"}, "norm group"),
     ({"feature_dropout": 0.1}, "feature_dropout"),
     ({"model": "realmlp", "activation": "prelu"}, "activation prelu"),
-    ({"model": "realmlp", "dropout_kind": "alpha"}, "dropout_kind alpha"),
     ({"mixup": 0.2}, "augments"),
     ({"lookahead": 5}, "wrappers"),
     ({"precision": "bf16"}, "precision bf16"),

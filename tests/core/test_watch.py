@@ -1,5 +1,7 @@
-"""Warnings while a run lives: once each, only where it is sure; and whether more rows would help."""
+"""What the doctor tells while a run lives: once each, only where it is sure; and whether more rows would help."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,56 +10,138 @@ import torch
 from sklearn.datasets import make_friedman1
 from torch import nn
 
-from nnlab import DataError, RunError, diagnose, fit, prepare
+from nnlab import DataError, Run, RunError, diagnose, fit, prepare, resume, tune
+from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose import watch
+from nnlab.core.diagnose.case import Case
 from nnlab.core.diagnose.more_rows import fitted, rows_curve
-from nnlab.core.diagnose.watch import Watch
 from nnlab.core.events import EpochDone, Event, Warned
+from nnlab.report.runs import run_blocks
+from tests.benchmarks.doctor import healthy
 
 
-def warnings_of(data: Prepared, **options: Any) -> list[str]:
-    return fit(data, store=False, **options).warnings
+@pytest.fixture(autouse=True)
+def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event is looked at, however short a run is."""
+    monkeypatch.setattr(watch, "FREE", 60.0)
+
+
+def told_of(data: Prepared, **options: Any) -> dict[str, str]:
+    return fit(data, store=False, **options).record.told
+
+
+def deep(n_in: int, n_out: int) -> nn.Module:
+    """Gradients explode in it."""
+    layers: list[nn.Module] = []
+    for width in (n_in, *[64] * 9):
+        layers += [nn.Linear(width, 64), nn.ReLU()]
+        nn.init.normal_(layers[-2].weight, 0, 1.0, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    return nn.Sequential(*layers, nn.Linear(64, n_out))
 
 
 def test_steps_that_are_too_large_are_told_once_and_at_once(classes: Prepared) -> None:
-    told: list[Event] = []
-    run = fit(classes, lr=3.0, warmup=0, hidden=(16,), epochs=6, store=False, view=told.append)
-    (warning,) = [text for text in run.warnings if "lr is too high" in text]
-    assert "step 1 changed the weights by" in warning
-    first = next(at for at, event in enumerate(told) if isinstance(event, Warned))
-    assert not any(isinstance(event, EpochDone) for event in told[:first])
+    seen: list[Event] = []
+    run = fit(classes, lr=3.0, warmup=0, hidden=(16,), epochs=6, store=False, view=seen.append)
+    (warning,) = [text for text in run.warnings if "rate is too high" in text]
+    assert "step 1 changed the weights by" in warning and warning.endswith("; this would mend it: --lr 0.01")
+    first = next(at for at, event in enumerate(seen) if isinstance(event, Warned))
+    assert not any(isinstance(event, EpochDone) for event in seen[:first])
 
 
-def test_exploding_gradients_are_told(classes: Prepared) -> None:
-    def deep(n_in: int, n_out: int) -> nn.Module:
-        layers: list[nn.Module] = []
-        for width in (n_in, *[64] * 9):
-            layers += [nn.Linear(width, 64), nn.ReLU()]
-            nn.init.normal_(layers[-2].weight, 0, 1.0, generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
-        return nn.Sequential(*layers, nn.Linear(64, n_out))
-
-    assert any("gradients explode" in text for text in warnings_of(classes, model=deep, epochs=2))
+def test_what_follows_from_what_was_told_is_not_told_too(classes: Prepared) -> None:
+    run = fit(classes, model=deep, lr=1.0, epochs=3, store=False)
+    assert list(run.record.told) == ["exploding_gradients"]
 
 
 def test_dead_units_are_told(classes: Prepared) -> None:
     network = nn.Sequential(nn.Linear(5, 10), nn.ReLU(), nn.Linear(10, 3))
     with torch.no_grad():
         network[0].bias[:7] = -50.0
-    (text,) = warnings_of(classes, model=network, epochs=8, batch_size=32)
-    assert text == "70% of the units of layer 0 are dead, step 50"
+    told = told_of(classes, model=network, epochs=8, batch_size=32)
+    assert told["dead_units"].startswith("units are dead: 70% of the units of layer 0 give the same for every row")
 
 
-def test_a_rising_loss_is_told_once() -> None:
-    watch = Watch()
-    losses = [1.0, 0.5, 0.6, 7.0, 9.0]
-    said = [watch(EpochDone(at, {"loss": loss}, {"loss": loss}, 0.1, 1, 1, False)) for at, loss in enumerate(losses, 1)]
-    assert [len(warned) for warned in said] == [0, 0, 0, 1, 0]
-    assert "rose from 0.5 to 7" in said[3][0].message
+def test_a_loss_that_rises_is_told_while_it_rises(classes: Prepared) -> None:
+    """Without looks into layers too: the last of these epochs shows it, and no further one is needed."""
+    run = fit(classes, hidden=(4,), epochs=8, probe=False, store=False)
+    assert run.warnings == []
+    run.record.finished, done = None, run.record.epochs
+    run.record.epochs = []
+    look, said = watch.Watch(run, classes), []
+    for epoch, loss in zip(done, [1.1, 0.5, 0.6, 7.0, 9.0], strict=False):
+        run.record(replace(epoch, train={"loss": loss}))
+        warned = look(run.record.epochs[-1])
+        said.append(len(warned))
+        for event in warned:
+            run.record(event)
+    assert said == [0, 0, 0, 1, 0]
+    assert "the training loss rose to 6.75 times" in run.record.told["lr_too_high"]
 
 
 @pytest.mark.parametrize("data", ["classes", "numbers"])
 def test_healthy_runs_are_not_warned_of(data: str, request: pytest.FixtureRequest) -> None:
-    assert warnings_of(request.getfixturevalue(data), epochs=12) == []
+    assert fit(request.getfixturevalue(data), epochs=12, store=False).warnings == []
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+def test_healthy_runs_on_real_tables_are_not_warned_of(name: str) -> None:
+    patient = healthy(1)[name]
+    assert told_of(patient.data, **patient.options) == {}
+
+
+def test_looking_takes_a_hundredth_of_a_run(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of its own: a look that takes a second is made once in 100 seconds."""
+    now = [0.0]
+    monkeypatch.setattr(watch, "FREE", 0.0)
+    monkeypatch.setattr(watch.time, "process_time", lambda: now[0])
+    looks: list[float] = []
+
+    def slow(case: Case, told: Any) -> tuple[()]:
+        looks.append(now[0])
+        now[0] += 1.0
+        return ()
+
+    monkeypatch.setattr(watch, "living_look", slow)
+    run = fit(classes, hidden=(4,), epochs=1, store=False)
+    bedside = watch.Watch(run, classes)
+    looks.clear()
+    for _ in range(1000):
+        now[0] += 1.0
+        bedside(run.record.epochs[-1])
+    assert 8 <= len(looks) <= 11
+
+
+def test_what_was_told_stays_with_the_run_and_is_not_told_again(classes: Prepared, tmp_path: Path) -> None:
+    controls = Controls()
+
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch == 3:
+            controls.stop("stopped")
+
+    how = {"hidden": (16,), "lr": 3.0, "warmup": 0.0, "schedule": "constant", "epochs": 6, "patience": None}
+    run = fit(classes, store=tmp_path, controls=controls, view=stop, **how)
+    assert list(run.record.told) == ["lr_too_high"]
+    again = resume("last", classes, store=tmp_path)
+    assert again.finished.epoch == 6
+    assert again.record.told == run.record.told
+    assert sum("rate is too high" in text for text in again.warnings) == 1
+    assert Run.load(again.path).record.told == run.record.told
+    again.save(tmp_path / "saved")
+    assert Run.load(tmp_path / "saved").record.told == run.record.told
+
+
+def test_the_report_says_once_what_was_told_and_is_found(classes: Prepared) -> None:
+    run = fit(classes, hidden=(16,), lr=3.0, warmup=0, epochs=6, store=False)
+    text = "\n".join(map(str, run_blocks(run, None)))
+    assert text.count("the learning rate is too high") == 1 and "nnlab.diagnose(run, data)" in text
+
+
+def test_a_search_does_not_speak_of_its_bad_trials(classes: Prepared, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    space = ["lr={3.0,5.0}", "hidden={16,8}"]
+    tune(classes, trials=2, space=space, warmup=0, epochs=4, view=seen.append, store=tmp_path, population=1)
+    assert [event for event in seen if isinstance(event, Warned)] == []
 
 
 @pytest.mark.parametrize("options", [{"model": "dcn"}, {"model": "resnet", "depth": 6, "zero_init": True}], ids=str)

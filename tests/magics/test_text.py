@@ -185,7 +185,7 @@ def test_layers_rise() -> None:
 
 
 def test_shortest_line() -> None:
-    assert to_line("nn_train", "data", TrainSpec()) == "%nn_train data"
+    assert to_line("nn_train", "data", TrainSpec()) == "%nn_train data --model mlp"  # without it the data chooses
     assert to_line("nn_preprocess", "df", PrepareSpec("custom")) == "%nn_preprocess df --target custom"
     spec = resolve(TrainSpec, {"hidden": "64-32", "optimizer": "momentum", "momentum": 0.8, "l1": 0.01})
     expected = "%nn_train data --hidden 64,32 --optimizer momentum --momentum 0.8 --l1 0.01"

@@ -142,9 +142,9 @@ def test_zoom_stays_while_points_come_and_goes_back_to_all() -> None:
     chart.zoom(True)
     x_scale, y_scale = chart.widget.axes[0].scale, chart.widget.axes[1].scale
     x_scale.min, x_scale.max, y_scale.min, y_scale.max = 10.0, 14.0, 10.0, 14.0
-    assert chart.moved
+    assert chart.moves == 4
     chart.draw(Drawn(x, {"training": x}), How())
-    assert not chart.moved and x_scale.max == 14.0
+    assert x_scale.max == 14.0
     assert max(chart.widget.axes[0].tick_values) <= 14 and min(chart.widget.axes[1].tick_values) >= 10
     chart.zoom(False)
     assert (x_scale.min, x_scale.max, y_scale.min, y_scale.max) == (1.0, None, None, None)

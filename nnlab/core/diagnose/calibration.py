@@ -6,7 +6,7 @@ import numpy as np
 
 from nnlab.core.calibrate import log_loss, temperature_of
 from nnlab.core.diagnose.case import Case
-from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
+from nnlab.core.diagnose.registry import DIAGNOSES, Live, Plot, Verdict
 from nnlab.core.params import Within
 
 BINS = 8
@@ -47,7 +47,7 @@ def miscalibrated(
     )
 
 
-@DIAGNOSES.add(needs=("looks",))
+@DIAGNOSES.add(needs=("looks",), live=Live(looks=8))
 def loading_bound(
     case: Case,
     share: Annotated[float, Within(0.0, 1.0), "largest share of a step's time that fetching its rows takes"] = 0.4,

@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from nnlab.core.diagnose.yardstick import Forest, evenly, forest
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.run import Run
 from nnlab.core.spec import part_values
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_ROWS = 5000  # of a part that the network is asked about
 FEW_EPOCHS = 3
@@ -30,19 +28,23 @@ NEEDS = {
 
 
 class Case:
-    """What diagnoses look at. data: what the run was trained on, None where it is not at hand."""
+    """What diagnoses look at. data: what the run was trained on, None where it is not at hand.
+
+    living: the run goes on; what needs its best weights or its end is not asked then.
+    """
 
     def __init__(self, run: Run, data: Prepared | None = None) -> None:
         self.run, self.data, self.spec = run, data, run.spec
-        self.history: pd.DataFrame = run.history
+        self._done = tuple(run.record.epochs)
         self.looks = run.record.probes
+        self.living = run.record.finished is None
         self.lr = float(part_values(OPTIMIZERS, self.spec.optimizer).get("lr", math.nan))
 
     def lacks(self, need: str) -> str | None:
         """Why the case cannot be looked at where this is needed; None if it can."""
         there = {
-            "epochs": len(self.history) >= FEW_EPOCHS,
-            "valid": "valid_loss" in self.history and bool(np.isfinite(self.valid).any()),
+            "epochs": len(self._done) >= FEW_EPOCHS,
+            "valid": bool(np.isfinite(self.valid).any()),
             "looks": bool(self.looks),
             "data": self.data is not None,
             "classes": self.run.task != "regression",
@@ -53,17 +55,22 @@ class Case:
     @cached_property
     def epochs(self) -> np.ndarray:
         """(epochs,) their numbers."""
-        return self.history.index.to_numpy(float)
+        return np.array([done.epoch for done in self._done], float)
 
     @cached_property
     def train(self) -> np.ndarray:
         """(epochs,) loss of the training rows while they were learned."""
-        return self.history["train_loss"].to_numpy(float)
+        return np.array([done.train.get("loss", math.nan) for done in self._done], float)
 
     @cached_property
     def valid(self) -> np.ndarray:
-        """(epochs,) loss of the validation rows."""
-        return self.history["valid_loss"].to_numpy(float)
+        """(epochs,) loss of the validation rows; nan where there are none."""
+        return np.array([done.valid.get("loss", math.nan) for done in self._done], float)
+
+    @cached_property
+    def rates_of_lr(self) -> np.ndarray:
+        """(epochs,) step size at the end of each."""
+        return np.array([done.lr for done in self._done], float)
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -85,6 +92,13 @@ class Case:
         update, weight = self.look("update"), self.look("weight")
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(weight[:1] > 0, update / weight, np.nan)
+
+    @cached_property
+    def usual_rates(self) -> np.ndarray:
+        """(looks,) the median of the layers' rates; nan where no layer has one."""
+        values = np.sort(self.rates, axis=1)  # nan last
+        count, at = (~np.isnan(values)).sum(1), np.arange(len(values))
+        return (values[at, np.maximum(count - 1, 0) // 2] + values[at, np.minimum(count // 2, values.shape[1] - 1)]) / 2
 
     @cached_property
     def loss_part(self) -> Any:
@@ -155,12 +169,17 @@ class Case:
     @property
     def peak(self) -> float:
         """The largest step size that the run reached."""
-        return max(self.lr, float(self.history["lr"].max())) if len(self.history) else self.lr
+        return max(self.lr, float(self.rates_of_lr.max())) if len(self._done) else self.lr
 
     @property
     def taken(self) -> int:
         """Steps of the epochs that are done."""
-        return self.run.started.steps * len(self.epochs)
+        return self.run.started.steps * len(self._done)
+
+    @cached_property
+    def planned(self) -> int:
+        """Steps of all epochs of the spec."""
+        return sum(steps_by_epoch(self.spec, self.run.started.rows))
 
     @property
     def lowest(self) -> float:

@@ -5,16 +5,18 @@ from typing import Annotated
 
 import numpy as np
 
-from nnlab.core.diagnose.case import Case
-from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
+from nnlab.core.diagnose.case import FEW_EPOCHS, Case
+from nnlab.core.diagnose.registry import DIAGNOSES, Live, Plot, Verdict
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.params import Within
+from nnlab.core.plan import plan
 from nnlab.core.spec import CUSTOM, defaults_for, part_values
 
 FACTOR = 10.0  # by which a step size that does not fit is changed
 FEWEST_STEPS = 100  # a run of fewer is short, whatever its steps
 FEWEST = 15  # epochs of a plateau
+STALE = 5  # epochs without a better one, at least, after which a run that lives may be said to overfit
 STEADY = 0.8  # of the largest step size; where it falls further the schedule explains that little happens
 LEARNED = 0.4  # of the loss of one prediction for all rows
 CONSTANT = "one prediction for all"  # the line in plots of the loss
@@ -22,6 +24,7 @@ DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall i
 
 
 @DIAGNOSES.add(
+    live=Live(values={"rate": 1.0}),
     explains=(
         "dead_units",
         "saturated_activations",
@@ -31,7 +34,7 @@ DECAYED = 0.02  # share of the weights that decay takes in a step: such a fall i
         "plateau",
         "class_ignored",
         "miscalibrated",
-    )
+    ),
 )
 def lr_too_high(
     case: Case,
@@ -57,8 +60,8 @@ def lr_too_high(
 
 
 def _ran_away(case: Case) -> str:
-    if case.run.finished.reason != "diverged" and np.isfinite(case.train).all():
-        return ""
+    if case.living or (case.run.finished.reason != "diverged" and np.isfinite(case.train).all()):
+        return ""  # a run that lives says itself that it ends for that
     epoch = int(case.epochs[np.argmin(np.isfinite(case.train))]) if len(case.train) else 1
     return f"the training loss is not finite from epoch {epoch} on, at lr {case.peak:.2g}"
 
@@ -66,8 +69,8 @@ def _ran_away(case: Case) -> str:
 def _too_large(case: Case, rate: float) -> str:
     if not case.looks:
         return ""
-    rates = np.nanmedian(case.rates, axis=1) if np.isfinite(case.rates).any() else np.zeros(1)
-    most = int(np.nanargmax(rates))
+    rates = np.nan_to_num(case.usual_rates, posinf=math.inf)
+    most = int(np.argmax(rates))
     if not rates[most] > rate or _learned(case):
         return ""
     return f"step {case.looks[most].step} changed the weights by {rates[most]:.0%} of their norm, at lr {case.peak:.2g}"
@@ -75,13 +78,16 @@ def _too_large(case: Case, rate: float) -> str:
 
 def _learned(case: Case) -> bool:
     """Whether the training loss went down all the same, and stayed there."""
-    return case.baseline is not None and max(case.lowest, case.train[-1]) < LEARNED * case.baseline
+    if not len(case.train) or case.baseline is None:
+        return False
+    return max(case.lowest, float(case.train[-1])) < LEARNED * case.baseline
 
 
 def _risen(case: Case, rise: float, lost: float) -> str:
     if case.baseline is None or not len(case.train) or not case.baseline > 0:
         return ""
-    seen = case.train[1:] if _learned(case) else case.train  # a first epoch may have come from far away
+    far = case.living or _learned(case)
+    seen = case.train[1:] if far else case.train  # a first epoch may have come from far away
     top, last = float(seen.max(initial=0.0)) / case.baseline, float(case.train[-1]) / case.baseline
     if top > rise:
         return f"the training loss rose to {top:.3g} times that of one prediction for all rows, at lr {case.peak:.2g}"
@@ -94,7 +100,11 @@ def _risen(case: Case, rise: float, lost: float) -> str:
     return ""
 
 
-@DIAGNOSES.add(needs=("looks", "epochs"), explains=("underfitting", "plateau", "class_ignored", "miscalibrated"))
+@DIAGNOSES.add(
+    needs=("looks", "epochs"),
+    live=Live(looks=7),
+    explains=("underfitting", "plateau", "class_ignored", "miscalibrated"),
+)
 def lr_too_low(
     case: Case,
     path: Annotated[float, Within(0.0, 10.0), "least sum of the steps of a run, for the norm of the weights"] = 0.15,
@@ -104,14 +114,17 @@ def lr_too_low(
     rates = case.rates[:, np.isfinite(case.rates).any(0)]
     rates = np.median(rates[np.isfinite(rates).all(1)], axis=1) if rates.shape[1] else np.empty(0)
     moved = float(np.median(rates)) * case.taken if len(rates) else math.inf
+    ahead = case.planned / max(case.taken, 1) if case.living else 1.0
     if (
         case.taken < FEWEST_STEPS
-        or not moved < path
+        or not moved * ahead < path
         or (case.baseline is not None and case.lowest < left * case.baseline)
+        or (case.living and case.rates_of_lr[-1] < STEADY * case.peak)  # steps that still grow
     ):
         return None
     evidence = (
-        f"all {case.taken:,} steps together moved the weights by {moved:.1%} of their norm at the most;"
+        f"all {case.taken:,} steps{' so far' * case.living} together moved the weights by {moved:.1%} of their norm"
+        " at the most;"
         f" the training loss fell from {case.train[0]:.3g} to {case.lowest:.3g}"
     )
     plot = Plot(
@@ -129,7 +142,7 @@ def _changed(case: Case, factor: float) -> float:
     return float(min(max(float(f"{wanted:.1g}"), param.domain.low), param.domain.high))
 
 
-@DIAGNOSES.add(needs=("epochs",))
+@DIAGNOSES.add(needs=("epochs",), live=Live(epochs=FEWEST + 4))
 def plateau(
     case: Case,
     tail: Annotated[float, Within(0.1, 0.9), "share of the epochs, at the end, that are looked at"] = 0.4,
@@ -142,13 +155,15 @@ def plateau(
     count = max(int(len(case.epochs) * tail), FEWEST)
     if len(case.epochs) < count + 4 or not np.isfinite(case.train).all():
         return None
-    last, rates = case.train[-count:], case.history["lr"].to_numpy(float)
+    last, rates = case.train[-count:], case.rates_of_lr
     half = count // 2
     fallen = 1.0 - float(np.median(last[half:]) / max(np.median(last[:half]), 1e-300))
     if rates[-count:].min() < STEADY * case.peak or not fallen < fall:
         return None
     if case.baseline is None or float(np.median(last)) < left * case.baseline:
         return None
+    if case.living and plan(case.spec, case.run.started.rows).end_lr[-1] < STEADY * case.peak:
+        return None  # smaller steps are to come
     evidence = (
         f"in the last {count} epochs the training loss fell by {fallen:.1%}, from {np.median(last[:half]):.3g}"
         f" to {np.median(last[half:]):.3g}, at lr {rates[-1]:.2g}"
@@ -157,7 +172,7 @@ def plateau(
     return Verdict("plateau", "the loss is on a plateau", evidence, {"schedule": "cosine"}, plot=plot)
 
 
-@DIAGNOSES.add(needs=("epochs", "valid"))
+@DIAGNOSES.add(needs=("epochs", "valid"), live=Live(epochs=STALE + FEW_EPOCHS))
 def overfitting(
     case: Case,
     gap: Annotated[
@@ -172,9 +187,12 @@ def overfitting(
     if not (best - end) / case.baseline > gap:
         return None
     at = int(case.epochs[np.nanargmin(case.valid)])
+    if case.living and case.epochs[-1] - at < max(STALE, len(case.epochs) / 3):
+        return None  # an average of weights comes after the training loss, and may still come
     evidence = (
         f"the training loss reached {end:.2g}, the validation loss only {best:.3g} (epoch {at}) of"
-        f" {case.baseline:.3g} for one prediction for all rows; at the end it is {case.valid[-1]:.3g}"
+        f" {case.baseline:.3g} for one prediction for all rows; {'now' if case.living else 'at the end'} it is"
+        f" {case.valid[-1]:.3g}"
     )
     lines = {"training": case.train.tolist(), "validation": case.valid.tolist()}
     plot = Plot("loss", case.epochs.tolist(), lines, place=float(at), level=case.baseline, level_name=CONSTANT)

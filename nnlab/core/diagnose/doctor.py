@@ -1,8 +1,9 @@
 """One look at a run by every diagnosis."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -69,6 +70,21 @@ def first_look(run: Run) -> tuple[Verdict, ...]:
     return _verdicts(Case(run))[0]
 
 
+def living_look(case: Case, told: Collection[str]) -> tuple[Verdict, ...]:
+    """What a run that lives shows now, but for what was told of it and what follows from that."""
+    known = {*told, *(other for name in told for other in _explained_by(name))}
+    found: dict[str, Verdict] = {}
+    with np.errstate(all="ignore"):
+        for name, entry in DIAGNOSES.items():
+            live = entry.facts.get("live")
+            if live is None or name in known or len(case.looks) < live.looks or len(case.epochs) < live.epochs:
+                continue
+            verdict, _ = _looked(case, name, live.values)
+            if verdict is not None:
+                found[name] = verdict
+    return tuple(_unexplained(found))
+
+
 def _verdicts(case: Case) -> tuple[tuple[Verdict, ...], dict[str, list[str]]]:
     """What is found, and by the reason why what could not be looked at."""
     found: dict[str, Verdict] = {}
@@ -85,14 +101,16 @@ def _verdicts(case: Case) -> tuple[tuple[Verdict, ...], dict[str, list[str]]]:
     return tuple(kept), unseen
 
 
-def _looked(case: Case, name: str) -> tuple[Verdict | None, str | None]:
+def _looked(
+    case: Case, name: str, thresholds: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Verdict | None, str | None]:
     """The verdict of one diagnosis, or why it could not look."""
     entry = DIAGNOSES[name]
     for need in entry.facts.get("needs", ()):
         if (why := case.lacks(need)) is not None:
             return None, why
     try:
-        return entry.make(case), None
+        return entry.make(case, **thresholds), None
     except Exception as error:  # a loss or a network of the user's own may do anything
         return None, f"{type(error).__name__}: {error}"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 
 from nnlab.core.diagnose.case import Case
-from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
+from nnlab.core.diagnose.registry import DIAGNOSES, Live, Plot, Verdict
 from nnlab.core.params import Within
 from nnlab.core.spec import CUSTOM
 
@@ -16,6 +16,7 @@ SHRUNK = 0.2  # of a layer's first weight norm
 
 @DIAGNOSES.add(
     needs=("looks",),
+    live=Live(looks=1),
     explains=(
         "lr_too_high",
         "lr_too_low",
@@ -58,6 +59,7 @@ def exploding_gradients(
 
 @DIAGNOSES.add(
     needs=("looks",),
+    live=Live(looks=6),
     explains=("dead_units", "saturated_activations", "lr_too_low", "underfitting", "plateau", "class_ignored"),
 )
 def vanishing_gradients(
@@ -92,7 +94,11 @@ def vanishing_gradients(
     return Verdict("vanishing_gradients", "gradients vanish", evidence, fix, advice=advice * own, plot=plot)
 
 
-@DIAGNOSES.add(needs=("looks",), explains=("lr_too_low", "underfitting", "plateau", "class_ignored", "miscalibrated"))
+@DIAGNOSES.add(
+    needs=("looks",),
+    live=Live(looks=6),
+    explains=("lr_too_low", "underfitting", "plateau", "class_ignored", "miscalibrated"),
+)
 def dead_units(
     case: Case,
     share: Annotated[
@@ -123,7 +129,11 @@ def dead_units(
     return Verdict("dead_units", "units are dead", evidence, _calmer(case, fix), plot=plot)
 
 
-@DIAGNOSES.add(needs=("looks",), explains=("lr_too_low", "underfitting", "plateau", "class_ignored", "miscalibrated"))
+@DIAGNOSES.add(
+    needs=("looks",),
+    live=Live(looks=6),
+    explains=("lr_too_low", "underfitting", "plateau", "class_ignored", "miscalibrated"),
+)
 def saturated_activations(
     case: Case,
     share: Annotated[float, Within(0.0, 1.0), "largest share of a layer's values at an end of their range"] = 0.7,

@@ -1,11 +1,13 @@
-"""What a verdict would change, as specs that can be trained."""
+"""What a verdict would change, as options and as specs that can be trained."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from nnlab.core.diagnose.registry import Verdict
 from nnlab.core.errors import SpecError
 from nnlab.core.options import resolve
+from nnlab.core.params import show_value
 from nnlab.core.run import Run
 from nnlab.core.spec import PrepareSpec, TrainSpec, from_json
 
@@ -14,18 +16,37 @@ ASIDE = "calibrate"  # an option of a training that is no part of its spec
 
 def mended(run: Run, verdict: Verdict) -> tuple[TrainSpec, bool]:
     """The spec that the verdict asks for, and whether the run is to be calibrated; what its parts lack is left out."""
-    fix = dict(verdict.fix)
-    calibrate = bool(fix.pop(ASIDE, False))
+    spec, taken = _resolved(run.spec, verdict.fix)
+    return spec, bool(taken.get(ASIDE, False))
+
+
+def mending_words(run: Run, verdict: Verdict) -> str:
+    """The options that the verdict asks for, as they are typed; '' where no option can mend it."""
+    _, taken = _resolved(run.spec, verdict.fix)
+    return ", ".join(
+        filter(None, (_typed("%nn_preprocess", verdict.prepare), _typed("%nn_train" * bool(verdict.prepare), taken)))
+    )
+
+
+def _typed(verb: str, options: Mapping[str, Any]) -> str:
+    words = [f"--{name.replace('_', '-')} {show_value(value)}" for name, value in options.items()]
+    return " ".join(filter(None, (verb, *words))) if words else ""
+
+
+def _resolved(spec: TrainSpec, fix: Mapping[str, Any]) -> tuple[TrainSpec, dict[str, Any]]:
+    """The spec with the options, and those of them that its parts have."""
+    wanted = {name: value for name, value in fix.items() if name != ASIDE}
     try:
-        return resolve(TrainSpec, fix, run.spec), calibrate
+        return resolve(TrainSpec, wanted, spec), dict(fix)
     except SpecError:
-        spec = run.spec
-    for name, value in fix.items():
+        taken = {name: value for name, value in fix.items() if name == ASIDE}
+    for name, value in wanted.items():
         try:
             spec = resolve(TrainSpec, {name: value}, spec)
         except SpecError:
             continue
-    return spec, calibrate
+        taken[name] = value
+    return spec, taken
 
 
 def prepared_anew(run: Run, verdict: Verdict) -> PrepareSpec:

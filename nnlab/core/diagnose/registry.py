@@ -1,7 +1,8 @@
 """What a diagnosis is: one decorated function of a case, which gives a verdict or None.
 
 Facts of an entry: needs=("looks", ...), what the case must have (`NEEDS`); explains=("underfitting", ...), what need
-not be said too where this one is found. Its thresholds are its parameters; tests/benchmarks/doctor.py measures them.
+not be said too where this one is found; live=Live(...), from when on it is made while the run lives, without it only
+afterwards. Its thresholds are its parameters; tests/benchmarks/doctor.py measures them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,15 @@ from typing import Any
 from nnlab.core.registry import Registry
 
 DIAGNOSES = Registry("diagnosis")
+
+
+@dataclass(frozen=True)
+class Live:
+    """How many looks and epochs there must be; values: thresholds that are other ones while the run lives."""
+
+    looks: int = 0
+    epochs: int = 0
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

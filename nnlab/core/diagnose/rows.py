@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from nnlab.core.diagnose.case import Case
-from nnlab.core.diagnose.registry import DIAGNOSES, Plot, Verdict
+from nnlab.core.diagnose.registry import DIAGNOSES, Live, Plot, Verdict
 from nnlab.core.diagnose.yardstick import MOST_ROWS, evenly
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
@@ -83,7 +83,7 @@ def _areas(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(areas, 1.0 - areas)
 
 
-@DIAGNOSES.add(needs=("looks",), explains=("overfitting", "miscalibrated"))
+@DIAGNOSES.add(needs=("looks",), live=Live(looks=6), explains=("overfitting", "miscalibrated"))
 def no_shuffling(
     case: Case,
     drift: Annotated[
@@ -171,7 +171,7 @@ def _other_labels(case: Case, wrong: float, flat: float) -> Verdict | None:
     )
     tenths = np.array_split(order, 10)
     plot = Plot(
-        "rows with another label, by how sure a forest is",
+        "other labels",
         range(1, 11),
         {"": [float(other[t].mean()) for t in tenths]},
         "tenth of the rows, the surest first",

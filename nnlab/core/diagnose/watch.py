@@ -1,75 +1,58 @@
-"""Warnings while a run lives, each once, and only where it is sure."""
+"""The doctor at the bedside: what it can tell while a run lives, in the words that it has afterwards, each once."""
 
 import contextlib
-import math
+import time
 from collections.abc import Generator
 
-import numpy as np
-
+from nnlab.core.data.prepare import Prepared
+from nnlab.core.diagnose.case import Case
+from nnlab.core.diagnose.doctor import living_look
+from nnlab.core.diagnose.mending import mending_words
+from nnlab.core.diagnose.registry import Verdict
 from nnlab.core.events import EpochDone, Event, Probed, Warned
+from nnlab.core.run import Run
 
-GRADIENT = 1e4  # norm of a layer's gradient that no healthy run came near
-RATE = 1.0  # a step for the norm of the weights, median of the layers
-DEAD = 0.5  # share of a layer's units that give the same for every row
-LATER = 50  # steps after which dead units stay dead
-RISE = 10.0  # the training loss for its smallest
+SHARE = 0.01  # of the run's time, at most
+FREE = 0.003  # seconds that may be spent at any time, so that what goes wrong at once is said at once
 
 
 class Watch:
-    """Says what is wrong with events as they come."""
+    """Looks at a run after epochs and looks into its layers. run: whose record takes the events before this does."""
 
-    def __init__(self) -> None:
-        self._said: set[str] = set()
-        self._lowest = math.inf
-        self._began: np.ndarray | None = None  # which layers began with weights that are not 0
+    def __init__(self, run: Run, data: Prepared) -> None:
+        self._run, self._data = run, data
+        self._began, self._spent = time.process_time(), 0.0
+        self._baseline: tuple[float | None] | None = None
 
     def __call__(self, event: Event) -> list[Warned]:
-        """The warnings that this event gives, each kind once."""
-        if isinstance(event, Probed):
-            if self._began is None:
-                self._began = np.array(event.values["weight"]) > 0
-            found = _of_look(event, self._began)
-        elif isinstance(event, EpochDone):
-            found = self._of_epoch(event)
-        else:
+        """What is newly found; nothing at other events, and as long as too much time was spent on it."""
+        if not isinstance(event, (EpochDone, Probed)):
             return []
-        new = {kind: words for kind, words in found.items() if kind not in self._said}
-        self._said |= set(new)
-        return [Warned(words) for words in new.values()]
+        now = time.process_time()
+        if self._spent > FREE + SHARE * (now - self._began):
+            return []
+        try:
+            return [_told(self._run, verdict) for verdict in living_look(self._case(), self._run.record.told)]
+        finally:
+            self._spent += time.process_time() - now
 
-    def _of_epoch(self, event: EpochDone) -> dict[str, str]:
-        loss = event.train.get("loss", math.nan)
-        before, self._lowest = self._lowest, min(self._lowest, loss)
-        if 0 < before < math.inf and loss > RISE * before and loss > event.valid.get("loss", loss) / RISE:
-            return {
-                "rise": f"the training loss rose from {before:.3g} to {loss:.3g} at lr {event.lr:.2g}: it may diverge"
-            }
-        return {}
-
-
-def _of_look(look: Probed, began: np.ndarray) -> dict[str, str]:
-    """What one look into the layers is sure of, by kind. began: layers to which a step must be a small change."""
-    slopes, dead = np.array(look.values["gradient"]), np.array(look.values["dead"])
-    found = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = np.array(look.values["update"]) / np.array(look.values["weight"])
-        rate = float(np.median(rates[began])) if began.any() else 0.0
-    if not np.isfinite(slopes).all() or slopes.max(initial=0.0) > GRADIENT:
-        worst = int(np.argmax(np.nan_to_num(slopes, nan=np.inf)))
-        found["gradient"] = (
-            f"gradients explode: norm {slopes[worst]:.2g} in layer {look.layers[worst]}, step {look.step}"
-        )
-    if rate > RATE:
-        found["rate"] = f"step {look.step} changed the weights by {rate:.0%} of their norm: the lr is too high"
-    if look.step >= LATER and np.nan_to_num(dead).max(initial=0.0) > DEAD:
-        worst = int(np.nanargmax(dead))
-        found["dead"] = f"{dead[worst]:.0%} of the units of layer {look.layers[worst]} are dead, step {look.step}"
-    return found
+    def _case(self) -> Case:
+        """The run as it is now. The loss of one prediction for all rows stays the same."""
+        case = Case(self._run, self._data)
+        if self._baseline is None:
+            self._baseline = (case.baseline,)
+        (case.baseline,) = self._baseline
+        return case
 
 
-def watched(events: Generator[Event, None, None]) -> Generator[Event, None, None]:
-    """The events, with warnings right behind those that gave them."""
-    watch = Watch()
+def _told(run: Run, verdict: Verdict) -> Warned:
+    words = mending_words(run, verdict)
+    return Warned(f"{verdict}; this would mend it: {words}" if words else str(verdict), about=verdict.name)
+
+
+def watched(events: Generator[Event, None, None], run: Run, data: Prepared) -> Generator[Event, None, None]:
+    """The events, with what is found right behind those that showed it. run: it lives, its record takes the events."""
+    watch = Watch(run, data)
     with contextlib.closing(events):
         for event in events:
             yield event

@@ -13,7 +13,9 @@ from nnlab.core.errors import DataError, DataWarning, did_you_mean
 from nnlab.core.evaluate import counted_classes
 from nnlab.core.evaluated import classes, dependence, importance
 from nnlab.core.evaluated.slices import PARTS, slices
+from nnlab.core.losses import levels_of
 from nnlab.core.metrics import METRICS, main_metric, measure
+from nnlab.core.network import loss_of
 from nnlab.core.own import is_missing
 from nnlab.core.predict import measurable
 from nnlab.core.run import Run
@@ -271,10 +273,14 @@ class Evaluated:
         """Metrics of some of the rows, bool (n,)."""
         output, truth = self._pair
         places = np.flatnonzero(rows)
-        return measure(self._names if names is None else names, output[places], truth[places])
+        return measure(self._names if names is None else names, output[places], truth[places], self._levels)
 
     def _measure(self, x: np.ndarray, y: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
-        return measure(names, *measurable(self.run.outputs(x), y, self.run.pipeline.target))
+        return measure(names, *measurable(self.run.outputs(x), y, self.run.pipeline.target), self._levels)
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        return levels_of(loss_of(self.run.spec, self.run.pipeline.target))
 
 
 def predictions(run: Run, x: np.ndarray) -> np.ndarray:

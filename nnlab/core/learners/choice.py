@@ -31,7 +31,6 @@ DONE |= {
     "cuda_graphs",
 }
 NORMS = ("none", "batch", "layer")
-JOINT_NORMS = ("none", "layer")  # where members are in one module
 MODELS_BY_HAND = ("mlp", "resnet", "packed", "realmlp")
 VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network
 VALUES |= {"width", "depth", "inner", "zero_init", "parametric", "input_scale", "dropout_kind"}
@@ -77,14 +76,11 @@ def _network(spec: TrainSpec) -> str:
     if name not in MODELS_BY_HAND:
         return f"model {name}"
     values = part_values(MODELS, spec.model)
-    norms = JOINT_NORMS if MODELS[name].facts.get("members") else NORMS
     for value, param in MODELS[name].params.items():
-        known = value in VALUES or (value == "norm" and values[value] in norms)
+        known = value in VALUES or (value == "norm" and values[value] in NORMS)
         if not known and values[value] != param.default:
             return f"{value} {values[value]}"
     from nnlab.core.learners.stack.parametric import KNOWN
 
-    activation, kind = ACTIVATIONS[values["activation"]], values.get("dropout_kind")
-    if type(activation.make((1,))) not in KNOWN or (kind or activation.facts.get("dropout")) == "alpha":
-        return f"dropout_kind {kind}" if kind == "alpha" else f"activation {activation.name}"
-    return ""
+    activation = ACTIVATIONS[values["activation"]]
+    return "" if type(activation.make((1,))) in KNOWN else f"activation {activation.name}"

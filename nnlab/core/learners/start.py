@@ -15,7 +15,7 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.target import Target, match
 from nnlab.core.errors import SpecError, did_you_mean, nearest
 from nnlab.core.inits import initialize, matrices
-from nnlab.core.losses import Loss, outputs_for
+from nnlab.core.losses import Loss, levels_of, outputs_for
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import fit_rows, loss_of, network_for
@@ -154,4 +154,4 @@ def measured(
         output, truth = (torch.from_numpy(target.decode(values.cpu().numpy())) for values in (output, y))
     elif not target.classes:
         output, truth = (wide(values) * target.scale + target.mean for values in (output, y))
-    return {"loss": value, **measure(tuple(metrics), output, truth)}
+    return {"loss": value, **measure(tuple(metrics), output, truth, levels_of(part))}

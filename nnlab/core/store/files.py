@@ -112,7 +112,16 @@ def sum_of(data: bytes) -> str:
 def seal(value: Mapping[str, Any]) -> bytes:
     """JSON text for people, with the checksum of its content in it."""
     plain = json.loads(json.dumps(value))
-    return json.dumps({**plain, SUM: _content_sum(plain)}, indent=1).encode()
+    whole = {**plain, SUM: _content_sum(plain)}
+    entries = ",\n".join(f" {json.dumps(name)}: {_in_lines(item)}" for name, item in whole.items())
+    return f"{{\n{entries}\n}}".encode()
+
+
+def _in_lines(value: Any) -> str:
+    """A line for each item of a list of tables. json's own indentation takes ten times as long."""
+    if isinstance(value, list) and value and all(isinstance(item, (list, dict)) for item in value):
+        return "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+    return json.dumps(value)
 
 
 def unseal(data: bytes, where: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from nnlab.core.events import Changed, EpochDone, Event, Probed, Resumed, Warned
 def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
     """One line of JSON. Numbers that JSON lacks are texts: "nan", "inf", "-inf"."""
     if isinstance(event, Warned):
-        return json.dumps({"warned": event.message})
+        return json.dumps({"warned": event.message} | ({"about": event.about} if event.about else {}))
     if isinstance(event, Resumed):
         return json.dumps({"resumed": {"epoch": event.epoch, "step": event.step}})
     if isinstance(event, Probed):
@@ -57,7 +57,7 @@ def _key(event: Event, number: int) -> Any:
 
 def _event(item: Mapping[str, Any]) -> Event:
     if "warned" in item:
-        return Warned(str(item["warned"]))
+        return Warned(str(item["warned"]), str(item.get("about", "")))
     if "resumed" in item:
         return Resumed(int(item["resumed"]["epoch"]), int(item["resumed"]["step"]))
     if "probed" in item:

@@ -12,7 +12,7 @@ from nnlab.core.errors import StoreError, did_you_mean
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store import files
 from nnlab.core.store.checkpoint import SECONDS, place_of
-from nnlab.core.store.facts import Choices, new_facts, new_id
+from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.store.folder import GO_ON, RunFolder
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
 
@@ -46,13 +46,15 @@ class Store:
         code: str | None = None,
         line: str | None = None,
         choices: Choices = Choices(),  # noqa: B008 (frozen)
+        facts: Facts | None = None,
         seconds: float = SECONDS,
     ) -> RunFolder:
         """A folder for a run that is about to start. Where the disk fails it warns, and training goes on without it.
 
-        seconds: between two checkpoints inside an epoch, 0 for none at all.
+        facts: where they are there already, instead of the four before. seconds: between two checkpoints inside an
+        epoch, 0 for none at all.
         """
-        facts = new_facts(data, name, line, code, choices)
+        facts = facts or new_facts(data, name, line, code, choices)
         while True:
             folder = RunFolder(self.root / "runs" / facts.id, facts, seconds=seconds)
             try:

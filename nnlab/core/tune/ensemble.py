@@ -10,7 +10,9 @@ import numpy as np
 
 from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.errors import DataError, RunError, StoreError
+from nnlab.core.losses import levels_of
 from nnlab.core.metrics import METRICS, measure
+from nnlab.core.network import loss_of
 from nnlab.core.run import Run
 from nnlab.core.scores import Scores, key_of, note_test_score
 from nnlab.core.store.files import make_folder, read_json, replaced_folder, write_json
@@ -79,7 +81,8 @@ class Ensemble:
             given, y = {number: x for number, (x, _) in labelled.items()}, next(iter(labelled.values()))[1]
         if not len(y):
             raise DataError("there are no rows to score")
-        found = measure(self._first.started.metrics, self._output(given), truth_of(self._first, y))
+        level = levels_of(loss_of(self._first.spec, self._first.pipeline.target))[:1]
+        found = measure(self._first.started.metrics, self._output(given), truth_of(self._first, y), level)
         if not (isinstance(rows, Rows) and rows.part == "test" and rows.source):
             return Scores(found)
         key = key_of(rows.index, rows.y, self._first.pipeline.target.name)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device, thread_limit, threads_for
-from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import NNLabError
 from nnlab.core.events import Due, EpochDone, Event, Progress, Started, Warned
 from nnlab.core.fit import drive
 from nnlab.core.learners.stack.together import MemberLearner, Together, can_stand_together
 from nnlab.core.learners.start import first_network
 from nnlab.core.models.custom import Maker
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.precision import matmul_precision
 from nnlab.core.randomness import PrivateRandom
 from nnlab.core.record import Record
@@ -25,7 +25,7 @@ from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
-from nnlab.core.train import TICK, Job, steps_by_epoch, train
+from nnlab.core.train import TICK, Job, train
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
@@ -122,7 +122,7 @@ class Member:
     def begin(self, job: Job, learner: MemberLearner) -> Generator[Event, None, None]:
         """Be ready to `advance`; gives what must be closed."""
         self._rows, self.learner = len(job.data.train.y), learner
-        self._events = watched(train(job, self.watch.controls))
+        self._events = train(job, self.watch.controls)
         return self._events
 
     def measure(self) -> None:

@@ -2,7 +2,8 @@
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
 searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
-another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
+another (pbt.py); one_shot=True: a network that holds all others is trained first (one_shot.py). Pruners are called as
+make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nnlab.core.errors import SpecError
 from nnlab.core.params import Within
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+    from nnlab.core.tune.header import Header
+
 SAMPLERS = Registry("sampler")
 PRUNERS = Registry("pruner")
 Points = Callable[[int], dict[str, list[Any]]]
+Judged = Literal["epochs", "folds", "nothing"]  # by what a pruner judges trials
 LARGEST_GRID = 10_000
 Trials = Within(1, 10_000, log=True, search=(3, 30))
 Epochs = Within(1, 100_000, log=True, search=(1, 20))
@@ -189,6 +193,24 @@ def pbt(
     return RandomSampler(seed)
 
 
+@SAMPLERS.add(one_shot=True)
+def one_shot(
+    seed: int,
+    points: Points,
+    parts: Annotated[int, Within(2, 100_000, log=True, search=(64, 1024)), "parts that are ranked"] = 256,
+    longer: Annotated[
+        float, Within(0.1, 100.0, log=True, search=(1, 10)), "epochs of that network for a trial's"
+    ] = 4.0,
+) -> "BaseSampler":
+    """Architecture search in one network: it holds all others, its parts are ranked and the best trained from scratch.
+
+    For hidden and activation of an mlp; other names are drawn at random (Yu et al. 2019; Guo et al. 2020).
+    """
+    from nnlab.core.tune.learned import OneShot
+
+    return OneShot(seed)
+
+
 @SAMPLERS.add
 def reinforce(
     seed: int,
@@ -294,3 +316,15 @@ def none(epochs: int) -> "BasePruner":
     from optuna.pruners import NopPruner
 
     return NopPruner()
+
+
+def exchanges(header: "Header") -> bool:
+    """Whether trials inherit from one another."""
+    return bool(SAMPLERS[header.spec.sampler.name].facts.get("exchange"))
+
+
+def judged_by(header: "Header") -> Judged:
+    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
+    if header.several or exchanges(header):
+        return "nothing"
+    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"

@@ -22,6 +22,7 @@ from nnlab.core.tune.objectives import front
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
 from nnlab.core.tune.steering import Steerable
+from nnlab.core.tune.strategies import judged_by
 
 if TYPE_CHECKING:
     import optuna
@@ -176,6 +177,16 @@ class Study(Steerable):
         return pd.DataFrame(rows, columns=None if rows else ["trial", "epoch", "source"])
 
     @property
+    def courses(self) -> "pd.DataFrame":
+        """The monitored value after each epoch: a row an epoch, a column a trial, nan where it had ended. Without the
+        trials whose epochs are not compared: of several objectives, of --pruner wilcoxon, of --sampler pbt."""
+        import pandas as pd
+
+        by_epoch = judged_by(self.header) == "epochs"
+        told = {trial.number: trial.intermediate_values for trial in self._shown() if by_epoch}
+        return pd.DataFrame({number: values for number, values in told.items() if values}).sort_index()
+
+    @property
     def messages(self) -> dict[int, str]:
         """Why trials failed or were cut short, by their number."""
         told = {trial.number: trial.user_attrs.get("result", {}).get("message", "") for trial in self._shown()}
@@ -201,7 +212,7 @@ class Study(Steerable):
     def best_score(self) -> float | None:
         """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self._score(number)
+        return None if number is None else self.score_of(number)
 
     @property
     def expected_score(self) -> float | None:
@@ -219,7 +230,7 @@ class Study(Steerable):
         rows = [
             [
                 number,
-                self._score(number),
+                self.score_of(number),
                 float(np.mean(one)),
                 float(np.std(one, ddof=len(one) > 1)),
                 len(one),
@@ -254,7 +265,8 @@ class Study(Steerable):
         result: Mapping[str, Any] = self._trial(number).user_attrs.get("result", {})
         return result
 
-    def _score(self, number: int) -> float | None:
+    def score_of(self, number: int) -> float | None:
+        """The score of a complete trial; None for others."""
         return next(iter(objectives_of(self._trial(number))), None)
 
     def _trial(self, number: int) -> "FrozenTrial":

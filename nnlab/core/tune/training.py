@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,20 +18,13 @@ from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim, Member, trained
 from nnlab.core.tune.preparing import Preparations
-from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.watch import Judged, Searching
-
-
-def judged_by(header: Header) -> Judged:
-    """By what the pruner judges trials: not those of several objectives, nor those that inherit."""
-    if header.several or _exchanges(header):
-        return "nothing"
-    return "folds" if PRUNERS[header.spec.pruner.name].facts.get("folds") else "epochs"
+from nnlab.core.tune.strategies import SAMPLERS, Judged, exchanges
+from nnlab.core.tune.watch import Searching
 
 
 def exchange_for(header: Header, number: int) -> Exchange | None:
     """What happens between the epochs of a stack whose first trial has this number; None for most samplers."""
-    if not _exchanges(header):
+    if not exchanges(header):
         return None
     values = part_values(SAMPLERS, header.spec.sampler)
     seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
@@ -39,7 +33,7 @@ def exchange_for(header: Header, number: int) -> Exchange | None:
 
 def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
     """SpecError where trials shall take over from one another and cannot, as they do not train side by side."""
-    if not _exchanges(header):
+    if not exchanges(header):
         return
     base, sampler = header.base, header.spec.sampler
     if header.spec.folds is not None:
@@ -51,8 +45,16 @@ def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
         )
 
 
-def _exchanges(header: Header) -> bool:
-    return bool(SAMPLERS[header.spec.sampler.name].facts.get("exchange"))
+def parts_to_rank(header: Header, model: Maker) -> Mapping[str, Any] | None:
+    """What the sampler says of one network that holds all others; None for most. SpecError where none can hold all."""
+    if not SAMPLERS[header.spec.sampler.name].facts.get("one_shot"):
+        return None
+    from nnlab.core.tune.one_shot import check
+
+    if model is not None:
+        raise SpecError("sampler one_shot searches parts of nnlab's mlp; take your network away, or another sampler")
+    check(header.space, header.base)
+    return part_values(SAMPLERS, header.spec.sampler)
 
 
 class Group:

@@ -13,7 +13,7 @@ from nnlab.core.embeddings import EMBEDDINGS
 from nnlab.core.models import MODELS
 from nnlab.core.options import Option, options_of, resolve
 from nnlab.core.params import Param, Within, params_of, split_list
-from nnlab.core.recipe import EMBEDDED, MANY_NUMBERS
+from nnlab.core.recipe import MANY_NUMBERS
 from nnlab.core.registry import Registry
 from nnlab.core.spec import PrepareSpec, TrainSpec
 from nnlab.core.tune.grammar import plain
@@ -140,8 +140,7 @@ def _layers(low: float, high: float, now: Value) -> Lists:
 
 def _embeds(base: TrainSpec, about: About) -> bool:
     """Whether embeddings of numbers are worth trying."""
-    enough = (about.rows or 0) >= EMBEDDED and 0 < about.numbers <= MANY_NUMBERS
-    return enough and base.model.name in MODELS
+    return 0 < about.numbers <= MANY_NUMBERS and base.model.name in MODELS
 
 
 def _embeddings(base: TrainSpec) -> Space:

@@ -3,10 +3,11 @@
 import contextlib
 import math
 import time
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Event, Progress, Started, Warned
+from nnlab.core.tune.strategies import Judged
 
 if TYPE_CHECKING:
     import optuna
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 BEAT = "beat"  # the attribute of a running trial that says when its process was last seen
 EVERY = 60.0  # seconds between two beats
-
-
-Judged = Literal["epochs", "folds", "nothing"]
 
 
 class Searching(Protocol):
@@ -65,7 +63,7 @@ class Watch:
             self._judge(event)
         if isinstance(event, (Started, Progress, EpochDone)) and self.shown:
             self._search.show(event)
-        elif isinstance(event, Warned):
+        elif isinstance(event, Warned) and not event.about:  # that some trials go wrong is what a search is for
             self._search.warn(event.message)
 
     def follow_study(self) -> None:

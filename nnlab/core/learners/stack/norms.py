@@ -3,7 +3,7 @@
 y = g h + s, so dg = sum of dy h over rows, ds = sum of dy, dh = g dy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -50,7 +50,7 @@ class BatchScale:
 
     def __init__(self, prefix: str, functions: Sequence[BatchNorm]) -> None:
         self._prefix, self._functions = prefix, functions
-        self._width = functions[0].num_features
+        self._width = functions[0].weight.shape[-1]
 
     def bind(self, port: Port, build: Build) -> Port:
         """Values (K, rows, width); the same shape. ValueError for a training batch of one row, as torch has it."""
@@ -88,19 +88,25 @@ class BatchScale:
 
     def _keep(self, mean: Tensor, variance: Tensor, rows: int) -> None:
         """The running mean and unbiased variance move by the momentum."""
-        for k, function in enumerate(self._functions):
-            assert function.running_mean is not None and function.running_var is not None
-            share = function.momentum or 0.0
-            function.running_mean.lerp_(mean[k, 0], share)
-            function.running_var.lerp_(variance[k, 0] * (rows / (rows - 1)), share)
+        share = self._functions[0].momentum or 0.0
+        for k, (own_mean, own_variance) in enumerate(self._running()):
+            own_mean.lerp_(mean[k, 0], share)
+            own_variance.lerp_(variance[k, 0] * (rows / (rows - 1)), share)
+        for function in self._functions:
             if function.num_batches_tracked is not None:
                 function.num_batches_tracked.add_(1)
 
     def _read(self, mean: Tensor, variance: Tensor) -> None:
-        for k, function in enumerate(self._functions):
+        for k, (own_mean, own_variance) in enumerate(self._running()):
+            mean[k, 0].copy_(own_mean)
+            variance[k, 0].copy_(own_variance)
+
+    def _running(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The running mean and variance of each member."""
+        for function in self._functions:
             assert function.running_mean is not None and function.running_var is not None
-            mean[k, 0].copy_(function.running_mean)
-            variance[k, 0].copy_(function.running_var)
+            both = (values.view(-1, self._width) for values in (function.running_mean, function.running_var))
+            yield from zip(*both, strict=True)
 
 
 def _scaled(build: Build, prefix: str, h: Tensor, y: Tensor, dy: Tensor) -> tuple[list[Call], list[Call]]:

@@ -9,6 +9,7 @@ from nnlab.core.front import Front
 from nnlab.core.layers import BatchNorm, CategoryEmbedding, LayerNorm, Residual
 from nnlab.core.layers import Dropout as CheapDropout
 from nnlab.core.layers import Parametric as Mixed
+from nnlab.core.learners.stack.alpha import AlphaDropout
 from nnlab.core.learners.stack.codes import Codes
 from nnlab.core.learners.stack.front import Front as Vectors
 from nnlab.core.learners.stack.layers import ACTIVATIONS, Activation, Dropout, Layer, Linear, Sum
@@ -59,6 +60,8 @@ def _between(networks: Sequence[nn.Module], name: str, part: nn.Module, width: i
         return Activation(part, width)
     if kind in (nn.Dropout, CheapDropout) and not getattr(part, "fixed", False):
         return Dropout(width)
+    if kind is nn.AlphaDropout:
+        return AlphaDropout(width)
     if isinstance(part, Residual) and type(part.drop) is nn.Identity:
         return Sum(_layers(networks, list(_parts(f"{name}inner.", part.inner)), width), width)
     if kind in BY_HAND:

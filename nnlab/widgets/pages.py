@@ -1,0 +1,174 @@
+"""The pages of the panel: a control for each option, in groups, over the forms of a board."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ipywidgets
+from ipywidgets import GridBox, HBox, Layout, VBox
+
+from nnlab.core.params import Param
+from nnlab.magics.form import Settled
+from nnlab.magics.layout import RUNS, TABS, Group, Placed, Tab, grouped
+from nnlab.magics.panel import Board
+from nnlab.widgets import look
+from nnlab.widgets.controls import control, put, said
+from nnlab.widgets.slot import family
+
+COLUMNS = "repeat(auto-fill, minmax(min(290px, 100%), 1fr))"
+LABEL = "130px"  # of the column of names
+Act = Callable[[Callable[[], None]], None]  # does what a press asks for, under the panel's lock, and shows what holds
+
+
+class Pages:
+    """One box for each tab. act: what every press goes through; sliders: whether numbers are sliders."""
+
+    def __init__(self, board: Board, text: look.Texts, act: Act, sliders: bool) -> None:
+        self._board, self._text, self._act, self._sliders = board, text, act, sliders
+        self.boxes = {tab.title: VBox() for tab in (*TABS, RUNS[0])}
+        self._heads = {tab.title: self._head(tab) for tab in TABS}
+        self._heads[RUNS[0].title] = self._runs_head()
+        self._controls: dict[tuple[str, str], tuple[Param, Any]] = {}
+        self._shapes: dict[str, Any] = {}
+        self._more: set[tuple[str, Group]] = set()
+
+    def tab(self, title: str) -> Tab:
+        """The page of a title, which for the runs is the one of the deed that is chosen there."""
+        return next((tab for tab in TABS if tab.title == title), next(t for t in RUNS if t.verb == self._deed.value))
+
+    def choose(self, verb: str) -> str:
+        """The title of the page that shows a magic's line."""
+        if any(tab.verb == verb for tab in RUNS):
+            self._deed.value = verb
+        return next(tab.title for tab in (*TABS[::-1], *RUNS) if tab.verb == verb)
+
+    def show(self, tab: Tab, state: Settled) -> None:
+        """Let the page say what the state says; boxes are made anew only where other options are there."""
+        self._show_head(tab, state)
+        page, groups = self.boxes[tab.title], list(grouped(tab, state))
+        shape = [(tab.verb, g.title, self._opened(tab, g), *map(_names, placed)) for g, *placed in groups]
+        boxes = [self._controls_of(tab, state, first, others, g) for g, first, others in groups]
+        if self._shapes.get(tab.title) == shape:
+            return
+        self._shapes[tab.title] = shape
+        old = [widget for child in page.children[1:] for widget in (child, *getattr(child, "children", ()))]
+        sections = zip(groups, boxes, strict=True)
+        page.children = [
+            self._heads[tab.title],
+            *(part for (g, _, others), made in sections for part in self._section(tab, g, made, len(others))),
+        ]
+        kept = {id(made) for _, made in self._controls.values()}
+        for widget in old:
+            if id(widget) not in kept:
+                _close(widget)
+
+    def close(self) -> None:
+        """Close every control, also those that are on no page now."""
+        for root in (*self.boxes.values(), *self._heads.values(), *(made for _, made in self._controls.values())):
+            for widget in family(root):
+                widget.close()
+
+    def _opened(self, tab: Tab, group: Group) -> bool:
+        return (tab.verb, group) in self._more or not group.first
+
+    def _controls_of(self, tab: Tab, state: Settled, first: Placed, others: Placed, group: Group) -> list[list[Any]]:
+        shown = (first, others) if self._opened(tab, group) else (first,)
+        return [[self._control(tab, name, option, state) for name, option in placed] for placed in shown]
+
+    def _section(self, tab: Tab, group: Group, controls: list[list[Any]], others: int) -> Iterable[Any]:
+        yield self._text(look.title(group.title))
+        first, *rest = (GridBox(made, layout=Layout(grid_template_columns=COLUMNS, width="100%")) for made in controls)
+        yield first
+        if others and group.first:
+            word = "fewer" if rest else f"{others} more"
+            yield self._more_button(f"{word}: {group.title.lower()}", (tab.verb, group))
+        yield from rest
+
+    def _more_button(self, word: str, key: tuple[str, Group]) -> Any:
+        hint = "show or hide the other settings of this group"
+        layout = Layout(width="auto", align_self="flex-start")
+        made = ipywidgets.Button(description=word, tooltip=hint, layout=layout)
+        made.add_class("nnl-more")
+        made.on_click(lambda _: self._act(lambda: self._more.symmetric_difference_update({key})))
+        return made
+
+    def _control(self, tab: Tab, name: str, option: Any, state: Settled) -> Any:
+        """The control of an option, made anew only where its declaration is another one."""
+        value, columns = state.value(option), self._board.columns() if tab.verb == "nn_preprocess" else []
+        known, made = self._controls.get((tab.verb, name), (None, None))
+        if known == option.param:
+            put(option.param, made, value, columns)
+            return made
+        if made is not None:
+            for widget in family(made):
+                widget.close()
+        made = control(option.param, value, columns, self._sliders)
+        _style(made)
+        made.observe(lambda _: self._act(lambda: self._say(tab.verb, name)), "value")
+        self._controls[tab.verb, name] = (option.param, made)
+        return made
+
+    def _say(self, verb: str, name: str) -> None:
+        param, widget = self._controls[verb, name]
+        self._board.set(verb, name, said(param, widget))
+
+    def _head(self, tab: Tab) -> Any:
+        """What the line is about: a variable, which a field offers."""
+        field = ipywidgets.Combobox(
+            description=tab.subject, tooltip=f"the variable with the {tab.subject}", continuous_update=False
+        )
+        _style(field)
+        field.observe(lambda change: self._act(lambda: self._board.name_subjects(tab.verb, [change["new"]])), "value")
+        return GridBox([field], layout=Layout(grid_template_columns=COLUMNS, width="100%"))
+
+    def _runs_head(self) -> Any:
+        """What to do, and the runs to do it with."""
+        self._deed = ipywidgets.Dropdown(description="do", options=[(tab.deed.lower(), tab.verb) for tab in RUNS])
+        self._runs = ipywidgets.SelectMultiple(description="runs", rows=6, tooltip="runs of the store, newest first")
+        take = ipywidgets.Button(
+            description="Take settings", tooltip="set the page Train as the first of these runs was"
+        )
+        _style(self._deed, self._runs)
+        self._deed.observe(lambda _: self._act(self._name_runs), "value")
+        self._runs.observe(lambda _: self._act(self._name_runs), "value")
+        take.on_click(lambda _: self._act(self._take))
+        chosen = HBox([self._deed, take], layout=Layout(flex_flow="row wrap"))
+        return VBox([chosen, self._runs])
+
+    def _name_runs(self) -> None:
+        self._board.name_subjects(self._deed.value, self._runs.value)
+
+    def _take(self) -> None:
+        for run in self._runs.value[:1]:
+            self._board.take_settings(run)
+
+    def _show_head(self, tab: Tab, state: Settled) -> None:
+        words = [word.text for word in state.form.words]
+        if tab in RUNS:
+            known = self._board.runs()
+            offered = [*known, *((word, word) for word in words if word not in dict(known).values())]
+            if list(self._runs.options) != offered:
+                self._runs.options = offered
+            self._runs.value = words
+            return
+        field = self._heads[tab.title].children[0]
+        field.options, field.value = self._board.offered(tab.verb), " ".join(words)
+
+
+def _names(placed: Placed) -> list[str]:
+    return [name for name, _ in placed]
+
+
+def _close(widget: Any) -> None:
+    """Close a box, a button or a title; titles share their layout and style with others."""
+    if not isinstance(widget, ipywidgets.HTML):
+        widget.layout.close()
+        if hasattr(widget, "style"):
+            widget.style.close()
+    widget.close()
+
+
+def _style(*widgets: Any) -> None:
+    for widget in widgets:
+        widget.style.description_width, widget.layout.width = LABEL, "auto"
+        if isinstance(widget, ipywidgets.Checkbox):
+            widget.indent = True
