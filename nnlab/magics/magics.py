@@ -142,10 +142,8 @@ def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     if said.options.get("resume") is not None:
         return _resume(lab, said, names)
-    if said.options.get("replay") is not None:
-        return repeating.replay(lab, said, names, _store())
-    if repeating.place(said) is not None:
-        return repeating.branch(lab, said, names, _store())
+    if repeat := repeating.deed(said):
+        return repeat(lab, said, names, _store())
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
@@ -178,11 +176,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
-    told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
-    work = beside_earlier(data.fingerprint, partial(fit, data, spec=spec, model=model, **told))
-    cell = (line, data.fingerprint)
-    return background.carried(lab, said, order.own, cell, work, lambda run: run_bundles(run, line, data))
+    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds")}
+    work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
+    known = (line, data.fingerprint)
+    work = beside_earlier(data.fingerprint, work)
+    return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:

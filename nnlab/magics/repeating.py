@@ -1,7 +1,7 @@
 """%nn_train --replay RUN, which trains a run again, and --from RUN@12, which goes on from one of its epochs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,13 @@ def place(said: Call) -> tuple[str, int] | None:
     word = said.options.get("from")
     found = PLACE.fullmatch(word) if isinstance(word, str) else None
     return (found[1], int(found[2])) if found else None
+
+
+def deed(said: Call) -> Callable[["Lab", Call, Mapping[str, Any], "Store"], Any] | None:
+    """What the call asks for of the two, None for neither."""
+    if said.options.get("replay") is not None:
+        return replay
+    return branch if place(said) is not None else None
 
 
 def replay(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> Any:
