@@ -10,8 +10,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError
 from nnlab.core.learners.protocol import Ensemble, Learner
 from nnlab.core.metrics import check_monitor, metrics_for
-from nnlab.core.models import MODELS
-from nnlab.core.network import member_count
+from nnlab.core.network import member_count, members_apart
 from nnlab.core.spec import TrainSpec
 
 Weights = Mapping[str, Tensor]
@@ -52,7 +51,7 @@ class Best(Protocol):
 def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
     """The one that a run asks for."""
     sign = -1.0 if check_monitor(spec.monitor, metrics_for(data.task, spec.metrics)) else 1.0
-    count = members_apart(spec)
+    count = own_best_of(spec)
     shared = [name for name, weight in learner.model.named_parameters() if weight.shape[:1] != (count,)]
     if count > 1 and shared:
         raise SpecError(f"own_best=on: members of this network share weights: {shared[0]}")
@@ -61,16 +60,15 @@ def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
     return BestEpoch(spec, learner, sign)
 
 
-def members_apart(spec: TrainSpec) -> int:
+def own_best_of(spec: TrainSpec) -> int:
     """How many members keep their own best epoch; 1 where a run does not ask for it, or its network is one alone.
 
     SpecError for members that share weights.
     """
-    if not spec.own_best or spec.model.name not in MODELS:
-        return 1
-    if MODELS[spec.model.name].facts.get("members") == "shared":
+    apart = members_apart(spec) or 1
+    if spec.own_best and member_count(spec) > apart:
         raise SpecError(f"own_best=on: members of {spec.model} share weights; it is for --model packed or realmlp")
-    return member_count(spec)
+    return apart if spec.own_best else 1
 
 
 class Course:

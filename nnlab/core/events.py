@@ -18,7 +18,8 @@ Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverg
 class Started:
     """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch.
 
-    resumed_from: epochs that were done when a run was taken up again; None for one that begins.
+    resumed_from: epochs that were done when a run was taken up again; None for one that begins. threads: of the CPU; 0
+    where it is not known.
     """
 
     spec: TrainSpec
@@ -32,6 +33,7 @@ class Started:
     monitor: str
     maximize: bool
     resumed_from: int | None = None
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,17 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none."""
+    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none.
+
+    cut: the epoch within which the run was stopped, and how many steps of it were made; None for another end.
+    """
 
     reason: Reason
     epoch: int
     best_epoch: int | None
     seconds: float
     message: str = ""
+    cut: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import ipywidgets
 from nnlab.report.html import esc
 
 # The hues of the final picture, each a little lighter or darker: they must be seen on white and on #111.
-TRAIN, VALID, BEST, FAINT = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0"
+TRAIN, VALID, BEST, FAINT, CHANGE = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0", "#7c4dbd"
+
+DOCTOR = "doctor:"  # what lines of the doctor begin with
 
 # Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
 CSS = """<style>
@@ -40,6 +42,7 @@ CSS = """<style>
 .nnl-table th:first-child,.nnl-table td:first-child{text-align:left}
 .nnl-notes{font-size:12px;color:var(--nnl-dim)}
 .nnl-notes div{overflow-wrap:anywhere}
+.nnl-notes .nnl-doctor{color:var(--nnl-ink)}
 .nnl .bqplot,.nnl .bqplot svg,.nnl .bqplot>div{background:transparent!important}
 .nnl .bqplot .plotarea_background{fill:transparent!important}
 .nnl .bqplot .axis text{fill:var(--nnl-dim)!important;font:11px var(--nnl-face)!important;
@@ -124,8 +127,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def notes(lines: Iterable[str]) -> str:
-    """One line each."""
-    return '<div class="nnl-notes">' + "".join(f"<div>{esc(line)}</div>" for line in lines) + "</div>"
+    """One line each; what the doctor says stands out."""
+    return '<div class="nnl-notes">' + "".join(map(_note, lines)) + "</div>"
+
+
+def _note(line: str) -> str:
+    if not line.startswith(DOCTOR):
+        return f"<div>{esc(line)}</div>"
+    return f'<div class="nnl-doctor"><b>{DOCTOR}</b>{esc(line.removeprefix(DOCTOR))}</div>'
 
 
 def told(text: str, wrong: bool = False) -> str:

@@ -1,6 +1,7 @@
 """The panel of a training run: what it knows from events, and how it shows that."""
 
 import contextlib
+import math
 import time
 from collections import deque
 from typing import Any
@@ -10,7 +11,9 @@ from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
+from nnlab.core.pace import batch_of
 from nnlab.core.plan import plan
+from nnlab.core.steering import steerable
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
 from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
@@ -32,6 +35,7 @@ class TrainPanel:
         self._drawn: EpochDone | None = None
         self._resumed: EpochDone | None = None  # the last epoch of the process before
         self._durations: deque[float] = deque(maxlen=10)
+        self._changed: list[tuple[int, float]] = []  # epochs with a change, and their validation loss
         self._finished = False
         self._metric = started.monitor if started.monitor != "loss" else next(iter(started.metrics), None)
         self._loss, self._scores, self._lr = Curves(2), Curves(1), Curves(1)
@@ -44,7 +48,9 @@ class TrainPanel:
         self._head, self._below = self._text(), self._text()
         self._chart_row = HBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT, flex_flow="row wrap"))
         self._buttons = Buttons(self._controls, self.tell)
-        sliders = live_sliders(self._started.spec, self._controls, self.tell)
+        spec, rows = self._started.spec, self._started.rows
+        values = steerable(spec, self._started.task, batch_of(spec, rows))
+        sliders = live_sliders(spec, values, self._controls, self.tell)
         if not live:
             self.tell(NO_PUMP)
             for widget in (*self._buttons.widgets, *sliders):
@@ -77,22 +83,25 @@ class TrainPanel:
         elif isinstance(event, EpochDone):
             self._take_epoch(event)
         elif isinstance(event, Changed):
+            self._changed.append((event.epoch, math.nan))
             self.tell(f"epoch {event.epoch}: {event.name.replace('_', ' ')} {event.old:.4g} → {event.new:.4g}")
         elif isinstance(event, Resumed):
             self._resumed = self._last
             self.tell(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Warned):
-            self.tell(event.message)
+            self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
         elif isinstance(event, Finished):
             self._finished = True
 
     def _take_epoch(self, event: EpochDone) -> None:
         nan = float("nan")
         self._last = event
+        loss = event.valid.get("loss", nan)
+        self._changed = [(epoch, loss if epoch == event.epoch else at) for epoch, at in self._changed]
         if event.best:
             self._best = event
         self._durations.append(event.seconds)
-        self._loss.add(event.epoch, event.train.get("loss", nan), event.valid.get("loss", nan))
+        self._loss.add(event.epoch, event.train.get("loss", nan), loss)
         self._scores.add(event.epoch, event.valid.get(self._metric or "", nan))
         self._lr.add(event.epoch, event.lr)
 
@@ -159,9 +168,10 @@ class TrainPanel:
         return ["", "training loss", *shown, "lr"], rows
 
     def _make_charts(self) -> None:
-        loss = Chart([look.TRAIN, look.VALID], [look.BEST, look.FAINT])
+        loss = Chart([look.TRAIN, look.VALID], [look.BEST, look.FAINT, look.CHANGE])
         legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
         legend += [("resumed", look.FAINT, True)] * (self._resumed is not None)
+        legend += [("changed", look.CHANGE, True)]
         columns = [self._column(look.title("loss", legend), loss, 3)]
         self._charts = [loss]
         if self._metric and self._last and self._metric in self._last.valid:
@@ -174,10 +184,15 @@ class TrainPanel:
         self._chart_row.children = columns
 
     def _draw_charts(self) -> None:
-        self._charts[0].draw(*self._loss.thinned(), dots=[_dot(self._best), _dot(self._resumed)])
+        self._charts[0].draw(*self._loss.thinned(), dots=[_dot(self._best), _dot(self._resumed), self._dots()])
         if len(self._charts) == 3:
             self._charts[1].draw(*self._scores.thinned())
         self._charts[-1].draw(*self._lr_course())
+
+    def _dots(self) -> tuple[np.ndarray, np.ndarray]:
+        """The epochs in which something was changed."""
+        there = dict(place for place in self._changed if math.isfinite(place[1]))
+        return np.array(list(there), float), np.array(list(there.values()))
 
     def _lr_course(self) -> tuple[np.ndarray, np.ndarray]:
         """The step size as planned over all epochs, and as it was until now, at the points that either needs."""

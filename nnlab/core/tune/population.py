@@ -17,6 +17,7 @@ from nnlab.core.fit import drive
 from nnlab.core.learners.stack.together import MemberLearner, Together, can_stand_together
 from nnlab.core.learners.start import first_network
 from nnlab.core.models.custom import Maker
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.precision import matmul_precision
 from nnlab.core.randomness import PrivateRandom
 from nnlab.core.record import Record
@@ -24,7 +25,7 @@ from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
-from nnlab.core.train import TICK, Job, steps_by_epoch, train
+from nnlab.core.train import TICK, Job, train
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value

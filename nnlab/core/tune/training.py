@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,18 @@ def check_exchange(header: Header, model: Maker, data: Preparations) -> None:
             f"sampler {sampler} trains trials side by side, which {base.model} as it is set cannot; "
             "write --model mlp or resnet"
         )
+
+
+def parts_to_rank(header: Header, model: Maker) -> Mapping[str, Any] | None:
+    """What the sampler says of one network that holds all others; None for most. SpecError where none can hold all."""
+    if not SAMPLERS[header.spec.sampler.name].facts.get("one_shot"):
+        return None
+    from nnlab.core.tune.one_shot import check
+
+    if model is not None:
+        raise SpecError("sampler one_shot searches parts of nnlab's mlp; take your network away, or another sampler")
+    check(header.space, header.base)
+    return part_values(SAMPLERS, header.spec.sampler)
 
 
 class Group:

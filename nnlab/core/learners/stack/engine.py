@@ -75,6 +75,11 @@ class Engine:
         elif before != self.dropout:
             self._forget()
 
+    def set_criterion(self, criterion: Criterion) -> None:
+        """Another loss from the next step on; recorded steps are recorded anew."""
+        self._criterion = criterion
+        self._forget()
+
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
         plan = self._plan(rows)
