@@ -358,7 +358,8 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
-        raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
+        how = "give it too: load(..., model=YourNetwork), in a magic --model YourNetwork"
+        raise StoreError(f"{where} was trained with a network of your own; {how}")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)

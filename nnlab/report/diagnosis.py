@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnlab.core.wording import counted
-from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.blocks import Block, Line, Sentence
 from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import ROUND, WIDE
 from nnlab.report.drawing import BEST, GRID, TRAIN, VALID, decimate, draw, label, title
@@ -73,11 +73,11 @@ def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = N
     yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {run.spec.model} on {run.pipeline.target.name}")
     for place, verdict in enumerate(diagnosis.verdicts, 1):
         numbered = f"{place}. " if len(diagnosis.verdicts) > 1 else ""
-        advice = f" ({verdict.advice})" if verdict.advice else ""
+        advice = f"; {verdict.advice}" if verdict.advice else ""
         yield Sentence(f"{numbered}{verdict.what}:", f"{verdict.evidence}{advice}")
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
-            yield Code("This would mend it", line)
+            yield Line("This would mend it:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():
@@ -136,7 +136,7 @@ def _evidence_panel(axes: "Axes", plot: "Plot") -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=ROUND, min_n_ticks=1))
     if plot.log and all(np.nanmin(values) > 0 for values in plot.lines.values()):
         axes.set_yscale("log")
-    axes.set_xlabel(label(", by ".join(filter(None, (plot.title, plot.x_label))), 56))
+    axes.set_xlabel(label(", by ".join(filter(None, (plot.title, plot.x_label))), 50))
 
 
 def _level(axes: "Axes", plot: "Plot") -> None:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _MATHS = re.compile(r"[$\\]")
+_MAGIC, _OPTIONS = re.compile(r"(\w+ = )?%+nn_"), re.compile(r" (?=--)")
+LONGEST_CODE = 60  # characters of a line of code that fit everywhere
 LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
 _PIECES = re.compile(rf"[^_./:]{{1,{LONGEST_WORD}}}[_./:]*|[_./:]+", re.DOTALL)
 _BREAKS = re.compile(r"[ \-]")
@@ -36,6 +38,22 @@ def shown(text: object) -> str:
     '<span>$</span>5 to <span>$</span>9'
     """
     return _MATHS.sub(r"<span>\g<0></span>", esc(text))
+
+
+def code_html(source: str) -> str:
+    """Lines of code. JupyterLab breaks what is too long anywhere; a magic's line shall break before its options only.
+
+    >>> code_html("%nn_train data --lr 0.1 --weight-decay 0.01 --epochs 80 --patience 10")[:62]
+    '<pre><code><nobr>%nn_train data</nobr> <nobr>--lr 0.1</nobr> <'
+    """
+    return f"<pre><code>{chr(10).join(map(_code_line, source.split(chr(10))))}</code></pre>"
+
+
+def _code_line(line: str) -> str:
+    pieces = _OPTIONS.split(line) if _MAGIC.match(line) and len(line) > LONGEST_CODE else []
+    if not pieces or any(len(piece) > LONGEST_LINE or "  " in piece for piece in pieces):
+        return esc(line)
+    return " ".join(f"<nobr>{esc(piece)}</nobr>" for piece in pieces)
 
 
 def png_image(png: bytes, words: str, width: int, height: int) -> str:

@@ -171,7 +171,7 @@ def _other_labels(case: Case, wrong: float, flat: float) -> Verdict | None:
     )
     tenths = np.array_split(order, 10)
     plot = Plot(
-        "rows with another label, by how sure a forest is",
+        "other labels",
         range(1, 11),
         {"": [float(other[t].mean()) for t in tenths]},
         "tenth of the rows, the surest first",
