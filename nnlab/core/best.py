@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
+import numpy as np
 from torch import Tensor
 
 from nnlab.core.data.prepare import Prepared
@@ -20,6 +21,7 @@ class Best(Protocol):
     """What the loop asks of it."""
 
     epochs: tuple[int, ...]
+    spread: Mapping[str, float]
 
     @property
     def epoch(self) -> int | None:
@@ -107,6 +109,7 @@ class BestEpoch:
     """The best epoch so far of the whole network; without validation always the last."""
 
     epochs: tuple[int, ...] = ()
+    spread: Mapping[str, float] = {}
 
     def __init__(self, spec: TrainSpec, learner: Learner, sign: float) -> None:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
@@ -163,6 +166,7 @@ class BestOfMembers:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
         self._patience = spec.patience or math.inf
         self._courses = [Course(spec.min_delta) for _ in range(count)]
+        self.spread: Mapping[str, float] = {}  # over members, of the last epoch
         self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
         # As in `BestEpoch`; epochs: of the members, 0 for none.
         self._kept: tuple[int | None, tuple[int, ...], Weights] = (None, (0,) * count, learner.snapshot())
@@ -180,7 +184,9 @@ class BestOfMembers:
     def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
         outputs = self._learner.outputs_of_members()
-        values = [self._sign * each[self._monitor] for each in map(self._alone, outputs)]
+        alone = [self._alone(each) for each in outputs]
+        self.spread = {name: float(np.std([each[name] for each in alone], ddof=1)) for name in alone[0]}
+        values = [self._sign * each[self._monitor] for each in alone]
         taken = [
             k
             for k, (course, value) in enumerate(zip(self._courses, values, strict=True))
