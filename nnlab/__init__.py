@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core import showing
 
 if TYPE_CHECKING:
+    from nnlab.core.branch import branch as branch
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
     from nnlab.core.difference import diff as diff
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nnlab.core.own import loss as loss
     from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
+    from nnlab.core.replay import replay as replay
     from nnlab.core.resume import resume as resume
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
@@ -51,6 +53,8 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",
+    "replay": "nnlab.core.replay",
+    "branch": "nnlab.core.branch",
     "resume_study": "nnlab.core.tune.resuming",
     "metric": "nnlab.core.own",
     "NNClassifier": "nnlab.core.estimators",

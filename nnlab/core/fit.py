@@ -14,7 +14,7 @@ from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.diagnose.watch import watched
 from nnlab.core.errors import DataError, SpecError
-from nnlab.core.events import Event, Sink, Warned
+from nnlab.core.events import Changed, Event, Reason, Sink, Warned
 from nnlab.core.lr_range import found_lr, lr_range
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
@@ -35,6 +35,15 @@ Stream = Generator[Event, None, None]
 Where = Store | str | Path | Literal[False] | None
 
 
+@dataclass(frozen=True)
+class Again:
+    """What another run had and this one shall have: changes, where it was stopped (see `Controls.plan`), threads."""
+
+    changes: tuple[Changed, ...]
+    end: tuple[int, int, Reason] | None
+    threads: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Order:
     """A run as it was asked for, with every word read. said: what to tell when it begins; store: None for none."""
@@ -46,6 +55,7 @@ class Order:
     said: tuple[Event, ...]
     store: Store | None
     checkpoint_seconds: float
+    again: Again | None = None
 
 
 def fit(  # noqa: PLR0913 (the front door of plain Python)
@@ -107,6 +117,9 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
 def carry_out(order: Order, view: Sink | None, controls: Controls) -> Run:
     """Train what was ordered, in this process."""
     job = ready(set_up(order.spec, order.data, order.model), order.facts.choices)
+    if order.again is not None:
+        job = replace(job, threads=order.again.threads)
+        controls.plan(order.again.changes, order.again.end)
     record, folder = Record(), None
     if order.store is not None:
         check_room(order.store.root, job.learner.model)

@@ -63,7 +63,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     info = resumable_run(place, word, longer=epochs is not None)
     with understood(info.path):
         about, facts, spec = read_beginning(info.path)
-    data = _data_for(facts, data)
+    data = data_for(facts, data)
     if background:
         choices = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
         own = {"model": model, "epochs": epochs, "store": place, "checkpoint_seconds": checkpoint_seconds, "code": code}
@@ -85,7 +85,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     started = _first(events, job, checkpoint, info)
     again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
     controls.plan(again)
-    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
+    said = [*checkpoint.notes, *what_changed(about, facts, job.learner.device, code), *_more(spec, longer, len(again))]
     facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state(), choices=choices)
     about |= {"spec": to_json(longer), "line": facts.line, "choices": asdict(choices)}
     folder = _claimed(info, facts, checkpoint, about, checkpoint_seconds)
@@ -131,7 +131,7 @@ def _refuse_alive(info: RunInfo) -> None:
             )
 
 
-def _data_for(facts: Facts, data: Prepared | None) -> Prepared:
+def data_for(facts: Facts, data: Prepared | None) -> Prepared:
     """The data that the run was trained on, of several folds the right one; DataError that names what is different."""
     if data is None:
         data = _prepared_again(facts)
@@ -215,14 +215,14 @@ def _first(events: Stream, job: Job, checkpoint: Checkpoint, info: RunInfo) -> S
     return started
 
 
-def _changes(about: Mapping[str, Any], facts: Facts, job: Job, code: str | None) -> Iterator[str]:
+def what_changed(about: Mapping[str, Any], facts: Facts, device: str, code: str | None) -> Iterator[str]:
     """What is not as it was when the run began, so that its bits need not be the same."""
     here = versions()
     for name, before in about["versions"].items():
         if name in here and here[name] != before:
             yield f"begun with {name} {before}, resumed with {here[name]}: results need not be the same to the last bit"
-    if about["started"]["device"] != job.learner.device:
-        yield f"begun on {about['started']['device']}, resumed on {job.learner.device}: the same bits are not to be had"
+    if about["started"]["device"] != device:
+        yield f"begun on {about['started']['device']}, resumed on {device}: the same bits are not to be had"
     if facts.code and code and facts.code.strip() != code.strip():
         yield "the code of the network is not what the run began with"
 

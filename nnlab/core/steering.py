@@ -33,7 +33,7 @@ class Ends:
         return f"{number} from {self.low:g} to {'below ' if self.open else ''}{self.high:g}"
 
 
-BY_LEARNER = ("weight_decay", "dropout", "label_smoothing", *AUGMENTS)  # the others are the loop's
+AMOUNTS = tuple(AUGMENTS)
 EACH = ("lr", "weight_decay", "dropout")  # also members of a stack can have values of their own for these
 LIVE = {
     "lr": Ends(open=True),

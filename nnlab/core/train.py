@@ -56,6 +56,7 @@ class Job:
     """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on.
 
     maker: the user's own network, to make copies of. stacked: the learner puts steps down, which are made at `Due`.
+    threads: of a run that this one repeats.
     """
 
     spec: TrainSpec
@@ -65,6 +66,7 @@ class Job:
     probe: Probe | None = None
     maker: Maker = None
     stacked: bool = False
+    threads: int | None = None
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
@@ -98,7 +100,7 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
             reason = yield from _epochs(loop, controls)
         best.restore()
         message = loop.divergence if reason == "diverged" else best.doubt
-        yield Finished(reason, loop.epoch, best.epoch, loop.elapsed, message)
+        yield Finished(reason, loop.epoch, best.epoch, loop.elapsed, message, loop.cut)
     except (Exception, KeyboardInterrupt) as error:
         best.restore()
         wrapped = _explained(error, loop.epoch + 1)
@@ -117,6 +119,7 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
             yield Due(loop.epoch + 1)
         cut = controls.stop_reason
         if cut:
+            loop.cut = (loop.epoch + 1, loop.done)
             yield loop.resumable()
             if loop.epoch:
                 return cut  # the cut epoch is given up, a whole one is there
@@ -126,6 +129,7 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
             return controls.stop_reason or "diverged"
         if not cut:
             yield loop.resumable()
+        controls.reach(loop.epoch + 1, 0)
         if controls.stop_reason:
             return controls.stop_reason
     return controls.stop_reason or over
@@ -150,6 +154,7 @@ class _Loop:
         self._last_tick = self._began = time.perf_counter()
         self.epoch = self.done = 0
         self.divergence = ""
+        self.cut: tuple[int, int] | None = None
         self.stacked = job.stacked
         measured = metrics_for(job.data.task, job.spec.metrics)
         self._drawn = job.learner.draws or any("code" in METRICS[name].facts for name in measured)
@@ -161,10 +166,14 @@ class _Loop:
         sizes = (self._rows, self._pace.plan[0], learner.parameters)
         doer = f"{learner.name}: {learner.why}" if learner.why else learner.name
         told = Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
+        told = replace(told, threads=self.threads)
         return replace(told, resumed_from=self.epoch) if resumed else told
 
     def try_threads(self) -> list[str]:
         """Choose the number of threads by trial, where the run leaves it open; what to say of it."""
+        if self._job.threads is not None:
+            self.threads = self._job.threads
+            return []
         job, work = self._job, work_of(self._pace.plan, self._rows, self._job.learner.parameters)
         self.threads, notes = tried_threads(job.spec, job.data, job.learner.device, job.maker, work, self.threads)
         return notes
@@ -220,6 +229,9 @@ class _Loop:
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
+            self._controls.reach(epoch, self.done)
+            if self._controls.stop_reason and self.done >= at_least:
+                break
             if cut != self._pace.changes:
                 cut, batches = self._pace.changes, self._pace.batches(epoch, self._job.learner.device)
                 self._steps = self._pace.plan[epoch - 1]
@@ -236,6 +248,7 @@ class _Loop:
             while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
                 yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
+        self._controls.reach(epoch, self.done)
 
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
@@ -315,9 +328,9 @@ class _Loop:
         self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
         pace = self._speed(self._steps)
-        is_best, epochs = weights is not None, self._best.epochs
+        is_best, members = weights is not None, (self._best.epochs, self._best.spread)
         self.epoch, self.done = epoch, 0
-        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, epochs)
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, *members)
 
 
 def _finite(value: float) -> float | None:

@@ -46,13 +46,14 @@ def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "S
     found = chosen(there, own["tagged"], own["where"])
     found = ordered(found, own["sort"]) if own["sort"] else found
     first = f"the first by {own['sort']}" if own["sort"] else "the newest"
-    return _show(found if said.words else found[: own["limit"]], said, len(found) or len(there), first)
+    shown = found if said.words else found[: own["limit"]]
+    return _show(shown, said, len(found) or len(there), first, branches=not own["sort"])
 
 
-def _show(found: list[Any], said: Call, total: int, first: str = "the newest") -> Listed:
+def _show(found: list[Any], said: Call, total: int, first: str = "the newest", branches: bool = True) -> Listed:
     from nnlab.report.bundle import runs_bundles
 
-    publish(lambda runs: runs_bundles(runs, total, first), found, said.muted)
+    publish(lambda runs: runs_bundles(runs, total, first, branches), found, said.muted)
     return Listed(found)
 
 

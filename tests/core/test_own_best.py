@@ -42,7 +42,7 @@ def trained(job: Job) -> tuple[list[EpochDone], Finished, dict[str, torch.Tensor
     return [event for event in events if isinstance(event, EpochDone)], events[-1], weights  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("more", [{}, {"norm": "batch"}], ids=str)
+@pytest.mark.parametrize("more", [{}, {"norm": "batch"}, {"clip_norm": 0.3, "clip_adaptive": 0.01}], ids=str)
 def test_each_member_keeps_what_its_run_alone_would_keep(more: dict[str, Any], classes: Prepared) -> None:
     """Four that stop by themselves, bit by bit those that four runs stop at; the run ends with the last of them."""
     job = set_up(spec_of(**MANY | more), classes)

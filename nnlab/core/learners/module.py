@@ -11,7 +11,7 @@ from nnlab.core.augments import augmented
 from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
-from nnlab.core.gradients import GRADIENTS
+from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.learners.calls import training_call
 from nnlab.core.learners.pieces import Pieces
 from nnlab.core.learners.start import (
@@ -28,7 +28,7 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
-from nnlab.core.network import loss_of
+from nnlab.core.network import loss_of, members_apart
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
@@ -81,6 +81,7 @@ class ModuleLearner:
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
+        self._apart = members_apart(spec)
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
         self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
         self._own_augments, self._augments = spec.augments, list(spec.augments)
@@ -144,9 +145,7 @@ class ModuleLearner:
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
         if self._rules:
-            with torch.no_grad():
-                for rule, values in self._rules:
-                    rule(self._weights, self._made, **values)
+            apply_rules(self._rules, self._weights, self._made, self._apart)
         return loss
 
     def _search(self, batch: Batch) -> Tensor:

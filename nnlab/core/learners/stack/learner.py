@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.gradients import GRADIENTS
+from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -20,7 +20,7 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
-from nnlab.core.network import loss_of, member_count
+from nnlab.core.network import loss_of, member_count, members_apart
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.randomness import member_seed
@@ -77,6 +77,7 @@ class StackLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
+        self._apart = members_apart(spec)
         self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
         self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
         self._average = average_of(spec, self._model, steps)
@@ -95,9 +96,7 @@ class StackLearner:
         """One step on the training rows with these numbers, (n,), or (K, n) where each member has its own."""
         self._gradients(rows)
         if self._rules:
-            with torch.no_grad():
-                for rule, values in self._rules:
-                    rule(self._weights, self._made, **values)
+            apply_rules(self._rules, self._weights, self._made, self._apart)
         self._members.update([lr] * self._count)
         if self._penalties:
             with torch.no_grad():
