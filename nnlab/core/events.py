@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nnlab.core.spec import TrainSpec, TuneSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
     from nnlab.core.tune.study import Study
@@ -60,6 +61,7 @@ class EpochDone:
 
     best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later. members: the
     best epoch of each member so far, 0 for none, where members keep their own; valid is then of these together.
+    spread: standard deviation over members, as they are now, of the loss and what is monitored; {} where not known.
     """
 
     epoch: int
@@ -71,6 +73,7 @@ class EpochDone:
     best: bool
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
     members: tuple[int, ...] = ()
+    spread: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,14 @@ class Resumable:
     state: Callable[[], Mapping[str, Any]] = field(repr=False, compare=False)
     must: bool = False
     lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run of the same data may have gone before. read: gives its label and history, or None; it reads the disk, so it
+    is called when that is drawn."""
+
+    read: "Callable[[], tuple[str, pd.DataFrame] | None]" = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,7 @@ Event = (
     | EpochDone
     | Resumable
     | Resumed
+    | Earlier
     | Changed
     | Probed
     | Warned

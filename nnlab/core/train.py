@@ -320,7 +320,7 @@ class _Loop:
         learner = self._job.learner
         with self._job.random if self._drawn else contextlib.nullcontext():
             loss = learner.take_loss()
-            valid, weights = self._best.measure(epoch, loss)
+            valid, weights = self._best.measure(epoch, loss, self._live["patience"])
         if not math.isfinite(loss):
             self.divergence = (
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
@@ -328,9 +328,9 @@ class _Loop:
         self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
         pace = self._speed(self._steps)
-        is_best, epochs = weights is not None, self._best.epochs
+        is_best, members = weights is not None, (self._best.epochs, self._best.spread)
         self.epoch, self.done = epoch, 0
-        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, epochs)
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, *members)
 
 
 def _finite(value: float) -> float | None:

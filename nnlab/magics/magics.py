@@ -22,7 +22,7 @@ from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import View
-from nnlab.magics.work import publish, under_view
+from nnlab.magics.work import beside_earlier, publish, under_view
 from nnlab.report.bundle import Bundle, page
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
     work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
     known = (line, data.fingerprint)
+    work = beside_earlier(data.fingerprint, work)
     return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
 
 

@@ -53,6 +53,12 @@ CSS = """<style>
  background:transparent;border:1px solid var(--nnl-rule);box-shadow:none}
 .nnl .widget-button:hover:enabled{border-color:currentColor}
 .nnl .widget-button.nnl-stop{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
+.nnl .nnl-tools{gap:0 2px}
+.nnl .nnl-tools .widget-toggle-button{height:22px;line-height:18px;font-size:11px;padding:0 8px;color:var(--nnl-dim);
+ background:transparent;border:1px solid var(--nnl-rule);border-radius:11px;box-shadow:none}
+.nnl .nnl-tools .widget-toggle-button.mod-active{color:var(--nnl-ink);border-color:currentColor}
+.nnl .nnl-tools .widget-toggle-button:focus-visible{outline:2px solid #3b82f6}
+.nnl .nnl-tools .widget-dropdown select{height:22px;line-height:18px;font-size:11px;padding:0 20px 0 8px}
 .nnl .nnl-views{margin-left:auto}
 .nnl .nnl-views .widget-toggle-button{height:26px;line-height:24px;padding:0 10px;border:0;border-radius:13px;
  font:12px var(--nnl-face);color:var(--nnl-dim);background:transparent;box-shadow:none;width:auto}
@@ -76,6 +82,8 @@ CSS = """<style>
 .nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
 .nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
+.nnl-tip{color:#f6f8fa;background:#24292f;border-radius:4px;padding:3px 8px;font:11px system-ui,sans-serif}
+.nnl-tip td{border:0!important;padding:0!important;background:transparent!important}
 </style>"""
 
 

@@ -197,6 +197,11 @@ class Notebook:
         output = self.output(number)
         return str(output.inner_text()) if output.count() else ""
 
+    def set_source(self, number: int, source: str) -> None:
+        """Replace what stands in a cell."""
+        change = "([i, text]) => { w.content.widgets[i].model.sharedModel.setSource(text); }"
+        self._run(change, [number, source])
+
     def start(self, number: int) -> None:
         """Run a cell and do not wait."""
         self._run(

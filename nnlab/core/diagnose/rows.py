@@ -174,7 +174,7 @@ def _other_labels(case: Case, wrong: float, flat: float) -> Verdict | None:
         "other labels",
         range(1, 11),
         {"": [float(other[t].mean()) for t in tenths]},
-        "tenth of the rows, the surest first",
+        "tenths of rows, the surest first",
     )
     fix = (
         {"label_smoothing": 0.1}

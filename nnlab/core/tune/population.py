@@ -228,9 +228,10 @@ def _set_up(specs: Sequence[TrainSpec], data: Prepared) -> tuple[Together, list[
     for spec, random in zip(specs, randoms, strict=True):
         with random:
             networks.append(first_network(spec, data).to(device).train())
-    stack = Together(specs, networks, data, device)
     rows = len(data.train.y)
-    batch = math.ceil(rows / steps_by_epoch(specs[0], rows)[0])
+    plan = steps_by_epoch(specs[0], rows)
+    stack = Together(specs, networks, data, device, sum(plan))
+    batch = math.ceil(rows / plan[0])
     threads = threads_for(specs[0].threads, batch, stack.learners[0].parameters)
     return stack, [
         Job(replace(spec, threads=threads), data, learner, random, stacked=True)

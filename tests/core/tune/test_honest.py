@@ -12,6 +12,7 @@ from nnlab.core.data.prepare import prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import EpochDone, Started, TrialDone
 from nnlab.core.fit import fit
+from nnlab.core.losses import make_loss
 from nnlab.core.spec import from_json, to_json
 from nnlab.core.tune.ensemble import Ensemble, chosen
 from nnlab.core.tune.finals import all_rows
@@ -90,6 +91,21 @@ def test_the_parts_of_a_score_are_its_jackknife(cancer, metric):
         n = len(turn)
         expected = [64 * whole - 63 * (whole * n - m * s) / (n - s) for m, s in zip(means, sizes, strict=True)]
         assert parts == pytest.approx(np.array(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize(("data", "loss"), [("cancer", "cross_entropy"), ("diabetes", "huber")])
+def test_the_parts_of_a_loss_are_the_same_where_each_part_is_left_out_in_turn(data, loss, request, monkeypatch):
+    data = request.getfixturevalue(data)
+    run = fit(data, store=False, baseline=False, epochs=2, hidden=(8,), loss=loss)
+    at_once = parts_of_score(run, data, "loss")
+
+    def make_plain(*told):
+        made = make_loss(*told)
+        return lambda output, y: made(output, y)  # of which the loss of each row cannot be asked
+
+    monkeypatch.setattr("nnlab.core.losses.make_loss", make_plain)
+    in_turn = parts_of_score(run, data, "loss")
+    assert len(at_once) == 64 and at_once == pytest.approx(in_turn, rel=1e-4, abs=2e-5)
 
 
 def test_few_rows_have_no_parts():

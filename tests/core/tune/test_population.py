@@ -22,6 +22,15 @@ KINDS = {
     "resnet": {"model": "resnet", "norm": "batch"},
     "schedules": {"dropout_schedule": "polynomial", "decay_schedule": "cosine", "norm": "batch", "hidden": (16, 8)},
     "momentum": {"optimizer": "momentum", "schedule": "plateau", "hidden": (7,)},
+    "techniques": {
+        "epochs": 6,
+        "patience": 1,
+        "min_delta": 0.05,
+        "clip_norm": 0.3,
+        "l1": 0.01,
+        "average": "ema",
+        "hidden": (16, 8),
+    },
     "shapes": {"hidden": (8,), "space": (*SPACE, "activation={relu,gelu}", "batch_growth={1,2}")},
 }
 
