@@ -157,11 +157,10 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     options = {option: value for option, value in order.options.items() if option != finding}
     chosen = None if order.base or order.own_network else recipe_for(data, order.options)
     spec = train_spec(options, order.base or chosen, order.own_network)
-    name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
         off = {word: False for word in SWITCHES if not order.own[word]}
-        extra = {"name": name, "model": order.variable, **off}
+        extra = {"name": order.own["name"], "model": order.variable, **off}
         extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
