@@ -59,6 +59,14 @@ def looks(
     """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
+def told(
+    log_to: Annotated[
+        tuple[str, ...], "programs that are told of the run, too: tensorboard:FOLDER, mlflow:URI, wandb:PROJECT"
+    ] = (),
+) -> None:
+    """Options of %nn_train for who else follows."""
+
+
 def tune(
     resume: Annotated[str | None, "study to go on with where it was left: a name, or last; alone: last"] = None,
     from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
