@@ -188,7 +188,7 @@ def read_line(lab: "Lab", text: str, names: Names) -> Form:
 def _without_variables(word: Word, names: Names) -> Word:
     """A subject as a word that means the same without {name} in it."""
     text = value_of(word, names)
-    return Word(((text, ""),)) if isinstance(text, str) and text != word.text else word
+    return Word(((text, ""),)) if isinstance(text, str) and text != word.text else Word(word.chunks)
 
 
 def _typed(lab: "Lab", form: Form, names: Names) -> Form:

@@ -31,7 +31,7 @@ def control(param: Param, value: Any = None, columns: Sequence[str] = (), slider
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
     if isinstance(param.domain, Column) and columns:
-        made: Any = (ipywidgets.SelectMultiple if param.many else ipywidgets.Dropdown)(rows=4, **texts)
+        made: Any = ipywidgets.SelectMultiple(rows=4, **texts) if param.many else ipywidgets.Dropdown(**texts)
     elif param.kind is bool and not param.optional:
         made = ipywidgets.Checkbox(indent=False, **texts)
     elif param.choices and not param.many:
