@@ -59,7 +59,8 @@ class Board:
         """Open a page with all that is behind its `more`."""
         self.root.get_by_role("tab", name=title, exact=True).click()
         wait_for(lambda: self.body.locator(".widget-label").count() > 1, f"the page {title} is there")
-        while (more := self.body.get_by_role("button").filter(has_text=" more: ")).count():
+        more = self.body.get_by_role("button").filter(has_text=" more: ").filter(has_not_text="kept fixed")
+        while more.count():  # what a search keeps fixed are the controls of Model and Train
             before = self.body.get_by_role("button").filter(has_text="fewer: ").count()
             more.first.click()
             fewer = self.body.get_by_role("button").filter(has_text="fewer: ")
@@ -125,13 +126,15 @@ def test_every_control_says_something(notebook: Open, title: str) -> None:
         if label not in there:  # a choice took it away
             continue
         before = (board.line, board.told)
+        chooses = board.control(there.index(label)).locator("select").count() > 0
         use(board, there.index(label), label)
         try:
             wait_for(lambda b=before: (board.line, board.told) != b, label, 8)
         except AssertionError:
             unheard.append(label)
-        board.press("Reset")
-        wait_for(lambda: " --" not in board.line.replace(" --target y", "") and not board.told, "all is reset", 20)
+        if chooses or board.told:  # what it chose may take others away, and a word that was refused stays to be mended
+            board.press("Reset")
+            wait_for(lambda: " --" not in board.line.replace(" --target y", "") and not board.told, "all is reset", 20)
     assert not unheard, unheard
 
 
@@ -173,10 +176,11 @@ def test_hostile_names_are_shown_as_they_are(notebook: Open) -> None:
     made.run(1, 2)
     board = Board(made, 2)
     target = board.root.get_by_label("target", exact=True)
-    assert target.locator("option").all_inner_texts() == ["none", *HOSTILE, "label <b>"]
-    target.select_option(label=HOSTILE[0])
+    offered = [text.replace("\xa0", " ") for text in target.locator("option").all_inner_texts()]
+    assert offered == ["none", *HOSTILE, "label <b>"]
+    target.select_option(index=1)
     wait_for(lambda: f"--target '{HOSTILE[0]}'" in board.line, "the line has it")
-    board.root.get_by_label("drop", exact=True).select_option(label=HOSTILE[1:])
+    board.root.get_by_label("drop", exact=True).select_option(index=[1, 2, 3])
     wait_for(lambda: "--drop" in board.line, "the line has them")
     assert not board.told
     board.press("Close")
@@ -212,6 +216,7 @@ def test_the_panel_fits_and_is_legible(notebook: Open, shots: Path, theme: str, 
     try:
         set_theme(page, theme)
         page.set_viewport_size({"width": width, "height": 1000})
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         made.run(1)
         board = Board(made)
         board.root.get_by_role("button", name="strong").focus()
@@ -230,3 +235,4 @@ def test_the_panel_fits_and_is_legible(notebook: Open, shots: Path, theme: str, 
     finally:
         set_theme(page, "JupyterLab Light")
         page.set_viewport_size({"width": 1280, "height": 900})
+        page.evaluate("() => window.jupyterapp.shell.expandLeft()")
