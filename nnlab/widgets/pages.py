@@ -28,6 +28,7 @@ class Pages:
         self._heads = {tab.title: self._head(tab) for tab in TABS}
         self._heads[RUNS[0].title] = self._runs_head()
         self._controls: dict[tuple[str, str], tuple[Param, Any]] = {}
+        self._gone: list[Any] = []  # controls that others replaced; closed once no box holds them
         self._sections: dict[tuple[str, Group], Section] = {}
 
     def tab(self, title: str) -> Tab:
@@ -53,6 +54,9 @@ class Pages:
             section.show(*shown, len(others) if group.first else 0)
             sections.append(section.root)
         _hold(self.boxes[tab.title], [self._heads[tab.title], *sections])
+        for widget in [part for made in self._gone for part in family(made)]:
+            widget.close()
+        self._gone.clear()
 
     def _section(self, tab: Tab, group: Group) -> "Section":
         made = Section(group.title, self._text)
@@ -75,9 +79,7 @@ class Pages:
         if known == option.param:
             put(option.param, made, value, columns)
             return made
-        if made is not None:
-            for widget in family(made):
-                widget.close()
+        self._gone += [made] if made is not None else []
         made = control(option.param, value, columns, self._sliders)
         _style(made)
         made.observe(lambda _: self._act(lambda: self._say(tab.verb, name)), "value")
