@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core import showing
 
 if TYPE_CHECKING:
+    from nnlab.core.branch import branch as branch
     from nnlab.core.data.prepare import Prepared as Prepared
     from nnlab.core.data.prepare import prepare as prepare
     from nnlab.core.difference import diff as diff
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nnlab.core.own import loss as loss
     from nnlab.core.own import metric as metric
     from nnlab.core.registry import Part as Part
+    from nnlab.core.replay import replay as replay
     from nnlab.core.resume import resume as resume
     from nnlab.core.run import Run as Run
     from nnlab.core.spec import PrepareSpec as PrepareSpec
@@ -51,6 +53,8 @@ _HOMES = {  # public name: the module that defines it; imported at first use, so
     "loss": "nnlab.core.own",
     "lr_range": "nnlab.core.lr_range",
     "resume": "nnlab.core.resume",
+    "replay": "nnlab.core.replay",
+    "branch": "nnlab.core.branch",
     "resume_study": "nnlab.core.tune.resuming",
     "metric": "nnlab.core.own",
     "NNClassifier": "nnlab.core.estimators",
@@ -93,7 +97,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer, run_table=_run_table)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -114,6 +118,12 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     from nnlab.widgets.explorer import explore
 
     explore(found, label, outputs)
+
+
+def _run_table(runs: Any, own: Any, loaded: Any, bundles: Any) -> None:
+    from nnlab.widgets.run_table import open_table
+
+    open_table(runs, own, loaded, bundles)
 
 
 def _panel(lab: Any, board: Any, own: Any) -> None:

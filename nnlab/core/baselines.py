@@ -4,6 +4,7 @@ They are fitted when the run is over, so they change no bit of it and delay noth
 cost is foretold from rows, features and classes by times that were measured; trees and rows are cut until it fits.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -128,36 +129,40 @@ def _senseless(loss: "Part") -> str:
 
 
 def _linear(data: "Prepared", metrics: Sequence[str], budget: float) -> tuple[Baseline, float]:
-    """Logistic or ridge regression, scikit-learn's defaults; a column for each level of an embedded category."""
-    from sklearn.linear_model import LogisticRegression, Ridge
+    """Logistic or ridge regression, with scikit-learn's penalties; a column for each level of an embedded category."""
+    from nnlab.core.plain_models import Logistic, Ridge
 
     codes = {place: found.cardinality for place, found in data.pipeline.codes.items()}
     size = _size(data, len(data.feature_names) + sum(codes.values()))
     rows = next((rows for rows in _cuts(size.rows) if linear_cost(size, rows) <= budget), 0)
     if not rows:
         return _left_out(LINEAR, data, "it would take more than a tenth of the run"), 0.0
-    model = LogisticRegression(max_iter=100) if data.target.classes else Ridge()
+    model = Logistic() if data.target.classes else Ridge()
     values = _measured(model, data, rows, lambda x: _spread(x, codes), metrics)
     return Baseline(LINEAR, values, rows, size.rows, _cut_rows(rows, size.rows)), linear_cost(size, rows)
 
 
 def _boosting(data: "Prepared", metrics: Sequence[str], budget: float) -> tuple[Baseline, float]:
     """Boosted trees; one-hot columns of a category are one feature again."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
+    loading = loading_cost()
+    if loading > budget:
+        why = "loading scikit-learn would take more than a tenth of the run; where it is loaded before, it is here"
+        return _left_out(BOOSTING, data, why), 0.0
     merge = Merged(data)
     size = _size(data, merge.features)
     plans = ((rows, trees) for rows in _cuts(size.rows) for trees in SMALLER)
-    found = next(((rows, trees) for rows, trees in plans if boosting_cost(size, rows, trees) <= budget), None)
+    found = next(((rows, trees) for rows, trees in plans if boosting_cost(size, rows, trees) + loading <= budget), None)
     if found is None:
         return _left_out(BOOSTING, data, "it would take more than a tenth of the run"), 0.0
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
     rows, trees = found
     make = HistGradientBoostingClassifier if data.target.classes else HistGradientBoostingRegressor
     how = {"max_iter": trees.rounds, "max_leaf_nodes": trees.leaves, "learning_rate": trees.rate, "random_state": 0}
     values = _measured(make(**how, categorical_features=merge.categories or None), data, rows, merge, metrics)
     notes = [_cut_rows(rows, size.rows)] if rows < size.rows else []
     notes += [] if trees is DEFAULT else [f"{trees.rounds} trees of {trees.leaves} leaves for 100 of 31"]
-    return Baseline(BOOSTING, values, rows, size.rows, ", ".join(notes)), boosting_cost(size, rows, trees)
+    return Baseline(BOOSTING, values, rows, size.rows, ", ".join(notes)), boosting_cost(size, rows, trees) + loading
 
 
 def _cut_rows(rows: int, of: int) -> str:
@@ -174,9 +179,16 @@ def _cuts(rows: int) -> list[int]:
     return [rows, *(fewer for fewer in ROUND_ROWS if FEWEST_ROWS <= fewer < rows)]
 
 
+def loading_cost() -> float:
+    """Seconds of CPU that importing scikit-learn's trees takes, once in a process."""
+    if "sklearn.ensemble" in sys.modules:
+        return 0.0
+    return 0.3 if "sklearn.utils" in sys.modules else 1.0
+
+
 def linear_cost(size: Size, rows: int) -> float:
     """Seconds of CPU, foretold."""
-    return 2e-3 + 4e-8 * rows * size.features * size.outputs + 5e-11 * (rows + size.features) * size.features**2
+    return 3e-3 + 4e-8 * rows * size.features * size.outputs + 5e-11 * (rows + size.features) * size.features**2
 
 
 def boosting_cost(size: Size, rows: int, trees: Trees) -> float:

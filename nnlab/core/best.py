@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
+import numpy as np
 from torch import Tensor
 
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError
 from nnlab.core.learners.protocol import Ensemble, Learner
 from nnlab.core.metrics import check_monitor, metrics_for
-from nnlab.core.models import MODELS
-from nnlab.core.network import member_count
+from nnlab.core.network import member_count, members_apart
 from nnlab.core.spec import TrainSpec
 
 Weights = Mapping[str, Tensor]
@@ -21,15 +21,17 @@ class Best(Protocol):
     """What the loop asks of it."""
 
     epochs: tuple[int, ...]
+    spread: Mapping[str, float]
 
     @property
     def epoch(self) -> int | None:
         """The epoch whose weights are kept, None while there is none."""
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """Validation values of the epoch that is over, and what shall be kept from now on if that is new.
 
-        loss: of the training rows; what comes of one that is no finite number is not kept.
+        loss: of the training rows; what comes of one that is no finite number is not kept. patience: epochs without
+        improvement after which a member keeps what it has.
         """
 
     @property
@@ -52,7 +54,7 @@ class Best(Protocol):
 def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
     """The one that a run asks for."""
     sign = -1.0 if check_monitor(spec.monitor, metrics_for(data.task, spec.metrics)) else 1.0
-    count = members_apart(spec)
+    count = own_best_of(spec)
     shared = [name for name, weight in learner.model.named_parameters() if weight.shape[:1] != (count,)]
     if count > 1 and shared:
         raise SpecError(f"own_best=on: members of this network share weights: {shared[0]}")
@@ -61,16 +63,15 @@ def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
     return BestEpoch(spec, learner, sign)
 
 
-def members_apart(spec: TrainSpec) -> int:
+def own_best_of(spec: TrainSpec) -> int:
     """How many members keep their own best epoch; 1 where a run does not ask for it, or its network is one alone.
 
     SpecError for members that share weights.
     """
-    if not spec.own_best or spec.model.name not in MODELS:
-        return 1
-    if MODELS[spec.model.name].facts.get("members") == "shared":
+    apart = members_apart(spec) or 1
+    if spec.own_best and member_count(spec) > apart:
         raise SpecError(f"own_best=on: members of {spec.model} share weights; it is for --model packed or realmlp")
-    return member_count(spec)
+    return apart if spec.own_best else 1
 
 
 class Course:
@@ -109,6 +110,7 @@ class BestEpoch:
     """The best epoch so far of the whole network; without validation always the last."""
 
     epochs: tuple[int, ...] = ()
+    spread: Mapping[str, float] = {}
 
     def __init__(self, spec: TrainSpec, learner: Learner, sign: float) -> None:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
@@ -121,7 +123,7 @@ class BestEpoch:
         """The epoch whose weights are kept, None while there is none."""
         return self._kept[0]
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
         valid = self._learner.validate()
         value = self._sign * valid[self._monitor] if valid else -float(epoch)
@@ -163,8 +165,8 @@ class BestOfMembers:
 
     def __init__(self, spec: TrainSpec, learner: Ensemble, sign: float, count: int) -> None:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
-        self._patience = spec.patience or math.inf
         self._courses = [Course(spec.min_delta) for _ in range(count)]
+        self.spread: Mapping[str, float] = {}  # over members, of the last epoch
         self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
         # As in `BestEpoch`; epochs: of the members, 0 for none.
         self._kept: tuple[int | None, tuple[int, ...], Weights] = (None, (0,) * count, learner.snapshot())
@@ -179,14 +181,16 @@ class BestOfMembers:
         """The best epoch of each member, 0 for one that has none."""
         return self._kept[1]
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
         outputs = self._learner.outputs_of_members()
-        values = [self._sign * each[self._monitor] for each in map(self._alone, outputs)]
+        alone = [self._alone(each) for each in outputs]
+        self.spread = {name: float(np.std([each[name] for each in alone], ddof=1)) for name in alone[0]}
+        values = [self._sign * each[self._monitor] for each in alone]
         taken = [
             k
             for k, (course, value) in enumerate(zip(self._courses, values, strict=True))
-            if math.isfinite(loss) and course.waited(epoch - 1) < self._patience and course.takes(epoch, value)
+            if math.isfinite(loss) and course.waited(epoch - 1) < patience and course.takes(epoch, value)
         ]
         if taken:
             self._keep(epoch, taken, outputs)

@@ -1,7 +1,6 @@
 """How a watcher changes a run: values written from any thread, read by the loop between steps."""
 
 import contextlib
-import math
 import signal
 import threading
 from collections import deque
@@ -9,10 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from nnlab.core.errors import SpecError
 from nnlab.core.events import Changed, Reason
-
-LIVE = {"lr": math.inf, "weight_decay": math.inf, "dropout": 1.0}  # what can be changed: from 0 to below this
+from nnlab.core.steering import check_change
 
 
 @dataclass(frozen=True)
@@ -29,25 +26,30 @@ class Controls:
     def __init__(self) -> None:
         self._changes: deque[Change] = deque()
         self._planned: list[Changed] = []
+        self._end: tuple[int, int, Reason] | None = None
         self._wishes: deque[tuple[str, str]] = deque()
         self.stop_reason: Reason | None = None
         self.paused = False
 
     def set(self, name: str, value: float) -> None:
-        """Change lr, weight_decay or dropout from the next step on."""
-        if name not in LIVE:
-            raise SpecError(f"{name!r} cannot be changed while a run lives; these can: {', '.join(LIVE)}")
-        if not 0 <= value < LIVE[name]:
-            raise SpecError(f"{name}={value}: expected a number from 0 to below {LIVE[name]:g}")
+        """Change a value of `nnlab.core.steering.LIVE` from the next step on; patience counts at the epoch's end."""
+        check_change(name, value)
         self._changes.append(Change(name, value))
 
-    def plan(self, changes: Iterable[Changed]) -> None:
-        """Changes that a run had seen when it was cut, to be made again at the steps where they were made."""
-        self._planned = list(changes)
+    def plan(self, changes: Iterable[Changed], end: tuple[int, int, Reason] | None = None) -> None:
+        """Changes that a run had seen, to be made again at the steps where they were made. end: the epoch, how many
+        steps of it, and why: where the run is to stop."""
+        self._planned, self._end = list(changes), end
+
+    def reach(self, epoch: int, done: int) -> None:
+        """So many steps of the epoch are done: stop where that is planned."""
+        if self._end is not None and (epoch, done) >= self._end[:2]:
+            self.stop(self._end[2])
 
     def steps_to_plan(self, epoch: int, steps: int) -> int:
         """Steps of this epoch, of so many, before the next planned change in it."""
-        return min([steps, *(change.step - 1 for change in self._planned if change.epoch == epoch)])
+        ends = [self._end[1]] if self._end is not None and self._end[0] == epoch else []
+        return min([steps, *ends, *(change.step - 1 for change in self._planned if change.epoch == epoch)])
 
     def stop(self, reason: Reason = "stopped") -> None:
         """End the run after this step with its best weights; the first reason stays."""

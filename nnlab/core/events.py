@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nnlab.core.spec import TrainSpec, TuneSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
     from nnlab.core.tune.study import Study
@@ -18,7 +19,8 @@ Reason = Literal["completed", "stopped_early", "stopped", "interrupted", "diverg
 class Started:
     """The run begins. rows: training rows; steps: steps of an epoch; monitor: the value that chooses the best epoch.
 
-    resumed_from: epochs that were done when a run was taken up again; None for one that begins.
+    resumed_from: epochs that were done when a run was taken up again; None for one that begins. threads: of the CPU; 0
+    where it is not known.
     """
 
     spec: TrainSpec
@@ -32,6 +34,7 @@ class Started:
     monitor: str
     maximize: bool
     resumed_from: int | None = None
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class EpochDone:
 
     best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later. members: the
     best epoch of each member so far, 0 for none, where members keep their own; valid is then of these together.
+    spread: standard deviation over members, as they are now, of the loss and what is monitored; {} where not known.
     """
 
     epoch: int
@@ -69,6 +73,7 @@ class EpochDone:
     best: bool
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
     members: tuple[int, ...] = ()
+    spread: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,14 @@ class Resumable:
     state: Callable[[], Mapping[str, Any]] = field(repr=False, compare=False)
     must: bool = False
     lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run of the same data may have gone before. read: gives its label and history, or None; it reads the disk, so it
+    is called when that is drawn."""
+
+    read: "Callable[[], tuple[str, pd.DataFrame] | None]" = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -132,13 +145,17 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none."""
+    """The run has ended, the model holds its best weights. epoch: the last complete one; best_epoch: None if none.
+
+    cut: the epoch within which the run was stopped, and how many steps of it were made; None for another end.
+    """
 
     reason: Reason
     epoch: int
     best_epoch: int | None
     seconds: float
     message: str = ""
+    cut: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +213,7 @@ Event = (
     | EpochDone
     | Resumable
     | Resumed
+    | Earlier
     | Changed
     | Probed
     | Warned

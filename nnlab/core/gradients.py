@@ -1,9 +1,11 @@
 """What happens to gradients before a step, one decorated function each: fn(weights, step, **values), in place.
 
-weights: tensors with their gradients; step: how many steps were made. The first value is its size; 0 is off.
+weights: tensors with their gradients; step: how many steps were made. The first value is its size; 0 is off. Facts:
+draws=True where it takes random numbers.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nnlab.core.params import Within
 from nnlab.core.registry import Registry
@@ -11,11 +13,12 @@ from nnlab.core.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+Rules = Sequence[tuple[Callable[..., None], Mapping[str, Any]]]
 GRADIENTS = Registry("gradient rule")
 Limit = Within(0.0, 1e6, search=(0.1, 10.0))
 
 
-@GRADIENTS.add
+@GRADIENTS.add(draws=True)
 def gradient_noise(
     weights: "list[Tensor]",
     step: int,
@@ -63,9 +66,42 @@ def clip_adaptive(
     floor: Annotated[float, Within(1e-9, 1.0, log=True), "norm that smaller weights are taken for"] = 1e-3,
 ) -> None:
     """The gradient of each output neuron at most `limit` times the norm of its weights (Brock et al. 2021)."""
+    import torch
+
     for weight in weights:
         if weight.grad is not None:
             axes = tuple(range(1, weight.ndim))
-            own, slope = (t.norm(dim=axes, keepdim=True) if axes else t.abs() for t in (weight.detach(), weight.grad))
+            both = (weight.detach(), weight.grad)
+            own, slope = (torch.linalg.vector_norm(t, dim=axes, keepdim=True) if axes else t.abs() for t in both)
             most = own.clamp(min=floor) * limit
             weight.grad.mul_((most / slope.clamp(min=1e-12)).clamp(max=1.0))
+
+
+def apply_rules(rules: Rules, weights: "Sequence[Tensor]", step: int, members: int | None = None) -> None:
+    """What the rules of a run do to the gradients of its weights.
+
+    members: networks with weights of their own, (members, ...), whose loss is the mean of theirs. Each has the rules
+    for itself and for the gradient of its own loss, as a run of it alone would have.
+    """
+    import torch
+
+    count = members or 0
+    apart = [weight for weight in weights if count and weight.grad is not None and len(weight) == count]
+    sets = [[_member(weight, k) for weight in apart] for k in range(count)]
+    sets.append([weight for weight in weights if all(weight is not other for other in apart)])
+    slopes = [weight.grad for weight in apart]
+    with torch.no_grad():
+        if slopes:
+            torch._foreach_mul_(slopes, float(count))
+        for rule, values in rules:
+            for own in filter(None, sets):
+                rule(own, step, **values)
+        if slopes:
+            torch._foreach_div_(slopes, float(count))
+
+
+def _member(weight: "Tensor", member: int) -> "Tensor":
+    own = weight.detach()[member]
+    assert weight.grad is not None
+    own.grad = weight.grad[member]
+    return own

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nnlab.core.best import members_apart
+from nnlab.core.best import own_best_of
 from nnlab.core.learners.state import dropouts
 from nnlab.core.network import member_count, numbers_of
 from nnlab.core.optimizers import OPTIMIZERS
@@ -47,7 +47,7 @@ def _of_others(spec: TrainSpec, data: "Prepared", model: "nn.Module") -> Iterato
         yield "confidence_penalty", "it is for classes"
     if spec.own_order and member_count(spec) == 1:
         yield "own_order", "the network is one alone; --model packed and realmlp have members"
-    if spec.own_best and members_apart(spec) == 1:
+    if spec.own_best and own_best_of(spec) == 1:
         yield "own_best", "the network is one alone; --model packed and realmlp have members"
     elif spec.own_best and not len(data.valid):
         yield "own_best", "there are no validation rows"

@@ -17,12 +17,13 @@ from nnlab.core.errors import DataError, SpecError
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
+from nnlab.core.pace import batch_for
 from nnlab.core.params import Within
 from nnlab.core.randomness import row_order
 from nnlab.core.recipe import asks_for_lr, recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec
-from nnlab.core.train import batch_for, set_up
+from nnlab.core.train import set_up
 
 STEPS, TRIES = 120, 3
 WIDER = 100.0  # the range goes so far below and above the one that sliders offer

@@ -58,6 +58,12 @@ def member_count(spec: TrainSpec) -> int:
     return int(part_values(MODELS, spec.model).get("members", 1)) if spec.model.name in MODELS else 1
 
 
+def members_apart(spec: TrainSpec) -> int | None:
+    """How many members have weights of their own, (members, ...); None where weights have no such dimension."""
+    found = MODELS[spec.model.name].facts if spec.model.name in MODELS else {}
+    return member_count(spec) if found.get("members") == "apart" else None
+
+
 def inputs_of(spec: TrainSpec, pipeline: Pipeline) -> Inputs:
     """What a network reads."""
     codes = {place: (found.cardinality, found.width) for place, found in pipeline.codes.items()}

@@ -7,9 +7,9 @@ import numpy as np
 from nnlab.core.bags import rows_in_bag
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.schedules import SCHEDULES, Clock, factor
 from nnlab.core.spec import TrainSpec, part_values
-from nnlab.core.train import steps_by_epoch
 
 MOST = 400  # places of the run, and epochs, at which it is told
 

@@ -65,7 +65,10 @@ class Record:
 
     @property
     def history(self) -> "pd.DataFrame":
-        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds; the index is the epoch, from 1."""
+        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds; the index is the epoch, from 1.
+
+        spread_<name>, too, where members keep their own best epoch: the standard deviation over members.
+        """
         if self._history is None:
             self._history = _table(self.epochs)
         return self._history
@@ -92,6 +95,7 @@ def _table(epochs: list[EpochDone]) -> "pd.DataFrame":
     rows = [
         {f"train_{name}": value for name, value in done.train.items()}
         | {f"valid_{name}": value for name, value in done.valid.items()}
+        | {f"spread_{name}": value for name, value in done.spread.items()}
         | {"lr": done.lr, "seconds": done.seconds}
         for done in epochs
     ]

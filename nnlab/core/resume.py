@@ -1,6 +1,6 @@
 """Take a run up again where its last checkpoint left it: `resume("last", data)`. It ends as if it had never stopped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,11 @@ from nnlab.core.events import Changed, Sink, Started, Warned
 from nnlab.core.fit import Stream, Where, as_store, carried, concluded, drive, living, ready, saying
 from nnlab.core.longer import what_differs
 from nnlab.core.models.custom import Maker
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.params import params_of
 from nnlab.core.record import Record
 from nnlab.core.run import Run, check_fit
+from nnlab.core.sinks import checked_logs, logging
 from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, to_json
 from nnlab.core.store import lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, place_of, read_checkpoint
@@ -28,7 +30,7 @@ from nnlab.core.store.owner import is_alive
 from nnlab.core.store.reading import RunInfo, last_write, read_beginning, understood
 from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import LAST, UNFINISHED, Store
-from nnlab.core.train import Job, set_up, steps_by_epoch, train
+from nnlab.core.train import Job, set_up, train
 from nnlab.core.wording import counted
 
 LOCK = "lock"
@@ -49,23 +51,26 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     baseline: bool | None = None,
     calibrate: bool | None = None,
     background: bool = False,
+    log_to: str | Sequence[str] = (),
 ) -> Run:
     """Go on with a run that was killed, stopped or interrupted, and give it as if it had not been.
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
     them, where the schedules allow it. probe, baseline, calibrate: as for `fit`; None: as the run began. The rest is
-    the run's own. background: as for `fit`. StoreError where there is no checkpoint, or the run lives in another
-    process; RunError for one that is complete; DataError for other data.
+    the run's own. background, log_to: as for `fit`. StoreError where there is no checkpoint, or the run lives in
+    another process; RunError for one that is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
     with understood(info.path):
         about, facts, spec = read_beginning(info.path)
-    data = _data_for(facts, data)
+    data = data_for(facts, data)
+    logs = checked_logs(log_to)
     if background:
         choices = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
         own = {"model": model, "epochs": epochs, "store": place, "checkpoint_seconds": checkpoint_seconds, "code": code}
+        own |= {"log_to": logs}
         planned = spec.epochs if epochs is None else params_of(TrainSpec)["epochs"].read(epochs)
         return begun(facts, replace(spec, epochs=planned), partial(resume, info.id, data, **own, **choices), view)
     if spec.model.name == CUSTOM and model is None:
@@ -84,7 +89,7 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     started = _first(events, job, checkpoint, info)
     again = [event for event in lines.from_lines(checkpoint.later) if isinstance(event, Changed)]
     controls.plan(again)
-    said = [*checkpoint.notes, *_changes(about, facts, job, code), *_more(spec, longer, len(again))]
+    said = [*checkpoint.notes, *what_changed(about, facts, job.learner.device, code), *_more(spec, longer, len(again))]
     facts = replace(facts, line=_line(facts, epochs), pipeline=data.pipeline.state(), choices=choices)
     about |= {"spec": to_json(longer), "line": facts.line, "choices": asdict(choices)}
     folder = _claimed(info, facts, checkpoint, about, checkpoint_seconds)
@@ -93,7 +98,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
     stream = saying(map(Warned, said), events)
-    spent = carried(stream, controls, living(record, job, facts), data, folder, view)
+    with logging(logs, facts) as programs:
+        spent = carried(stream, controls, living(record, job, facts), data, folder, view, *programs)
     return concluded(record, job, folder, facts, spent)
 
 
@@ -130,7 +136,7 @@ def _refuse_alive(info: RunInfo) -> None:
             )
 
 
-def _data_for(facts: Facts, data: Prepared | None) -> Prepared:
+def data_for(facts: Facts, data: Prepared | None) -> Prepared:
     """The data that the run was trained on, of several folds the right one; DataError that names what is different."""
     if data is None:
         data = _prepared_again(facts)
@@ -214,14 +220,14 @@ def _first(events: Stream, job: Job, checkpoint: Checkpoint, info: RunInfo) -> S
     return started
 
 
-def _changes(about: Mapping[str, Any], facts: Facts, job: Job, code: str | None) -> Iterator[str]:
+def what_changed(about: Mapping[str, Any], facts: Facts, device: str, code: str | None) -> Iterator[str]:
     """What is not as it was when the run began, so that its bits need not be the same."""
     here = versions()
     for name, before in about["versions"].items():
         if name in here and here[name] != before:
             yield f"begun with {name} {before}, resumed with {here[name]}: results need not be the same to the last bit"
-    if about["started"]["device"] != job.learner.device:
-        yield f"begun on {about['started']['device']}, resumed on {job.learner.device}: the same bits are not to be had"
+    if about["started"]["device"] != device:
+        yield f"begun on {about['started']['device']}, resumed on {device}: the same bits are not to be had"
     if facts.code and code and facts.code.strip() != code.strip():
         yield "the code of the network is not what the run began with"
 

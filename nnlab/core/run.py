@@ -25,6 +25,7 @@ from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.files import replaced_folder
 from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.marks import keep_marks
 from nnlab.core.store.reading import Saved, read_run, understood
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ class Run:
         with replaced_folder(target, "run.json", "run") as aside:
             self._write(aside)
             keep_test_scores(self.path, aside)
+            keep_marks(self.path, aside)
             keep_temperature(aside, self.temperature)
         return target
 
@@ -358,7 +360,8 @@ def _rebuilt(saved: Saved, pipeline: Pipeline, model: Any) -> "nn.Module":
     part = saved.started.spec.model
     where = f"run {saved.info.id}"
     if part.name == CUSTOM and model is None:
-        raise StoreError(f"{where} was trained with a network of your own; give it too: load(..., model=YourNetwork)")
+        how = "give it too: load(..., model=YourNetwork), in a magic --model YourNetwork"
+        raise StoreError(f"{where} was trained with a network of your own; {how}")
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away; the user's draws go on as before
         try:
             network = in_precision(network_for(saved.started.spec, pipeline, model), saved.started.spec)

@@ -41,9 +41,10 @@ class Losses:
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a run is: step of steps of the whole run and epoch of epochs, all counted from 0."""
+    """Where a run is: step of steps of the whole run and epoch of epochs, all counted from 0; step is between two whole
+    numbers where the batch size was changed."""
 
-    step: int
+    step: float
     steps: int
     epoch: int
     epochs: int

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from nnlab.core.bags import Bags, rows_in_bag
+from nnlab.core.bags import Bags
 from nnlab.core.best import Best, best_of
-from nnlab.core.controls import Controls
+from nnlab.core.controls import Change, Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import out_of_memory, pick_device, thread_limit, threads_for
 from nnlab.core.errors import NNLabError, RunError
@@ -37,12 +37,14 @@ from nnlab.core.longer import what_differs
 from nnlab.core.metrics import METRICS, check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.pace import Pace, steps_by_epoch
 from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom
 from nnlab.core.samples import due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.steering import steerable
 from nnlab.core.threads import tried_threads, work_of
 
 SCHEDULED = {"dropout": "dropout_schedule", "weight_decay": "decay_schedule"}
@@ -54,6 +56,7 @@ class Job:
     """A run that is ready to start: what to do, on what, by whom, with which random numbers. probe: who looks on.
 
     maker: the user's own network, to make copies of. stacked: the learner puts steps down, which are made at `Due`.
+    threads: of a run that this one repeats.
     """
 
     spec: TrainSpec
@@ -63,6 +66,7 @@ class Job:
     probe: Probe | None = None
     maker: Maker = None
     stacked: bool = False
+    threads: int | None = None
 
 
 def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
@@ -75,20 +79,6 @@ def set_up(spec: TrainSpec, data: Prepared, maker: Maker = None) -> Job:
         learner = choose(spec, data, device, maker, steps=sum(steps_by_epoch(spec, len(data.train.y))))
     Bags(spec, len(data.train.y)).check(learner)
     return Job(spec, data, learner, random, maker=maker)
-
-
-def batch_for(rows: int) -> int:
-    """Rows per step where the user leaves it open: 256, below 8,000 rows 128; smaller ones did worse on all tables."""
-    return 256 if rows >= 8_000 else 128
-
-
-def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
-    """Steps of each epoch, of nearly equal size: no crumb of a last batch. rows: training rows."""
-    rows = rows_in_bag(spec, rows)
-    whole = OPTIMIZERS[spec.optimizer.name].facts.get("full_batch")
-    batch = rows if whole else spec.batch_size or batch_for(rows)
-    growth = (spec.batch_growth - 1.0) / max(1, spec.epochs - 1)
-    return [math.ceil(rows / min(rows, batch * (1.0 + growth * epoch))) for epoch in range(spec.epochs)]
 
 
 def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) -> Generator[Event, None, None]:
@@ -110,7 +100,7 @@ def train(job: Job, controls: Controls, state: Mapping[str, Any] | None = None) 
             reason = yield from _epochs(loop, controls)
         best.restore()
         message = loop.divergence if reason == "diverged" else best.doubt
-        yield Finished(reason, loop.epoch, best.epoch, loop.elapsed, message)
+        yield Finished(reason, loop.epoch, best.epoch, loop.elapsed, message, loop.cut)
     except (Exception, KeyboardInterrupt) as error:
         best.restore()
         wrapped = _explained(error, loop.epoch + 1)
@@ -129,6 +119,7 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
             yield Due(loop.epoch + 1)
         cut = controls.stop_reason
         if cut:
+            loop.cut = (loop.epoch + 1, loop.done)
             yield loop.resumable()
             if loop.epoch:
                 return cut  # the cut epoch is given up, a whole one is there
@@ -138,6 +129,7 @@ def _epochs(loop: "_Loop", controls: Controls) -> Generator[Event, None, Reason]
             return controls.stop_reason or "diverged"
         if not cut:
             yield loop.resumable()
+        controls.reach(loop.epoch + 1, 0)
         if controls.stop_reason:
             return controls.stop_reason
     return controls.stop_reason or over
@@ -149,13 +141,12 @@ class _Loop:
     def __init__(self, job: Job, controls: Controls, best: Best) -> None:
         self._job, self._controls, self._best = job, controls, best
         self._rows = len(job.data.train.y)
-        self._bags = Bags(job.spec, self._rows)
-        self._plan = steps_by_epoch(job.spec, self._rows)
-        self._steps = self._plan[0]
+        self._pace = Pace(job.spec, self._rows)
+        self._live = steerable(job.spec, job.data.task, self._pace.batch)
+        self._steps = self._pace.plan[0]
         self.threads = threads_for(job.spec.threads, math.ceil(self._rows / self._steps), job.learner.parameters)
         self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])
         self._lr = 0.0
-        self._total = sum(self._plan)
         self._losses = Losses()
         self._base: dict[str, float] = {}  # dropout and weight decay that their schedules are shares of
         self._sign = -1.0 if check_monitor(job.spec.monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
@@ -163,6 +154,7 @@ class _Loop:
         self._last_tick = self._began = time.perf_counter()
         self.epoch = self.done = 0
         self.divergence = ""
+        self.cut: tuple[int, int] | None = None
         self.stacked = job.stacked
         measured = metrics_for(job.data.task, job.spec.metrics)
         self._drawn = job.learner.draws or any("code" in METRICS[name].facts for name in measured)
@@ -171,14 +163,18 @@ class _Loop:
         spec, learner, data = self._job.spec, self._job.learner, self._job.data
         metrics = metrics_for(data.task, spec.metrics)
         maximize = check_monitor(spec.monitor, metrics)
-        sizes = (self._rows, self._plan[0], learner.parameters)
+        sizes = (self._rows, self._pace.plan[0], learner.parameters)
         doer = f"{learner.name}: {learner.why}" if learner.why else learner.name
         told = Started(spec, data.task, *sizes, learner.device, doer, metrics, spec.monitor, maximize)
+        told = replace(told, threads=self.threads)
         return replace(told, resumed_from=self.epoch) if resumed else told
 
     def try_threads(self) -> list[str]:
         """Choose the number of threads by trial, where the run leaves it open; what to say of it."""
-        job, work = self._job, work_of(self._plan, self._rows, self._job.learner.parameters)
+        if self._job.threads is not None:
+            self.threads = self._job.threads
+            return []
+        job, work = self._job, work_of(self._pace.plan, self._rows, self._job.learner.parameters)
         self.threads, notes = tried_threads(job.spec, job.data, job.learner.device, job.maker, work, self.threads)
         return notes
 
@@ -189,7 +185,7 @@ class _Loop:
 
     def over(self) -> Reason | None:
         """Why no further epoch is due."""
-        if self._best.waited(self.epoch) >= (self._job.spec.patience or math.inf):
+        if self._best.waited(self.epoch) >= self._live["patience"]:
             return "stopped_early"
         return "completed" if self.epoch >= self._job.spec.epochs else None
 
@@ -197,13 +193,14 @@ class _Loop:
         """The place where the run is now."""
         spec = self._job.spec
         ends, longer = self.epoch >= spec.epochs, replace(spec, epochs=spec.epochs + 1)
-        lasting = ends and not what_differs(spec, self._plan, longer, steps_by_epoch(longer, self._rows), self.epoch)
+        usual = steps_by_epoch(spec, self._rows)
+        lasting = ends and not what_differs(spec, usual, longer, steps_by_epoch(longer, self._rows), self.epoch)
         return Resumable(self.epoch, self.done, self._state, bool(self._controls.stop_reason) or lasting, lasting)
 
     def _state(self) -> dict[str, Any]:
         own = {"epoch": self.epoch, "done": self.done, "peak": self._peak, "lr": self._lr, "base": dict(self._base)}
         own |= {"losses": self._losses.values, "seconds": self._seconds, "elapsed": self.elapsed}
-        own["threads"] = self.threads
+        own |= {"threads": self.threads, "pace": self._pace.state(), "patience": _finite(self._live["patience"])}
         learner, random = self._job.learner.state(), self._job.random.state()
         return {"loop": own, "learner": learner, "random": random, "best": self._best.state()}
 
@@ -217,18 +214,27 @@ class _Loop:
         self._job.learner.load_state(state["learner"])
         self._job.random.load_state(state["random"])
         self._best.load_state(state["best"])
+        if "pace" in own:
+            self._pace.load(own["pace"], self.epoch)
+            self._live["patience"] = own["patience"] or math.inf
 
     def steps(self) -> Iterator[Event]:
         """The rest of a pass over the training rows; Progress at most 20 a second, Changed where a change begins."""
         epoch = self.epoch + 1
         self._seconds = self._seconds if self.done else 0.0
-        self._steps = self._plan[epoch - 1]
         if not self.done:
+            self._pace.next_epoch()
             self._follow(epoch)
-        batches = self._bags.order(epoch).to(self._job.learner.device).tensor_split(self._steps, -1)
+        self._steps, batches, cut = self._pace.plan[epoch - 1], (), -1
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
+            self._controls.reach(epoch, self.done)
+            if self._controls.stop_reason and self.done >= at_least:
+                break
+            if cut != self._pace.changes:
+                cut, batches = self._pace.changes, self._pace.batches(epoch, self._job.learner.device)
+                self._steps = self._pace.plan[epoch - 1]
             began = time.perf_counter()
             self.done = self._burst(epoch, batches, self.done)
             self._seconds += time.perf_counter() - began
@@ -237,39 +243,55 @@ class _Loop:
             yield from map(Warned, self._job.learner.take_notes())
             if time.perf_counter() - self._last_tick >= TICK:
                 self._last_tick = time.perf_counter()
-                yield Progress(epoch, self.done, self._steps, self._pace(self.done))
+                yield Progress(epoch, self.done, self._steps, self._speed(self.done))
                 yield self.resumable()
             while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
                 yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
+        self._controls.reach(epoch, self.done)
 
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""
         spec, controls, learner = self._job.spec, self._controls, self._job.learner
         deadline, probe = self._last_tick + TICK, self._job.probe
-        before, total = sum(self._plan[: epoch - 1]), self._total
+        before, pace, (place, total) = self._pace.made(epoch), self._pace, self._pace.clock(epoch)
         until = controls.steps_to_plan(epoch, self._steps)
         with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
-                clock = Clock(before + done, total, epoch - 1, spec.epochs, self._losses)
+                clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
                 self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
                 done += 1
                 if probe is not None and due(before + done):
-                    probe.step(learner, batches[done - 1], self._lr, epoch, before + done)
+                    probe.step(learner, batches[pace.place(done) - 1], self._lr, epoch, before + done)
                 else:
-                    learner.step(batches[done - 1], self._lr)
+                    learner.step(batches[pace.place(done) - 1], self._lr)
                 if controls.waiting or time.perf_counter() >= deadline:
                     break
         return done
 
-    def _changes(self, epoch: int, done: int) -> Iterator[Changed]:
+    def _changes(self, epoch: int, done: int) -> Iterator[Event]:
         for change in self._controls.take_changes(epoch, done + 1):
-            if change.name == "lr":
-                old, self._peak = self._peak, change.value
-            else:
-                old = self._set(epoch, change.name, change.value)
+            if change.name not in self._live:
+                yield Warned(f"{change.name} was not changed: this run has none that could be")
+                continue
+            old = self._change(epoch, done, change)
             if old != change.value:
                 yield Changed(epoch, done + 1, change.name, old, change.value)
+
+    def _change(self, epoch: int, done: int, change: Change) -> float:
+        """Let a new value hold from the next step on; gives the old one."""
+        name, value = change.name, change.value
+        if name == "lr":
+            old, self._peak = self._peak, value
+        elif name == "patience":
+            old, self._live[name] = self._live[name], value
+        elif name == "batch_size":
+            old = self._pace.change(epoch, done, int(value))
+        elif name in SCHEDULED:
+            old = self._set(epoch, name, value)
+        else:
+            old = self._job.learner.change(name, value)
+        return old
 
     def _follow(self, epoch: int) -> None:
         """Dropout and weight decay as their schedules have them in this epoch."""
@@ -289,8 +311,8 @@ class _Loop:
         before = self._job.learner.change(name, value * share)
         return before if old is None else old
 
-    def _pace(self, done: int) -> float:
-        return self._bags.size * done / self._steps / self._seconds if self._seconds else 0.0
+    def _speed(self, done: int) -> float:
+        return self._pace.bags.size * done / self._steps / self._seconds if self._seconds else 0.0
 
     def validated(self) -> EpochDone:
         """Measure the epoch, and keep its weights if it is the best so far."""
@@ -298,17 +320,21 @@ class _Loop:
         learner = self._job.learner
         with self._job.random if self._drawn else contextlib.nullcontext():
             loss = learner.take_loss()
-            valid, weights = self._best.measure(epoch, loss)
+            valid, weights = self._best.measure(epoch, loss, self._live["patience"])
         if not math.isfinite(loss):
             self.divergence = (
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"
             )
         self._losses.add(self._sign * valid[self._job.spec.monitor] if valid else loss)
         seconds = self._seconds + time.perf_counter() - began
-        pace = self._pace(self._steps)
-        is_best, epochs = weights is not None, self._best.epochs
+        pace = self._speed(self._steps)
+        is_best, members = weights is not None, (self._best.epochs, self._best.spread)
         self.epoch, self.done = epoch, 0
-        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, epochs)
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, *members)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _explained(error: BaseException, epoch: int) -> BaseException:

@@ -228,6 +228,8 @@ def _kept_words(param: Param, place: Place) -> list[Candidate]:
     if param.name == "from":
         starts = [Candidate(name, "variable") for name in visible(place.names, is_start)]
         return [*starts, *_runs(place), *(Candidate(name, "study") for name in place.stored("study"))]
+    if param.name == "replay":
+        return _runs(place)
     if param.name == "resume":
         waiting = place.stored("unfinished")
         return [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]

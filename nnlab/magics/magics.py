@@ -13,7 +13,7 @@ from nnlab.core.options import options_of, resolve
 from nnlab.core.params import Column, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec, TuneSpec
-from nnlab.magics import background, config, evaluating, listing, reporting, resuming, subjects, tuning
+from nnlab.magics import background, config, evaluating, listing, repeating, reporting, resuming, subjects, tuning
 from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
@@ -22,7 +22,7 @@ from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import View
-from nnlab.magics.work import publish, under_view
+from nnlab.magics.work import beside_earlier, publish, under_view
 from nnlab.report.bundle import Bundle, page
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class _Ordered:
 def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
     subjects.register_own(said.options, names)
     base = _start(said.options.get("from"), names)
-    model, variable = _network(said, names, base)
+    model, variable = network_said(said, names, base)
     said = replace(said, options={k: v for k, v in said.options.items() if k != "model" or variable is None})
     own_network = model is not None or said.body is not None
     options, own = settle(lab, said, based=base is not None, own_network=own_network)
@@ -142,6 +142,8 @@ def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     if said.options.get("resume") is not None:
         return _resume(lab, said, names)
+    if repeat := repeating.deed(said):
+        return repeat(lab, said, names, _store())
     data = subjects.prepared(said.subject, names, said.verb.name)
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
@@ -155,11 +157,10 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     options = {option: value for option, value in order.options.items() if option != finding}
     chosen = None if order.base or order.own_network else recipe_for(data, order.options)
     spec = train_spec(options, order.base or chosen, order.own_network)
-    name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
         off = {word: False for word in SWITCHES if not order.own[word]}
-        extra = {"name": name, "model": order.variable, **off}
+        extra = {"name": order.own["name"], "model": order.variable, **off}
         extra["calibrate"] = order.own["calibrate"] or None
         return _line(order.said, names, (spec,), extra, order.configured)
 
@@ -174,11 +175,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    told: dict[str, Any] = {"name": name, "line": line, "code": said.body, "chosen": chosen}
-    told |= {word: order.own[word] for word in (*SWITCHES, "calibrate", "checkpoint_seconds")}
-    work = partial(fit, data, spec=spec, model=model, **told)
-    cell = (line, data.fingerprint)
-    return background.carried(lab, said, order.own, cell, work, lambda run: run_bundles(run, line, data))
+    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
+    work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
+    known = (line, data.fingerprint)
+    work = beside_earlier(data.fingerprint, work)
+    return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:
@@ -188,11 +189,11 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.report.bundle import run_bundles
 
     options, own = settle(lab, said, based=True)
-    model, _ = _network(said, names, None)
+    model, _ = network_said(said, names, None)
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told: dict[str, Any] = {"code": said.body, **{word: own[word] for word in ("checkpoint_seconds", "log_to")}}
     told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
     work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
     return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
@@ -237,7 +238,7 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
 def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
     header = tuning.meant(said, names, _store())
     _, own = settle(lab, said, based=True)
-    model, _ = _network(said, names, None)
+    model, _ = network_said(said, names, None)
     tuning.check_network(header, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
     work = tuning.work(said, names, header, model)
@@ -252,7 +253,7 @@ def train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: 
     return resolve(TrainSpec, options, replace(base, model=Part(CUSTOM)) if base else OWN_NETWORK)
 
 
-def _network(said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None]:
+def network_said(said: Call, names: Names, base: TrainSpec | None) -> tuple[Any, str | None]:
     """The user's own network and its name if --model names a variable; else None. A body is not run yet."""
     word = said.options.get("model")
     if said.body is not None:
@@ -321,7 +322,7 @@ def _stored_start(word: str) -> TrainSpec:
 
 def _runs(lab: "Lab", said: Call, names: Names) -> Any:
     _, own = settle(lab, said)
-    return listing.runs(said, own, names, _store())
+    return listing.runs(lab, said, own, names, _store())
 
 
 def _diff(lab: "Lab", said: Call, names: Names) -> Any:

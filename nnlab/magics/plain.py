@@ -62,7 +62,7 @@ class TextView:
         elif isinstance(event, Resumed):
             self._say(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Warned):
-            self._say(f"warning: {event.message}")
+            self._say(f"{'doctor' if event.about else 'warning'}: {event.message}")
         elif isinstance(event, Finished) and self._study is None:
             self._write(self._line, now=True)
 

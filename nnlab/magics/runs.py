@@ -26,9 +26,24 @@ def any_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
     try:
         return stored_run(said, model, names)
     except NNLabError as error:
+        if model is None and (same := _in_session(value, names)) is not None:
+            return same  # whose network of the user's own no file holds
         if held is None or isinstance(held, str):
             raise
         raise SpecError(f"{value!r} is {with_article(subjects.described(held))}; needed is a run") from error
+
+
+def _in_session(word: Any, names: Mapping[str, Any]) -> "Run | None":
+    """The run of the store that the word means where a variable, or IPython's Out, still holds it."""
+    from nnlab.core.store.runs import Store
+
+    try:
+        run_id = Store().find(str(word)).id
+    except NNLabError:
+        return None
+    values = [*names.values(), *(names.get("Out") or {}).values()]
+    runs = (value for value in values if subjects.is_a(value, ("nnlab", "Run")))
+    return next((run for run in runs if run.id == run_id), None)
 
 
 def stored_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
@@ -64,9 +79,13 @@ def run_or_found(word: Word, names: Mapping[str, Any], store: "Store") -> "Run |
 
 def run_or_info(word: Word, names: Mapping[str, Any], store: "Store") -> Any:
     """A run of a variable, or one of the store with its history but without its weights."""
+    return with_history(run_or_found(word, names, store))
+
+
+def with_history(found: "Run | RunInfo") -> Any:
+    """A run as it is; one that a list shows, with its history."""
     from nnlab.core.store.reading import RunInfo, read_run
 
-    found = run_or_found(word, names, store)
     if not isinstance(found, RunInfo):
         return found
     return SimpleNamespace(**vars(found), history=read_run(found.path).record.history)

@@ -1,5 +1,6 @@
 """Completion of a search's space: names of what can be searched with their usual ranges, and the choices of one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,8 +48,20 @@ def template(param: Param) -> str:
     return "{" + ",".join(param.choices) + "}" if len(param.choices) > 1 and not param.many else ""
 
 
+def _condition_words(typed: str) -> tuple[str, list[str]]:
+    """What can stand after `if`, and the text that it replaces: parts that may be chosen, and the choices of one."""
+    parts = {name: one for name, one in params_of(TrainSpec).items() if one.kind is Part and not one.many}
+    name, equals, value = typed.partition("=")
+    if not equals:
+        return typed, [f"{one}=" for one in parts if one.startswith(typed)]
+    last = value.lstrip("{").rpartition(",")[2]
+    return last, [word for word in (parts[name].choices if name in parts else ()) if word.startswith(last)]
+
+
 def value_words(param: Param, typed: str) -> tuple[str, list[str]]:
     """What can stand for the value of a name, and the text that it replaces: a range, or one more of the choices."""
+    if match := re.search(r"\sif\s+(\S*)$", typed):
+        return _condition_words(match[1])
     if typed.startswith("{") and "}" not in typed and param.choices:
         *there, last = [item.strip() for item in typed[1:].split(",")]
         words = [*param.choices, *([param.unset] if param.optional else [])]

@@ -15,7 +15,7 @@ from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, scan
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
 FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
-ALONE = {"resume": "last"}  # options that mean something without a value
+ALONE = {"resume": "last", "replay": "last"}  # options that mean something without a value
 BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
 RANGE = re.compile(r"\.\.|^\s*\{.*\}|^\s*\[.*\]\s*x\s*\d")
 RANGE_LINE = re.compile(r"\s*([^\W\d][\w.-]*)\s*=\s*(\S.*)$")

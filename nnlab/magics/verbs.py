@@ -2,147 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from nnlab.core.options import Option, options_of
-from nnlab.core.params import Column, Param, Within, params_of, show_value
+from nnlab.core.params import Param, params_of, show_value
 from nnlab.core.registry import Part, until_registered
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
-
-ViewWord = Literal["auto", "live", "text", "none"]
-EvaluationView = Literal[
-    "curves", "confusion", "thresholds", "residuals", "losses", "slices", "importance", "dependence"
-]
-
-
-def _view(
-    view: Annotated[ViewWord, "how it is shown while it works; auto: what the front end can do"] = "auto",
-) -> None:
-    """Options of every magic that works for a while."""
-
-
-def _checkpoints(
-    checkpoint_seconds: Annotated[
-        float, Within(0.0, 1e6), "seconds between two checkpoints inside an epoch; each epoch has one; 0: none at all"
-    ] = 30.0,
-) -> None:
-    """Options of what a killed run leaves behind."""
-
-
-def _train(
-    name: Annotated[str | None, "name of the run, to load it by"] = None,
-    from_: Annotated[str | None, "study, run or spec to start from: a variable, or a run of the store"] = None,
-    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name; alone: last"] = None,
-    find_lr: Annotated[
-        bool, "only test which learning rates learn, on a copy; --lr find trains with the result"
-    ] = False,
-    preview: Annotated[bool, "only draw the course of learning rate, dropout, decay and batch size"] = False,
-    background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
-) -> None:
-    """Options of %nn_train."""
-
-
-def _looks(
-    probe: Annotated[bool, "look at the layers now and then, for %nn_diagnose; changes no bit of the training"] = True,
-    baseline: Annotated[
-        bool, "fit a linear model and boosted trees beside it, for at most a tenth of the run's time"
-    ] = True,
-    calibrate: Annotated[bool, "fit the temperature of predict_proba on the validation rows"] = False,
-) -> None:
-    """Options of %nn_train for what is looked at and what is fitted after it."""
-
-
-def _tune(
-    resume: Annotated[str | None, "study to go on with where it was left: a name, or last; alone: last"] = None,
-    from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
-    frame: Annotated[
-        str | None,
-        "table that data was prepared from, where steps of the preparation are searched; auto: the variable of its "
-        "name, or its file",
-    ] = None,
-) -> None:
-    """Options of %nn_tune."""
-
-
-def _runs(
-    limit: Annotated[int, Within(1, 100_000), "newest runs that are listed, or first ones where they are sorted"] = 20,
-    tagged: Annotated[str | None, "only runs with this tag"] = None,
-    where: Annotated[str | None, 'only runs for which this holds, as in "accuracy>0.9 and optimizer=sgd"'] = None,
-    sort: Annotated[str | None, "metric, the best first, or option to sort by; -name turns it round"] = None,
-) -> None:
-    """Options of %nn_runs for what is listed."""
-
-
-def _marks(
-    tag: Annotated[str | None, "tag to give to the runs that are named"] = None,
-    untag: Annotated[str | None, "tag to take from them"] = None,
-    note: Annotated[str | None, "note to put to them; none takes it away"] = None,
-    delete: Annotated[bool, "move the runs that are named into the trash of the store"] = False,
-    undo: Annotated[bool, "bring back what was deleted last"] = False,
-) -> None:
-    """Options of %nn_runs for what is done to runs."""
-
-
-def _load(
-    model: Annotated[str | None, "variable with the network of a run whose model was your own code"] = None,
-) -> None:
-    """Options of %nn_load."""
-
-
-def _diagnose(
-    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
-    learning_curve: Annotated[bool, "train on parts of the rows too, and say whether more rows would help"] = False,
-    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
-) -> None:
-    """Options of %nn_diagnose."""
-
-
-def _evaluate(
-    on: Annotated[
-        str, "rows to look at: valid, test, train, or a table with its target: a variable or a file"
-    ] = "valid",
-    views: Annotated[tuple[EvaluationView, ...], "what is shown; none: all"] = (),
-    label: Annotated[str | None, "class whose curves and thresholds are shown; auto: the second of two"] = None,
-    slices: Annotated[tuple[str, ...], Column(), "columns by whose values rows are parted; none: the weakest"] = (),
-    dependence: Annotated[
-        tuple[str, ...], "columns to vary, as in age,height, or two at once, age:height; none: the most important"
-    ] = (),
-    repeats: Annotated[int, Within(2, 1000), "times that each column is shuffled for its importance"] = 5,
-) -> None:
-    """Options of %nn_evaluate for what is looked at."""
-
-
-def _evaluated(
-    explore: Annotated[
-        bool, "press a count or a dot for its rows, move the threshold, where there are widgets; Close leaves a picture"
-    ] = False,
-    data: Annotated[str | None, "variable with what the run was trained on; none: the one that fits"] = None,
-    frame: Annotated[
-        str | None, "table that data was prepared from; auto: the variable of its name, or its file"
-    ] = None,
-    model: Annotated[str | None, "variable with the network of a stored run whose model was your own code"] = None,
-) -> None:
-    """Options of %nn_evaluate for where and how it looks."""
-
-
-def _report(
-    out: Annotated[str | None, "file to write: .html, .md or .pdf; auto: nnlab-report-NAME.html"] = None,
-    title: Annotated[str | None, "title of the report"] = None,
-    limit: Annotated[int, Within(1, 1000), "newest runs that `all` takes"] = 20,
-) -> None:
-    """Options of %nn_report."""
-
-
-def _panel(
-    tab: Annotated[Literal["data", "model", "train", "tune", "runs"], "page that is open at first"] = "train",
-    preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
-    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
-) -> None:
-    """Options of %nn_panel."""
-
-
-def _config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:
-    """Options of %nn_config."""
+from nnlab.magics import own_options
 
 
 def _own(*declared: Any) -> dict[str, Param]:
@@ -213,7 +79,14 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(_view, _checkpoints, _train, _looks),
+        _own(
+            own_options.view,
+            own_options.checkpoints,
+            own_options.train,
+            own_options.told,
+            own_options.ahead,
+            own_options.looks,
+        ),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
@@ -221,6 +94,8 @@ _ALL = (
             "run = %nn_train data --loss my_loss --metrics accuracy,my_metric",
             "run = %nn_train data --from study --epochs 200",
             "run = %nn_train data --resume last",
+            "run = %nn_train data --replay last",
+            "run = %nn_train data --from last@12 --lr 1e-4",
             "run = %nn_train data --epochs 500 --background",
             "%%nn_train data --epochs 20\nfrom torch import nn\n"
             "nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 2))",
@@ -236,7 +111,7 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TuneSpec, TrainSpec),
-        _own(_view, _tune),
+        _own(own_options.view, own_options.tune),
         (
             "study = %nn_tune data --trials 30",
             'study = %nn_tune data --space "lr=1e-4..1e-1 log" dropout=0..0.5 --epochs 20',
@@ -258,11 +133,12 @@ _ALL = (
         "runs: ids, names, variables, or last",
         1000,
         (),
-        _own(_runs, _marks),
+        _own(own_options.runs, own_options.marks),
         (
             "%nn_runs",
             "%nn_runs last baseline",
-            '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy',
+            "%nn_runs --explore",
+            '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy --curves',
             "%nn_runs --tag good 3f2a91aa",
             "%nn_runs --tagged good",
             '%nn_runs --note "more rows next time" last',
@@ -283,7 +159,7 @@ _ALL = (
         "run: last, an id, a name, or its folder",
         1,
         (),
-        _own(_load),
+        _own(own_options.load),
         ("run = %nn_load last", "run = %nn_load baseline", "run = %nn_load last --model Net"),
     ),
     Verb(
@@ -299,7 +175,7 @@ _ALL = (
         "run: a variable, last, an id or a name; the newest in the background, if none is named",
         1,
         (),
-        _own(_view),
+        _own(own_options.view),
         ("%nn_attach", "run = %nn_attach last", "%nn_attach --view text"),
     ),
     Verb(
@@ -308,7 +184,7 @@ _ALL = (
         "run: a variable, last, an id, a name, or its folder",
         1,
         (),
-        _own(_diagnose),
+        _own(own_options.diagnose),
         ("%nn_diagnose run", "%nn_diagnose last --data data", "%nn_diagnose run --learning-curve"),
     ),
     Verb(
@@ -317,7 +193,7 @@ _ALL = (
         "run: a variable, last, an id, a name, or its folder",
         1,
         (),
-        _own(_evaluate, _evaluated),
+        _own(own_options.evaluate, own_options.evaluated),
         (
             "%nn_evaluate run",
             "%nn_evaluate run --on test",
@@ -332,7 +208,7 @@ _ALL = (
         "runs and studies: variables, last, ids, names, or all",
         1000,
         (),
-        _own(_report),
+        _own(own_options.report),
         ("%nn_report run", "%nn_report run study --out report.pdf", "%nn_report all --limit 10 --title 'Week 3'"),
     ),
     Verb(
@@ -341,14 +217,14 @@ _ALL = (
         "data: a variable that %nn_preprocess gave, or a table to prepare; the newest one where none is named",
         1,
         (),
-        _own(_panel),
+        _own(own_options.panel),
         ("%nn_panel", "%nn_panel data", "%nn_panel df --tab data", "%nn_panel data --preset strong"),
     ),
     Verb(
         "nn_config",
         "Show each default with its source, or set defaults for this session.",
         specs=(PrepareSpec, TrainSpec, TuneSpec),
-        own=_own(_view, _checkpoints, _looks, _config),
+        own=_own(own_options.view, own_options.checkpoints, own_options.looks, own_options.config),
         examples=("%nn_config", "%nn_config --epochs 20 --optimizer sgd", "%nn_config --reset"),
     ),
 )

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
+from nnlab.core.events import Earlier
+from nnlab.core.store.files import store_root
 from nnlab.magics.body import begin_at_user
 from nnlab.magics.views import Kind, View, make_view, second_press, show
 from nnlab.report.bundle import Bundle
@@ -50,6 +52,19 @@ def under_view(
         with contextlib.suppress(KeyboardInterrupt):
             view.close(bundles)
     return result
+
+
+def beside_earlier(fingerprint: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    """A training whose view may also show the run before it on the same data."""
+
+    def worked(**how: Any) -> Any:
+        if "view" in how:
+            from nnlab.core.store.earlier import earlier_run
+
+            how["view"](Earlier(lambda: earlier_run(store_root(), fingerprint)))
+        return work(**how)
+
+    return worked
 
 
 def drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle]:

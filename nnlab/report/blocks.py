@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from nnlab.report.html import esc, shown, visible
+from nnlab.report.html import code_html, shown, visible
 from nnlab.report.markdown import md, md_code
 
 
@@ -34,6 +34,14 @@ class Sentence:
 
 
 @dataclass(frozen=True)
+class Section(Sentence):
+    """A sentence whose beginning is the heading of what follows."""
+
+    def html(self) -> str:
+        return f"<h4>{shown(self.strong.removesuffix(':'))}</h4>\n<p>{shown(self.rest)}</p>"
+
+
+@dataclass(frozen=True)
 class Code:
     """Lines to run again, under a title."""
 
@@ -41,13 +49,30 @@ class Code:
     source: str
 
     def html(self) -> str:
-        return f"<h4>{shown(self.title)}</h4>\n<pre><code>{esc(self.source)}</code></pre>"
+        return f"<h4>{shown(self.title)}</h4>\n{code_html(self.source)}"
 
     def markdown(self) -> str:
         return f"**{md(self.title)}**\n\n{md_code(self.source)}"
 
     def text(self) -> str:
         return f"{self.title}\n" + "\n".join(f"    {line}" for line in visible(self.source).splitlines())
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line to run, said in passing: it belongs to the sentence before."""
+
+    words: str
+    source: str
+
+    def html(self) -> str:
+        return f"<p>{shown(self.words)}</p>\n{code_html(self.source)}"
+
+    def markdown(self) -> str:
+        return f"{md(self.words)}\n\n{md_code(self.source)}"
+
+    def text(self) -> str:
+        return f"{self.words}\n" + "\n".join(f"    {line}" for line in visible(self.source).splitlines())
 
 
 def _space(rest: str) -> str:

@@ -50,17 +50,20 @@ def page(blocks: Iterable[Block]) -> Bundle:
     return Bundle(dict(render(blocks)))
 
 
-def run_bundles(run: "Run", line: str | None = None, data: "Prepared | None" = None) -> list[Bundle]:
+def run_bundles(
+    run: "Run", line: str | None = None, data: "Prepared | None" = None, before: Iterable[Block] = ()
+) -> list[Bundle]:
     """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run.
 
     line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
+    before: what is said first.
     """
     from nnlab.core.metrics import main_metric
     from nnlab.report.card import KEY, provenance
     from nnlab.report.charts import curves
     from nnlab.report.runs import run_blocks, verdict
 
-    blocks = page(run_blocks(run, line, data))
+    blocks = page([*before, *run_blocks(run, line, data)])
     blocks = replace(blocks, metadata={KEY: provenance(run)})
     if not len(run.history):
         return [blocks]
@@ -96,10 +99,12 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
     return [*pictures, page(study_blocks(study, line, best_line))]
 
 
-def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest") -> list[Bundle]:
-    """A list of runs, the newest of total, or what first says; of loaded runs their curves over one another too."""
+def runs_bundles(
+    runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest", branches: bool = True
+) -> list[Bundle]:
+    """A list of runs, the newest of total, or what first says, branches as a tree; of loaded runs their curves too."""
     from nnlab.report.runs import overlay, runs_blocks
 
     loaded: list[Any] = [run for run in runs if len(getattr(run, "history", ()))]
     pictures = [picture(overlay(loaded), f"curves of {counted(len(loaded), 'run')}")] if loaded else []
-    return [*pictures, page(runs_blocks(runs, total, first))]
+    return [*pictures, page(runs_blocks(runs, total, first, branches))]

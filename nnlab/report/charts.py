@@ -12,6 +12,7 @@ from nnlab.report.drawing import (
     FAINT,
     GRID,
     INK,
+    MOST_POINTS,
     MUTED,
     SERIES,
     TRAIN,
@@ -56,6 +57,7 @@ def curves(
         panels = figure.subplots(1, len(shares), width_ratios=shares)
         _loss_panel(panels[0], history, best_epoch)
         if shown:
+            _band(panels[1], history, shown)
             _panel(panels[1], history, [(f"valid_{shown}", "validation", VALID)], shown, best_epoch)
         _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=4)
         words = [("changed", CHANGE)] * bool(changes) + [("resumed", MUTED)] * bool(resumed)
@@ -76,7 +78,25 @@ def _loss_panel(axes: "Axes", history: "pd.DataFrame", best_epoch: int | None) -
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() / values.min() > STEEP:
         axes.set_yscale("log")
+    if len(present) == 2:  # what is learned by heart
+        x, ends = history.index.to_numpy(float), [history[name].to_numpy(float) for name, _, _ in lines]
+        axes.fill_between(*_thinned_pair(x, *ends), color=TRAIN, alpha=0.12, linewidth=0)
+    _band(axes, history, "loss")
     _panel(axes, history, present, "loss", best_epoch)
+
+
+def _band(axes: "Axes", history: "pd.DataFrame", name: str) -> None:
+    """One standard deviation over the members to both sides of the validation curve, where that is known."""
+    if f"spread_{name}" in history and f"valid_{name}" in history:
+        middle, half = (history[f"{kind}_{name}"].to_numpy(float) for kind in ("valid", "spread"))
+        x, low, high = _thinned_pair(history.index.to_numpy(float), middle - half, middle + half)
+        axes.fill_between(x, low, high, color=VALID, alpha=0.2, linewidth=0)
+
+
+def _thinned_pair(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """At most so many points of two curves, the same of both."""
+    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int)) if len(x) else []
+    return x[some], low[some], high[some]
 
 
 def _panel(

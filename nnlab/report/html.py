@@ -5,19 +5,15 @@ import html
 import re
 from collections.abc import Sequence
 
-# Control characters, marks that reorder the text around them, and halves of surrogate pairs: none may act on a page.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from nnlab.core.wording import visible as visible
 
 _MATHS = re.compile(r"[$\\]")
+_MAGIC, _OPTIONS = re.compile(r"(\w+ = )?%+nn_"), re.compile(r" (?=--)")
+LONGEST_CODE = 60  # characters of a line of code that fit everywhere
 LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
 _PIECES = re.compile(rf"[^_./:]{{1,{LONGEST_WORD}}}[_./:]*|[_./:]+", re.DOTALL)
 _BREAKS = re.compile(r"[ \-]")
 LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
-
-
-def visible(text: object) -> str:
-    r"""Text with characters that act instead of showing spelled out: an escape becomes \x1b."""
-    return _ACTING.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode("ascii"), str(text))
 
 
 def esc(text: object) -> str:
@@ -36,6 +32,22 @@ def shown(text: object) -> str:
     '<span>$</span>5 to <span>$</span>9'
     """
     return _MATHS.sub(r"<span>\g<0></span>", esc(text))
+
+
+def code_html(source: str) -> str:
+    """Lines of code. JupyterLab breaks what is too long anywhere; a magic's line shall break before its options only.
+
+    >>> code_html("%nn_train data --lr 0.1 --weight-decay 0.01 --epochs 80 --patience 10")[:62]
+    '<pre><code><nobr>%nn_train data</nobr> <nobr>--lr 0.1</nobr> <'
+    """
+    return f"<pre><code>{chr(10).join(map(_code_line, source.split(chr(10))))}</code></pre>"
+
+
+def _code_line(line: str) -> str:
+    pieces = _OPTIONS.split(line) if _MAGIC.match(line) and len(line) > LONGEST_CODE else []
+    if not pieces or any(len(piece) > LONGEST_LINE or "  " in piece for piece in pieces):
+        return esc(line)
+    return " ".join(f"<nobr>{esc(piece)}</nobr>" for piece in pieces)
 
 
 def png_image(png: bytes, words: str, width: int, height: int) -> str:

@@ -204,31 +204,70 @@ def confusion_blocks(evaluation: Any, part: str = "validation rows") -> Iterator
     yield Table(["true class", "predicted", "rows"], rows, title, "llr")
 
 
-def runs_blocks(runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest") -> Iterator[Block]:
+def runs_blocks(
+    runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest", branches: bool = True
+) -> Iterator[Block]:
     """How many runs there are, and the list, in the order given. total: how many there would be without the limit, of
-    which these are the first ones that `first` tells."""
+    which these are the first ones that `first` tells. branches: draw them as a tree, below the run that they left."""
+    runs, guides = tree(runs) if branches else (runs, [""] * len(runs))
     if not runs:
         yield Sentence(f"none of {counted(total, 'run')} fits" if total else "no runs yet")
         return
     more = f"of {total:,}, {first}; --limit {total} lists all" if total > len(runs) else ""
     yield Sentence(counted(len(runs), "run"), more)
+    yield runs_table(runs, guides)
+    for run in runs:
+        if getattr(run, "message", ""):
+            yield Sentence(f"{run.id}:", getattr(run, "message", ""))
+
+
+def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = ()) -> Table:
+    """One row a run. guides: what is drawn before each, if anything."""
+    guides = guides or [""] * len(runs)
     columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
-    rows, align = [_run_row(run) for run in runs], "lllllrrr"
+    rows = [[f"{guide}{first}", *rest] for guide, (first, *rest) in zip(guides, map(_run_row, runs), strict=True)]
+    align = "lllllrrr"
     marks = [marks_of(run.path) for run in runs]
     for title, words in (("tags", [", ".join(one.tags) for one in marks]), ("note", [one.note for one in marks])):
         if any(words):
             columns, align = [*columns, title], f"{align}l"
             rows = [[*row, word or None] for row, word in zip(rows, words, strict=True)]
-    yield Table(columns, rows, align=align)
+    return Table(columns, rows, align=align)
+
+
+def tree(runs: "Sequence[Any]") -> "tuple[list[Any], list[str]]":
+    """The runs with each branch below the run that it left, and what is drawn before each; others stay in order. A
+    branch whose parent is not listed stands as others do."""
+    there = {run.id for run in runs}
+    below: dict[Any, list[Any]] = {}
     for run in runs:
-        if getattr(run, "message", ""):
-            yield Sentence(f"{run.id}:", getattr(run, "message", ""))
+        origin = _origin(run)
+        above = origin.id if origin is not None and origin.kind == "branch" else None
+        below.setdefault(above if above in there and above != run.id else None, []).append(run)
+    found: list[tuple[Any, str]] = []
+
+    def put(run: Any, guide: str, rest: str) -> None:
+        found.append((run, guide))
+        twigs = below.pop(run.id, [])
+        for twig in twigs:
+            last = twig is twigs[-1]
+            put(twig, f"{rest}{'└─' if last else '├─'} ", f"{rest}{'· ' if last else '│ '}")
+
+    for run in below.pop(None, []):
+        put(run, "", "")
+    return [run for run, _ in found], [guide for _, guide in found]
+
+
+def _origin(run: Any) -> Any:
+    return getattr(getattr(run, "facts", run), "origin", None)
 
 
 def _run_row(run: Any) -> list[Any]:
     monitor = getattr(run.spec, "monitor", "loss") if run.spec else "loss"
     metric = main_metric(run.metrics, monitor)
     label = f"{run.name} ({run.id})" if run.name else run.id
+    if (origin := _origin(run)) is not None:
+        label += f", replay of {origin.id[-8:]}" if origin.kind == "replay" else f", from epoch {origin.epoch}"
     value = float(run.metrics[metric]) if metric else None
     loaded = hasattr(run, "facts")
     began, target = (run.facts.began, run.pipeline.target.name) if loaded else (run.started, run.target)

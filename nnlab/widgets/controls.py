@@ -1,19 +1,21 @@
 """Widgets that change a running run. Their callbacks may come on any thread, so they only write to `Controls`."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import ipywidgets
 
-from nnlab.core.controls import LIVE, Controls
+from nnlab.core.augments import AUGMENTS
+from nnlab.core.controls import Controls
 from nnlab.core.options import options_of
 from nnlab.core.params import Column, Param, Within, as_cell
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 
 FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
+AMOUNTS = ("label_smoothing", *AUGMENTS)
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"
 
 UNSET: Any = object()  # what a list holds for None, which ipywidgets takes for no choice at all
@@ -115,15 +117,14 @@ def said(param: Param, widget: Any) -> Any:
     return None if value is UNSET else value
 
 
-def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:
-    """A slider for each value that the run's parts have and that can be changed while it lives."""
+def live_sliders(spec: TrainSpec, values: Mapping[str, float], controls: Controls, tell: Tell) -> list[Any]:
+    """A slider for each value that the run's parts have and that can be changed while it lives; as `steerable` gives
+    them, but none for the dropout of a network of the user's own, which may have no such layer."""
     options = options_of(TrainSpec, {f.name: getattr(spec, f.name) for f in fields(spec)})
     sliders = []
-    for name in LIVE:
+    for name, value in values.items():
         if option := options.get(name):
-            part = getattr(spec, option.field)
-            value = part.values.get(name) if isinstance(part, Part) else None
-            slider = control(option.param, value)
+            slider = _live_control(name, option.param, value)
             slider.style.description_width, slider.layout.width = "initial", "auto"
             slider.layout.flex, slider.layout.max_width = f"1 1 {120 + 6 * len(name)}px", "300px"
             slider.layout.margin = "2px 0 2px 16px"
@@ -132,10 +133,22 @@ def live_sliders(spec: TrainSpec, controls: Controls, tell: Tell) -> list[Any]:
     return sliders
 
 
+def _live_control(name: str, param: Param, value: float) -> Any:
+    """As `control`, but a batch size is one of the usual powers, and any amount can go down to 0."""
+    if name == "batch_size":
+        sizes = sorted({*(2**power for power in range(3, 13)), int(value)})
+        texts = {"description": "batch size", "tooltip": param.help, "continuous_update": False}
+        return ipywidgets.SelectionSlider(options=sizes, value=int(value), **texts)
+    if name in AMOUNTS:
+        param = replace(param, domain=Within(0.0, param.domain.offered.high))
+    return control(param, None if math.isinf(value) else value)
+
+
 def _setter(name: str, param: Param, controls: Controls, tell: Tell) -> Callable[[Any], None]:
     def write(change: Any) -> None:
         try:
-            controls.set(name, param.read(change["new"]))
+            value = param.read(change["new"])
+            controls.set(name, math.inf if value is None else value)
         except Exception as error:
             tell(f"{name} was not changed: {error}")
 

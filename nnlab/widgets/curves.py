@@ -35,9 +35,9 @@ class Curves:
         for values, y in zip(self._ys, ys, strict=True):
             values.append(y)
 
-    def values(self, curve: int) -> np.ndarray:
-        """All points of one curve (n,)."""
-        return np.array(self._ys[curve])
+    def values(self, curve: int | None) -> np.ndarray:
+        """All points of one curve (n,); None: the x of all."""
+        return np.array(self._x if curve is None else self._ys[curve])
 
     def thinned(self) -> tuple[np.ndarray, np.ndarray]:
         """x (n,) and y (curves, n) with at most MOST points."""
@@ -118,6 +118,7 @@ class Chart:
             max_aspect_ratio=100,
             layout=Layout(width="100%", height="190px", min_width="0"),
         )
+        hide_toolbar(self.widget)
 
     def draw(self, x: np.ndarray, ys: np.ndarray, dots: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> None:
         """Show x (n,), ys (lines, n) and (x, y) of each set of dots; one message for a mark or axis that changed."""
@@ -143,6 +144,12 @@ class Chart:
         if len(seen):
             places = ticks(float(seen.min()), float(seen.max()), 4)
             _mark(self._y_axis, places, decimals(places))
+
+
+def hide_toolbar(figure: Any) -> None:
+    """Leave out bqplot's own buttons, which would stand over the curves; older ones have none."""
+    if figure.has_trait("display_toolbar"):
+        figure.display_toolbar = False
 
 
 def _mark(axis: Any, places: list[float], how: str) -> None:

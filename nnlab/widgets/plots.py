@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ipywidgets import Layout
 
-from nnlab.widgets.curves import decimals, ticks
+from nnlab.widgets.curves import decimals, hide_toolbar, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -37,8 +37,9 @@ class Plane:
         how: dict[str, Any] = {"tick_values": UNIT, "tick_format": ".2~f"} if unit else {}
         self._axes = [
             bqplot.Axis(scale=scales["x"], label=x, grid_lines="none", label_offset="28px", **how),
-            bqplot.Axis(scale=scales["y"], label=y, orientation="vertical", label_offset="40px", **how),
+            bqplot.Axis(scale=scales["y"], label=y, side="left", label_offset="40px", **how),
         ]
+        self._axes[1].orientation = "vertical"  # says the same to older bqplots
         self._unit = unit
         self._lines = [
             bqplot.Lines(x=[0.0, 0.0], y=[0.0, 0.0], scales=scales, colors=[colour], stroke_width=2) for colour in lines
@@ -59,6 +60,7 @@ class Plane:
             max_aspect_ratio=100,
             layout=Layout(width="100%", height="230px", min_width="0"),
         )
+        hide_toolbar(self.widget)
 
     def _listen(self, mark: Any, pressed: Callable[[int], None]) -> None:
         mark.interactions = {"click": "select"}

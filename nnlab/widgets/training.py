@@ -3,19 +3,20 @@
 import contextlib
 import time
 from collections import deque
-from typing import Any
 
-import numpy as np
 from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
-from nnlab.core.plan import plan
+from nnlab.core.events import Changed, Earlier, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
+from nnlab.core.pace import batch_of
+from nnlab.core.steering import steerable
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
-from nnlab.widgets.curves import CHARTS_HEIGHT, Chart, Curves
+from nnlab.widgets.curves import CHARTS_HEIGHT
+from nnlab.widgets.history import History
 
 CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
+TOOLS_AFTER = 4.0  # seconds; what the charts can be asked for costs as much again
 NOTES = 4  # the newest of them are shown
 
 
@@ -30,21 +31,19 @@ class TrainPanel:
         self._last: EpochDone | None = None
         self._best: EpochDone | None = None
         self._drawn: EpochDone | None = None
-        self._resumed: EpochDone | None = None  # the last epoch of the process before
         self._durations: deque[float] = deque(maxlen=10)
         self._finished = False
-        self._metric = started.monitor if started.monitor != "loss" else next(iter(started.metrics), None)
-        self._loss, self._scores, self._lr = Curves(2), Curves(1), Curves(1)
-        self._charts: list[Chart] = []
-        self._plan = plan(started.spec, started.rows)
         self._build(live)
 
     def _build(self, live: bool) -> None:
         self._text = look.Texts()
+        self._history = History(self._started, self._text)
         self._head, self._below = self._text(), self._text()
-        self._chart_row = HBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT, flex_flow="row wrap"))
+        self._charts = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
         self._buttons = Buttons(self._controls, self.tell)
-        sliders = live_sliders(self._started.spec, self._controls, self.tell)
+        spec, rows = self._started.spec, self._started.rows
+        values = steerable(spec, self._started.task, batch_of(spec, rows))
+        sliders = live_sliders(spec, values, self._controls, self.tell)
         if not live:
             self.tell(NO_PUMP)
             for widget in (*self._buttons.widgets, *sliders):
@@ -52,7 +51,7 @@ class TrainPanel:
         row = HBox(
             [*self._buttons.widgets, *sliders], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
         )
-        self.root = VBox([self._text(look.CSS), self._head, row, self._chart_row, self._below])
+        self.root = VBox([self._text(look.CSS), self._head, row, self._charts, self._below])
         self.root.add_class("nnl")
         self._draw_head()
 
@@ -70,6 +69,11 @@ class TrainPanel:
         """How far the run is, in a few words."""
         return f"epoch {self._last.epoch if self._last else 0:,} of {self._started.spec.epochs:,}"
 
+    @property
+    def pressed(self) -> tuple[int, ...]:
+        """How often the curves were wanted otherwise."""
+        return self._history.pressed
+
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
         if isinstance(event, Progress):
@@ -77,24 +81,24 @@ class TrainPanel:
         elif isinstance(event, EpochDone):
             self._take_epoch(event)
         elif isinstance(event, Changed):
+            self._history.changed_in(event.epoch)
             self.tell(f"epoch {event.epoch}: {event.name.replace('_', ' ')} {event.old:.4g} → {event.new:.4g}")
         elif isinstance(event, Resumed):
-            self._resumed = self._last
+            self._history.resumed(self._last)
             self.tell(f"resumed after epoch {event.epoch}")
+        elif isinstance(event, Earlier):
+            self._history.earlier(event)
         elif isinstance(event, Warned):
-            self.tell(event.message)
+            self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
         elif isinstance(event, Finished):
             self._finished = True
 
     def _take_epoch(self, event: EpochDone) -> None:
-        nan = float("nan")
         self._last = event
         if event.best:
             self._best = event
         self._durations.append(event.seconds)
-        self._loss.add(event.epoch, event.train.get("loss", nan), event.valid.get("loss", nan))
-        self._scores.add(event.epoch, event.valid.get(self._metric or "", nan))
-        self._lr.add(event.epoch, event.lr)
+        self._history.add(event)
 
     @property
     def state(self) -> str:
@@ -111,13 +115,15 @@ class TrainPanel:
         self._draw_head()
         table = look.table(*self._figures()) if self._last else ""
         self._below.value = table + look.notes(tuple(self._notes))
-        if self._last is None or self._last is self._drawn:
+        if self._last is None or (self._last is self._drawn and not self._history.changed):
             return
-        if self._charts:
-            self._draw_charts()
+        if self._history.made:
+            if not self._history.equipped and time.perf_counter() - self.began > TOOLS_AFTER:
+                self._history.equip()
+            self._history.draw()
         elif time.perf_counter() - self.began > CHARTS_AFTER:
-            self._make_charts()
-        if self._charts:
+            self._charts.children = self._history.make()
+        if self._history.made:
             self._drawn = self._last
 
     def _draw_head(self) -> None:
@@ -157,43 +163,3 @@ class TrainPanel:
                 rows.append([name, look.number(event.train.get("loss")), *values, f"{event.lr:.3g}"])
         shown = ["validation loss" if name == "loss" else name for name in names]
         return ["", "training loss", *shown, "lr"], rows
-
-    def _make_charts(self) -> None:
-        loss = Chart([look.TRAIN, look.VALID], [look.BEST, look.FAINT])
-        legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
-        legend += [("resumed", look.FAINT, True)] * (self._resumed is not None)
-        columns = [self._column(look.title("loss", legend), loss, 3)]
-        self._charts = [loss]
-        if self._metric and self._last and self._metric in self._last.valid:
-            scores = Chart([look.VALID])
-            columns.append(self._column(look.title(self._metric, [("validation", look.VALID, False)]), scores, 3))
-            self._charts.append(scores)
-        self._charts.append(Chart([look.FAINT, look.TRAIN]))
-        columns.append(self._column(look.title("learning rate", [("planned", look.FAINT, False)]), self._charts[-1], 2))
-        self._draw_charts()  # before they are shown: bqplot has no good picture of an empty chart
-        self._chart_row.children = columns
-
-    def _draw_charts(self) -> None:
-        self._charts[0].draw(*self._loss.thinned(), dots=[_dot(self._best), _dot(self._resumed)])
-        if len(self._charts) == 3:
-            self._charts[1].draw(*self._scores.thinned())
-        self._charts[-1].draw(*self._lr_course())
-
-    def _lr_course(self) -> tuple[np.ndarray, np.ndarray]:
-        """The step size as planned over all epochs, and as it was until now, at the points that either needs."""
-        done, (so_far,) = self._lr.thinned()
-        x = np.union1d(self._plan.epochs, done)
-        now = np.interp(x, done, so_far)
-        now[x > done[-1]] = np.nan
-        return x, np.stack([np.interp(x, self._plan.epochs, self._plan.end_lr), now])
-
-    def _column(self, title: str, chart: Chart, grow: int) -> Any:
-        """A chart under its heading, in a row that wraps where it is narrow."""
-        layout = Layout(flex=f"{grow} 1 {80 * grow}px", min_width="200px")
-        return VBox([self._text(title), chart.widget], layout=layout)
-
-
-def _dot(event: EpochDone | None) -> tuple[np.ndarray, np.ndarray]:
-    """The validation loss of an epoch as a set of one dot; none where there is no such epoch."""
-    there = event is not None and "loss" in event.valid
-    return (np.array([float(event.epoch)]), np.array([event.valid["loss"]])) if there and event else (np.array([]),) * 2

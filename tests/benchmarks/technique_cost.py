@@ -1,10 +1,11 @@
 """What each technique costs: the CPU time of its training steps over that of the plain run, paired in one process.
 
     python -m tests.benchmarks.technique_cost [--kinds activation norm ...] [--pairs 7] [--write README.md]
+    python -m tests.benchmarks.technique_cost --only lbfgs pid --write README.md
 
 The plain run is the mlp as it is by itself (256-256-256, silu, dropout, AdamW, batches of 256) on 20 generated numbers.
 Every entry of the registries is measured by its word alone. Where a technique needs autograd, the plain run by autograd
-is timed beside it, too. --write puts the lines of the measured kinds into the table of a document.
+is timed beside it, too. --write puts what was measured into the table of a document, entry by entry.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,25 +123,38 @@ def costs(data: Prepared, options: Mapping[str, Any], pairs: int) -> tuple[float
     return medians[0], medians[-1]
 
 
-def line_of(kind: str, data: Prepared, pairs: int) -> str:
-    """One line of the table."""
-    cells = []
-    for name, options in techniques(kind).items():
-        plain, same = costs(data, options, pairs)
-        cells.append(f"`{name}` {plain:.2f}" + ("" if plain == same else f" ({same:.2f})"))
+def measured(kind: str, names: Collection[str], data: Prepared, pairs: int) -> dict[str, str]:
+    """The cells of entries of a kind, by name."""
+    cells = {}
+    for name in names:
+        plain, same = costs(data, techniques(kind)[name], pairs)
+        cells[name] = f"`{name}` {plain:.2f}" + ("" if plain == same else f" ({same:.2f})")
         print(f"  {kind:12s} {name:32s} {plain:6.2f} {same:6.2f}", flush=True)
-    return f"| {kind} | {', '.join(cells)} |"
+    return cells
 
 
-def with_lines(text: str, lines: Mapping[str, str]) -> str:
-    """A document with the lines in its table, in the place of those of the same kinds."""
+def with_cells(text: str, cells: Mapping[str, Mapping[str, str]]) -> str:
+    """A document with the cells in its table, in the place of those of the same kinds and names; other cells stay, but
+    for those of techniques that are no more."""
     before, _, rest = text.partition(BEGIN)
     table, _, after = rest.partition(END)
-    old = {match[1]: match[0] for match in re.finditer(r"^\| ([^|]+?) \|.*$", table, re.MULTILINE)}
-    kept = {kind: line for kind, line in old.items() if kind not in ("technique", "---")} | dict(lines)
-    rows = "\n".join(kept[kind] for kind in KINDS if kind in kept)
+    rows = []
+    for kind in KINDS:
+        line = re.search(rf"^\| {re.escape(kind)} \| (.*) \|$", table, re.MULTILINE)
+        old = {match[1]: match[0] for match in re.finditer(r"`([^`]+)` [^,]+", line[1] if line else "")}
+        both = old | dict(cells.get(kind, {}))
+        if shown := [both[name] for name in techniques(kind) if name in both]:
+            rows.append(f"| {kind} | {', '.join(shown)} |")
     head = "| technique | times the plain run (times the plain run by autograd) |\n| --- | --- |"
-    return f"{before}{BEGIN}\n{head}\n{rows}\n{END}{after}"
+    return "\n".join([f"{before}{BEGIN}", head, *rows, f"{END}{after}"])
+
+
+def asked_for(kinds: Collection[str], only: Collection[str]) -> dict[str, list[str]]:
+    """The names to measure by kind; SystemExit for a name that no kind has."""
+    if lost := [name for name in only if all(name not in techniques(kind) for kind in kinds)]:
+        raise SystemExit(f"no technique {', '.join(lost)} in {', '.join(kinds)}")
+    found = {kind: [name for name in techniques(kind) if not only or name in only] for kind in kinds}
+    return {kind: names for kind, names in found.items() if names}
 
 
 KINDS = [*CHOSEN, *LISTED, "other"]
@@ -149,14 +163,16 @@ KINDS = [*CHOSEN, *LISTED, "other"]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="only these entries")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--write", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    wanted = asked_for(asked.kinds, asked.only)
     data = make_data()
-    lines = {kind: line_of(kind, data, asked.pairs) for kind in asked.kinds}
+    cells = {kind: measured(kind, names, data, asked.pairs) for kind, names in wanted.items()}
     if asked.write:
-        asked.write.write_text(with_lines(asked.write.read_text(encoding="utf-8"), lines), encoding="utf-8")
+        asked.write.write_text(with_cells(asked.write.read_text(encoding="utf-8"), cells), encoding="utf-8")
 
 
 if __name__ == "__main__":

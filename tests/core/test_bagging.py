@@ -13,9 +13,10 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError
 from nnlab.core.events import EpochDone
 from nnlab.core.learners.stack.parts import Parts
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.plan import plan
 from nnlab.core.randomness import member_seed
-from nnlab.core.train import Job, set_up, steps_by_epoch, train
+from nnlab.core.train import Job, set_up, train
 from tests.core.resuming import every_step as every_step
 from tests.core.resuming import spec_of, taken_up, whole_run
 

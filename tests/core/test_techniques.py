@@ -15,7 +15,7 @@ from nnlab.core.averages import AVERAGES
 from nnlab.core.averaging import Average
 from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.gradients import GRADIENTS
+from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.inits import INITS, initialize
 from nnlab.core.learners.module import ModuleLearner
 from nnlab.core.learners.stack.learner import StackLearner
@@ -126,6 +126,32 @@ def test_clips_are_torchs_and_the_papers() -> None:
         most = 0.1 * max(float(own[row].norm()), 1e-3)
         expected = old[row] * min(1.0, most / float(old[row].norm()))
         torch.testing.assert_close(grad[row], expected)
+
+
+def test_adaptive_clips_take_the_kernels_of_convolutions() -> None:
+    kernel = nn.Parameter(torch.randn(3, 2, 5, 5))
+    kernel.grad = torch.randn_like(kernel) * 5
+    GRADIENTS["clip_adaptive"].make([kernel], 0, limit=0.1)
+    norms = kernel.grad.flatten(1).norm(dim=1) / kernel.detach().flatten(1).norm(dim=1)
+    torch.testing.assert_close(norms, torch.full((3,), 0.1))
+
+
+def test_members_have_clips_for_themselves() -> None:
+    """The loss is the mean over members, so gradients are a quarter of those that four runs have."""
+    rules = [(GRADIENTS["clip_norm"].make, {"limit": 0.5})]
+    whole = [nn.Parameter(torch.randn(4, 3, 2)), nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(1))]
+    for weight in whole:
+        weight.grad = torch.randn_like(weight) * 2
+    singles = [[nn.Parameter(weight.detach()[k].clone()) for weight in whole[:2]] for k in range(4)]
+    for k, single in enumerate(singles):
+        for own, weight in zip(single, whole, strict=False):
+            own.grad = 4 * weight.grad[k]  # type: ignore[index]
+        apply_rules(rules, single, 0)
+    apply_rules(rules, whole, 0, members=4)
+    for k, single in enumerate(singles):
+        for own, weight in zip(single, whole, strict=False):
+            assert torch.equal(own.grad / 4, weight.grad[k])  # type: ignore[index, operator]
+    assert float(whole[2].grad.abs()) <= 0.5 + 1e-6  # type: ignore[union-attr]
 
 
 def test_gradient_noise_falls_with_the_step() -> None:

@@ -21,11 +21,12 @@ from nnlab.core.learners import choice
 from nnlab.core.losses import LOSSES
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
+from nnlab.core.pace import batch_for
 from nnlab.core.randomness import row_order
 from nnlab.core.schedules import SCHEDULES
 from nnlab.core.spec import TrainSpec
 from nnlab.core.store.runs import Store
-from nnlab.core.train import batch_for, set_up, train
+from nnlab.core.train import set_up, train
 
 SMALL: dict[str, Any] = {"hidden": (16,), "epochs": 3, "batch_size": 64, "device": "cpu"}
 SMALL |= {"activation": "relu", "dropout": 0.1}

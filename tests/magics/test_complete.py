@@ -82,6 +82,8 @@ def found(text: str, after: str = "") -> tuple[str, list[str]]:
         ("%nn_tune data --space optimizer={adamw,s", "s", ["sgd", "soap"], ["adamw"]),
         ("%nn_tune data --space optimizer={adamw,", "", ["sgd"], ["adamw"]),
         ("%nn_tune data --space lr=", "", ["0.0003..0.03 log"], []),
+        ("%nn_tune data --space 'lr=1..2 if mod", "mod", ["model="], ["optimizer="]),
+        ("%%nn_tune data\nlr: 1..2 if model={mlp,re", "re", ["resnet"], ["mlp"]),
         ("%nn_tune data --space sca", "sca", ["scale={" + ",".join(SCALERS) + "}"], []),
         ("%nn_tune data --space scale={auto,qu", "qu", ["quantile"], ["auto"]),
         ("%nn_tune data --space resnet.de", "resnet.de", ["resnet.depth=1..6"], []),

@@ -52,6 +52,19 @@ def test_a_network_of_the_users_own_comes_back_with_its_code(prepared: Session) 
     assert "lr_too_high" in prepared.value("%nn_diagnose last --model net").names
 
 
+def test_a_run_that_the_session_still_holds_needs_no_network_again(prepared: Session) -> None:
+    """The line that a run with a cell's own network gives can be typed; in another session the network is asked for."""
+    body = "from torch import nn\nlambda n_in, n_out: nn.Linear(n_in, n_out)"
+    shown = prepared.run(f"%%nn_train data --lr 5 --warmup 0 --epochs 4 --view none\n{body}")
+    run = prepared.names["_"]
+    line = f"%nn_diagnose {run.id}"
+    assert any(line in output.data.get("text/plain", "") for output in shown.outputs)
+    assert "lr_too_high" in prepared.value(line).names
+    prepared.run("%reset -f out")
+    _, shown_error = prepared.error(line)
+    assert "--model YourNetwork" in shown_error
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

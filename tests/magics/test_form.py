@@ -121,3 +121,31 @@ def test_every_option_has_its_place_once(lab: Any, verb: str) -> None:
     assert {name for name, _ in state.each()} <= set(placed)
     for tab in TABS:
         assert 8 <= sum(len(first) for _, first, _ in grouped(tab, board.state(tab.verb))) <= 10, tab.title
+
+
+def test_what_no_longer_fits_falls_out_and_what_is_refused_changes_nothing(lab: Any) -> None:
+    board = Board(lab, Word((("data", ""),)))
+    board.paste("%nn_train data --model realmlp --members 4 --epochs 5")
+    board.set("nn_train", "model", "mlp")
+    assert board.state("nn_train").line == "run = %nn_train data --model mlp --epochs 5"
+    board.set("nn_train", "optimizer.lr", 0.5)
+    board.set("nn_train", "optimizer", "sgd")
+    assert board.state("nn_train").line == "run = %nn_train data --model mlp --epochs 5 --lr 0.5 --optimizer sgd"
+    board.set("nn_train", "optimizer", "adamw")  # its default: it need not be said
+    board.set("nn_train", "epochs", 60)
+    assert board.state("nn_train").line == "run = %nn_train data --model mlp --lr 0.5"
+    for name, value in (("model.hidden", "64,a"), ("epochs", 0), ("model", "lstm")):
+        with pytest.raises(SpecError):
+            board.set("nn_train", name, value)
+    for line in ("%nn_train data --epochs", "%nn_train data --momentum 2", "print(1)", "%%nn_train data\nimport torch"):
+        with pytest.raises(SpecError):
+            board.paste(line)
+    assert board.state("nn_train").line == "run = %nn_train data --model mlp --lr 0.5"
+
+
+def test_an_open_network_that_is_designed_keeps_what_still_fits(lab: Any) -> None:
+    board = Board(lab, Word((("data", ""),)))
+    board.set("nn_train", "model.members", 3)  # of the network that the data chooses
+    board.set("nn_train", "epochs", 7)
+    board.set("nn_train", "model.hidden", "16,16")  # from here on it is an mlp, which has no members
+    assert board.state("nn_train").line == "run = %nn_train data --epochs 7 --hidden 16,16"

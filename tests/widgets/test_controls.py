@@ -1,5 +1,6 @@
 """A declared parameter becomes a widget, and the widgets write to the controls."""
 
+import math
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from nnlab.core.options import options_of
 from nnlab.core.params import Column, Param, Weights, Within
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
+from nnlab.core.steering import steerable
 from nnlab.magics.verbs import VERBS, any_option
 from nnlab.widgets.controls import Buttons, control, live_sliders, put, said
 
@@ -44,19 +46,34 @@ def test_an_optional_choice_can_stay_open() -> None:
 def test_sliders_write_changes_of_what_the_parts_have() -> None:
     controls, told = Controls(), []
     spec = TrainSpec(model=Part("mlp", {"dropout": 0.3}))
-    sliders = {slider.description: slider for slider in live_sliders(spec, controls, told.append)}
-    assert list(sliders) == ["lr", "weight decay", "dropout"]
+    sliders = {
+        slider.description: slider
+        for slider in live_sliders(spec, steerable(spec, "binary", 100), controls, told.append)
+    }
+    assert list(sliders) == ["lr", "weight decay", "dropout", "batch size", "label smoothing", "patience"]
     assert sliders["dropout"].value == pytest.approx(0.3)
     sliders["lr"].value = 0.004
     sliders["dropout"].value = 0.5
-    assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == [("lr", 0.004), ("dropout", 0.5)]
+    assert (sliders["batch size"].value, sliders["patience"].value) == (100, "20")
+    sliders["batch size"].value = 64
+    sliders["patience"].value = "none"
+    changes = [("lr", 0.004), ("dropout", 0.5), ("batch_size", 64), ("patience", math.inf)]
+    assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == changes
     assert not told
+
+
+def test_amounts_that_the_run_has_can_be_turned_down_to_0() -> None:
+    spec = TrainSpec(augments=(Part("mixup", {"alpha": 0.3}), Part("swap_noise")))
+    values = steerable(spec, "binary", 128)
+    sliders = {slider.description: slider for slider in live_sliders(spec, values, Controls(), print)}
+    assert (sliders["mixup"].value, sliders["mixup"].min, sliders["swap noise"].value) == (0.3, 0.0, 0.1)
+    assert "cutmix" not in sliders
 
 
 def test_an_own_network_has_no_dropout_slider() -> None:
     spec = TrainSpec(model=Part("custom", {"name": "Mine", "code": ""}))
-    names = [slider.description for slider in live_sliders(spec, Controls(), print)]
-    assert names == ["lr", "weight decay"]
+    names = [slider.description for slider in live_sliders(spec, steerable(spec, "regression", 100), Controls(), print)]
+    assert names == ["lr", "weight decay", "batch size", "patience"]
 
 
 def test_buttons_stop_pause_and_resume() -> None:
@@ -84,7 +101,7 @@ def test_an_error_in_a_callback_is_told_and_not_raised() -> None:
 
     controls, told = Broken(), []
     Buttons(controls, told.append).widgets[0].click()
-    live_sliders(TrainSpec(), controls, told.append)[0].value = 0.002
+    live_sliders(TrainSpec(), {"lr": 0.01}, controls, told.append)[0].value = 0.002
     assert told == ["the button failed: no", "lr was not changed: neither"]
 
 

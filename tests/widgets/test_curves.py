@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnlab.widgets.curves import MOST, Chart, Curves, decimals, thin, ticks
+from nnlab.widgets.series import Drawn, How, SeriesChart, log_ticks, smoothed
 
 
 @given(st.integers(MOST + 1, 30_000), st.integers(1, 3), st.integers(0, 2**31))
@@ -89,3 +90,62 @@ def test_a_chart_of_values_that_all_diverged_is_drawn() -> None:
     chart = Chart(["red"])
     chart.draw(np.array([1.0, 2.0]), np.full((1, 2), np.nan))
     assert np.isnan(chart.widget.marks[0].y).all()
+
+
+def test_a_mean_of_the_last_values_has_no_pull_of_the_first_and_keeps_gaps() -> None:
+    values = np.array([1.0, np.nan, 3.0, 3.0])
+    found = smoothed(values, 0.5)
+    weights = np.array([0.25, 0.5])  # of 1 and 3, the newest double
+    assert found[[0, 2]].tolist() == pytest.approx([1.0, weights @ [1, 3] / weights.sum()]) and np.isnan(found[1])
+    assert np.array_equal(smoothed(values, 0.0), values, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.002, 0.3, ["0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]),
+        (1e-6, 10.0, ["1e-06", "0.0001", "0.01", "1"]),
+    ],
+)
+def test_ticks_by_ratio_are_round_and_stand_at_their_logarithm(low: float, high: float, words: list[str]) -> None:
+    found = log_ticks(np.log10(low), np.log10(high))
+    assert set(found.values()) <= set(words) and 3 <= len(found) <= 6
+    assert all(10**at == pytest.approx(float(word), rel=1e-4) for at, word in found.items())
+
+
+def test_a_series_chart_draws_what_is_asked_for() -> None:
+    chart = SeriesChart({"training": "grey", "validation": "blue"})
+    x, curves = np.arange(1.0, 4.0), {"training": np.array([1.0, 0.1, 0.01]), "validation": np.array([1.0, 0.5, -1.0])}
+    before = {"validation": (np.arange(1.0, 3.0), np.array([2.0, 1.0]))}
+    spread = {"validation": np.full(3, 0.25)}
+    drawn = Drawn(x, curves, before, (2.0, 0.5), ("training", "validation"), spread)
+    chart.tell()
+    chart.draw(drawn, How())
+    shade, band, ghost, lines, dot, hover = chart.widget.marks
+    assert np.array_equal(lines.y, np.stack(list(curves.values()))) and np.array_equal(shade.y, lines.y)
+    assert np.array_equal(band.y, [[0.75, 0.25, -1.25], [1.25, 0.75, -0.75]])
+    assert ghost.y.tolist() == [2.0, 1.0] and (dot.x.tolist(), dot.y.tolist()) == ([2.0], [0.5])
+    assert "validation 0.5000, epoch 2" in hover.names.tolist() and len(hover.x) == 6
+    chart.draw(drawn, How(log=True, smooth=0.6, hidden=frozenset({"training"})))
+    assert np.isnan(lines.y[0]).all() and np.isnan(shade.y).all() and len(hover.x) == 2  # -1 has no logarithm
+    raw = chart.widget.marks[3]
+    assert raw.y[1][:2].tolist() == pytest.approx([0.0, np.log10(0.5)]) and np.isnan(raw.y[1][2])
+    assert lines.y[1][1] == pytest.approx(smoothed(np.log10([1.0, 0.5]), 0.6)[1])
+    assert set(chart.widget.axes[1].tick_labels.values()) == {"1.0", "1.5", "2.0"}
+
+
+def test_zoom_stays_while_points_come_and_goes_back_to_all() -> None:
+    chart = SeriesChart({"training": "grey"})
+    for count in (5, 30):
+        x = np.arange(1.0, count + 1)
+        chart.draw(Drawn(x, {"training": x}), How())
+    chart.zoom(True)
+    x_scale, y_scale = chart.widget.axes[0].scale, chart.widget.axes[1].scale
+    x_scale.min, x_scale.max, y_scale.min, y_scale.max = 10.0, 14.0, 10.0, 14.0
+    assert chart.moves == 4
+    chart.draw(Drawn(x, {"training": x}), How())
+    assert x_scale.max == 14.0
+    assert max(chart.widget.axes[0].tick_values) <= 14 and min(chart.widget.axes[1].tick_values) >= 10
+    chart.zoom(False)
+    assert (x_scale.min, x_scale.max, y_scale.min, y_scale.max) == (1.0, None, None, None)
+    assert max(chart.widget.axes[0].tick_values) == 30

@@ -107,16 +107,41 @@ Failing"""
     assert kernel.run("print(reached)").strip() == "[]"
 
 
-def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
-    count = """
+COUNT = """
 import comm
 from ipywidgets.widgets import widget
 print(len(widget._instances), len(comm.get_comm_manager().comms))"""
-    before = kernel.run(count)
+
+
+CARDS = """
+from nnlab.core.controls import Controls
+from nnlab.core.events import EpochDone, Started
+from nnlab.core.spec import TrainSpec
+from nnlab.widgets import training
+from nnlab.widgets.live import LiveView
+training.CHARTS_AFTER = live.DRAW_EVERY = 0.0
+for _ in range(20):
+    view = LiveView(Controls())
+    view(Started(TrainSpec(epochs=9), "binary", 1000, 10, 999, "cpu", "module", ("accuracy",), "loss", False))
+    view(EpochDone(1, {"loss": 1.0}, {"loss": 1.0, "accuracy": 0.8}, 1e-3, 0.01, 1e5, True))
+    view.close()
+training.CHARTS_AFTER = live.DRAW_EVERY = 0.5"""
+
+
+def test_twenty_cards_leave_no_widget(kernel: Kernel) -> None:
+    before = kernel.run("from nnlab.widgets import live" + COUNT)
+    kernel.run(CARDS)
+    assert sum(VIEW in m["content"].get("data", {}) for m in kernel.published if m["msg_type"] == "display_data") == 20
+    assert sum(m["msg_type"] == "comm_open" for m in kernel.published) > 20 * 20  # with their charts
+    assert kernel.run(COUNT) == before
+
+
+def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
+    before = kernel.run(COUNT)
     request = kernel.send(ENDLESS)
     kernel.click("Stop")
     kernel.reply(request)
-    assert kernel.run(count) == before
+    assert kernel.run(COUNT) == before
     shown = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
     live = next(m for m in shown if m["msg_type"] == "display_data" and VIEW in m["content"]["data"])
     final = [m for m in shown if m["msg_type"] == "update_display_data"]

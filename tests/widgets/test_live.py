@@ -116,6 +116,14 @@ def test_ten_thousand_epochs_a_second_are_drawn_at_most_four_times(clock: Simple
     view.close()
 
 
+def test_what_the_doctor_says_stands_out(clock: SimpleNamespace) -> None:
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, Warned("<b> is high; try --lr 0.01", "lr_too_high"), Warned("doctors"), epoch(1))
+    assert '<div class="nnl-doctor"><b>doctor:</b> &lt;b&gt; is high; try --lr 0.01</div>' in texts()
+    assert "<div>doctors</div>" in texts()
+    view.close()
+
+
 def test_no_text_becomes_markup(clock: SimpleNamespace) -> None:
     evil = "<img src=x onerror=alert(1)><script>x</script>"
     view = LiveView(Controls())

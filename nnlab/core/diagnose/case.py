@@ -11,9 +11,9 @@ from nnlab.core.diagnose.yardstick import Forest, evenly, forest
 from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.network import loss_of
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.pace import steps_by_epoch
 from nnlab.core.run import Run
 from nnlab.core.spec import part_values
-from nnlab.core.train import steps_by_epoch
 
 MOST_ROWS = 5000  # of a part that the network is asked about
 FEW_EPOCHS = 3

@@ -88,7 +88,7 @@ def rows_curve(run: Run, data: Prepared | None, model: Maker = None) -> RowsCurv
 def _best_loss(run: Run, data: Prepared, rows: int, seed: int, model: Maker) -> float:
     """The best validation loss of a run on so many rows, with as many steps as the run on all of them."""
     from nnlab.core.fit import fit
-    from nnlab.core.train import steps_by_epoch
+    from nnlab.core.pace import steps_by_epoch
 
     spec = run.spec
     longer = steps_by_epoch(spec, len(data.train.y))[0] / steps_by_epoch(spec, rows)[0]

@@ -11,7 +11,7 @@ from nnlab.core.augments import augmented
 from nnlab.core.batch import Batch, Pass
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError
-from nnlab.core.gradients import GRADIENTS
+from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.learners.calls import training_call
 from nnlab.core.learners.pieces import Pieces
 from nnlab.core.learners.start import (
@@ -24,17 +24,18 @@ from nnlab.core.learners.start import (
     tensors_of,
 )
 from nnlab.core.learners.state import load_network, network_state, set_dropout
-from nnlab.core.losses import make_loss
+from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
-from nnlab.core.network import loss_of
+from nnlab.core.network import loss_of, members_apart
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
 from nnlab.core.predict import forward
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.spec import TrainSpec, make, part_values
+from nnlab.core.steering import amount_of, part_with, smoothed
 from nnlab.core.terms import TERMS
 
 
@@ -59,7 +60,9 @@ class ModuleLearner:
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._x, self._y, self._weights_of_rows = tensors_of(data.train, spec, data, device)
         self._valid = tensors_of(data.valid, spec, data, device)
-        self._loss = make_loss(self._loss_part, class_counts(data))
+        self._counts = class_counts(data)
+        self._loss = self._learned_loss = make_loss(self._loss_part, self._counts)
+        self._steered: dict[str, float] = {}
         self._pieces = Pieces(self._model, self._loss, device, spec.accumulate)
         self._forward = training_call(self._model, spec, device, self._pieces)
         self.scaler = torch.amp.GradScaler(device) if spec.precision == "fp16" else None
@@ -78,9 +81,10 @@ class ModuleLearner:
 
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
+        self._apart = members_apart(spec)
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
         self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
-        self._augments = spec.augments
+        self._own_augments, self._augments = spec.augments, list(spec.augments)
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
         self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]
         self._average = average_of(spec, self._model, steps)
@@ -124,12 +128,12 @@ class ModuleLearner:
     def _backward(self, batch: Batch) -> Tensor:
         """The loss of rows, its gradients added to those of the weights."""
         output = self._forward(batch.x)
-        value = loss = batch.loss(output, self._loss)
+        value = loss = batch.loss(output, self._learned_loss)
         for layer in self._adding:
             if layer.added_loss is not None:
                 loss = loss + layer.added_loss * batch.part
         for term, values in self._terms:
-            loss = loss + term(Pass(batch, output, value, self._forward, self._loss), **values)
+            loss = loss + term(Pass(batch, output, value, self._forward, self._learned_loss), **values)
         torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
         return loss.detach()
 
@@ -141,9 +145,7 @@ class ModuleLearner:
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
         if self._rules:
-            with torch.no_grad():
-                for rule, values in self._rules:
-                    rule(self._weights, self._made, **values)
+            apply_rules(self._rules, self._weights, self._made, self._apart)
         return loss
 
     def _search(self, batch: Batch) -> Tensor:
@@ -209,7 +211,9 @@ class ModuleLearner:
         return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:
-        """Set weight_decay or dropout from the next step on; gives the old value."""
+        """Set a value that the run has from the next step on; gives the old one. Validation keeps the first loss."""
+        if name not in ("weight_decay", "dropout"):
+            return self._steer(name, value)
         if name == "weight_decay":
             for group in self._optimizer.param_groups:
                 if group["decays"]:
@@ -217,6 +221,19 @@ class ModuleLearner:
             old, self._weight_decay = self._weight_decay, value
             return float(old)
         return set_dropout(self._model, value)
+
+    def _steer(self, name: str, value: float) -> float:
+        """Another label smoothing, or amount of an augmentation."""
+        if name == "label_smoothing":
+            usual = part_values(LOSSES, self._loss_part)[name]
+            self._learned_loss = make_loss(smoothed(self._loss_part, value), self._counts)
+        else:
+            usual = next(amount_of(name, part.values) for part in self._own_augments if part.name == name)
+        old = self._steered.get(name, usual)
+        self._steered[name] = value
+        parts = [part_with(part, self._steered) for part in self._own_augments]
+        self._augments = [part for part in parts if amount_of(part.name, part.values)]
+        return old
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""
@@ -233,6 +250,7 @@ class ModuleLearner:
             "network": network_state(self._model),
             "optimizer": self._optimizer.state_dict(),
             "weight_decay": self._weight_decay,
+            "steered": dict(self._steered),
             "average": self._average.state() if self._average is not None else None,
             "loss": {"sum": self._sum, "seen": self._seen},
             "made": self._made,
@@ -245,6 +263,8 @@ class ModuleLearner:
         load_network(self._model, state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._weight_decay = state["weight_decay"]
+        for name, value in state.get("steered", {}).items():
+            self.change(name, value)
         if self._average is not None:
             self._average.load(state["average"])
         self._sum.copy_(state["loss"]["sum"])

@@ -36,7 +36,8 @@ class Learner(Protocol):
         """The loss and every metric of the validation rows; empty if there are none."""
 
     def change(self, name: str, value: float) -> float:
-        """Set weight_decay or dropout from the next step on; gives the old value."""
+        """Set weight_decay, dropout, label_smoothing or the amount of an augmentation from the next step on, of those
+        that the run has; gives the old value."""
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""

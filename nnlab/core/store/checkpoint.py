@@ -130,6 +130,16 @@ def read_checkpoint(run: Path) -> Checkpoint:
     raise StoreError(f"run {run.name} cannot be resumed: {'; '.join(notes)}")
 
 
+def checkpoint_of(run: Path, epoch: int) -> Mapping[str, Any] | None:
+    """The state after an epoch, where a whole checkpoint of it is there."""
+    try:
+        generations = files.read_json(run / POINTER)["generations"]
+        place = next(one for one in generations if (one["epoch"], one["step"]) == (epoch, 0))
+        return _read(run, place, []).state
+    except (StoreError, LookupError, TypeError, ValueError, StopIteration):
+        return None
+
+
 def _read(run: Path, generation: Mapping[str, Any], before: list[str]) -> Checkpoint:
     from nnlab.core.store.trees import unpack_tree
 

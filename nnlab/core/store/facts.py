@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,23 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a run comes from. kind: replay, which repeats another run with its changes, or branch, which went on from
+    one after so many epochs with other settings. id: of that run."""
+
+    kind: Literal["replay", "branch"]
+    id: str
+    epoch: int = 0
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any] | None) -> "Origin | None":
+        """The origin in run.json; None for a run that has none."""
+        if not isinstance(plain, Mapping) or plain.get("kind") not in ("replay", "branch"):
+            return None
+        return cls(plain["kind"], str(plain["id"]), int(plain.get("epoch", 0)))
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the store writes down when a run begins.
 
@@ -51,6 +68,7 @@ class Facts:
     summary: Mapping[str, Any]
     pipeline: tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
     choices: Choices = Choices()
+    origin: Origin | None = None
 
 
 def new_facts(

@@ -176,6 +176,7 @@ class RunFolder:
         about |= {"name": facts.name, "line": facts.line, "code": facts.code, "began": facts.began.isoformat()}
         about |= {"task": started.task, "target": facts.summary["target"], "data": facts.summary["name"]}
         about |= {"fingerprint": facts.fingerprint, "choices": asdict(facts.choices)}
+        about |= {} if facts.origin is None else {"origin": asdict(facts.origin)}
         about |= {"spec": to_json(started.spec), "started": told, "files": sums}
         self._first["status.json"] = files.seal({"state": "running", "owner": current_owner()})
         self._first["run.json"] = files.seal(about)

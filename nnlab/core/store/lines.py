@@ -31,6 +31,7 @@ def to_line(event: EpochDone | Changed | Probed | Resumed | Warned) -> str:
             "rows_per_second": plain(event.rows_per_second),
             "best": bool(event.best),
             **({"members": event.members} if event.members else {}),
+            **({"spread": plain_all(event.spread)} if event.spread else {}),
         }
     )
 
@@ -71,7 +72,7 @@ def _event(item: Mapping[str, Any]) -> Event:
     numbers = (float(item["lr"]), float(item["seconds"]), float(item["rows_per_second"]))
     values, best = (floats(item["train"]), floats(item["valid"]), *numbers), bool(item["best"])
     members = tuple(map(int, item.get("members", ())))
-    return EpochDone(int(item["epoch"]), *values, best, members=members)
+    return EpochDone(int(item["epoch"]), *values, best, members=members, spread=floats(item.get("spread", {})))
 
 
 def plain(value: float) -> float | str:

@@ -14,7 +14,7 @@ from nnlab.core.record import Record
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store import files, lines
 from nnlab.core.store.checkpoint import POINTER, place_of
-from nnlab.core.store.facts import Choices, Facts
+from nnlab.core.store.facts import Choices, Facts, Origin
 from nnlab.core.store.folder import FORMAT
 from nnlab.core.store.owner import is_alive
 
@@ -28,7 +28,8 @@ MISUNDERSTOOD = (KeyError, TypeError, ValueError, AttributeError, IndexError, Ov
 @dataclass(frozen=True)
 class RunInfo:
     """A run as the list shows it. state: running, a reason of `Finished`, crashed (its process is gone) or broken; then
-    message says why. metrics: validation values of the best epoch. data: the frame in the user's words."""
+    message says why. metrics: validation values of the best epoch. data: the frame in the user's words. origin: the run
+    that this one repeats or branches off."""
 
     id: str
     name: str | None
@@ -45,6 +46,7 @@ class RunInfo:
     data: str = ""
     monitor: str = "loss"
     line: str | None = None
+    origin: Origin | None = None
 
     def status(self) -> dict[str, Any]:
         """What status.json says now: the state, and while the run is unfinished its owner."""
@@ -100,11 +102,26 @@ def read_beginning(path: Path) -> tuple[dict[str, Any], Facts, TrainSpec]:
     return about, _facts(about, summary, ({}, {})), from_json(TrainSpec, about["spec"])
 
 
+def read_past(path: Path) -> tuple[dict[str, Any], Facts, Record]:
+    """What run.json says, the facts of the run without its pipeline, and all that it told."""
+    about, facts, _ = read_beginning(path)
+    return about, facts, _describe(path, about, {})[2]
+
+
+def best_weights(path: Path) -> "dict[str, Tensor]":
+    """The weights of the best epoch; StoreError where there are none."""
+    from nnlab.core.store.tensors import unpack_weights
+
+    with understood(path):
+        name, data = _best_blob(path)
+        return unpack_weights(data, name)
+
+
 def _facts(about: Mapping[str, Any], summary: Mapping[str, Any], pipeline: Any) -> Facts:
     began = datetime.fromisoformat(about["began"]).astimezone(UTC)
     texts = (about["name"], about["line"], about["code"], str(about["fingerprint"]))
-    choices = Choices.from_json(about.get("choices", {}))
-    return Facts(str(about["id"]), began, *texts, summary, pipeline, choices)
+    choices, origin = Choices.from_json(about.get("choices", {})), Origin.from_json(about.get("origin"))
+    return Facts(str(about["id"]), began, *texts, summary, pipeline, choices, origin)
 
 
 @contextlib.contextmanager
@@ -165,6 +182,7 @@ def _describe(path: Path, about: Mapping[str, Any], sums: Mapping[str, str] | No
         data=str(about["data"]),
         monitor=str(told["monitor"]),
         line=about["line"],
+        origin=Origin.from_json(about.get("origin")),
     )
     return info, started, record
 
@@ -185,7 +203,8 @@ def _finished(plain: Mapping[str, Any]) -> Finished:
         raise StoreError(f"unknown reason {plain['reason']!r}")
     best = plain["best_epoch"]
     place = (int(plain["epoch"]), None if best is None else int(best))
-    return Finished(plain["reason"], *place, float(plain["seconds"]), str(plain["message"]))
+    cut = tuple(map(int, plain["cut"])) if plain.get("cut") else None
+    return Finished(plain["reason"], *place, float(plain["seconds"]), str(plain["message"]), cut)
 
 
 def _unfinished(path: Path, record: Record, status: Mapping[str, Any]) -> tuple[str, Finished]:

@@ -5,21 +5,24 @@ values   low..high [log|linear] [step number]      numbers, both ends included
          {a,b,c}                                   choices
          [low..high]x1..4 [log|step ...] [same]    lists of one to four numbers; same: all of a list are equal
          [64,128]x3 [same]                         lists of three choices
+         ... if name=value     ... if name={a,b}   any of them, only where another name has such a value
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from nnlab.core.errors import SpecError, did_you_mean
 from nnlab.core.params import Param, Within, show_value
 from nnlab.core.registry import Part
-from nnlab.core.tune.ranges import Lists, Range, Searched, Value, joined
+from nnlab.core.tune.ranges import Lists, Range, Searched, Value, When, joined
 
 AUTO = "auto"  # the entry that stands for the usual ranges
 NAME = re.compile(r"\s*([^\W\d][\w.-]*)\s*[=:]\s*(.*?)\s*", re.DOTALL)
 NUMBERS = re.compile(r"(\S+?)\s*\.\.\s*(\S+)((?:\s+\S+)*)")
 LISTS = re.compile(r"\[(.*)\]\s*x\s*(\d+)(?:\s*\.\.\s*(\d+))?((?:\s+\S+)*)", re.DOTALL)
+IF = "if"  # before the condition of an entry
+CONDITION = re.compile(rf"(.*?)\s+{IF}(?:\s+(.*))?", re.DOTALL)
 WORDS = ("log", "linear", "step")
 MOST_ITEMS = 64
 NUMBER_FORM = "low..high [log|linear] [step number]"
@@ -36,6 +39,8 @@ def entries(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     for piece in (cleaned for line in lines if (cleaned := _without_comment(line))):
         if _open(held):
             held = f"{held},{piece}"  # a list that was cut within its brackets
+        elif held.endswith(f" {IF}"):
+            held = f"{held} {piece}"  # a condition that was cut
         elif held and not NAME.fullmatch(piece) and piece != AUTO:
             held = f"{held} {piece}"  # log, after a blank
         else:
@@ -63,6 +68,41 @@ def _entry(text: str) -> tuple[str, str]:
     if not match or not match[2]:
         raise SpecError(f"space {text!r}: expected {ENTRY}")
     return match[1], match[2]
+
+
+def split_condition(text: str) -> tuple[str, str | None]:
+    """What an entry says of its values, and its condition; None where it has none."""
+    match = CONDITION.fullmatch(text)
+    return (match[1], match[2] or "") if match else (text, None)
+
+
+def read_condition(name: str, text: str, space: Mapping[str, Searched]) -> When:
+    """The condition of an entry; SpecError for one on what is not searched, or has no such value."""
+    match = NAME.fullmatch(text)
+    if not match or not match[2]:
+        raise SpecError(
+            f"space {name}: {text!r} after if: expected a condition, as in if model=mlp or if model={{a,b}}"
+        )
+    other, said = match[1].replace("-", "_"), match[2]
+    if other not in space or other == name:
+        known = [one for one in space if one != name]
+        raise SpecError(f"space {name}: if {other}: {other} is not searched{did_you_mean(other, known)}")
+    searched = space[other]
+    if searched.when is not None:
+        raise SpecError(f"space {name}: if {other}: {other} has a condition itself; put that one here too")
+    if not isinstance(searched, Range) or not searched.choices:
+        raise SpecError(
+            f"space {name}: if {other}: {other}={searched} has no choices; a condition is on one of {{a,b}}"
+        )
+    shown = {show_value(choice): choice for choice in searched.choices}
+    if None in searched.choices:
+        shown["auto"] = None
+    items = [item.strip() for item in re.split(r",(?![^\[(]*[\])])", said.strip("{}")) if item.strip()]
+    for item in items:
+        if item not in shown:
+            there = ", ".join(shown)
+            raise SpecError(f"space {name}: if {other}={item}: it can be {there}{did_you_mean(item, shown)}")
+    return When(other, tuple(dict.fromkeys(shown[item] for item in items)))
 
 
 def read_values(name: str, text: str, param: Param) -> Searched:
@@ -198,7 +238,7 @@ def line_of(name: str, searched: Searched, param: Param) -> str:
     numbers = searched.item if isinstance(searched, Lists) else searched
     declared = isinstance(param.domain, Within) and param.domain.log
     linear = declared and not (numbers.choices or numbers.log or numbers.step) and numbers.low > 0
-    text = str(searched)
+    text, when = searched.allowed, searched.when or ""
     if not linear:
-        return f"{name}={text}"
-    return f"{name}={text.removesuffix(' same')} linear{' same' if text.endswith(' same') else ''}"
+        return f"{name}={text}{when}"
+    return f"{name}={text.removesuffix(' same')} linear{' same' if text.endswith(' same') else ''}{when}"

@@ -13,7 +13,7 @@ from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
 from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.pbt import last_values
-from nnlab.core.tune.ranges import Space, Value, typed_values
+from nnlab.core.tune.ranges import Space, Value, holding, typed_values
 from nnlab.core.tune.ranges import from_json as range_from_json
 from nnlab.core.tune.space import held_values, spec_with
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 HEADER = "study.json"
 NO_MATTER = ("device", "threads")  # fields of the base that do not change what is searched
+RANKED = "ranked"  # the attribute of a study that holds architectures and their scores with shared weights
 OUTSIDE = "outside"  # the attribute of a first trial that is no point of the space, of which the sampler learns nothing
 
 
@@ -96,7 +97,7 @@ class Header:
     def first_values(self) -> dict[str, Value]:
         """The values of searched names that the first trial has, in their ranges or not."""
         values = held_values(self.space, self.first or self.base)
-        return values | (held_values(self.space, self.prepare) if self.prepare else {})
+        return holding(values | (held_values(self.space, self.prepare) if self.prepare else {}), self.space)
 
     def holds_first(self) -> bool:
         """Whether a trial of the space can be the first one."""

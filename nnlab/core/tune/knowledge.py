@@ -91,7 +91,8 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
     chosen = chosen_parts(spec)
     options = options_of(TrainSpec, chosen)
     for name, allowed in header.space.items():
-        if name not in values and not is_step(name) and option_for(name, options, chosen):
+        asked = allowed.when is None or allowed.when.holds(values)
+        if name not in values and asked and not is_step(name) and option_for(name, options, chosen):
             raise SpecError(f"with a {name} outside of {allowed}")
     different = _differing(spec_with(values, header.base), spec)
     if different:

@@ -17,6 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from nnlab.core.tune.header import RANKED
+
 BINS = 6
 SPREAD = 0.15  # of a range, by which evolution moves a number (standard deviation)
 FORGET = 0.7  # share of the old baseline that stays
@@ -75,6 +77,23 @@ class Evolution(_OneByOne):
         moved = _share(dist, value) + self._rng.normal(0.0, SPREAD)
         inside = abs(moved) if moved < 1 else 2 - moved  # what would leave the range comes back
         return dist.to_external_repr(_from_share(dist, min(max(inside, 0.0), 1.0)))
+
+
+class OneShot(_OneByOne):
+    """Gives the architectures that one network has ranked, best first; what it did not rank is drawn at random."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._chosen: Mapping[str, Any] | None = None
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, name: str, dist: BaseDistribution) -> Any:
+        """The value of the best architecture that no trial has had."""
+        if self._chosen is None:
+            tried = [one.params for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+            left = (one["params"] for one in study.user_attrs.get(RANKED, ()))
+            self._chosen = next((p for p in left if not any(p.items() <= one.items() for one in tried)), {})
+        value = self._chosen.get(name)
+        return dist.to_external_repr(_from_share(dist, self._rng.random())) if value is None else value
 
 
 class Reinforce(_OneByOne):

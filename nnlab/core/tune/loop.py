@@ -30,8 +30,9 @@ from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.tune.study import Study, quiet_optuna
-from nnlab.core.tune.training import Group, check_exchange, exchange_for
+from nnlab.core.tune.training import Group, check_exchange, exchange_for, parts_to_rank
 from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.watch import Watch
 
 if TYPE_CHECKING:
     import optuna
@@ -62,6 +63,7 @@ class Search:
         self._far: Far | None = None
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
+        self._parts = parts_to_rank(header, model)
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         check_exchange(header, model, data)
         with quiet_optuna():
@@ -87,6 +89,7 @@ class Search:
                 "the loss itself is searched, so its values do not compare; monitor a metric, as in --monitor accuracy"
             )
         with quiet_optuna(), interruptible(self.controls):
+            self._rank_parts()
             self._far = self._entered()
             try:
                 while not self.over and not self._settled():
@@ -98,6 +101,26 @@ class Search:
             Finals(self, self._study, self._folds, self._model, lambda: self.over).run()
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
+
+    def _rank_parts(self) -> None:
+        """Train the one network that holds all others and rank its parts, once a study, where the sampler asks it."""
+        header = self._header
+        if self._parts is None or self.trials.ranked or self.trials.done >= header.spec.trials:
+            return
+        from nnlab.core.tune.one_shot import ranked
+
+        watch = Watch(self, header.metric)
+        told = {"view": watch, "controls": watch.controls, "name": f"{header.name} one network"}
+        data = self._folds(header.first_values())[0]
+        how = (self._parts["parts"], self._parts["longer"])
+        run, found = ranked(header, data, *how, **told)
+        if run.finished.reason in ("diverged", "failed"):
+            raise RunError(f"the network that holds all others {run.finished.reason}: {run.finished.message}")
+        if found:
+            self.trials.keep_ranking(found)
+            text = ", ".join(f"{name}={value}" for name, value in found[0][1].items())
+            told_best = f"best with shared weights: {text} ({header.metric} {found[0][0]:.4g})"
+            self.warn(f"one network was trained and {len(found)} parts of it ranked; {told_best}")
 
     def _entered(self) -> "Far | None":
         """The cluster that the study runs on; None for this machine."""

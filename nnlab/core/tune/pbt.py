@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.core.controls import LIVE
+from nnlab.core.steering import EACH
 from nnlab.core.tune.ranges import Range, Space, Value
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Exchange:
     of the trials that are replaced; factor: by which values move; history: what each trial took over, by its number."""
 
     def __init__(self, space: Space, maximize: bool, seed: int, every: int, share: float, factor: float) -> None:
-        named = {name: one for name, one in space.items() if name.rpartition(".")[2] in LIVE}
+        named = {name: one for name, one in space.items() if name.rpartition(".")[2] in EACH}
         self._space = {name: one for name, one in named.items() if isinstance(one, Range)}
         self._sign = -1.0 if maximize else 1.0
         self._rng = np.random.default_rng(seed)

@@ -19,6 +19,32 @@ CLOSE = 1e-9  # of a step, within which a number is one of its multiples
 
 
 @dataclass(frozen=True)
+class When:
+    """A condition: a name is only searched where another one has one of these values."""
+
+    name: str
+    values: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        shown = ",".join(show_value(value) for value in self.values)
+        return f" if {self.name}={shown if len(self.values) == 1 else f'{{{shown}}}'}"
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        """Whether it does, for the values of a trial."""
+        value = values.get(self.name)
+        return self.name in values and any(value == one and type(value) is type(one) for one in self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` takes them back."""
+        return {"name": self.name, "values": list(self.values)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any] | None) -> "When | None":
+        """What to_json gave; None for None."""
+        return None if plain is None else cls(str(plain["name"]), tuple(plain["values"]))
+
+
+@dataclass(frozen=True)
 class Range:
     """Numbers from low to high, both included, log: spread by ratio, step: low and every so far; or choices, values as
     a person types them."""
@@ -29,8 +55,14 @@ class Range:
     whole: bool = False
     choices: tuple[Value, ...] = ()
     step: float | None = None
+    when: When | None = None
 
     def __str__(self) -> str:
+        return f"{self.allowed}{self.when or ''}"
+
+    @property
+    def allowed(self) -> str:
+        """As it is typed, without its condition."""
         if self.choices:
             return f"{{{','.join(show_value(choice) for choice in self.choices)}}}"
         ends = f"{show_value(self.low)}..{show_value(self.high)}"
@@ -99,17 +131,19 @@ class Range:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""
+        when = {"when": self.when.to_json()} if self.when else {}
         if self.choices:
-            return {"choices": list(self.choices)}
+            return {"choices": list(self.choices)} | when
         plain = {"low": self.low, "high": self.high, "log": self.log, "whole": self.whole}
-        return plain | ({"step": self.step} if self.step else {})
+        return plain | ({"step": self.step} if self.step else {}) | when
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Range":
         """What to_json gave."""
+        when = When.from_json(plain.get("when"))
         if "choices" in plain:
-            return cls(choices=tuple(plain["choices"]))
-        return cls(plain["low"], plain["high"], plain["log"], plain["whole"], step=plain.get("step"))
+            return cls(choices=tuple(plain["choices"]), when=when)
+        return cls(plain["low"], plain["high"], plain["log"], plain["whole"], step=plain.get("step"), when=when)
 
 
 @dataclass(frozen=True)
@@ -120,8 +154,14 @@ class Lists:
     least: int
     most: int
     same: bool = False
+    when: When | None = None
 
     def __str__(self) -> str:
+        return f"{self.allowed}{self.when or ''}"
+
+    @property
+    def allowed(self) -> str:
+        """As it is typed, without its condition."""
         inner, words = str(self.item), ""
         if self.item.choices:
             inner = inner.strip("{}")
@@ -188,7 +228,8 @@ class Lists:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""
-        return {"item": self.item.to_json(), "least": self.least, "most": self.most, "same": self.same}
+        when = {"when": self.when.to_json()} if self.when else {}
+        return {"item": self.item.to_json(), "least": self.least, "most": self.most, "same": self.same} | when
 
 
 Searched = Range | Lists
@@ -198,7 +239,9 @@ Space = dict[str, Searched]
 def from_json(plain: Mapping[str, Any]) -> Searched:
     """What to_json gave."""
     if "item" in plain:
-        return Lists(Range.from_json(plain["item"]), int(plain["least"]), int(plain["most"]), bool(plain["same"]))
+        when = When.from_json(plain.get("when"))
+        item, ends = Range.from_json(plain["item"]), (int(plain["least"]), int(plain["most"]))
+        return Lists(item, *ends, bool(plain["same"]), when)
     return Range.from_json(plain)
 
 
@@ -226,6 +269,11 @@ def inner_ranges(searched: Searched, name: str) -> dict[str, Range]:
     length = Range(searched.least, searched.most, whole=True)
     places = ("all", *range(1, searched.most + 1))
     return {f"{name}.length": length} | {f"{name}.{place}": searched.item for place in places}
+
+
+def holding(values: Mapping[str, Value], space: Space) -> dict[str, Value]:
+    """The values without those of names whose condition does not hold."""
+    return {name: value for name, value in values.items() if (when := space[name].when) is None or when.holds(values)}
 
 
 def held_params(space: Space, values: Mapping[str, Value]) -> dict[str, Value]:

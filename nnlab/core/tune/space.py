@@ -8,6 +8,7 @@ tried where the optimizer has it.
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, did_you_mean
@@ -16,8 +17,17 @@ from nnlab.core.options import Option, is_override, option_word, options_of, res
 from nnlab.core.params import Param, params_of
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, TrainSpec, part_values
-from nnlab.core.tune.grammar import AUTO, entries, line_of, plain, read_choices, read_values
-from nnlab.core.tune.ranges import Range, Space, Value
+from nnlab.core.tune.grammar import (
+    AUTO,
+    entries,
+    line_of,
+    plain,
+    read_choices,
+    read_condition,
+    read_values,
+    split_condition,
+)
+from nnlab.core.tune.ranges import Range, Space, Value, holding
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -45,10 +55,26 @@ def parse(lines: Iterable[str], base: TrainSpec) -> Space:
     for name in texts:
         if name in NOT_SEARCHED:
             raise SpecError(f"space: {name} cannot be searched; it is fixed for a study")
+    cut = {name: split_condition(text) for name, text in texts.items()}
+    texts = {name: text for name, (text, _) in cut.items()}
     steps = {name: text for name, text in texts.items() if is_step(name)}
     space = _read_all({name: text for name, text in texts.items() if name not in steps}, base)
     space |= _read_all(steps, PrepareSpec("")) if steps else {}
-    return {name: space[name] for name in texts}
+    return _with_conditions(
+        {name: space[name] for name in texts}, {name: when for name, (_, when) in cut.items() if when is not None}
+    )
+
+
+def _with_conditions(space: Space, conditions: Mapping[str, str]) -> Space:
+    """The space with these texts as conditions of names."""
+    for name in conditions:
+        if any(name in params and params[name].kind is Part for params in map(params_of, (TrainSpec, PrepareSpec))):
+            raise SpecError(f"space {name}: a part has no condition; put it on what belongs to the part")
+    found = {name: read_condition(name, text, space) for name, text in conditions.items()}
+    for name, when in found.items():
+        if when.name in found:
+            raise SpecError(f"space {name}: if {when.name}: {when.name} has a condition itself; put that one here too")
+    return {name: replace(one, when=found[name]) if name in found else one for name, one in space.items()}
 
 
 def _read_all(texts: Mapping[str, str], base: TrainSpec | PrepareSpec) -> Space:
@@ -161,7 +187,7 @@ def _check_clashes(space: Space, looked_up: list[Lookup]) -> None:
 
 def base_values(space: Space, base: TrainSpec | PrepareSpec) -> dict[str, Value]:
     """The base's own values of the searched names, as far as they lie in their ranges."""
-    held = held_values(space, base)
+    held = holding(held_values(space, base), space)
     return {name: value for name, value in held.items() if value in space[name]}
 
 
@@ -192,17 +218,18 @@ def value_of(base: TrainSpec | PrepareSpec, option: Option) -> Any:
 
 
 def suggest(trial: "Trial", space: Space, base: TrainSpec, prepare: PrepareSpec | None = None) -> dict[str, Value]:
-    """The trial's values: parts first, then the names that those parts have."""
+    """The trial's values: parts first, then the names that those parts have, then those under a condition."""
     values: dict[str, Value] = {}
-    for one in (base, prepare or PrepareSpec("")):
+    for conditional, one in itertools.product((False, True), (base, prepare or PrepareSpec(""))):
         own = params_of(type(one))
         inside = {name: s for name, s in space.items() if is_step(name) == isinstance(one, PrepareSpec)}
-        first = [name for name in inside if name in own and own[name].kind is Part]
+        first = [name for name in inside if name in own and own[name].kind is Part and not conditional]
         values |= {name: inside[name].suggest(trial, name) for name in first}
         chosen = chosen_parts(one, values)
         options = options_of(type(one), chosen)
         for name, searched in inside.items():
-            if name not in values and option_for(name, options, chosen):
+            asked = searched.when is None or (conditional and searched.when.holds(values))
+            if name not in values and asked and option_for(name, options, chosen):
                 values[name] = searched.suggest(trial, name)
     return {name: values[name] for name in space if name in values}
 

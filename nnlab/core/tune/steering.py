@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -102,8 +102,9 @@ def _value(name: str, text: str, header: "Header") -> Value:
 
 def _narrowed(name: str, text: str, header: "Header") -> Searched:
     """A part of a name's range."""
-    others = {other: one for other, one in header.space.items() if other != name}
-    narrow, wide = parse([*lines_of(others, header.base), f"{name}={text}"], header.base)[name], header.space[name]
+    others = {other: replace(one, when=None) for other, one in header.space.items() if other != name}
+    wide = header.space[name]
+    narrow = replace(parse([*lines_of(others, header.base), f"{name}={text}"], header.base)[name], when=wide.when)
     inside = inner_ranges(narrow, name)
     for inner, one in inner_ranges(wide, name).items():
         if inner in inside and not _within(inside[inner], one):

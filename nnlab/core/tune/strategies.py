@@ -2,7 +2,8 @@
 
 Samplers are called as make(seed, points): the seed of this one trial, and a function that gives so many values of each
 searched name's range. Facts: several=True: it can search for several objectives; exchange=True: trials inherit from one
-another (pbt.py). Pruners are called as make(epochs); folds=True: they judge by folds, not by epochs.
+another (pbt.py); one_shot=True: a network that holds all others is trained first (one_shot.py). Pruners are called as
+make(epochs); folds=True: they judge by folds, not by epochs.
 """
 
 import contextlib
@@ -190,6 +191,24 @@ def pbt(
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed)
+
+
+@SAMPLERS.add(one_shot=True)
+def one_shot(
+    seed: int,
+    points: Points,
+    parts: Annotated[int, Within(2, 100_000, log=True, search=(64, 1024)), "parts that are ranked"] = 256,
+    longer: Annotated[
+        float, Within(0.1, 100.0, log=True, search=(1, 10)), "epochs of that network for a trial's"
+    ] = 4.0,
+) -> "BaseSampler":
+    """Architecture search in one network: it holds all others, its parts are ranked and the best trained from scratch.
+
+    For hidden and activation of an mlp; other names are drawn at random (Yu et al. 2019; Guo et al. 2020).
+    """
+    from nnlab.core.tune.learned import OneShot
+
+    return OneShot(seed)
 
 
 @SAMPLERS.add

@@ -16,7 +16,7 @@ from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.run import Run
 from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
-from nnlab.core.tune.header import OUTSIDE, Header
+from nnlab.core.tune.header import OUTSIDE, RANKED, Header
 from nnlab.core.tune.luck import better_beyond_chance
 from nnlab.core.tune.pbt import Inherited
 from nnlab.core.tune.ranges import Space, Value, held_params
@@ -241,6 +241,18 @@ class Trials:
     def steps(self) -> list[Steer]:
         """How the study was steered so far."""
         return steps_of(self.journal)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the parts of one network were ranked."""
+        return RANKED in self.journal.user_attrs
+
+    def keep_ranking(self, found: "list[tuple[float, dict[str, Value]]]") -> None:
+        """Put the values of a network's parts on record, best first, with what they scored with shared weights."""
+        space = self._header.space
+        self.journal.set_user_attr(
+            RANKED, [{"score": score, "params": held_params(space, values)} for score, values in found]
+        )
 
     def _points(self, count: int) -> dict[str, list[Value]]:
         space = self._header.space.items()

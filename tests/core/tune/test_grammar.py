@@ -1,6 +1,7 @@
 """The grammar of ranges: what each form draws, what errors say, and that a space is its lines."""
 
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -11,7 +12,7 @@ from nnlab.core.errors import SpecError
 from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
 from nnlab.core.spec import PrepareSpec, TrainSpec
-from nnlab.core.tune.ranges import Lists, Range, from_json, held_params, typed_values
+from nnlab.core.tune.ranges import Lists, Range, When, from_json, held_params, typed_values
 from nnlab.core.tune.space import base_values, held_values, lines_of, parse, prepare_with, spec_with, suggest
 from nnlab.core.tune.usual import default_space
 
@@ -200,10 +201,22 @@ def choices(values):
     return Range(choices=tuple(values))
 
 
+@st.composite
+def spaces(draw):
+    """A space of some names, those that choose no part under a condition or not."""
+    space = dict(draw(st.lists(ranges(), min_size=1, max_size=5, unique_by=lambda pair: pair[0])))
+    asked = {name: one for name, one in space.items() if isinstance(one, Range) and one.choices and draw(st.booleans())}
+    for name in [name for name in space if name not in asked and name not in ("scale", "optimizer")]:
+        if asked and draw(st.booleans()):
+            other = draw(st.sampled_from(list(asked)))
+            some = draw(st.lists(st.sampled_from(asked[other].choices), min_size=1, max_size=3, unique=True))
+            space[name] = replace(space[name], when=When(other, tuple(some)))
+    return space
+
+
 @settings(deadline=None)
-@given(st.lists(ranges(), min_size=1, max_size=5, unique_by=lambda pair: pair[0]))
-def test_a_space_is_its_lines_and_its_json(pairs):
-    space = dict(pairs)
+@given(spaces())
+def test_a_space_is_its_lines_and_its_json(space):
     lines = lines_of(space, BASE)
     assert parse(lines, BASE) == space
     assert parse(" ".join(lines).split(" "), BASE) == space  # as a line cuts it
@@ -218,7 +231,7 @@ def test_the_usual_space_of_each_model_is_its_lines(model):
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(alphabet="hidenlrscae=:.,{}[]x- 0123456789\n#\tlogstp", max_size=30), max_size=3))
+@given(st.lists(st.text(alphabet="hidenlrscae=:.,{}[]x- 0123456789\n#\tlogstpf", max_size=30), max_size=3))
 def test_any_text_is_a_space_or_a_spec_error(lines):
     try:
         space = parse(lines, BASE)
@@ -226,3 +239,49 @@ def test_any_text_is_a_space_or_a_spec_error(lines):
         assert str(error)
     else:
         assert all(one.size >= 1 or math.isinf(one.size) for one in space.values())
+
+
+def test_a_name_under_a_condition_is_only_there_where_it_holds():
+    space = parse(
+        [
+            "dropout=0..0.5 if model=mlp",
+            "model={mlp,resnet,autoencoder}",
+            "lr=1e-3..1e-1 if model={resnet,autoencoder}",
+            "batch_size={32,64}",
+            "epochs=3..9 if batch_size=32",
+        ],
+        BASE,
+    )
+    seen = drawn(space, 200)
+    for values, params in seen:
+        assert ("dropout" in values) == (values["model"] == "mlp")
+        assert ("lr" in values) == (values["model"] != "mlp")
+        assert ("epochs" in values) == (values["batch_size"] == 32)
+        assert typed_values(space, params) == values and list(values) == [name for name in space if name in values]
+        spec = spec_with(values, BASE)
+        assert values["batch_size"] == 32 or spec.epochs == BASE.epochs
+    assert {values["model"] for values, _ in seen} == {"mlp", "resnet", "autoencoder"}
+    assert set(base_values(space, BASE)) == {
+        "dropout",
+        "model",
+    }  # no batch size, which is auto
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("dropout=0..0.5 if", "expected a condition"),
+        ("dropout=0..0.5 if model", "expected a condition"),
+        ("dropout=0..0.5 if modell=mlp", "modell is not searched; did you mean 'model'"),
+        ("dropout=0..0.5 if model=mpl", "if model=mpl: it can be mlp, resnet; did you mean 'mlp'"),
+        ("dropout=0..0.5 if lr=0.1", "has no choices"),
+        ("dropout=0..0.5 if dropout=0.1", "dropout is not searched"),
+        ("dropout=0..0.5 if batch_size=32", "has a condition itself"),
+        ("optimizer={sgd,adamw} if model=mlp", "a part has no condition"),
+        ("dropout=0.1..0.5 step 0.1 log if model=mlp", "do not go together"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_said(line, message):
+    others = ["lr=1e-3..1e-1", "model={mlp,resnet}", "batch_size={32,64} if model=mlp"]
+    with pytest.raises(SpecError, match=message):
+        parse([*others, line], BASE)

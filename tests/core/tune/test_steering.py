@@ -139,3 +139,14 @@ def test_what_cannot_be_is_told_and_changes_nothing(classes, what, text, part):
     assert study.steering.empty and len(study.trials) == 2
     with pytest.raises(SpecError):
         getattr(study, what)(*([text] if text else []))
+
+
+def test_conditions_hold_in_a_study_and_for_what_is_steered(classes, tmp_path):
+    space = ("model={mlp,resnet}", "dropout=0..0.5 if model=mlp", "lr=1e-3..1e-1")
+    by = By({2: [("narrow", "dropout=0.1..0.2"), ("pin", "model=mlp")]})
+    told = {"epochs": 1, "space": space, "batch_size": 256, "population": 1, "name": "s", "store": tmp_path}
+    study = tune(classes, trials=8, view=by, controls=by.controls, **told)
+    trials = study.trials
+    assert (trials["dropout"].notna() == (trials["model"] == "mlp")).all()
+    assert (trials["model"][3:] == "mlp").all() and trials["dropout"][3:].between(0.1, 0.2).all()
+    assert str(Study.load(study.path).space["dropout"]) == "0..0.5 if model=mlp"

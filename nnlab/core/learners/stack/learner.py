@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.gradients import GRADIENTS
+from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -20,18 +20,26 @@ from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
-from nnlab.core.network import loss_of, member_count
+from nnlab.core.network import loss_of, member_count, members_apart
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.randomness import member_seed
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
+from nnlab.core.steering import smoothed
 
 
-def members_for(
-    networks: Sequence[nn.Module], spec: TrainSpec, data: Prepared, device: str, seeds: Sequence[int], joint: bool
+def members_for(  # noqa: PLR0913 (what a stack is made of)
+    networks: Sequence[nn.Module],
+    spec: TrainSpec,
+    data: Prepared,
+    device: str,
+    seeds: Sequence[int],
+    joint: bool,
+    table: Table | None = None,
 ) -> Members:
-    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`."""
+    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`. table: their
+    training rows, where they are not those of the data."""
     names = {id(weight): name for name, weight in networks[0].named_parameters()}
     groups = [
         ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
@@ -39,7 +47,7 @@ def members_for(
     ]
     loss = loss_of(spec, data.target)
     criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
-    table = Table(*tensors_of(data.train, spec, data, device))
+    table = table or Table(*tensors_of(data.train, spec, data, device))
     optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
     return Members(networks, groups, criterion, table, optimizer, seeds, joint)
 
@@ -56,6 +64,7 @@ class StackLearner:
         self._target = data.target
         self._loss_part = loss_of(spec, data.target)
         self._loss = make_loss(self._loss_part, class_counts(data))
+        self._smoothing = part_values(LOSSES, self._loss_part).get("label_smoothing", 0.0)
         self._model = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._valid = tensors_of(data.valid, spec, data, device)
@@ -75,6 +84,7 @@ class StackLearner:
     def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
         """What is done to gradients and weights besides the plain step; mostly nothing."""
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
+        self._apart = members_apart(spec)
         self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
         self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
         self._average = average_of(spec, self._model, steps)
@@ -93,9 +103,7 @@ class StackLearner:
         """One step on the training rows with these numbers, (n,), or (K, n) where each member has its own."""
         self._gradients(rows)
         if self._rules:
-            with torch.no_grad():
-                for rule, values in self._rules:
-                    rule(self._weights, self._made, **values)
+            apply_rules(self._rules, self._weights, self._made, self._apart)
         self._members.update([lr] * self._count)
         if self._penalties:
             with torch.no_grad():
@@ -136,7 +144,11 @@ class StackLearner:
         return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:
-        """Set weight_decay or dropout from the next step on; gives the old value."""
+        """Set a value that the run has from the next step on; gives the old one. Validation keeps the first loss."""
+        if name == "label_smoothing":
+            old, self._smoothing = self._smoothing, value
+            self._members.loss = part_values(LOSSES, smoothed(self._loss_part, value))
+            return old
         if name == "weight_decay":
             old, self._members.decays = self._members.decays[0], [value] * self._count
             return old
@@ -160,12 +172,15 @@ class StackLearner:
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
+            "smoothing": self._smoothing,
             "parts": self._gradients.count,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
         load_network(self._model, state["network"])
+        if state.get("smoothing", self._smoothing) != self._smoothing:
+            self.change("label_smoothing", state["smoothing"])
         self._members.load_state(state["members"])
         if self._average is not None:
             self._average.load(state["average"])

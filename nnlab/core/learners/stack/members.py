@@ -1,6 +1,7 @@
 """K networks of one shape that are trained side by side, each as it would be alone, to the same bits."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ class Members:
         self._update.step(list(lrs))
 
     def outputs(self, x: Tensor) -> Tensor:
-        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        """What the networks give for rows, without dropout: (n, features) or (K, n, features) -> (K, n, n_out)."""
         return self._engine.outputs(x)
 
     def take_loss(self) -> list[float]:
@@ -114,6 +115,17 @@ class Members:
     @decays.setter
     def decays(self, decays: Sequence[float]) -> None:
         self._update.decays = list(decays)
+
+    @property
+    def loss(self) -> dict[str, Any]:
+        """The values of the loss, from the next step on."""
+        return self._given[1].values
+
+    @loss.setter
+    def loss(self, values: dict[str, Any]) -> None:
+        criterion = replace(self._given[1], values=values)
+        self._given = (self._given[0], criterion, *self._given[2:])
+        self._engine.set_criterion(criterion)
 
     def keep(self, chosen: Sequence[int]) -> "Members":
         """Some of the members, which go on to the same bits as they would beside the others; these are given up.

@@ -32,6 +32,10 @@ class Update:
             [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
         ]
         self._every = [[buffer] for buffer in buffers]
+        self._whole = [
+            [[part for own in self._own for part in own[k][at]] for at in range(len(buffers))]
+            for k in range(flat.members)
+        ]
         self._alike = all(group.factor == 1.0 for group in self._groups)
 
     def step(self, lrs: list[float]) -> None:
@@ -55,13 +59,22 @@ class Update:
         self._call(self._every, lr, 0.0)
 
     def _step_each(self, lrs: list[float]) -> None:
+        if self._decoupled and self._alike:
+            self._step_each_at_once(lrs)
+            return
         for group, own in zip(self._groups, self._own, strict=True):
             for k, parts in enumerate(own):
-                decay, lr = self.decays[k] if group.decays else 0.0, lrs[k] * group.factor
-                if self._decoupled and decay and self._alike:
-                    torch._foreach_mul_(parts[0], 1 - lr * decay)
-                    decay = 0.0
-                self._call(parts, lr, decay)
+                self._call(parts, lrs[k] * group.factor, self.decays[k] if group.decays else 0.0)
+
+    def _step_each_at_once(self, lrs: list[float]) -> None:
+        """One call for all groups of a member, as `_step_all`."""
+        for group, own in zip(self._groups, self._own, strict=True):
+            if group.decays:
+                for parts, lr, decay in zip(own, lrs, self.decays, strict=True):
+                    if decay:
+                        torch._foreach_mul_(parts[0], 1 - lr * decay)
+        for whole, lr in zip(self._whole, lrs, strict=True):
+            self._call(whole, lr, 0.0)
 
     def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
         """The fused step; SGD without momentum wants an empty list for its moments."""
