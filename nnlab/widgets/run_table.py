@@ -16,7 +16,7 @@ from nnlab.report.runs import overlay, runs_table
 from nnlab.widgets import look
 from nnlab.widgets.slot import Slot, StaticOutput
 
-NEWEST = "newest"
+NEWEST, ANY = "newest", ""
 MOST = 200  # runs in the list; a filter finds the others
 ROWS = 12  # that are seen at once
 OPEN: list["RunTable"] = []  # at most one: another closes the one before
@@ -50,9 +50,9 @@ class RunTable:
             layout=Layout(flex="3 1 260px"),
         )  # fmt: skip
         tags = known_tags(run.path for run in self._runs if run.path is not None)
-        tag = own["tagged"] if own["tagged"] in tags else None
+        tag = own["tagged"] if own["tagged"] in tags else ANY
         self._tag = ipywidgets.Dropdown(
-            options=[("any", None), *((visible(tag), tag) for tag in tags)], value=tag, description="tag",
+            options=[("any", ANY), *((visible(tag), tag) for tag in tags)], value=tag, description="tag",
             layout=Layout(flex="1 1 150px"),
         )  # fmt: skip
         by = (own["sort"] or NEWEST).removeprefix("-")
@@ -65,7 +65,9 @@ class RunTable:
             layout=Layout(flex="0 1 120px"),
         )  # fmt: skip
         self._list = ipywidgets.SelectMultiple(
-            rows=ROWS, layout=Layout(width="100%"), tooltip="runs; those that are chosen show their curves"
+            rows=min(max(len(self._runs), 3), ROWS),
+            layout=Layout(width="100%"),
+            tooltip="runs; those that are chosen show their curves",
         )
         self._list.add_class("nnl-mono")
         self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
@@ -87,8 +89,17 @@ class RunTable:
         """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""
         if self in OPEN:
             OPEN.remove(self)
-            picked = [self._loaded(self._shown[at]) for at in self._list.value]
-            self._slot.replace(self._bundles(picked or self._shown), "the table was closed")
+            self._slot.replace(self._bundles(self._picked() or self._shown), "the table was closed")
+
+    def _picked(self) -> list[Any]:
+        """The chosen runs with their histories; of one that cannot be read it is said why."""
+        found = []
+        for at in self._list.value:
+            try:
+                found.append(self._loaded(self._shown[at]))
+            except NNLabError as error:
+                self._said.value = look.notes([str(error)])
+        return found
 
     @property
     def line(self) -> str:
@@ -110,7 +121,7 @@ class RunTable:
     def _fill(self) -> None:
         """The runs that fit, in their order; where the words cannot be read, the list stays and it is said why."""
         try:
-            found = ordered(chosen(self._runs, self._tag.value, self._where.value.strip() or None), self._by())
+            found = ordered(chosen(self._runs, self._tag.value or None, self._where.value.strip() or None), self._by())
         except NNLabError as error:
             self._said.value = look.notes([str(error)])
             return
@@ -125,7 +136,7 @@ class RunTable:
 
     def _draw(self) -> None:
         """The curves of the chosen runs over one another, and the line that does the same."""
-        picked = [run for run in (self._loaded(self._shown[at]) for at in self._list.value) if len(run.history)]
+        picked = [run for run in self._picked() if len(run.history)]
         self._curves.layout.display = "block" if picked else "none"
         if picked:
             self._curves.value = overlay(picked)

@@ -32,11 +32,17 @@ table._where.value = "nonsense"
 assert names() == ["quick", "middle"] and "needed is" in table._said.value
 table._where.value, table._tag.value = "", "good"
 assert names() == ["quick"]
-table._tag.value = None
+table._tag.value = ''
 assert table._curves.layout.display == "none"
 table._list.value = (0, 1)
 assert table._curves.layout.display == "block" and bytes(table._curves.value).startswith(b"\\x89PNG")
 assert table.line == f"%nn_runs {table._shown[0].id} {table._shown[1].id}"
+whole = (table._shown[1].path / "run.json").read_bytes()
+(table._shown[1].path / "run.json").write_text("{")
+table._list.value = ()
+table._list.value = (1,)
+assert "run.json" in table._said.value and table._curves.layout.display == "none"
+(table._shown[1].path / "run.json").write_bytes(whole)
 print("held")
 """
 LEFT = "table.close(); import ipywidgets; print(len(ipywidgets.widgets.widget._instances), len(OPEN))"
