@@ -26,7 +26,6 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, train
-from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
 from nnlab.core.tune.space import number_of_shapes
@@ -53,19 +52,21 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
-def grouped(claims: Sequence[Claim], header: Header, data: Preparations, maker: Maker) -> list[list[Claim]]:
+def grouped(
+    claims: Sequence[Claim], spec_of: "Callable[[optuna.Trial], TrainSpec]", data: Preparations, maker: Maker
+) -> list[list[Claim]]:
     """The claims by what they can be trained with; in groups of one what cannot be stacked."""
     groups: dict[str, list[Claim]] = {}
     for at, claim in enumerate(claims):
-        shape = None if maker is not None or len(claims) == 1 else _shape(claim, header, data)
+        shape = None if maker is not None or len(claims) == 1 else _shape(claim, spec_of, data)
         groups.setdefault(shape or f"alone {at}", []).append(claim)
     return list(groups.values())
 
 
-def _shape(claim: Claim, header: Header, data: Preparations) -> str | None:
+def _shape(claim: Claim, spec_of: "Callable[[optuna.Trial], TrainSpec]", data: Preparations) -> str | None:
     """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
     try:
-        return shape_of(header.spec_of(claim[0]), data.of(claim[1]))
+        return shape_of(spec_of(claim[0]), data.of(claim[1]))
     except NNLabError:
         return None
 
@@ -197,7 +198,10 @@ def trained(
         own = [member.data or data for member in members]
         stack, jobs = _set_up([member.spec for member in members], own)
         choices = Choices(probe=False, baseline=False)
-        facts = {id(one): new_facts(one, choices=choices) for one in own}  # all but id and name are the same
+        several = {id(one): one for one in own}
+        facts = {
+            key: new_facts(one, choices=choices) for key, one in several.items()
+        }  # all but id and name are the same
     except Exception as error:
         _tell_broken(members, error)
         return
