@@ -322,7 +322,7 @@ def _stored_start(word: str) -> TrainSpec:
 
 def _runs(lab: "Lab", said: Call, names: Names) -> Any:
     _, own = settle(lab, said)
-    return listing.runs(said, own, names, _store())
+    return listing.runs(lab, said, own, names, _store())
 
 
 def _diff(lab: "Lab", said: Call, names: Names) -> Any:

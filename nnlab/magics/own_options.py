@@ -84,6 +84,10 @@ def runs(
     tagged: Annotated[str | None, "only runs with this tag"] = None,
     where: Annotated[str | None, 'only runs for which this holds, as in "accuracy>0.9 and optimizer=sgd"'] = None,
     sort: Annotated[str | None, "metric, the best first, or option to sort by; -name turns it round"] = None,
+    curves: Annotated[bool, "lay the curves of the runs that are listed over one another"] = False,
+    explore: Annotated[
+        bool, "filter, sort and choose runs for their curves, where there are widgets; Close leaves the table"
+    ] = False,
 ) -> None:
     """Options of %nn_runs for what is listed."""
 
