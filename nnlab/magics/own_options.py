@@ -59,6 +59,14 @@ def looks(
     """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
+def playing(
+    playground: Annotated[
+        tuple[str, ...], "what the net gives is drawn as it learns: over one feature, two, or pca, two components"
+    ] = (),
+) -> None:
+    """Options of %nn_train for what is drawn beside the curves."""
+
+
 def tune(
     resume: Annotated[str | None, "study to go on with where it was left: a name, or last; alone: last"] = None,
     from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,

@@ -79,7 +79,14 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(own_options.view, own_options.checkpoints, own_options.train, own_options.ahead, own_options.looks),
+        _own(
+            own_options.view,
+            own_options.checkpoints,
+            own_options.train,
+            own_options.ahead,
+            own_options.looks,
+            own_options.playing,
+        ),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
