@@ -27,10 +27,11 @@ class Best(Protocol):
     def epoch(self) -> int | None:
         """The epoch whose weights are kept, None while there is none."""
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """Validation values of the epoch that is over, and what shall be kept from now on if that is new.
 
-        loss: of the training rows; what comes of one that is no finite number is not kept.
+        loss: of the training rows; what comes of one that is no finite number is not kept. patience: epochs without
+        improvement after which a member keeps what it has.
         """
 
     @property
@@ -122,7 +123,7 @@ class BestEpoch:
         """The epoch whose weights are kept, None while there is none."""
         return self._kept[0]
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
         valid = self._learner.validate()
         value = self._sign * valid[self._monitor] if valid else -float(epoch)
@@ -164,7 +165,6 @@ class BestOfMembers:
 
     def __init__(self, spec: TrainSpec, learner: Ensemble, sign: float, count: int) -> None:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
-        self._patience = spec.patience or math.inf
         self._courses = [Course(spec.min_delta) for _ in range(count)]
         self.spread: Mapping[str, float] = {}  # over members, of the last epoch
         self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
@@ -181,7 +181,7 @@ class BestOfMembers:
         """The best epoch of each member, 0 for one that has none."""
         return self._kept[1]
 
-    def measure(self, epoch: int, loss: float) -> tuple[dict[str, float], Weights | None]:
+    def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
         outputs = self._learner.outputs_of_members()
         alone = [self._alone(each) for each in outputs]
@@ -190,7 +190,7 @@ class BestOfMembers:
         taken = [
             k
             for k, (course, value) in enumerate(zip(self._courses, values, strict=True))
-            if math.isfinite(loss) and course.waited(epoch - 1) < self._patience and course.takes(epoch, value)
+            if math.isfinite(loss) and course.waited(epoch - 1) < patience and course.takes(epoch, value)
         ]
         if taken:
             self._keep(epoch, taken, outputs)

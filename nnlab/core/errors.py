@@ -12,6 +12,8 @@ import os
 import traceback
 from collections.abc import Iterable
 
+from nnlab.core.wording import visible
+
 
 class NNLabError(Exception):
     """What was got, what is allowed, what to do; shown without a traceback unless NNLAB_TRACEBACK=1."""
@@ -19,7 +21,7 @@ class NNLabError(Exception):
     def _render_traceback_(self) -> list[str]:  # IPython finds this hook by its name
         if os.environ.get("NNLAB_TRACEBACK") == "1":
             return "".join(traceback.format_exception(self)).splitlines()
-        return [f"nnlab: {self}"]
+        return [f"nnlab: {visible(self)}"]
 
 
 class SpecError(NNLabError, ValueError):

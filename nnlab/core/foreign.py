@@ -56,6 +56,7 @@ OPTIONS: dict[str, Hint] = {
     **dict.fromkeys(("lasso", "l1_penalty", "l1_reg"), ("--l1 0.0001", "proximal, so that weights become exactly 0")),
     **dict.fromkeys(("ridge", "l2_penalty", "l2_reg"), ("--l2 0.0001", "weight decay is another: --weight-decay")),
     **dict.fromkeys(("elastic", "elasticnet", "l1_l2"), ("--elastic-net 0.0001", "--elastic-net.l1-share 0.5 mixes")),
+    **dict.fromkeys(("drop_path", "droppath"), ("--model resnet --stochastic-depth 0.1", "or ft_transformer")),
     **dict.fromkeys(("mix_up",), ("--mixup 0.2", "rows mixed with others, targets too")),
     **dict.fromkeys(("noise", "gaussian_noise"), ("--input-noise 0.1", "--gradient-noise 0.01 is that of gradients")),
     **dict.fromkeys(("smoothing", "smooth"), ("--label-smoothing 0.1", "of cross_entropy")),

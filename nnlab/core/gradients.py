@@ -1,6 +1,7 @@
 """What happens to gradients before a step, one decorated function each: fn(weights, step, **values), in place.
 
-weights: tensors with their gradients; step: how many steps were made. The first value is its size; 0 is off.
+weights: tensors with their gradients; step: how many steps were made. The first value is its size; 0 is off. Facts:
+draws=True where it takes random numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ GRADIENTS = Registry("gradient rule")
 Limit = Within(0.0, 1e6, search=(0.1, 10.0))
 
 
-@GRADIENTS.add
+@GRADIENTS.add(draws=True)
 def gradient_noise(
     weights: "list[Tensor]",
     step: int,

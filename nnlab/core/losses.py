@@ -38,6 +38,8 @@ def weighted_mean(compute: Callable[..., "Tensor"], mass: "Callable[[Tensor], Te
 
     if mass is not None:
         loss.mass = mass  # type: ignore[attr-defined]
+    else:
+        loss.each = partial(compute, reduction="none")  # type: ignore[attr-defined]  # of each row
     return loss
 
 

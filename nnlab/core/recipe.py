@@ -3,6 +3,11 @@
 The figures behind it are those of validation rows (tests/benchmarks/recipes.py). Small tables get many small networks
 whose mean is taken: one alone is mostly noise there. Periodic embeddings of the numbers matter more than all else, on
 few rows too (Gorishniy et al. 2022; Holzmüller et al. 2024).
+
+Members keep the epoch in which they are best together: three seeds of pima, titanic and abalone differed by no more
+than noise with --own-best, and wine had 2% more error (4% with --bagging 0.8 too), for each member stops where it
+begins to learn noise by heart, before the mean of all does. Orders of their own changed nothing. Muon was no better for
+the mlp on wine and abalone (one seed, two step sizes), in three to four times the CPU time.
 """
 
 from collections.abc import Mapping

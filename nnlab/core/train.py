@@ -333,7 +333,7 @@ class _Loop:
         learner = self._job.learner
         with self._job.random if self._drawn else contextlib.nullcontext():
             loss = learner.take_loss()
-            valid, weights = self._best.measure(epoch, loss)
+            valid, weights = self._best.measure(epoch, loss, self._live["patience"])
         if not math.isfinite(loss):
             self.divergence = (
                 f"the training loss became {loss} in epoch {epoch} at lr {self._lr:.3g}; try --lr {self._peak / 10:.1g}"

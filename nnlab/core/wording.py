@@ -1,4 +1,15 @@
-"""Numbers and nouns that go together."""
+"""Numbers and nouns that go together, and text that cannot act where it is shown."""
+
+import re
+
+# Control characters, marks that reorder the text around them, halves of surrogate pairs: none may act on a page, nor
+# in a terminal.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: object) -> str:
+    r"""Text with characters that act instead of showing spelled out: an escape becomes \x1b."""
+    return _ACTING.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode("ascii"), str(text))
 
 
 def counted(count: int, noun: str, nouns: str = "") -> str:

@@ -131,5 +131,5 @@ def _shown(param: Param, value: Any) -> str:
 
 
 def _shown_item(item: str) -> str:
-    bare = re.fullmatch(r"[^\W\d]\w*", item) and item.lower() not in UNSET_WORDS
+    bare = re.fullmatch(r"[^\W\d]\w*(\.\d+)?", item) and item.lower() not in UNSET_WORDS
     return item if bare else (quoted if (quoted := quote(item, ",")) != item else f"'{item}'")

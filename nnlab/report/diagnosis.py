@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.spec import CUSTOM
 from nnlab.core.wording import counted
-from nnlab.report.blocks import Block, Line, Sentence
+from nnlab.report.blocks import Block, Line, Section, Sentence
 from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import ROUND, WIDE
 from nnlab.report.drawing import BEST, GRID, TRAIN, VALID, decimate, draw, label, title
@@ -70,14 +71,15 @@ def diagnosis_bundles(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = 
 def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = None) -> Iterator[Block]:
     """The headline, each verdict with its evidence and what mends it, and what could not be looked at."""
     run = diagnosis.run
-    yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {run.spec.model} on {run.pipeline.target.name}")
+    network = run.spec.model.values.get("name") or CUSTOM if run.spec.model.name == CUSTOM else run.spec.model
+    yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {network} on {run.pipeline.target.name}")
     for place, verdict in enumerate(diagnosis.verdicts, 1):
         numbered = f"{place}. " if len(diagnosis.verdicts) > 1 else ""
-        advice = f"; {verdict.advice}" if verdict.advice else ""
-        yield Sentence(f"{numbered}{verdict.what}:", f"{verdict.evidence}{advice}")
+        yield Section(f"{numbered}{verdict.what}:", verdict.evidence)
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
-            yield Line("This would mend it:", line)
+            advice = f" ({verdict.advice})" if verdict.advice else ""
+            yield Line(f"This would mend it{advice}:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():
@@ -139,14 +141,14 @@ def _evidence_panel(axes: "Axes", plot: "Plot") -> None:
     axes.set_xlabel(label(", by ".join(filter(None, (plot.title, plot.x_label))), 50))
 
 
-def _level(axes: "Axes", plot: "Plot") -> None:
-    """The value to compare with, as a line with its name."""
+def _level(axes: "Axes", plot: "Plot", left: bool = False) -> None:
+    """The value to compare with, as a line with its name; left: where that stands."""
     if plot.level is None:
         return
     axes.axhline(plot.level, color=BEST, linewidth=0.8, zorder=1)
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    side: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 7.5, "color": BEST}
-    axes.annotate(label(plot.level_name), (1.0, plot.level), (0, 2), **place, **side)
+    side: dict[str, Any] = {"ha": "left" if left else "right", "va": "bottom", "fontsize": 7.5, "color": BEST}
+    axes.annotate(label(plot.level_name), (0.0 if left else 1.0, plot.level), (0, 2), **place, **side)
 
 
 def _bars(axes: "Axes", plot: "Plot") -> None:
@@ -157,7 +159,8 @@ def _bars(axes: "Axes", plot: "Plot") -> None:
         values = np.where(np.isfinite(values), np.maximum(values, np.nanmin(values[values > 0])), np.nan)
     axes.bar(places, values, width=0.66, color=VALID)
     axes.set_xlim(-0.6, max(len(places), FEWEST_BARS) - 0.4)
-    _level(axes, plot)
+    full = len(places) >= FEWEST_BARS and plot.level is not None and values[-1] > plot.level > values[0]
+    _level(axes, plot, left=full)  # where no bar hides its name
     some = places if len(places) <= 8 else places[:: math.ceil(len(places) / 8)]
     axes.set_xticks(some, [label(plot.labels[at], 12) for at in some])
 

@@ -5,8 +5,7 @@ import html
 import re
 from collections.abc import Sequence
 
-# Control characters, marks that reorder the text around them, and halves of surrogate pairs: none may act on a page.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from nnlab.core.wording import visible as visible
 
 _MATHS = re.compile(r"[$\\]")
 _MAGIC, _OPTIONS = re.compile(r"(\w+ = )?%+nn_"), re.compile(r" (?=--)")
@@ -15,11 +14,6 @@ LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
 _PIECES = re.compile(rf"[^_./:]{{1,{LONGEST_WORD}}}[_./:]*|[_./:]+", re.DOTALL)
 _BREAKS = re.compile(r"[ \-]")
 LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
-
-
-def visible(text: object) -> str:
-    r"""Text with characters that act instead of showing spelled out: an escape becomes \x1b."""
-    return _ACTING.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode("ascii"), str(text))
 
 
 def esc(text: object) -> str:

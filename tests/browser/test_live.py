@@ -74,10 +74,15 @@ def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> 
     opened = anywhere(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
     opened.start(1)
     handle = opened.output(1).locator(".widget-slider .noUi-handle").first
-    handle.focus(timeout=60_000)
-    for _ in range(4):
+
+    def told() -> bool:
+        """Press the key until something comes of it: a page that has just started a cell may take the focus back."""
+        handle.focus(timeout=60_000)
         opened.page.keyboard.press("ArrowRight")
-    wait_for(lambda: "→" in opened.output(1).locator(".nnl-notes").inner_text(), "the change is told")
+        opened.page.wait_for_timeout(200)
+        return "→" in opened.output(1).locator(".nnl-notes").inner_text()
+
+    wait_for(told, "the change is told")
     opened.page.wait_for_timeout(700)  # an epoch with the new value
     opened.press(1, "Stop")
     opened.wait_end(1)

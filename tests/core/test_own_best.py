@@ -36,8 +36,11 @@ def alone(job: Job, member: int, data: Prepared, more: dict[str, Any]) -> Job:
     return single
 
 
-def trained(job: Job) -> tuple[list[EpochDone], Finished, dict[str, torch.Tensor]]:
-    events = list(train(job, Controls()))
+def trained(job: Job, **changes: float) -> tuple[list[EpochDone], Finished, dict[str, torch.Tensor]]:
+    controls = Controls()
+    for name, value in changes.items():
+        controls.set(name, value)
+    events = list(train(job, controls))
     weights = {name: weight.clone() for name, weight in job.learner.model.state_dict().items()}
     return [event for event in events if isinstance(event, EpochDone)], events[-1], weights  # type: ignore[return-value]
 
@@ -58,6 +61,13 @@ def test_each_member_keeps_what_its_run_alone_would_keep(more: dict[str, Any], c
     assert {own.reason for _, own, _ in ends} == {end.reason} == {"stopped_early"}
     assert end.epoch == max(own.epoch for _, own, _ in ends)
     assert len({own.epoch for _, own, _ in ends}) > 1
+
+
+def test_patience_that_is_changed_while_the_run_lives_is_that_of_each_member(classes: Prepared) -> None:
+    begun, changed = (set_up(spec_of(**MANY | {"patience": patience}), classes) for patience in (2, 30))
+    ends = [trained(begun), trained(changed, patience=2)]
+    assert ends[0][0][-1].members == ends[1][0][-1].members and ends[0][1].epoch == ends[1][1].epoch
+    assert all(torch.equal(weight, ends[1][2][name]) for name, weight in ends[0][2].items())
 
 
 @pytest.mark.parametrize("more", [{}, {"optimizer": "lion", "eps": None}], ids=["stack", "module"])

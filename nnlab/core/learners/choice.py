@@ -16,20 +16,8 @@ from nnlab.core.spec import TrainSpec, defaults_for, part_values
 DONE = {"model", "optimizer", "schedule", "warmup", "loss", "init", "regularizers", "gradients", "average"}
 DONE |= {"dropout_schedule", "decay_schedule", "epochs", "batch_size", "batch_growth", "patience", "min_delta"}
 DONE |= {"class_weight", "embed", "layer_decay", "lr_bias", "lr_scale", "lr_embedding", "lr_activation", "lr_head"}
-DONE |= {
-    "bagging",
-    "bootstrap",
-    "own_order",
-    "own_best",
-    "monitor",
-    "metrics",
-    "seed",
-    "device",
-    "threads",
-    "precision",
-    "shuffle",
-    "cuda_graphs",
-}
+DONE |= {"bagging", "bootstrap", "own_order", "own_best"}
+DONE |= {"monitor", "metrics", "seed", "device", "threads", "precision", "shuffle", "cuda_graphs"}
 NORMS = ("none", "batch", "layer")
 MODELS_BY_HAND = ("mlp", "resnet", "packed", "realmlp")
 VALUES = {"members", "hidden", "activation", "dropout"}  # the same for the values of the network

@@ -44,13 +44,34 @@ def parts_of_score(run: "Run", data: "Prepared", metric: str) -> list[float]:
     make = make_loss(loss, class_counts(data))
     names = () if metric == "loss" else (metric,)
 
+    each = getattr(make, "each", None)
+    if metric == "loss" and each is not None and weight is None:
+        return _parts_of_mean(each(output, y).double().numpy(), parts)
+
     def value(kept: torch.Tensor) -> float:
         some = (x[:0], y[kept], None if weight is None else weight[kept])
         return measured(output[kept], some, make, loss, data.target, names)[metric]
 
-    turn = torch.from_numpy(np.random.default_rng(0).permutation(rows) % parts)
+    turn = torch.from_numpy(_turns(rows, parts))
     whole = value(torch.ones(rows, dtype=torch.bool))
     found = np.array([parts * whole - (parts - 1) * value(turn != part) for part in range(parts)])
+    return _plain(found)
+
+
+def _turns(rows: int, parts: int) -> np.ndarray:
+    """Which part each row belongs to: the same for all trials."""
+    return np.random.default_rng(0).permutation(rows) % parts
+
+
+def _parts_of_mean(each: np.ndarray, parts: int) -> list[float]:
+    """The same pseudo-values of the mean of each (rows,), of which every part can be left out at once."""
+    turn = _turns(len(each), parts)
+    sums, counts = np.bincount(turn, each, parts), np.bincount(turn, minlength=parts)
+    without = (each.sum() - sums) / (len(each) - counts)
+    return _plain(parts * each.mean() - (parts - 1) * without)
+
+
+def _plain(found: np.ndarray) -> list[float]:
     return [float(f"{one:.9g}") for one in found] if np.isfinite(found).all() else []
 
 

@@ -12,6 +12,7 @@ from nnlab.core.data.prepare import prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import EpochDone, Started, TrialDone
 from nnlab.core.fit import fit
+from nnlab.core.losses import make_loss
 from nnlab.core.spec import from_json, to_json
 from nnlab.core.tune.ensemble import Ensemble, chosen
 from nnlab.core.tune.finals import all_rows
@@ -92,6 +93,21 @@ def test_the_parts_of_a_score_are_its_jackknife(cancer, metric):
         assert parts == pytest.approx(np.array(expected), abs=1e-4)
 
 
+@pytest.mark.parametrize(("data", "loss"), [("cancer", "cross_entropy"), ("diabetes", "huber")])
+def test_the_parts_of_a_loss_are_the_same_where_each_part_is_left_out_in_turn(data, loss, request, monkeypatch):
+    data = request.getfixturevalue(data)
+    run = fit(data, store=False, baseline=False, epochs=2, hidden=(8,), loss=loss)
+    at_once = parts_of_score(run, data, "loss")
+
+    def make_plain(*told):
+        made = make_loss(*told)
+        return lambda output, y: made(output, y)  # of which the loss of each row cannot be asked
+
+    monkeypatch.setattr("nnlab.core.losses.make_loss", make_plain)
+    in_turn = parts_of_score(run, data, "loss")
+    assert len(at_once) == 64 and at_once == pytest.approx(in_turn, rel=1e-4, abs=2e-5)
+
+
 def test_few_rows_have_no_parts():
     x, y = load_diabetes(return_X_y=True)
     data = prepare((x[:40], y[:40]), scale="standard", valid=0.1)
@@ -150,18 +166,20 @@ def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, t
 def test_finalists_of_a_full_study_that_was_stopped_among_them_are_gone_on_with(cancer, tmp_path):
     controls, seen = Controls(), []
 
-    def stop_at_second(event):
+    def stop_at_first(event):
         seen.extend([event] if isinstance(event, Started) else [])
-        if isinstance(event, EpochDone) and len(seen) == 6:  # four trials, a finalist, and this
+        if isinstance(event, EpochDone) and len(seen) == 5:  # four trials, and this
             controls.stop()
 
-    first = tune(cancer, trials=4, store=tmp_path, view=stop_at_second, controls=controls, finalists=2, **SMALL)
-    assert first.finalists["seeds"].sum() == 1
-    starts = []
-    again = tune(cancer, trials=4, store=tmp_path, finalists=2, view=starts.append, **SMALL)
+    told = {"trials": 4, "store": tmp_path, **SMALL}
+    first = tune(cancer, view=stop_at_first, controls=controls, finalists=2, seeds=2, **told)
+    assert first.finalists.empty and len(seen) == 5
+    assert tune(cancer, finalists=2, seeds=2, **told).finalists["seeds"].tolist() == [2, 2]
+    before = first.after.fresh()
+    again = tune(cancer, finalists=2, seeds=3, **told)  # only the third seed of each is new
     assert len(again.trials) == len(first.trials)
-    assert again.finalists["seeds"].tolist() == [5, 5]
-    assert sum(isinstance(event, Started) for event in starts) == 9
+    assert again.finalists["seeds"].tolist() == [3, 3]
+    assert all(scores.items() <= again.after.fresh()[number].items() for number, scores in before.items())
 
 
 def test_the_winner_is_refit_on_training_and_validation_rows_for_as_many_epochs(cancer, tmp_path):

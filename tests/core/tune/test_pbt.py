@@ -130,7 +130,7 @@ def test_a_study_by_pbt_keeps_who_took_over_what_and_goes_to_disk(numbers, tmp_p
 
 
 def test_what_cannot_stand_side_by_side_is_refused(numbers, classes):
-    with pytest.raises(SpecError, match=r"sampler pbt trains trials side by side, which packed .* cannot"):
+    with pytest.raises(SpecError, match=r"sampler pbt trains trials side by side, which realmlp .* cannot"):
         tune(numbers, sampler="pbt", trials=4, store=False)
     with pytest.raises(SpecError, match=r"sampler pbt is for one objective"):
         tune(classes, sampler="pbt", objectives="loss,parameters", model="mlp", store=False)

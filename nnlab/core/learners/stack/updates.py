@@ -32,6 +32,12 @@ class Update:
             [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
         ]
         self._every = [[buffer] for buffer in buffers]
+        decaying = [group for group in self._groups if group.decays]
+        self._decaying = [rows for group in decaying for rows in flat.rows(flat.values, group)]
+        self._whole = [
+            [[part for own in self._own for part in own[k][at]] for at in range(len(buffers))]
+            for k in range(flat.members)
+        ]
         self._alike = all(group.factor == 1.0 for group in self._groups)
 
     def step(self, lrs: list[float]) -> None:
@@ -55,13 +61,22 @@ class Update:
         self._call(self._every, lr, 0.0)
 
     def _step_each(self, lrs: list[float]) -> None:
+        if self._decoupled and self._alike:
+            self._step_each_at_once(lrs)
+            return
         for group, own in zip(self._groups, self._own, strict=True):
             for k, parts in enumerate(own):
-                decay, lr = self.decays[k] if group.decays else 0.0, lrs[k] * group.factor
-                if self._decoupled and decay and self._alike:
-                    torch._foreach_mul_(parts[0], 1 - lr * decay)
-                    decay = 0.0
-                self._call(parts, lr, decay)
+                self._call(parts, lrs[k] * group.factor, self.decays[k] if group.decays else 0.0)
+
+    def _step_each_at_once(self, lrs: list[float]) -> None:
+        """One call for all groups of a member, as `_step_all`."""
+        if any(self.decays):
+            left = [[1 - lr * decay] for lr, decay in zip(lrs, self.decays, strict=True)]
+            factors = torch.tensor(left, dtype=self._flat.values.dtype, device=self._flat.values.device)
+            for rows in self._decaying:
+                rows.mul_(factors)
+        for whole, lr in zip(self._whole, lrs, strict=True):
+            self._call(whole, lr, 0.0)
 
     def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
         """The fused step; SGD without momentum wants an empty list for its moments."""
