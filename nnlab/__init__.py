@@ -97,7 +97,7 @@ def load_ipython_extension(ip: Any) -> None:
     """What %load_ext nnlab calls."""
     from nnlab.magics import register
 
-    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer)
+    register(ip, live_view=_live_view, panel=_panel, explorer=_explorer, run_table=_run_table)
 
 
 def unload_ipython_extension(ip: Any) -> None:
@@ -118,6 +118,12 @@ def _explorer(found: Any, label: Any, outputs: Any) -> None:
     from nnlab.widgets.explorer import explore
 
     explore(found, label, outputs)
+
+
+def _run_table(runs: Any, own: Any, loaded: Any, bundles: Any) -> None:
+    from nnlab.widgets.run_table import open_table
+
+    open_table(runs, own, loaded, bundles)
 
 
 def _panel(lab: Any, board: Any, own: Any) -> None:

@@ -1,6 +1,6 @@
 """Go on from an epoch of a run with other settings: `branch("last", 12, data, lr=1e-4)` is a run of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from nnlab.core.past import Past, events_until, its_data, past_run, state_after
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
+from nnlab.core.sinks import checked_logs, logging
 from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.steering import AMOUNTS, LIVE, steerable
 from nnlab.core.store.checkpoint import SECONDS
@@ -41,6 +42,7 @@ class Branching:
     facts: Facts
     store: Store
     checkpoint_seconds: float
+    log_to: tuple[str, ...] = ()
 
 
 def branch(  # noqa: PLR0913 (the front door of plain Python)
@@ -57,6 +59,7 @@ def branch(  # noqa: PLR0913 (the front door of plain Python)
     line: str | None = None,
     code: str | None = None,
     background: bool = False,
+    log_to: str | Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Train on from an epoch of a run of the store, whose weights, moments and random states are taken over.
@@ -81,7 +84,7 @@ def branch(  # noqa: PLR0913 (the front door of plain Python)
         raise SpecError(f"epochs={spec.epochs}: {epoch} are done already; a branch needs more")
     facts = new_facts(data, name, line, code or past.facts.code, past.facts.choices)
     facts = replace(facts, origin=Origin("branch", past.facts.id, epoch))
-    order = Branching(past, epoch, data, spec, model, facts, place, checkpoint_seconds)
+    order = Branching(past, epoch, data, spec, model, facts, place, checkpoint_seconds, checked_logs(log_to))
     if background:
         from nnlab.core.background.run import begun
 
@@ -112,7 +115,8 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
     drive(iter([started, *events_until(past, order.epoch)]), *(sink for sink in (record, view) if sink is not None))
     said = [Warned(f"branches off run {past.facts.name or past.facts.id} after epoch {order.epoch}")]
     run = living(record, job, folder.facts)
-    spent = carried(saying(said, events), controls, run, data, folder, view)
+    with logging(order.log_to, folder.facts) as programs:
+        spent = carried(saying(said, events), controls, run, data, folder, view, *programs)
     return concluded(record, job, folder, folder.facts, spent)
 
 

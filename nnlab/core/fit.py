@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from nnlab.core.recipe import recipe_for
 from nnlab.core.record import Record
 from nnlab.core.registry import Part
 from nnlab.core.run import Run, finish
+from nnlab.core.sinks import checked_logs, logging
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, TrainSpec, to_json
 from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import Choices, Facts, new_facts
@@ -56,6 +57,7 @@ class Order:
     store: Store | None
     checkpoint_seconds: float
     again: Again | None = None
+    log_to: tuple[str, ...] = ()
 
 
 def fit(  # noqa: PLR0913 (the front door of plain Python)
@@ -75,6 +77,7 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     calibrate: bool = False,
     chosen: TrainSpec | None = None,
     background: bool = False,
+    log_to: str | Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Train on prepared data and give the run with its best weights.
@@ -87,8 +90,9 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     model and boosted trees, too, when the run is over; they take at most a tenth of its time. checkpoint_seconds:
     between two checkpoints inside an epoch, 0 for none; see `nnlab.resume`. chosen: what of `spec` the data chose, not
     the user, for reports. background: train in a process of its own and give the run at once, as a `BackgroundRun`
-    that becomes the same run, bit for bit; run.wait() waits for it, and it ends with this process. Interrupting ends
-    the run at the next step; twice raises.
+    that becomes the same run, bit for bit; run.wait() waits for it, and it ends with this process. log_to: programs
+    that are told, too: tensorboard:FOLDER, mlflow:URI, wandb:PROJECT. Interrupting ends the run at the next step; twice
+    raises.
     """
     if not isinstance(data, Prepared):
         raise DataError(f"data is a {type(data).__name__}; prepare it first: data = nnlab.prepare(frame, target=...)")
@@ -104,7 +108,8 @@ def fit(  # noqa: PLR0913 (the front door of plain Python)
     choices = Choices(probe, baseline, calibrate, to_json(chosen) if chosen else None)
     facts = new_facts(data, name, line, code, choices)
     where = None if store is False else as_store(store)
-    order = Order(data, spec, model, facts, tuple(said), where, checkpoint_seconds)
+    logs = checked_logs(log_to)
+    order = Order(data, spec, model, facts, tuple(said), where, checkpoint_seconds, log_to=logs)
     if not background:
         return carry_out(order, view, controls or Controls())
     if controls is not None:
@@ -126,7 +131,8 @@ def carry_out(order: Order, view: Sink | None, controls: Controls) -> Run:
         folder = order.store.create_run(order.spec, order.data, facts=order.facts, seconds=order.checkpoint_seconds)
     facts = order.facts if folder is None else folder.facts
     events, run = saying(order.said, train(job, controls)), living(record, job, facts)
-    spent = carried(events, controls, run, order.data, folder, view)
+    with logging(order.log_to, facts) as logs:
+        spent = carried(events, controls, run, order.data, folder, view, *logs)
     return concluded(record, job, folder, facts, spent)
 
 
@@ -136,14 +142,14 @@ def living(record: Record, job: Job, facts: Facts) -> Run:
 
 
 def carried(
-    events: Stream, controls: Controls, run: Run, data: Prepared, folder: RunFolder | None, view: Sink | None
+    events: Stream, controls: Controls, run: Run, data: Prepared, folder: RunFolder | None, *views: Sink | None
 ) -> float:
     """Let a run that lives happen under the interrupt key, told to those who watch; its folder is closed however it
     ends. Gives the seconds of CPU that it took, pauses and the waits of others not among them."""
     began = time.process_time()
     try:
         with interruptible(controls), contextlib.closing(watched(events, run, data)) as told:
-            drive(told, *(sink for sink in (run.record, folder, view) if sink is not None))
+            drive(told, *(sink for sink in (run.record, folder, *views) if sink is not None))
     except KeyboardInterrupt:  # a second press, while a watcher had the word
         if folder is not None:
             folder.close(reason="interrupted")

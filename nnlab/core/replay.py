@@ -1,5 +1,6 @@
 """Do a run again with its changes at the same steps: `replay("last", data)`. It ends with the same bits."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from nnlab.core.fit import Order, Where, as_store, carry_out
 from nnlab.core.models.custom import Maker
 from nnlab.core.past import Past, its_data, past_run
 from nnlab.core.run import Run
+from nnlab.core.sinks import checked_logs
 from nnlab.core.store.checkpoint import SECONDS
 from nnlab.core.store.facts import Origin, new_facts
 from nnlab.core.store.reading import best_weights
@@ -29,6 +31,7 @@ def replay(  # noqa: PLR0913 (the front door of plain Python)
     line: str | None = None,
     code: str | None = None,
     background: bool = False,
+    log_to: str | Sequence[str] = (),
 ) -> Run:
     """Train a run of the store again: its spec, its threads, its changes at the same steps, stopped where it was.
 
@@ -41,7 +44,9 @@ def replay(  # noqa: PLR0913 (the front door of plain Python)
     data = its_data(past, data, model)
     facts = new_facts(data, name, line, code or past.facts.code, past.facts.choices)
     facts = replace(facts, origin=Origin("replay", past.facts.id))
-    order = Order(data, past.spec, model, facts, past.notes(code), place, checkpoint_seconds, past.again())
+    order = Order(
+        data, past.spec, model, facts, past.notes(code), place, checkpoint_seconds, past.again(), checked_logs(log_to)
+    )
     if background:
         from nnlab.core.background.run import begun
 

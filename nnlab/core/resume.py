@@ -1,6 +1,6 @@
 """Take a run up again where its last checkpoint left it: `resume("last", data)`. It ends as if it had never stopped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from nnlab.core.pace import steps_by_epoch
 from nnlab.core.params import params_of
 from nnlab.core.record import Record
 from nnlab.core.run import Run, check_fit
+from nnlab.core.sinks import checked_logs, logging
 from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, to_json
 from nnlab.core.store import lines
 from nnlab.core.store.checkpoint import SECONDS, Checkpoint, place_of, read_checkpoint
@@ -50,23 +51,26 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     baseline: bool | None = None,
     calibrate: bool | None = None,
     background: bool = False,
+    log_to: str | Sequence[str] = (),
 ) -> Run:
     """Go on with a run that was killed, stopped or interrupted, and give it as if it had not been.
 
     word: last (the newest that can be resumed), an id or a name. data: as the run was prepared; None reads and
     prepares its file again, if it came from one. model: the network, if it was your own. epochs: another number of
     them, where the schedules allow it. probe, baseline, calibrate: as for `fit`; None: as the run began. The rest is
-    the run's own. background: as for `fit`. StoreError where there is no checkpoint, or the run lives in another
-    process; RunError for one that is complete; DataError for other data.
+    the run's own. background, log_to: as for `fit`. StoreError where there is no checkpoint, or the run lives in
+    another process; RunError for one that is complete; DataError for other data.
     """
     place = as_store(store)
     info = resumable_run(place, word, longer=epochs is not None)
     with understood(info.path):
         about, facts, spec = read_beginning(info.path)
     data = data_for(facts, data)
+    logs = checked_logs(log_to)
     if background:
         choices = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
         own = {"model": model, "epochs": epochs, "store": place, "checkpoint_seconds": checkpoint_seconds, "code": code}
+        own |= {"log_to": logs}
         planned = spec.epochs if epochs is None else params_of(TrainSpec)["epochs"].read(epochs)
         return begun(facts, replace(spec, epochs=planned), partial(resume, info.id, data, **own, **choices), view)
     if spec.model.name == CUSTOM and model is None:
@@ -94,7 +98,8 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     drive(iter(told), *(sink for sink in (record, view) if sink is not None))
     folder(started)
     stream = saying(map(Warned, said), events)
-    spent = carried(stream, controls, living(record, job, facts), data, folder, view)
+    with logging(logs, facts) as programs:
+        spent = carried(stream, controls, living(record, job, facts), data, folder, view, *programs)
     return concluded(record, job, folder, facts, spent)
 
 

@@ -25,6 +25,7 @@ from nnlab.core.spread import spread_of_predictions
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.files import replaced_folder
 from nnlab.core.store.folder import RunFolder
+from nnlab.core.store.marks import keep_marks
 from nnlab.core.store.reading import Saved, read_run, understood
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ class Run:
         with replaced_folder(target, "run.json", "run") as aside:
             self._write(aside)
             keep_test_scores(self.path, aside)
+            keep_marks(self.path, aside)
             keep_temperature(aside, self.temperature)
         return target
 

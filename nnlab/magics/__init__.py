@@ -47,6 +47,7 @@ class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
     explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
+    run_table does so with runs: run_table(runs, options, what gives a run its history, what makes bundles).
     panel opens a panel in it: panel(lab, board, options). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.
     """
@@ -60,6 +61,7 @@ class Lab:
         self.later: weakref.WeakKeyDictionary[Any, Callable[[Any], list[Bundle]]] = weakref.WeakKeyDictionary()
         self.background: Shown | None = None  # the run that a process of its own trains, or did
         self.explorer: Explorer | None = None
+        self.run_table: Callable[..., None] | None = None
         self._shown: dict[int, weakref.ref[Any]] = {}
         self._own: weakref.ref[Any] | None = None
         self._cell = ""
@@ -118,6 +120,7 @@ def register(
     live_view: "LiveView | None" = None,
     panel: "OpenPanel | None" = None,
     explorer: "Explorer | None" = None,
+    run_table: "Callable[..., None] | None" = None,
 ) -> None:
     """Give an IPython shell the magics, their completion, their settings and the display of their results."""
     from nnlab.magics.config import NNLab
@@ -125,7 +128,7 @@ def register(
     unregister(ip)
     settings = NNLab(parent=ip)
     lab = Lab(ip, live_view, settings, panel)
-    lab.explorer = explorer
+    lab.explorer, lab.run_table = explorer, run_table
     for name in SUMMARIES:
         ip.register_magic_function(_magic(lab, name), magic_kind="line_cell", magic_name=name)
     ip.configurables.append(settings)

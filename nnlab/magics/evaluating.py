@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import DataError, SpecError
 from nnlab.magics import subjects
 from nnlab.magics.doctor import data_of
-from nnlab.magics.front_end import front_end
+from nnlab.magics.front_end import touchable
 from nnlab.magics.runs import any_run
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
@@ -34,21 +34,13 @@ def evaluate(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str,
     asked = Asked(own["views"] or VIEWS, own["label"], slices, dependence, own["repeats"])
     asked.check(found)
     lab.later[found] = lambda found: evaluation_bundles(found, asked)
-    if own["explore"] and not said.muted and _explorable(lab):
+    if own["explore"] and not said.muted and touchable(lab, lab.explorer):
         first, *others = lab.later[found](found)
         lab.explorer(found, asked.label, [first])  # type: ignore[misc]  # it is there
         publish(lambda found: others, found, False)
     else:
         publish(lab.later[found], found, said.muted)
     return found
-
-
-def _explorable(lab: "Lab") -> bool:
-    """Whether there are widgets; a line says why not."""
-    front = front_end(lab.ip)
-    if lab.explorer is not None and not front.widgets:
-        print(f"nnlab: nothing to touch: {front.why}")
-    return lab.explorer is not None and front.widgets
 
 
 def _of_table(run: "Run", own: Mapping[str, Any], names: Mapping[str, Any]) -> "Evaluated":

@@ -37,3 +37,11 @@ def front_end(ip: Any) -> FrontEnd:
     if "__vsc_ipynb_file__" in getattr(ip, "user_ns", {}):
         return FrontEnd(VS_CODE, "live", widgets=True)
     return FrontEnd("Jupyter", "live", widgets=True)
+
+
+def touchable(lab: Any, view: Any) -> bool:
+    """Whether a view that a session may have can be shown as widgets; a line says why not."""
+    front = front_end(lab.ip)
+    if view is not None and not front.widgets:
+        print(f"nnlab: nothing to touch: {front.why}")
+    return view is not None and front.widgets

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.choosing import chosen, ordered
 from nnlab.core.errors import SpecError
 from nnlab.core.store import trash
-from nnlab.core.store.marks import mark
+from nnlab.core.store.marks import known_tags, mark, marks_of
 from nnlab.core.wording import counted
-from nnlab.magics.runs import run_or_found, run_or_info
+from nnlab.magics.front_end import touchable
+from nnlab.magics.runs import run_or_found, run_or_info, with_history
 from nnlab.magics.text import Call
 from nnlab.magics.work import publish
 
 if TYPE_CHECKING:
     from nnlab.core.difference import Difference
     from nnlab.core.store.runs import Store
+    from nnlab.magics import Lab
 
 MARKING = ("tag", "untag", "note")
 
@@ -28,8 +30,10 @@ class Listed(list[Any]):
         return counted(len(self), "run")
 
 
-def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Listed | None:
+def runs(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Listed | None:
     """The runs that are asked for, or those that are named with their curves, after what is done to them."""
+    from nnlab.report.bundle import runs_bundles
+
     deed = _deed(said, own)
     if deed == "delete":
         _delete(said, names, store)
@@ -38,16 +42,33 @@ def runs(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "S
         return _show(trash.undo(store.root), said, 0)
     find = run_or_found if deed else run_or_info  # a run without weights has no curves, but can be marked
     asked: dict[str, Any] = {run.id: run for run in (find(word, names, store) for word in said.words)}
+    if own["untag"] is not None:
+        _check_tag(own["untag"], list(asked.values()))
     for run in asked.values() if deed else ():
         if run.path is None:
             raise SpecError("the run is in no store, so it cannot be marked; run.save(folder) keeps it")
         mark(run.path, own["tag"], own["untag"], (own["note"] or "") if "note" in said.options else None)
     there = list(asked.values()) if said.words else store.runs()
+    if own["explore"] and there and not deed and not said.muted and touchable(lab, lab.run_table):
+        lab.run_table(there, dict(own), with_history, runs_bundles)  # type: ignore[misc]  # it is there
+        return Listed(there)
     found = chosen(there, own["tagged"], own["where"])
     found = ordered(found, own["sort"]) if own["sort"] else found
     first = f"the first by {own['sort']}" if own["sort"] else "the newest"
     shown = found if said.words else found[: own["limit"]]
+    shown = [with_history(run) for run in shown] if own["curves"] else shown
     return _show(shown, said, len(found) or len(there), first, branches=not own["sort"])
+
+
+def _check_tag(tag: str, runs: list[Any]) -> None:
+    """A line for each run that lacks the tag which is to be taken away; SpecError if none has it."""
+    without = [run for run in runs if tag not in marks_of(run.path).tags]
+    if len(without) == len(runs):
+        known = ", ".join(known_tags(run.path for run in runs if run.path is not None)) or "none"
+        which = f"run {runs[0].name or runs[0].id} has no" if len(runs) == 1 else "none of these runs has the"
+        raise SpecError(f"{which} tag {tag!r}; theirs: {known}")
+    for run in without:
+        print(f"nnlab: run {run.name or run.id} has no tag {tag!r}")
 
 
 def _show(found: list[Any], said: Call, total: int, first: str = "the newest", branches: bool = True) -> Listed:

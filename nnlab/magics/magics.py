@@ -148,21 +148,21 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
+    from nnlab.core.playground import asked_ground
     from nnlab.core.recipe import recipe_for
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
-    from nnlab.report.bundle import run_bundles
+    from nnlab.report.playground import bundles_over
 
     order = ordered(lab, said, names)
     finding = found_lr(order.options)
     options = {option: value for option, value in order.options.items() if option != finding}
     chosen = None if order.base or order.own_network else recipe_for(data, order.options)
     spec = train_spec(options, order.base or chosen, order.own_network)
-    name = order.own["name"]
 
     def line_of(spec: TrainSpec) -> str:
         off = {word: False for word in SWITCHES if not order.own[word]}
-        extra = {"name": name, "model": order.variable, **off}
-        extra["calibrate"] = order.own["calibrate"] or None
+        extra = {"name": order.own["name"], "model": order.variable, **off}
+        extra |= {word: order.own[word] or None for word in ("calibrate", "playground")}
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -176,11 +176,12 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
 
-    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds")}
+    told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
     work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
     known = (line, data.fingerprint)
-    work = beside_earlier(data.fingerprint, work)
-    return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
+    ground = asked_ground(data, order.own["playground"], spec)
+    work = beside_earlier(data.fingerprint, work, ground)
+    return background.carried(lab, said, order.own, known, work, lambda run: bundles_over(run, line, data, ground))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:
@@ -194,7 +195,7 @@ def _resume(lab: "Lab", said: Call, names: Names) -> Any:
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
 
-    told: dict[str, Any] = {"code": said.body, "checkpoint_seconds": own["checkpoint_seconds"]}
+    told: dict[str, Any] = {"code": said.body, **{word: own[word] for word in ("checkpoint_seconds", "log_to")}}
     told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
     work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
     return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
@@ -323,7 +324,7 @@ def _stored_start(word: str) -> TrainSpec:
 
 def _runs(lab: "Lab", said: Call, names: Names) -> Any:
     _, own = settle(lab, said)
-    return listing.runs(said, own, names, _store())
+    return listing.runs(lab, said, own, names, _store())
 
 
 def _diff(lab: "Lab", said: Call, names: Names) -> Any:

@@ -59,6 +59,22 @@ def looks(
     """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
+def playing(
+    playground: Annotated[
+        tuple[str, ...], "what the net gives is drawn as it learns: over one feature, two, or pca, two components"
+    ] = (),
+) -> None:
+    """Options of %nn_train for what is drawn beside the curves."""
+
+
+def told(
+    log_to: Annotated[
+        tuple[str, ...], "programs that are told of the run, too: tensorboard:FOLDER, mlflow:URI, wandb:PROJECT"
+    ] = (),
+) -> None:
+    """Options of %nn_train for who else follows."""
+
+
 def tune(
     resume: Annotated[str | None, "study to go on with where it was left: a name, or last; alone: last"] = None,
     from_: Annotated[str | None, "study, run or spec whose values are kept: a variable, or a run of the store"] = None,
@@ -76,6 +92,10 @@ def runs(
     tagged: Annotated[str | None, "only runs with this tag"] = None,
     where: Annotated[str | None, 'only runs for which this holds, as in "accuracy>0.9 and optimizer=sgd"'] = None,
     sort: Annotated[str | None, "metric, the best first, or option to sort by; -name turns it round"] = None,
+    curves: Annotated[bool, "lay the curves of the runs that are listed over one another"] = False,
+    explore: Annotated[
+        bool, "filter, sort and choose runs for their curves, where there are widgets; Close leaves the table"
+    ] = False,
 ) -> None:
     """Options of %nn_runs for what is listed."""
 

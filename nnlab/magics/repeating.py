@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nnlab.core.store.runs import Store
     from nnlab.magics import Lab
 
-REPLAYED = ("replay", "name", "view", "model", "background", "checkpoint_seconds")
+REPLAYED = ("replay", "name", "view", "model", "background", "checkpoint_seconds", "log_to")
 PLACE = re.compile(r"(.+)@(\d+)")
 
 
@@ -82,7 +82,7 @@ def _word(value: Any, names: Mapping[str, Any], option: str) -> str:
 
 
 def _how(own: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": own["name"], "checkpoint_seconds": own["checkpoint_seconds"]}
+    return {word: own[word] for word in ("name", "checkpoint_seconds", "log_to")}
 
 
 def _ready(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nnlab.core.store.runs import Store
 
 AGAIN = ("probe", "baseline", "calibrate")  # what the run began with, unless the line says otherwise
-TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model", "background")
+TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model", "background", "log_to")
 
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":

@@ -79,9 +79,13 @@ def run_or_found(word: Word, names: Mapping[str, Any], store: "Store") -> "Run |
 
 def run_or_info(word: Word, names: Mapping[str, Any], store: "Store") -> Any:
     """A run of a variable, or one of the store with its history but without its weights."""
+    return with_history(run_or_found(word, names, store))
+
+
+def with_history(found: "Run | RunInfo") -> Any:
+    """A run as it is; one that a list shows, with its history."""
     from nnlab.core.store.reading import RunInfo, read_run
 
-    found = run_or_found(word, names, store)
     if not isinstance(found, RunInfo):
         return found
     return SimpleNamespace(**vars(found), history=read_run(found.path).record.history)

@@ -79,7 +79,15 @@ _ALL = (
         "prepared data: a variable that %nn_preprocess gave",
         1,
         (TrainSpec,),
-        _own(own_options.view, own_options.checkpoints, own_options.train, own_options.ahead, own_options.looks),
+        _own(
+            own_options.view,
+            own_options.checkpoints,
+            own_options.train,
+            own_options.told,
+            own_options.ahead,
+            own_options.looks,
+            own_options.playing,
+        ),
         (
             "run = %nn_train data",
             "run = %nn_train data --hidden 128,64 --dropout 0.2 --optimizer sgd --lr 0.1",
@@ -130,7 +138,8 @@ _ALL = (
         (
             "%nn_runs",
             "%nn_runs last baseline",
-            '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy',
+            "%nn_runs --explore",
+            '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy --curves',
             "%nn_runs --tag good 3f2a91aa",
             "%nn_runs --tagged good",
             '%nn_runs --note "more rows next time" last',

@@ -34,6 +34,14 @@ class Sentence:
 
 
 @dataclass(frozen=True)
+class Section(Sentence):
+    """A sentence whose beginning is the heading of what follows."""
+
+    def html(self) -> str:
+        return f"<h4>{shown(self.strong.removesuffix(':'))}</h4>\n<p>{shown(self.rest)}</p>"
+
+
+@dataclass(frozen=True)
 class Code:
     """Lines to run again, under a title."""
 

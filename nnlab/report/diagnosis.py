@@ -8,7 +8,7 @@ import numpy as np
 
 from nnlab.core.spec import CUSTOM
 from nnlab.core.wording import counted
-from nnlab.report.blocks import Block, Line, Sentence
+from nnlab.report.blocks import Block, Line, Section, Sentence
 from nnlab.report.bundle import Bundle, page, picture
 from nnlab.report.charts import ROUND, WIDE
 from nnlab.report.drawing import BEST, GRID, TRAIN, VALID, decimate, draw, label, title
@@ -75,11 +75,11 @@ def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = N
     yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {network} on {run.pipeline.target.name}")
     for place, verdict in enumerate(diagnosis.verdicts, 1):
         numbered = f"{place}. " if len(diagnosis.verdicts) > 1 else ""
-        advice = f"; {verdict.advice}" if verdict.advice else ""
-        yield Sentence(f"{numbered}{verdict.what}:", f"{verdict.evidence}{advice}")
+        yield Section(f"{numbered}{verdict.what}:", verdict.evidence)
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
-            yield Line("This would mend it:", line)
+            advice = f" ({verdict.advice})" if verdict.advice else ""
+            yield Line(f"This would mend it{advice}:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():

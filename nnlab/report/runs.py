@@ -215,6 +215,15 @@ def runs_blocks(
         return
     more = f"of {total:,}, {first}; --limit {total} lists all" if total > len(runs) else ""
     yield Sentence(counted(len(runs), "run"), more)
+    yield runs_table(runs, guides)
+    for run in runs:
+        if getattr(run, "message", ""):
+            yield Sentence(f"{run.id}:", getattr(run, "message", ""))
+
+
+def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = ()) -> Table:
+    """One row a run. guides: what is drawn before each, if anything."""
+    guides = guides or [""] * len(runs)
     columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
     rows = [[f"{guide}{first}", *rest] for guide, (first, *rest) in zip(guides, map(_run_row, runs), strict=True)]
     align = "lllllrrr"
@@ -223,10 +232,7 @@ def runs_blocks(
         if any(words):
             columns, align = [*columns, title], f"{align}l"
             rows = [[*row, word or None] for row, word in zip(rows, words, strict=True)]
-    yield Table(columns, rows, align=align)
-    for run in runs:
-        if getattr(run, "message", ""):
-            yield Sentence(f"{run.id}:", getattr(run, "message", ""))
+    return Table(columns, rows, align=align)
 
 
 def tree(runs: "Sequence[Any]") -> "tuple[list[Any], list[str]]":

@@ -81,6 +81,8 @@ CSS = """<style>
 .nnl-panel .widget-tab .nnl-title{margin-top:6px}
 .nnl .nnl-line textarea{font-family:var(--jp-code-font-family,monospace)}
 .nnl .widget-readout{min-width:60px;width:60px;margin-right:0}
+.nnl pre.nnl-mono,.nnl .nnl-mono select{font-family:var(--jp-code-font-family,monospace);font-size:12px;margin:0}
+.nnl pre.nnl-mono{color:var(--nnl-dim);padding:0 4px;overflow:hidden;white-space:pre!important}
 .nnl .widget-label,.nnl .widget-readout{font-family:var(--nnl-face);font-variant-numeric:tabular-nums}
 .nnl-tip{color:#f6f8fa;background:#24292f;border-radius:4px;padding:3px 8px;font:11px system-ui,sans-serif}
 .nnl-tip td{border:0!important;padding:0!important;background:transparent!important}

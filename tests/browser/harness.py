@@ -219,10 +219,10 @@ class Notebook:
             self.start(number)
             self.wait_end(number)
 
-    def wait_end(self, number: int) -> None:
+    def wait_end(self, number: int, seconds: float = PATIENCE) -> None:
         """Until the cell has its number."""
         prompt = self.cell(number).locator(".jp-InputPrompt")
-        wait_for(lambda: prompt.inner_text().strip("[]: ").isdigit(), f"cell {number} ends")
+        wait_for(lambda: prompt.inner_text().strip("[]: ").isdigit(), f"cell {number} ends", seconds)
 
     def press(self, number: int, name: str) -> None:
         """Press a button in a cell's output."""

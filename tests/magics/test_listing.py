@@ -1,5 +1,7 @@
 """%nn_diff and %nn_runs as they are typed."""
 
+from pathlib import Path
+
 import pytest
 
 from nnlab.core.difference import Difference
@@ -69,7 +71,8 @@ def test_tags_and_notes_are_kept_shown_and_filtered_by(two: Session) -> None:
     text = text_of(two.run("%nn_runs"))
     assert "good, worth a look" in text and "more <b>rows</b> | next" in text
     assert "<b>rows" not in str(two.run("%nn_runs").outputs[-1].data["text/html"])
-    two.run("%nn_runs --untag good plain\n%nn_runs --note none last")
+    assert "run fast has no tag 'good'" in two.run("%nn_runs --untag good plain fast").stdout
+    two.run("%nn_runs --note none last")
     assert text_of(two.run("%nn_runs --tagged good")) == "none of 2 runs fits"
     assert two.value("%nn_load plain").metrics == two.names["a"].metrics  # the manifest does not know the marks
     assert [marks_of(two.names[name].path).note for name in "ab"] == ["more <b>rows</b> | next", ""]
@@ -125,6 +128,8 @@ def test_a_run_that_is_going_on_is_not_deleted(two: Session) -> None:
     ("cell", "words"),
     [
         ("%nn_runs --tag good", "--tag needs runs"),
+        ("%nn_runs --untag nowhere plain", "run plain has no tag 'nowhere'; theirs: none"),
+        ("%nn_runs --untag nowhere plain fast", "none of these runs has the tag 'nowhere'"),
         ("%nn_runs --delete", "--delete needs runs"),
         ("%nn_runs --delete nothing", "no run 'nothing'"),
         ("%nn_runs --undo plain", "takes no runs"),
@@ -160,3 +165,10 @@ def test_damaged_marks_are_no_reason_to_fail(two: Session) -> None:
         (two.names["a"].path / "marks.json").write_text(damage)
         assert len(two.value("%nn_runs")) == 2
     assert mark(two.names["a"].path, tag="new").tags == ("new",)
+
+
+def test_a_saved_copy_keeps_tags_and_note(two: Session, tmp_path: Path) -> None:
+    two.run("%nn_runs --tag good --note 'the first' plain")
+    run = two.names["a"]
+    copy = run.save(tmp_path / "copy")
+    assert marks_of(copy) == marks_of(run.path) and marks_of(copy).tags == ("good",)

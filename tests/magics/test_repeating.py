@@ -43,3 +43,8 @@ def test_branches_are_drawn_as_a_tree(prepared: Session) -> None:
     assert "model cannot differ" in str(error)
     error, _ = prepared.error("%nn_train data --from trunk@9")
     assert "epochs 1 to 4, none 9" in str(error)
+
+
+def test_an_unknown_program_to_tell_is_refused(prepared: Session) -> None:
+    error, _ = prepared.error("%nn_train data --epochs 1 --log-to tensorbord:runs")
+    assert "expected one of tensorboard, mlflow, wandb; did you mean 'tensorboard'?" in str(error)

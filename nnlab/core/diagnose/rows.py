@@ -108,7 +108,7 @@ def no_shuffling(
 @DIAGNOSES.add(needs=("classes", "weights", "valid", "epochs"))
 def class_ignored(
     case: Case,
-    found: Annotated[float, Within(0.0, 1.0), "share of a class's validation rows that is found, at most"] = 0.1,
+    found: Annotated[float, Within(0.0, 1.0), "share of a class's validation rows that is found, at most"] = 0.15,
 ) -> Verdict | None:
     """A class is hardly ever predicted, mostly because it is rare (He & Garcia 2009)."""
     evaluation = case.run.evaluation

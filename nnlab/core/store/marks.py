@@ -53,6 +53,13 @@ def mark(folder: Path, tag: str | None = None, untag: str | None = None, note: s
     return after
 
 
+def keep_marks(folder: Path | None, target: Path) -> None:
+    """Write the tags and the note of a run beside a copy of it."""
+    marks = marks_of(folder)
+    if marks != Marks():
+        files.write_json(target / FILE, {"tags": list(marks.tags), "note": marks.note})
+
+
 def checked_tag(text: str) -> str:
     """The tag; SpecError for a text that could not be told from a list or a line."""
     tag = text.strip()

@@ -11,10 +11,11 @@ from nnlab.core.events import EpochDone, Event
 from nnlab.core.fit import fit
 from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
-from nnlab.core.tune.case import Case
 from nnlab.core.tune.ensemble import chosen
+from nnlab.core.tune.population import MOST_TOGETHER, shape_of
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.study import Study
+from nnlab.core.tune.training import Again, Group
 from nnlab.core.tune.watch import Searching, Watch
 
 FoldsOf = Callable[[Mapping[str, Value]], Sequence[Prepared]]
@@ -47,18 +48,29 @@ class Finals:
             self._search.warn("what follows the trials was cut off; the same line goes on with it")
 
     def _finalists(self) -> None:
-        spec, study = self._header.spec, self._study
-        for number in study.ranking()[: spec.finalists]:
-            for at in range(spec.seeds):
-                seed = (self._header.base.seed + 1 + at) % 2**31
-                if self._over():
-                    return
-                if seed not in self._after.fresh().get(number, {}):
-                    case = Case(self._search, self._folds(number), self._header.metric)
-                    name = f"{self._header.name} trial {number} seed {seed}"
-                    case.train(replace(study.spec_of(number), seed=seed), self._model, name)
-                    if case.end is not None and not case.end.cut:
-                        self._after.put_fresh(number, seed, case.end.score if case.end.state == "complete" else None)
+        """Each from its fresh seeds, those of one shape side by side."""
+        spec, study, done = self._header.spec, self._study, self._after.fresh()
+        seeds = [(self._header.base.seed + 1 + at) % 2**31 for at in range(spec.seeds)]
+        left = [(n, s) for n in study.ranking()[: spec.finalists] for s in seeds if s not in done.get(n, {})]
+        groups: dict[str, list[tuple[int, int]]] = {}
+        for at, (number, seed) in enumerate(left):
+            shape = None if self._model is not None else shape_of(study.spec_of(number), self._folds(number)[0])
+            groups.setdefault(shape or f"alone {at}", []).append((number, seed))
+        for group in groups.values():
+            for start in range(0, len(group), MOST_TOGETHER):
+                self._from_seeds(group[start : start + MOST_TOGETHER])
+
+    def _from_seeds(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Train the specs of trials from seeds, side by side where they are many, and put their scores on record."""
+        specs = {at: replace(self._study.spec_of(n), seed=seed) for at, (n, seed) in enumerate(pairs)}
+        claims: Any = [
+            (Again(at, f"trial {n} seed {seed}"), self._study.values_of(n)) for at, (n, seed) in enumerate(pairs)
+        ]
+        group = Group(self._search, claims, specs, self._folds(pairs[0][0]), "nothing")
+        for claim, case in group.ended(self._header.metric, self._model, self._header.name):
+            if case.end is not None and not case.end.cut:
+                score = case.end.score if case.end.state == "complete" else None
+                self._after.put_fresh(*pairs[claim[0].number], score)
 
     def _refit(self) -> None:
         number = self._study.best_trial

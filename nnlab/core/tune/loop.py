@@ -63,6 +63,7 @@ class Search:
         self._far: Far | None = None
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
+        self._specs: dict[int, TrainSpec] = {}  # of the claims
         self._parts = parts_to_rank(header, model)
         folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
         check_exchange(header, model, data)
@@ -206,7 +207,7 @@ class Search:
         try:
             if not (claims := self._claimed()):
                 return False
-            for group in grouped(claims, self._header, self._data, self._model):
+            for group in grouped(claims, self._spec_of, self._data, self._model):
                 self._group(group)
             return True
         finally:
@@ -222,10 +223,18 @@ class Search:
             self._claims.append(claim)
         return claims
 
+    def _spec_of(self, trial: "optuna.Trial") -> TrainSpec:
+        """What a claimed trial trains; made once, for the grouping and the training."""
+        if trial.number not in self._specs:
+            claimed = {one.number for one, _ in self._claims}
+            self._specs = {number: spec for number, spec in self._specs.items() if number in claimed}
+            self._specs[trial.number] = self._header.spec_of(trial)
+        return self._specs[trial.number]
+
     def _far_batch(self, far: "Far") -> bool:
         """Keep the cluster busy, and settle what has ended there; False if there is nothing left."""
         while far.free and (claims := self._claimed()):
-            for group in grouped(claims, self._header, self._data, self._model):
+            for group in grouped(claims, self._spec_of, self._data, self._model):
                 self._group(group)
         if not far.busy:
             return False
@@ -249,7 +258,7 @@ class Search:
 
     def _group(self, group: list[Claim]) -> None:
         try:
-            specs, folds = {trial.number: self._header.spec_of(trial) for trial, _ in group}, self._folds(group[0][1])
+            specs, folds = {trial.number: self._spec_of(trial) for trial, _ in group}, self._folds(group[0][1])
         except Exception as error:  # values that do not go together, of a trial that stands alone
             case = Case(self, (), self._header.metric, group[0][0])
             case.fail(error)

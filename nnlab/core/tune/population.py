@@ -26,7 +26,6 @@ from nnlab.core.run import Run, finish
 from nnlab.core.spec import TrainSpec, TuneSpec, to_json
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.train import TICK, Job, train
-from nnlab.core.tune.header import Header
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
 from nnlab.core.tune.space import number_of_shapes
@@ -53,25 +52,31 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
-def grouped(claims: Sequence[Claim], header: Header, data: Preparations, maker: Maker) -> list[list[Claim]]:
+def grouped(
+    claims: Sequence[Claim], spec_of: "Callable[[optuna.Trial], TrainSpec]", data: Preparations, maker: Maker
+) -> list[list[Claim]]:
     """The claims by what they can be trained with; in groups of one what cannot be stacked."""
     groups: dict[str, list[Claim]] = {}
     for at, claim in enumerate(claims):
-        shape = None if maker is not None or len(claims) == 1 else _shape(claim, header, data)
+        shape = None if maker is not None or len(claims) == 1 else _shape(claim, spec_of, data)
         groups.setdefault(shape or f"alone {at}", []).append(claim)
     return list(groups.values())
 
 
-def _shape(claim: Claim, header: Header, data: Preparations) -> str | None:
+def _shape(claim: Claim, spec_of: "Callable[[optuna.Trial], TrainSpec]", data: Preparations) -> str | None:
     """What runs of one stack have in common; None for what cannot be stacked, or not be trained at all."""
     try:
-        spec, own = header.spec_of(claim[0]), data.of(claim[1])
-        if not can_stand_together(spec, own, pick_device(spec.device)):
-            return None
+        return shape_of(spec_of(claim[0]), data.of(claim[1]))
     except NNLabError:
         return None
+
+
+def shape_of(spec: TrainSpec, data: Prepared) -> str | None:
+    """What runs have in common that can be made side by side, but for their seed; None for what cannot be."""
+    if not can_stand_together(spec, data, pick_device(spec.device)):
+        return None
     optimizer, model = (_without(getattr(spec, field), names) for field, names in OWN.items())
-    return json.dumps([own.fingerprint, to_json(replace(spec, optimizer=optimizer, model=model))])
+    return json.dumps([data.fingerprint, to_json(replace(spec, optimizer=optimizer, model=model, seed=0))])
 
 
 def _without(part: Part, names: Sequence[str]) -> Part:
@@ -98,10 +103,11 @@ Between = Callable[[Together, Sequence["Member"]], None]
 
 
 class Member:
-    """A trial in a stack. When it has ended it has a run, or the error that ended it."""
+    """A trial in a stack. When it has ended it has a run, or the error that ended it. data: its own, if not those of
+    all."""
 
-    def __init__(self, claim: Claim, spec: TrainSpec, watch: Watching) -> None:
-        self.claim, self.spec, self.watch = claim, spec, watch
+    def __init__(self, claim: Claim, spec: TrainSpec, watch: Watching, data: Prepared | None = None) -> None:
+        self.claim, self.spec, self.watch, self.data = claim, spec, watch, data
         self.over = self._due = False
         self.run: Run | None = None
         self.error: Exception | None = None
@@ -113,6 +119,11 @@ class Member:
     def number(self) -> int:
         """Of its trial."""
         return self.claim[0].number
+
+    @property
+    def title(self) -> str:
+        """What its run is called beside the study's name."""
+        return str(getattr(self.claim[0], "title", f"trial {self.number}"))
 
     @property
     def seconds(self) -> float:
@@ -184,8 +195,13 @@ def trained(
     Where the stack breaks, as for want of memory, not all members come: the others can still be trained alone.
     """
     try:
-        stack, jobs = _set_up([member.spec for member in members], data)
-        facts = new_facts(data, choices=Choices(probe=False, baseline=False))  # all but id and name are the same
+        own = [member.data or data for member in members]
+        stack, jobs = _set_up([member.spec for member in members], own)
+        choices = Choices(probe=False, baseline=False)
+        several = {id(one): one for one in own}
+        facts = {
+            key: new_facts(one, choices=choices) for key, one in several.items()
+        }  # all but id and name are the same
     except Exception as error:
         _tell_broken(members, error)
         return
@@ -208,8 +224,9 @@ def trained(
             alive = [member for member in alive if not member.over]
             stack.keep([member.learner for member in alive])
             for member in ended:
-                own = f"{name} trial {member.claim[0].number}"
-                member.finish(data, replace(facts, id=new_id(facts.began), name=own))
+                used = member.data or data
+                told = facts[id(used)]
+                member.finish(used, replace(told, id=new_id(told.began), name=f"{name} {member.title}"))
                 yield member
             if alive and not _made(stack, alive):
                 return
@@ -221,21 +238,21 @@ def _tell_broken(members: Sequence[Member], error: Exception) -> None:
     members[0].watch(Warned(told))
 
 
-def _set_up(specs: Sequence[TrainSpec], data: Prepared) -> tuple[Together, list[Job]]:
-    """The stack and the job of each of its members, which begins as it would alone."""
+def _set_up(specs: Sequence[TrainSpec], own: Sequence[Prepared]) -> tuple[Together, list[Job]]:
+    """The stack and the job of each of its members, which begins as it would alone. own: the data of each."""
     device = pick_device(specs[0].device)
     randoms, networks = [PrivateRandom(spec.seed, device) for spec in specs], []
-    for spec, random in zip(specs, randoms, strict=True):
+    for spec, random, data in zip(specs, randoms, own, strict=True):
         with random:
             networks.append(first_network(spec, data).to(device).train())
-    rows = len(data.train.y)
+    rows = len(own[0].train.y)
     plan = steps_by_epoch(specs[0], rows)
-    stack = Together(specs, networks, data, device, sum(plan))
+    stack = Together(specs, networks, own[0], device, sum(plan), own)
     batch = math.ceil(rows / plan[0])
     threads = threads_for(specs[0].threads, batch, stack.learners[0].parameters)
     return stack, [
         Job(replace(spec, threads=threads), data, learner, random, stacked=True)
-        for spec, learner, random in zip(specs, stack.learners, randoms, strict=True)
+        for spec, learner, random, data in zip(specs, stack.learners, randoms, own, strict=True)
     ]
 
 

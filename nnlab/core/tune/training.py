@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,16 @@ import numpy as np
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.device import pick_device
 from nnlab.core.errors import SpecError
-from nnlab.core.learners.stack.together import can_stand_together
+from nnlab.core.learners.stack.together import can_share, can_stand_together
 from nnlab.core.models.custom import Maker
 from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
-from nnlab.core.tune.population import Claim, Member, trained
+from nnlab.core.tune.population import MOST_TOGETHER, Claim, Member, trained
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.strategies import SAMPLERS, Judged, exchanges
-from nnlab.core.tune.watch import Searching
+from nnlab.core.tune.watch import Searching, Watch
 
 
 def exchange_for(header: Header, number: int) -> Exchange | None:
@@ -57,6 +57,14 @@ def parts_to_rank(header: Header, model: Maker) -> Mapping[str, Any] | None:
     return part_values(SAMPLERS, header.spec.sampler)
 
 
+@dataclass(frozen=True)
+class Again:
+    """A trial's spec that is trained again, in the place of a trial. number: among these; title: of its run."""
+
+    number: int
+    title: str
+
+
 class Group:
     """Claims of one shape. specs: by the trials' numbers; judged: by what a pruner judges them;
     exchange: what happens between the epochs of their stack."""
@@ -76,19 +84,89 @@ class Group:
     def ended(self, metric: str, model: Maker, name: str) -> Iterator[tuple[Claim, Case]]:
         """Train them; gives each when it has ended, and none any more when the search is over. name: of the study."""
         left = list(self._claims)
-        if len(left) > 1 and not self._search.over:
-            for claim, case in self._stacked(metric, name):
+        stacked = self._in_folds if self._folds_together(model) else self._stacked if len(left) > 1 else None
+        if stacked is not None and not self._search.over:
+            for claim, case in stacked(metric, name):
                 left.remove(claim)
                 yield claim, case
         for claim in left:
             if self._search.over:
                 return
             case, number = self._case(claim, metric), claim[0].number
-            case.train(self._specs[number], model, f"{name} trial {number}")
+            case.train(self._specs[number], model, f"{name} {getattr(claim[0], 'title', f'trial {number}')}")
             yield claim, case
 
     def _case(self, claim: Claim, metric: str) -> Case:
-        return Case(self._search, self._folds, metric, claim[0], self._judged)
+        trial = None if isinstance(claim[0], Again) else claim[0]
+        return Case(self._search, self._folds, metric, trial, self._judged)
+
+    def _folds_together(self, model: Maker) -> bool:
+        """Whether the folds of a trial can be members of one stack. A pruner of folds needs one after the other."""
+        if len(self._folds) < 2 or model is not None or self._judged == "folds" or self._exchange is not None:
+            return False
+        spec, first = next(iter(self._specs.values())), self._folds[0]
+        return can_stand_together(spec, first, pick_device(spec.device)) and len(self._alike()) < len(self._folds)
+
+    def _alike(self) -> list[list[int]]:
+        """The places of the folds by what can stand in one stack."""
+        spec, groups = next(iter(self._specs.values())), list[list[int]]()
+        most = max(1, MOST_TOGETHER // len(self._claims))
+        for at, fold in enumerate(self._folds):
+            fits = (g for g in groups if len(g) < most and can_share(self._folds[g[0]], fold, spec))
+            group = next(fits, None)
+            if group is None:
+                groups.append([at])
+            else:
+                group.append(at)
+        return groups
+
+    def _in_folds(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
+        """As one stack of all folds that are alike; where a stack breaks, not all come. What a trial comes to is what
+        it would come to on one fold after the other."""
+        cases = {claim[0].number: self._case(claim, metric) for claim in self._claims}
+        watches = {
+            (number, at): case.watch if at == 0 else Watch(self._search, metric)
+            for number, case in cases.items()
+            for at in range(len(self._folds))
+        }
+        held: dict[tuple[int, int], Member] = {}
+        for places in self._alike():
+            living = [claim for claim in self._claims if cases[claim[0].number].end is None]
+            members = {
+                (claim[0].number, at): Member(
+                    claim, self._specs[claim[0].number], watches[claim[0].number, at], self._folds[at]
+                )
+                for claim in living
+                for at in places
+            }
+            if not members:
+                return
+            place = {id(member): key for key, member in members.items()}
+            came = 0
+            with contextlib.closing(trained(list(members.values()), self._folds[places[0]], name)) as ended:
+                for member in ended:
+                    came += 1
+                    held[place[id(member)]] = member
+                    case = cases[member.number]
+                    if case.end is None and self._take_folds(member.number, case, watches, held):
+                        yield member.claim, case
+            if came < len(members):
+                return
+
+    def _take_folds(
+        self, number: int, case: Case, watches: Mapping[tuple[int, int], Watch], held: Mapping[tuple[int, int], Member]
+    ) -> bool:
+        """Give a trial the runs that are its next ones; True when that was its end, which ends its other runs."""
+        while case.end is None and (member := held.get((number, len(case.runs)))) is not None:
+            case.watch = watches[number, len(case.runs)]
+            if member.run is not None:
+                case.take(member.run)
+            elif member.error is not None:
+                case.fail(member.error)
+        if case.end is not None:
+            for at in range(len(self._folds)):
+                watches[number, at].controls.stop("pruned")
+        return case.end is not None
 
     def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
         """As one stack for each fold; where a stack breaks, not all come."""

@@ -166,18 +166,20 @@ def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, t
 def test_finalists_of_a_full_study_that_was_stopped_among_them_are_gone_on_with(cancer, tmp_path):
     controls, seen = Controls(), []
 
-    def stop_at_second(event):
+    def stop_at_first(event):
         seen.extend([event] if isinstance(event, Started) else [])
-        if isinstance(event, EpochDone) and len(seen) == 6:  # four trials, a finalist, and this
+        if isinstance(event, EpochDone) and len(seen) == 5:  # four trials, and this
             controls.stop()
 
-    first = tune(cancer, trials=4, store=tmp_path, view=stop_at_second, controls=controls, finalists=2, **SMALL)
-    assert first.finalists["seeds"].sum() == 1
-    starts = []
-    again = tune(cancer, trials=4, store=tmp_path, finalists=2, view=starts.append, **SMALL)
+    told = {"trials": 4, "store": tmp_path, **SMALL}
+    first = tune(cancer, view=stop_at_first, controls=controls, finalists=2, seeds=2, **told)
+    assert first.finalists.empty and len(seen) == 5
+    assert tune(cancer, finalists=2, seeds=2, **told).finalists["seeds"].tolist() == [2, 2]
+    before = first.after.fresh()
+    again = tune(cancer, finalists=2, seeds=3, **told)  # only the third seed of each is new
     assert len(again.trials) == len(first.trials)
-    assert again.finalists["seeds"].tolist() == [5, 5]
-    assert sum(isinstance(event, Started) for event in starts) == 9
+    assert again.finalists["seeds"].tolist() == [3, 3]
+    assert all(scores.items() <= again.after.fresh()[number].items() for number, scores in before.items())
 
 
 def test_the_winner_is_refit_on_training_and_validation_rows_for_as_many_epochs(cancer, tmp_path):

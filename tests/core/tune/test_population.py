@@ -3,17 +3,22 @@
 import math
 import os
 import signal
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import prepare
 from nnlab.core.events import EpochDone, Progress, Started, StudyFinished, TrialDone, Warned
+from nnlab.core.fit import fit
 from nnlab.core.learners.stack.together import Together
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.core.tune.population import population_of
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.space import parse
+from nnlab.core.tune.training import Group
 
 SPACE = ("lr=1e-3..3e-1 log", "weight_decay=0..0.5", "dropout=0..0.6")
 SMALL = {"batch_size": 64, "sampler": "random", "pruner": "none", "threads": 1, "epochs": 3, "space": SPACE}
@@ -188,3 +193,44 @@ def test_left_open_as_many_are_asked_for_as_are_likely_to_share_a_shape():
     assert population_of(TuneSpec(), few) == 3
     assert population_of(TuneSpec(), many) == 1
     assert population_of(TuneSpec(population=12), many) == 12
+
+
+@pytest.fixture(scope="module")
+def folds():
+    """503 rows but for those of the test: the training parts of five folds have one row more, or not."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(629, 5))
+    return prepare((x, (x @ draw.normal(size=(5, 3))).argmax(1)), task="multiclass", scale="standard", folds=5)
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_folds_side_by_side_are_those_one_after_the_other(folds, stacks, monkeypatch, pruner):
+    sizes = sorted({len(fold.train.y) for fold in folds.folds})
+    assert len(sizes) == 2  # not all folds can stand in one stack
+    told = {"folds": 5, "pruner": pruner, "trials": 9, "epochs": 7, "hidden": (8,)}
+    if pruner == "median":
+        told |= {"min_trials": 2, "min_epochs": 2}
+    together, alone = [], []
+    many = tune(folds, population=3, store=False, view=together.append, **SMALL | told)
+    assert stacks and max(stacks) > 3 and not told_of_breaks(together)
+    stacks.clear()
+    monkeypatch.setattr(Group, "_folds_together", lambda self, model: False)
+    one = tune(folds, population=3, store=False, view=alone.append, **SMALL | told)
+    assert max(stacks) <= 3
+    assert ends(together) == ends(alone)
+    assert ("pruned" in set(one.trials["state"])) == (pruner == "median")
+    for number in one.ranking():
+        assert many.result_of(number)["scores"] == one.result_of(number)["scores"]
+        assert len(many.result_of(number)["scores"]) == 5
+    weights = one.best_run.model.state_dict()
+    assert all(torch.equal(many.best_run.model.state_dict()[name], weights[name]) for name in weights)
+
+
+def test_finalists_from_fresh_seeds_side_by_side_are_single_runs(classes, stacks):
+    study, _ = studied(classes, 1, finalists=2, seeds=3, trials=3)
+    assert stacks == [6]
+    for number, scores in study.after.fresh().items():
+        for seed, score in scores.items():
+            alone = fit(classes, spec=replace(study.spec_of(number), seed=seed), store=False, baseline=False)
+            assert alone.metrics["loss"] == score
+    assert len(set(study.finalists["mean"])) == 2 and (study.finalists["seeds"] == 3).all()

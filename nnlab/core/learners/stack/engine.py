@@ -57,7 +57,7 @@ class Engine:
         self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
         self._streams, self._apart = streams, flat.values.device.type == "cpu" and are_odd(layers)
         self._room, self._checking = Room(flat.values), Room(flat.values)
-        self._passes: dict[int, tuple[Tensor, list[Call], Tensor]] = {}
+        self._passes: dict[tuple[int, bool], tuple[Tensor, list[Call], Tensor]] = {}
         self._plans: dict[tuple[int, bool], Plan] = {}
         self._lost = torch.zeros(flat.members, dtype=torch.float64, device=flat.values.device)
         self.dropout = [0.0] * flat.members
@@ -89,19 +89,22 @@ class Engine:
         self._seen += rows.shape[-1]
 
     def outputs(self, x: Tensor) -> Tensor:
-        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        """What the networks give for rows, without dropout: (n, features), or (K, n, features) where each member has
+        its own -> (K, n, n_out)."""
         size = CHUNK if x.device.type == "cpu" else CHUNK_ON_DEVICE
-        parts = [self._outputs_of(x[at : at + size]) for at in range(0, len(x), size)]
+        parts = [self._outputs_of(x[..., at : at + size, :]) for at in range(0, x.shape[-2], size)]
         return torch.cat(parts, 1)
 
     def _outputs_of(self, x: Tensor) -> Tensor:
-        if len(x) not in self._passes:
+        rows, shared = x.shape[-2], x.ndim == 2
+        if (rows, shared) not in self._passes:
             self._checking.begin()
-            build = Build(self._flat, self._checking, len(x), training=False, apart=self._apart)
-            given = self._checking.take(*x.shape)
+            build = Build(self._flat, self._checking, rows, training=False, apart=self._apart)
+            sets = 1 if shared else self._flat.members
+            given = self._checking.take_members(sets, rows, x.shape[-1], apart=self._apart)
             port = self._bound(given.expand(self._flat.members, -1, -1), build)
-            self._passes[len(x)] = (given, build.forward, port.value.mT)
-        given, calls, output = self._passes[len(x)]
+            self._passes[rows, shared] = (given, build.forward, port.value.mT)
+        given, calls, output = self._passes[rows, shared]
         given.copy_(x)
         for call in calls:
             call()

@@ -29,10 +29,17 @@ from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.steering import smoothed
 
 
-def members_for(
-    networks: Sequence[nn.Module], spec: TrainSpec, data: Prepared, device: str, seeds: Sequence[int], joint: bool
+def members_for(  # noqa: PLR0913 (what a stack is made of)
+    networks: Sequence[nn.Module],
+    spec: TrainSpec,
+    data: Prepared,
+    device: str,
+    seeds: Sequence[int],
+    joint: bool,
+    table: Table | None = None,
 ) -> Members:
-    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`."""
+    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`. table: their
+    training rows, where they are not those of the data."""
     names = {id(weight): name for name, weight in networks[0].named_parameters()}
     groups = [
         ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
@@ -40,7 +47,7 @@ def members_for(
     ]
     loss = loss_of(spec, data.target)
     criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
-    table = Table(*tensors_of(data.train, spec, data, device))
+    table = table or Table(*tensors_of(data.train, spec, data, device))
     optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
     return Members(networks, groups, criterion, table, optimizer, seeds, joint)
 

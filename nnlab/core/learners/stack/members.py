@@ -79,7 +79,7 @@ class Members:
         self._update.step(list(lrs))
 
     def outputs(self, x: Tensor) -> Tensor:
-        """What the networks give for rows, without dropout: (n, features) -> (K, n, n_out)."""
+        """What the networks give for rows, without dropout: (n, features) or (K, n, features) -> (K, n, n_out)."""
         return self._engine.outputs(x)
 
     def take_loss(self) -> list[float]:

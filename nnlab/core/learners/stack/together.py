@@ -1,6 +1,7 @@
 """Runs of one shape, each with a learner of its own for the loop, whose steps are made together."""
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,14 @@ from nnlab.core.averaging import Average
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS, Rules, apply_rules
 from nnlab.core.learners.choice import hindrance
+from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.learner import members_for
 from nnlab.core.learners.start import Penalty, average_of, class_counts, measured, penalties_of, tensors_of
 from nnlab.core.learners.state import dropouts, set_dropout
-from nnlab.core.losses import make_loss
+from nnlab.core.losses import LOSSES, make_loss
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
-from nnlab.core.network import loss_of
+from nnlab.core.network import inputs_of, loss_of
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.spec import TrainSpec, part_values
@@ -30,30 +32,60 @@ def can_stand_together(spec: TrainSpec, data: Prepared, device: str) -> bool:
     return not draws and not joint and not hindrance(spec, data, device)
 
 
+def can_share(one: Prepared, other: Prepared, spec: TrainSpec) -> bool:
+    """Whether runs on these data can stand in one stack: rows alike, and a loss that counts none."""
+    sizes = [(len(d.train.y), len(d.valid.y), d.train.weight is None, d.target.classes) for d in (one, other)]
+    counted = "counts" in inspect.signature(LOSSES[loss_of(spec, one.target).name].make).parameters
+    plain = spec.embed.name == "none" and not counted and spec.class_weight == TrainSpec().class_weight
+    return plain and sizes[0] == sizes[1] and inputs_of(spec, one.pipeline) == inputs_of(spec, other.pipeline)
+
+
+def _joined(tables: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Table:
+    """The rows of all, one set after the other."""
+    if len(tables) == 1:
+        return Table(*tables[0])
+    x, y = (torch.cat([table[at] for table in tables]) for at in (0, 1))
+    weights = [table[2] for table in tables if table[2] is not None]
+    return Table(x, y, torch.cat(weights) if weights else None)
+
+
 class Together:
-    """Runs whose specs differ in lr, weight_decay and dropout alone. networks: of each, with its first weights. steps:
-    of each run.
+    """Runs whose specs differ in lr, weight_decay, dropout and seed alone. networks: of each, with its first weights.
+    steps: of each run. own: the data of each, where they are not the same: `can_share` says of which.
 
     Per epoch: each learner puts its steps down, `steps` makes them, `measure` finds losses and outputs for all.
     """
 
     def __init__(
-        self, specs: Sequence[TrainSpec], networks: Sequence[nn.Module], data: Prepared, device: str, steps: int = 1
+        self,
+        specs: Sequence[TrainSpec],
+        networks: Sequence[nn.Module],
+        data: Prepared,
+        device: str,
+        steps: int = 1,
+        own: Sequence[Prepared] | None = None,
     ) -> None:
         first = specs[0]
         self.data, self.device = data, device
-        self.valid = tensors_of(data.valid, first, data, device)
+        held = list(own or [data] * len(specs))
+        several = list({id(one): one for one in held}.values())
+        valid = {id(one): tensors_of(one.valid, first, one, device) for one in several}
         self.loss_part = loss_of(first, data.target)
         self.loss = make_loss(self.loss_part, class_counts(data))
         self.metrics = metrics_for(data.task, first.metrics)
         seeds = [spec.seed for spec in specs]
-        self.members = members_for(networks, first, data, device, seeds, joint=False)
+        table = _joined([tensors_of(one.train, first, one, device) for one in several])
+        starts = dict(zip(map(id, several), range(0, len(table.y), len(data.train.y)), strict=True))
+        self._shared = len(several) == 1 and len(set(seeds)) == 1  # all make the same steps
+        self.members = members_for(networks, first, data, device, seeds, joint=False, table=table)
         self.members.decays = [float(part_values(OPTIMIZERS, spec.optimizer)["weight_decay"]) for spec in specs]
         self.members.dropout = [next((layer.p for layer in dropouts(network)), 0.0) for network in networks]
         self.learners = [
             MemberLearner(self, network, at, average_of(spec, network, steps))
             for at, (spec, network) in enumerate(zip(specs, networks, strict=True))
         ]
+        for learner, one in zip(self.learners, held, strict=True):
+            learner.data, learner.valid, learner.start = one, valid[id(one)], starts[id(one)]
         self._first = first
         self._take_techniques()
         self.losses: list[float] = []
@@ -74,8 +106,8 @@ class Together:
         """Make the steps that were put down, one after the other; gives how many are made, of how many."""
         planned = [learner.take_planned() for learner in self.learners]
         lrs = zip(*([lr for _, lr in steps] for steps in planned), strict=True)
-        for done, ((rows, _), own) in enumerate(zip(planned[0], lrs, strict=True), 1):
-            self.members.gradients(rows)
+        for done, own in enumerate(lrs, 1):
+            self.members.gradients(self._rows(planned, done - 1))
             for learner in self.learners:
                 learner.change_gradients()
             self.members.update(own)
@@ -83,13 +115,22 @@ class Together:
                 learner.change_weights(lr)
             yield done, len(planned[0])
 
+    def _rows(self, planned: Sequence[Sequence[tuple[Tensor, float]]], at: int) -> Tensor:
+        """The rows of a step: (n,) where they are the same for all, else (K, n)."""
+        if self._shared:
+            return planned[0][at][0]
+        pairs = zip(self.learners, planned, strict=True)
+        return torch.stack([steps[at][0] + learner.start for learner, steps in pairs])
+
     def measure(self) -> None:
         """The losses since the last call, and the outputs for the validation rows."""
         self.losses = self.members.take_loss()
         with contextlib.ExitStack() as inside:
             for learner in self.learners:
                 inside.enter_context(learner.best_weights())
-            self.outputs = self.members.outputs(self.valid[0]).unbind(0)
+            x = [learner.valid[0] for learner in self.learners]
+            alike = all(one is x[0] for one in x)
+            self.outputs = self.members.outputs(x[0] if alike else torch.stack(x)).unbind(0)
 
     def copy(self, source: "MemberLearner", target: "MemberLearner") -> None:
         """The target goes on with what the source has learned."""
@@ -129,6 +170,9 @@ class MemberLearner:
         self.rules: Rules = ()
         self.penalties: list[Penalty] = []
         self._made = 0
+        self.data = stack.data
+        self.valid: tuple[Tensor, Tensor, Tensor | None]
+        self.start = 0  # of its rows in the table of all
         self.parameters = sum(weight.numel() for weight in network.parameters())
         self._stack, self._model = stack, network
         self._planned: list[tuple[Tensor, float]] = []
@@ -177,10 +221,10 @@ class MemberLearner:
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
         stack = self._stack
-        if not len(stack.valid[1]):
+        if not len(self.valid[1]):
             return {}
         output = stack.outputs[self.at]
-        return measured(output, stack.valid, stack.loss, stack.loss_part, stack.data.target, stack.metrics)
+        return measured(output, self.valid, stack.loss, stack.loss_part, self.data.target, stack.metrics)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""

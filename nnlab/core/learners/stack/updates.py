@@ -32,6 +32,8 @@ class Update:
             [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
         ]
         self._every = [[buffer] for buffer in buffers]
+        decaying = [group for group in self._groups if group.decays]
+        self._decaying = [rows for group in decaying for rows in flat.rows(flat.values, group)]
         self._whole = [
             [[part for own in self._own for part in own[k][at]] for at in range(len(buffers))]
             for k in range(flat.members)
@@ -68,11 +70,11 @@ class Update:
 
     def _step_each_at_once(self, lrs: list[float]) -> None:
         """One call for all groups of a member, as `_step_all`."""
-        for group, own in zip(self._groups, self._own, strict=True):
-            if group.decays:
-                for parts, lr, decay in zip(own, lrs, self.decays, strict=True):
-                    if decay:
-                        torch._foreach_mul_(parts[0], 1 - lr * decay)
+        if any(self.decays):
+            left = [[1 - lr * decay] for lr, decay in zip(lrs, self.decays, strict=True)]
+            factors = torch.tensor(left, dtype=self._flat.values.dtype, device=self._flat.values.device)
+            for rows in self._decaying:
+                rows.mul_(factors)
         for whole, lr in zip(self._whole, lrs, strict=True):
             self._call(whole, lr, 0.0)
 

@@ -1,0 +1,153 @@
+"""The runs of the store as a table that is filtered and sorted by what is typed, with the curves of those chosen."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+from ipywidgets import HBox, Layout, VBox
+
+from nnlab.core.choosing import OF_ANY, chosen, facts_of, ordered
+from nnlab.core.errors import NNLabError
+from nnlab.core.metrics import METRICS
+from nnlab.core.store.marks import known_tags
+from nnlab.core.wording import counted, visible
+from nnlab.report.html import esc
+from nnlab.report.runs import overlay, runs_table
+from nnlab.widgets import look
+from nnlab.widgets.slot import Slot, StaticOutput
+
+NEWEST, ANY = "newest", ""
+MOST = 200  # runs in the list; a filter finds the others
+ROWS = 12  # that are seen at once
+OPEN: list["RunTable"] = []  # at most one: another closes the one before
+
+Bundles = Callable[[Sequence[Any]], Sequence[StaticOutput]]
+
+
+def open_table(runs: Sequence[Any], own: dict[str, Any], loaded: Callable[[Any], Any], bundles: Bundles) -> None:
+    """Show the table in the running cell. own: where, tagged and sort to begin with.
+
+    loaded: gives a run with its history. bundles: what stays of the runs that are shown when the table closes.
+    """
+    while OPEN:
+        OPEN[-1].close()
+    OPEN.append(RunTable(runs, own, loaded, bundles))
+
+
+class RunTable:
+    """The widget, in a slot of the running cell."""
+
+    def __init__(
+        self, runs: Sequence[Any], own: dict[str, Any], loaded: Callable[[Any], Any], bundles: Bundles
+    ) -> None:
+        self._runs, self._loaded, self._bundles = list(runs), loaded, bundles
+        self._shown: list[Any] = []
+        text = look.Texts()
+        self._said, self._head, self._line = text(), text(), text()
+        self._where = ipywidgets.Text(
+            value=own["where"] or "", description="where", placeholder="accuracy>0.9 and optimizer=sgd",
+            tooltip="a metric, an option or a state, a sign and a value", continuous_update=False,
+            layout=Layout(flex="3 1 260px"),
+        )  # fmt: skip
+        tags = known_tags(run.path for run in self._runs if run.path is not None)
+        tag = own["tagged"] if own["tagged"] in tags else ANY
+        self._tag = ipywidgets.Dropdown(
+            options=[("any", ANY), *((visible(tag), tag) for tag in tags)], value=tag, description="tag",
+            layout=Layout(flex="1 1 150px"),
+        )  # fmt: skip
+        by = (own["sort"] or NEWEST).removeprefix("-")
+        names = sortable(self._runs)
+        self._sort = ipywidgets.Dropdown(
+            options=names, value=by if by in names else NEWEST, description="sort by", layout=Layout(flex="1 1 190px")
+        )
+        self._turned = ipywidgets.Checkbox(
+            value=(own["sort"] or "").startswith("-"), description="turned round", indent=False,
+            layout=Layout(flex="0 1 120px"),
+        )  # fmt: skip
+        self._list = ipywidgets.SelectMultiple(
+            rows=min(max(len(self._runs), 3), ROWS),
+            layout=Layout(width="100%"),
+            tooltip="runs; those that are chosen show their curves",
+        )
+        self._list.add_class("nnl-mono")
+        self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
+        close = ipywidgets.Button(description="Close", icon="times", tooltip="leave the table as it is now")
+        close.on_click(lambda button: self.close())
+        filters = HBox(
+            [self._where, self._tag, self._sort, self._turned, close], layout=Layout(width="100%", flex_flow="row wrap")
+        )
+        self.root = VBox([text(look.CSS), filters, self._said, self._head, self._list, self._curves, self._line])
+        self.root.add_class("nnl")
+        for widget in (self._where, self._tag, self._sort, self._turned):
+            widget.observe(lambda change: self._fill(), "value")
+        self._list.observe(lambda change: self._draw(), "value")
+        self._fill()
+        self._slot = Slot()
+        self._slot.show(self.root, runs_table(self._shown).text())
+
+    def close(self) -> None:
+        """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""
+        if self in OPEN:
+            OPEN.remove(self)
+            self._slot.replace(self._bundles(self._picked() or self._shown), "the table was closed")
+
+    def _picked(self) -> list[Any]:
+        """The chosen runs with their histories; of one that cannot be read it is said why."""
+        found = []
+        for at in self._list.value:
+            try:
+                found.append(self._loaded(self._shown[at]))
+            except NNLabError as error:
+                self._said.value = look.notes([str(error)])
+        return found
+
+    @property
+    def line(self) -> str:
+        """The line that lists the same, or overlays the curves of the runs that are chosen."""
+        if self._list.value:
+            return "%nn_runs " + " ".join(self._shown[at].id for at in self._list.value)
+        words = ["%nn_runs"]
+        for option, value in (("where", self._where.value.strip()), ("tagged", self._tag.value), ("sort", self._by())):
+            if value:
+                mark = "'" if '"' in value else '"'
+                words.append(f"--{option} {value if value.isidentifier() else f'{mark}{value}{mark}'}")
+        return " ".join(words)
+
+    def _by(self) -> str:
+        if self._sort.value == NEWEST:
+            return "-started" if not self._turned.value else "started"
+        return f"-{self._sort.value}" if self._turned.value else str(self._sort.value)
+
+    def _fill(self) -> None:
+        """The runs that fit, in their order; where the words cannot be read, the list stays and it is said why."""
+        try:
+            found = ordered(chosen(self._runs, self._tag.value or None, self._where.value.strip() or None), self._by())
+        except NNLabError as error:
+            self._said.value = look.notes([str(error)])
+            return
+        self._shown = found[:MOST]
+        more = f", the first {MOST} are listed" if len(found) > MOST else ""
+        self._said.value = look.notes([f"{len(found):,} of {counted(len(self._runs), 'run')}{more}"])
+        head, *rows = runs_table(self._shown).text().splitlines() if self._shown else [""]
+        self._head.value = f'<pre class="nnl-mono">{esc(head)}</pre>'
+        self._list.value = ()
+        self._list.options = [(row.replace(" ", "\xa0"), at) for at, row in enumerate(rows)]
+        self._draw()
+
+    def _draw(self) -> None:
+        """The curves of the chosen runs over one another, and the line that does the same."""
+        picked = [run for run in self._picked() if len(run.history)]
+        self._curves.layout.display = "block" if picked else "none"
+        if picked:
+            self._curves.value = overlay(picked)
+        self._line.value = look.notes([self.line])
+
+
+def sortable(runs: Sequence[Any]) -> list[str]:
+    """What runs can be sorted by: their metrics, then what else differs among them."""
+    facts = [facts_of(run) for run in runs]
+    names = dict.fromkeys(name for known in facts for name in known)
+    measured = [name for name in names if name in METRICS or name == "loss"]
+    rest = [name for name in names if name not in measured and name not in ("started", *OF_ANY[:1])]
+    differing = [name for name in rest if len({str(known.get(name)) for known in facts}) > 1]
+    return [NEWEST, *measured, *differing]
