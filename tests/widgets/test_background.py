@@ -113,6 +113,13 @@ def test_an_error_of_the_users_network_is_told_in_its_cell(kernel: Kernel) -> No
     assert reply["ename"] == "RunError" and "oh dear" in reply["evalue"]
 
 
+def test_a_run_of_plain_python_is_attached_to(kernel: Kernel) -> None:
+    kernel.run("own = nnlab.fit(data, epochs=10**6, patience=None, background=True, name='own')\n%nn_attach own")
+    place = kernel.until(panel)
+    assert kernel.run("print(own.alive)\n%nn_stop own") == "True\n"
+    assert "image/png" in kernel.until(put_there(place))
+
+
 def test_a_run_goes_on_in_the_background(kernel: Kernel) -> None:
     kernel.run(f"{ENDLESS} --background")
     kernel.run("while len(run.record.epochs) < 2: run._over.wait(0.2)\nrun.stop()")
