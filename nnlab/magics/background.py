@@ -160,7 +160,9 @@ def _view(lab: "Lab", here: Shown, word: str) -> View | None:
     front = front_end(lab.ip)
     if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) != "live":
         return None
-    return lab.live_view(here.run.controls, "train", here.run.began, _promise(here.run))
+    live: Any = lab.live_view  # takes more of a run in the background
+    view: View = live(here.run.controls, "train", here.run.began, _promise(here.run))
+    return view
 
 
 def _over(lab: "Lab", here: Shown) -> None:

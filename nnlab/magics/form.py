@@ -146,15 +146,18 @@ def with_value(lab: "Lab", form: Form, name: str, raw: Any, names: Names) -> For
     option = before.known.get(name) or settled(lab, form, names).known[name]
     value = _checked(option, raw)
     if name in before.known and before.value(option) == value:
-        return _fitting(lab, without, names)
-    return _fitting(lab, replace(form, options={**form.options, name: value}), names)
+        return _fitting(lab, without, {}, names)
+    return _fitting(lab, form, {name: value}, names)
 
 
-def _fitting(lab: "Lab", form: Form, names: Names) -> Form:
-    """The form without what belongs to parts that are no longer chosen."""
-    known = settled(lab, replace(form, options=_choices(form.options)), names).known
-    kept = {name: value for name, value in form.options.items() if name in known or is_override(name, value)}
-    return replace(form, options=kept)
+def _fitting(lab: "Lab", form: Form, said: Mapping[str, Any], names: Names) -> Form:
+    """The form with what is said now, without what then belongs to parts that are no longer chosen."""
+    known = settled(lab, replace(form, options={**_choices(form.options), **said}), names).known
+    options = {**form.options, **said}
+    kept = {name: value for name, value in options.items() if name in known or is_override(name, value)}
+    fitting = replace(form, options=kept)
+    settled(lab, fitting, names)
+    return fitting
 
 
 def _choices(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +191,7 @@ def read_line(lab: "Lab", text: str, names: Names) -> Form:
 def _without_variables(word: Word, names: Names) -> Word:
     """A subject as a word that means the same without {name} in it."""
     text = value_of(word, names)
-    return Word(((text, ""),)) if isinstance(text, str) and text != word.text else word
+    return Word(((text, ""),)) if isinstance(text, str) and text != word.text else Word(word.chunks)
 
 
 def _typed(lab: "Lab", form: Form, names: Names) -> Form:

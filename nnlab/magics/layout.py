@@ -59,7 +59,7 @@ TABS = (
         (
             Group(
                 "Network",
-                ("model", "hidden", "activation", "dropout", "embed"),
+                ("model", "hidden", "activation", "norm", "dropout", "embed"),
                 ("model", "embed", "init", "feature_dropout", "embedding_dropout", "dropout_schedule"),
             ),
             Group(

@@ -124,10 +124,17 @@ def _shown(param: Param, value: Any) -> str:
         lonely = len(value) == 1 and value[0].lower() in UNSET_WORDS  # a text that would be read as: there is none
         return f"'{value[0]}'" if lonely else " ".join(quote(item) for item in value) or "none"
     if isinstance(param.domain, Weights):
-        return quote(",".join(as_cell(item) for item in value)) or "none"
+        return _shown_weights(value)
     if param.many and param.kind is str and value:
         return ",".join(_shown_item(item) for item in value)
     return quote(value) if isinstance(value, str) else param.show(value)
+
+
+def _shown_weights(value: tuple[str, ...]) -> str:
+    cells = ",".join(as_cell(item) for item in value)
+    if set("'\"") <= set(cells):  # labels with both quotes: each in its own; the empty one says that none holds a list
+        return ",".join(quote(item, ",") for item in value) + "''"
+    return quote(cells) if cells else "none"
 
 
 def _shown_item(item: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import NNLabError, SpecError
 from nnlab.magics import subjects
+from nnlab.magics.doctor import NAMELESS
 from nnlab.magics.form import VARIABLES, Form, Settled, read_line, settled, with_value
 from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
@@ -89,8 +90,11 @@ class Board:
 
     def _take_preparation(self, name: str) -> None:
         """The page Data says how the data was prepared."""
-        data = self.names[name]
-        line = to_line(PREPARE, str(data.source or data.name), data.spec)
+        data, tables = self.names[name], subjects.visible(self.names, subjects.is_frame)
+        table = str(data.source or data.name)
+        if table in NAMELESS:  # it was made in Python
+            table = tables[-1] if tables else "df"
+        line = to_line(PREPARE, table, data.spec)
         self.forms[PREPARE] = read_line(self.lab, f"{name} = {line}", self.names)
 
     def state(self, verb: str) -> Settled:

@@ -127,13 +127,16 @@ class _Line:
         """The words that belong to the option just read: one, none for a bare flag, all up to the next for ranges."""
         given: list[Word] = []
         while self.rest and not self.rest[0].is_option:
-            flag = param is not None and param.kind is bool
-            if flag and self.rest[0].text.lower() not in FLAG_WORDS:
+            if param is not None and param.kind is bool and self.rest[0].text.lower() not in _flag_words(param):
                 break
             given.append(self.rest.pop(0))
             if not takes_many_words(param):
                 break
         return given
+
+
+def _flag_words(param: Param) -> tuple[str, ...]:
+    return (*FLAG_WORDS, *UNSET_WORDS) if param.optional else FLAG_WORDS
 
 
 def takes_many_words(param: Param | None) -> bool:

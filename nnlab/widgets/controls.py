@@ -33,7 +33,7 @@ def control(param: Param, value: Any = None, columns: Sequence[str] = (), slider
     value = param.default if value is None else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
     if isinstance(param.domain, Column) and columns:
-        made: Any = (ipywidgets.SelectMultiple if param.many else ipywidgets.Dropdown)(rows=4, **texts)
+        made: Any = ipywidgets.SelectMultiple(rows=4, **texts) if param.many else ipywidgets.Dropdown(**texts)
     elif param.kind is bool and not param.optional:
         made = ipywidgets.Checkbox(indent=False, **texts)
     elif param.choices and not param.many:
@@ -53,8 +53,10 @@ def _number(param: Param, value: Any, texts: dict[str, Any], sliders: bool) -> A
     texts["continuous_update"] = False
     if offered.log:
         ends = (math.floor(math.log10(offered.low)), math.ceil(math.log10(offered.high)))
-        form = ".1e" if param.kind is float else ",.0f"
-        return ipywidgets.FloatLogSlider(min=ends[0], max=ends[1], step=0.05, readout_format=form, **texts)
+        whole = param.kind is int  # whose steps must reach the next whole number
+        step = max(0.05, math.log10(1 + 1 / offered.low)) if whole else 0.05
+        form = ",.0f" if whole else ".1e"
+        return ipywidgets.FloatLogSlider(min=ends[0], max=ends[1], step=step, readout_format=form, **texts)
     if offered.high - offered.low > FINE:
         kind = ipywidgets.BoundedIntText if param.kind is int else ipywidgets.BoundedFloatText
         return kind(min=param.kind(param.domain.low), max=param.kind(param.domain.high), **texts)

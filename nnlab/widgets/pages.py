@@ -1,6 +1,6 @@
 """The pages of the panel: a control for each option, in groups, over the forms of a board."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -8,7 +8,7 @@ from ipywidgets import GridBox, HBox, Layout, VBox
 
 from nnlab.core.params import Param
 from nnlab.magics.form import Settled
-from nnlab.magics.layout import RUNS, TABS, Group, Placed, Tab, grouped
+from nnlab.magics.layout import RUNS, TABS, Group, Tab, grouped
 from nnlab.magics.panel import Board
 from nnlab.widgets import look
 from nnlab.widgets.controls import control, put, said
@@ -28,8 +28,8 @@ class Pages:
         self._heads = {tab.title: self._head(tab) for tab in TABS}
         self._heads[RUNS[0].title] = self._runs_head()
         self._controls: dict[tuple[str, str], tuple[Param, Any]] = {}
-        self._shapes: dict[str, Any] = {}
-        self._more: set[tuple[str, Group]] = set()
+        self._gone: list[Any] = []  # controls that others replaced; closed once no box holds them
+        self._sections: dict[tuple[str, Group], Section] = {}
 
     def tab(self, title: str) -> Tab:
         """The page of a title, which for the runs is the one of the deed that is chosen there."""
@@ -42,54 +42,35 @@ class Pages:
         return next(tab.title for tab in (*TABS[::-1], *RUNS) if tab.verb == verb)
 
     def show(self, tab: Tab, state: Settled) -> None:
-        """Let the page say what the state says; boxes are made anew only where other options are there."""
+        """Let the page say what the state says. What is there already stays: the focus must not be lost."""
         self._show_head(tab, state)
-        page, groups = self.boxes[tab.title], list(grouped(tab, state))
-        shape = [(tab.verb, g.title, self._opened(tab, g), *map(_names, placed)) for g, *placed in groups]
-        boxes = [self._controls_of(tab, state, first, others, g) for g, first, others in groups]
-        if self._shapes.get(tab.title) == shape:
-            return
-        self._shapes[tab.title] = shape
-        old = [widget for child in page.children[1:] for widget in (child, *getattr(child, "children", ()))]
-        sections = zip(groups, boxes, strict=True)
-        page.children = [
-            self._heads[tab.title],
-            *(part for (g, _, others), made in sections for part in self._section(tab, g, made, len(others))),
-        ]
-        kept = {id(made) for _, made in self._controls.values()}
-        for widget in old:
-            if id(widget) not in kept:
-                _close(widget)
+        sections = []
+        for group, first, others in grouped(tab, state):
+            section = self._sections.get((tab.verb, group)) or self._section(tab, group)
+            opened = section.opened or not group.first
+            shown = [
+                [self._control(tab, *one, state) for one in placed] for placed in (first, others if opened else [])
+            ]
+            section.show(*shown, len(others) if group.first else 0)
+            sections.append(section.root)
+        _hold(self.boxes[tab.title], [self._heads[tab.title], *sections])
+        for widget in [part for made in self._gone for part in family(made)]:
+            widget.close()
+        self._gone.clear()
+
+    def _section(self, tab: Tab, group: Group) -> "Section":
+        made = Section(group.title, self._text)
+        made.more.on_click(lambda _: self._act(made.toggle))
+        self._sections[tab.verb, group] = made
+        return made
 
     def close(self) -> None:
         """Close every control, also those that are on no page now."""
-        for root in (*self.boxes.values(), *self._heads.values(), *(made for _, made in self._controls.values())):
+        controls = (made for _, made in self._controls.values())
+        sections = (section.root for section in self._sections.values())
+        for root in (*self.boxes.values(), *self._heads.values(), *sections, *controls):
             for widget in family(root):
                 widget.close()
-
-    def _opened(self, tab: Tab, group: Group) -> bool:
-        return (tab.verb, group) in self._more or not group.first
-
-    def _controls_of(self, tab: Tab, state: Settled, first: Placed, others: Placed, group: Group) -> list[list[Any]]:
-        shown = (first, others) if self._opened(tab, group) else (first,)
-        return [[self._control(tab, name, option, state) for name, option in placed] for placed in shown]
-
-    def _section(self, tab: Tab, group: Group, controls: list[list[Any]], others: int) -> Iterable[Any]:
-        yield self._text(look.title(group.title))
-        first, *rest = (GridBox(made, layout=Layout(grid_template_columns=COLUMNS, width="100%")) for made in controls)
-        yield first
-        if others and group.first:
-            word = "fewer" if rest else f"{others} more"
-            yield self._more_button(f"{word}: {group.title.lower()}", (tab.verb, group))
-        yield from rest
-
-    def _more_button(self, word: str, key: tuple[str, Group]) -> Any:
-        hint = "show or hide the other settings of this group"
-        layout = Layout(width="auto", align_self="flex-start")
-        made = ipywidgets.Button(description=word, tooltip=hint, layout=layout)
-        made.add_class("nnl-more")
-        made.on_click(lambda _: self._act(lambda: self._more.symmetric_difference_update({key})))
-        return made
 
     def _control(self, tab: Tab, name: str, option: Any, state: Settled) -> Any:
         """The control of an option, made anew only where its declaration is another one."""
@@ -98,9 +79,7 @@ class Pages:
         if known == option.param:
             put(option.param, made, value, columns)
             return made
-        if made is not None:
-            for widget in family(made):
-                widget.close()
+        self._gone += [made] if made is not None else []
         made = control(option.param, value, columns, self._sliders)
         _style(made)
         made.observe(lambda _: self._act(lambda: self._say(tab.verb, name)), "value")
@@ -154,17 +133,34 @@ class Pages:
         field.options, field.value = self._board.offered(tab.verb), " ".join(words)
 
 
-def _names(placed: Placed) -> list[str]:
-    return [name for name, _ in placed]
+class Section:
+    """A group on its page: its first controls, a button, and behind it the others."""
+
+    def __init__(self, title: str, text: look.Texts) -> None:
+        self.opened = False
+        self._title = title.lower()
+        self._first, self._others = (GridBox(layout=Layout(grid_template_columns=COLUMNS, width="100%")) for _ in "12")
+        layout = Layout(width="auto", align_self="flex-start")
+        self.more = ipywidgets.Button(tooltip="show or hide the other settings of this group", layout=layout)
+        self.more.add_class("nnl-more")
+        self.root = VBox([text(look.title(title)), self._first, self.more, self._others])
+
+    def toggle(self) -> None:
+        """Show or hide the others."""
+        self.opened = not self.opened
+
+    def show(self, first: list[Any], others: list[Any], hidden: int) -> None:
+        """Hold these controls. hidden: how many there are behind the button; 0: no button."""
+        _hold(self._first, first)
+        _hold(self._others, others)
+        self.more.description = f"{'fewer' if self.opened else f'{hidden} more'}: {self._title}"
+        self.more.layout.display = None if hidden else "none"
 
 
-def _close(widget: Any) -> None:
-    """Close a box, a button or a title; titles share their layout and style with others."""
-    if not isinstance(widget, ipywidgets.HTML):
-        widget.layout.close()
-        if hasattr(widget, "style"):
-            widget.style.close()
-    widget.close()
+def _hold(box: Any, children: list[Any]) -> None:
+    """Let the box hold these, if it does not."""
+    if list(box.children) != children:
+        box.children = children
 
 
 def _style(*widgets: Any) -> None:

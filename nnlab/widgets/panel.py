@@ -110,10 +110,13 @@ class Panel:
         self._quiet = True
         try:
             tab = self._tab
-            state = self._board.state(tab.verb)
-            self._pages.show(tab, state)
-            if not wrong:  # else what was typed stays to be mended
-                self._line.value = state.line
+            try:
+                state = self._board.state(tab.verb)
+                self._pages.show(tab, state)
+                if not wrong:  # else what was typed stays to be mended
+                    self._line.value = state.line
+            except NNLabError as error:  # a variable is gone since
+                told, wrong = str(error), True
             for button in self._presets.children[1:]:
                 button.disabled = tab.verb not in PRESETS
             self._run.description, self._run.disabled = tab.deed, bool(self._ordered)

@@ -1,15 +1,17 @@
 """A declared parameter becomes a widget, and the widgets write to the controls."""
 
 import math
+from typing import Any
 
 import pytest
 
 from nnlab.core.controls import Controls
 from nnlab.core.options import options_of
-from nnlab.core.params import Param
+from nnlab.core.params import Column, Param, Weights, Within
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 from nnlab.core.steering import steerable
+from nnlab.magics.verbs import VERBS, any_option
 from nnlab.widgets.controls import Buttons, control, live_sliders, put, said
 
 OPTIONS = options_of(TrainSpec)
@@ -101,3 +103,32 @@ def test_an_error_in_a_callback_is_told_and_not_raised() -> None:
     Buttons(controls, told.append).widgets[0].click()
     live_sliders(TrainSpec(), {"lr": 0.01}, controls, told.append)[0].value = 0.002
     assert told == ["the button failed: no", "lr was not changed: neither"]
+
+
+def _values(param: Param) -> list[Any]:
+    """Some values that the declaration allows, as checked; numbers of three digits at most."""
+    if isinstance(param.domain, Within):
+        ends = [param.domain.low, param.domain.high, param.domain.offered.low, param.domain.offered.high]
+        numbers = [param.kind(float(f"{end:.3g}")) for end in ends]
+        numbers = [number for number in numbers if number in param.domain]
+        found: list[Any] = [(number,) for number in numbers] if param.many else numbers
+    elif param.choices:
+        found = [(word,) for word in param.choices] if param.many else [param.read(word) for word in param.choices]
+    elif isinstance(param.domain, Weights):
+        found = [("balanced",), ("a, b=2", "it's=1")]
+    else:
+        found = [("<b>", 'say "x"', "a,b")] if param.many else ["<img src=x>", "a b"]
+    return [None, *found] if param.optional else found
+
+
+@pytest.mark.parametrize("verb", ["nn_preprocess", "nn_train", "nn_tune"])
+def test_a_control_says_every_value_that_it_shows(verb: str) -> None:
+    params = {id(option.param): option.param for option in any_option(VERBS[verb]).values()}
+    for param in params.values():
+        for columns in ([], ["a b", "<img src=x>", "<b>"]) if isinstance(param.domain, Column) else ([],):
+            for sliders in (True, False):
+                widget = control(param, None, columns, sliders)
+                for value in _values(param):
+                    put(param, widget, value, columns)
+                    shown = param.read(said(param, widget))
+                    assert getattr(shown, "name", shown) == getattr(value, "name", value), (param.name, value)
