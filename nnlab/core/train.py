@@ -227,7 +227,8 @@ class _Loop:
         if not self.done:
             self._pace.next_epoch()
             self._follow(epoch)
-        self._steps, batches, cut = self._pace.plan[epoch - 1], (), -1
+        self._steps, cut = self._pace.plan[epoch - 1], -1
+        batches: tuple[Tensor, ...] = ()
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
