@@ -49,7 +49,7 @@ class Explorer:
         self.root.add_class("nnl")
         self._show(found.top_losses(MOST_ROWS), f"most wrong of {len(found):,} rows")
         self._slot = Slot()
-        self._slot.show(self.root)
+        self._slot.show(self.root, str(self._outputs[0].data["text/plain"]) if self._outputs else "an explorer")
 
     def close(self) -> None:
         """Put the picture in the widget's place; nothing is left in the kernel."""

@@ -45,7 +45,7 @@ class History:
         self._shown: tuple[int, ...] = ()
         self._changes: list[int] = []  # epochs
         self._zoomed = self.equipped = False
-        self._alike: dict[str, Any] = {"layout": Layout(width="auto")}  # of the buttons: each model costs a message
+        self._alike: dict[str, Any] = {}  # what the buttons share, as each model costs a message
 
     @property
     def pressed(self) -> tuple[int, ...]:
@@ -132,6 +132,7 @@ class History:
 
     def _buttons(self, label: str) -> list[Any]:
         """Buttons for what is shown and how."""
+        self._alike = {"layout": Layout(width="auto")}
         hide = [
             self._toggle(name, f"show the {name} curve", True, self._hider(name)) for name in ("training", "validation")
         ]

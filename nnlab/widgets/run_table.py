@@ -83,7 +83,7 @@ class RunTable:
         self._list.observe(lambda change: self._draw(), "value")
         self._fill()
         self._slot = Slot()
-        self._slot.show(self.root)
+        self._slot.show(self.root, runs_table(self._shown).text())
 
     def close(self) -> None:
         """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""

@@ -32,11 +32,11 @@ class Slot:
         _put({"text/plain": "starting"}, {}, self._id)
         _put({"text/plain": line}, {}, self._below)
 
-    def show(self, root: Widget) -> None:
-        """Display the widget here."""
+    def show(self, root: Widget, saved: str = WHILE_LIVE) -> None:
+        """Display the widget here. saved: what readers of a notebook have that was saved while it was shown."""
         self._root = root
         root._view_count = 0  # a widget manager that draws it counts up, and sends that; it would not count from None
-        _put(self._view(WHILE_LIVE), {}, self._id, update=self._reserved)
+        _put(self._view(saved), {}, self._id, update=self._reserved)
 
     @property
     def drawn(self) -> bool:

@@ -51,6 +51,10 @@ LEFT = "table.close(); import ipywidgets; print(len(ipywidgets.widgets.widget._i
 def test_the_table_filters_sorts_and_overlays(kernel: Kernel) -> None:
     kernel.run(TRAIN)
     kernel.run("%nn_runs --explore")
+    (opened,) = [m for m in kernel.published if m["msg_type"] == "display_data"]
+    assert (
+        "middle" in opened["content"]["data"]["text/plain"]
+    )  # to be read where the notebook is saved while it is open
     assert kernel.run(LOOK + CHECK).split() == ["held"]
     assert kernel.run(LEFT).split() == ["0", "0"]
     (final,) = [m for m in kernel.published if m["msg_type"] == "update_display_data"]
