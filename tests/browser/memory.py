@@ -21,7 +21,7 @@ HALF_AN_HOUR = 3600  # drawings, two a second
 QUICK = "from nnlab.widgets import live; live.DRAW_EVERY, live.REST = 0.03, 1"
 COUNT = """facts => { window.drawings = 0; new MutationObserver(() => window.drawings += 1).observe(
     facts.closest('.widget-html-content'), {childList: true}); }"""
-CELLS = [PREPARED, QUICK, ENDLESS]
+CELLS = [PREPARED, QUICK, f"{ENDLESS} --model mlp --hidden 8"]
 SETTLED = 1500  # epochs: from then on the charts hold as many points as they ever will
 
 
