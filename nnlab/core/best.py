@@ -20,8 +20,11 @@ Weights = Mapping[str, Tensor]
 class Best(Protocol):
     """What the loop asks of it."""
 
-    epochs: tuple[int, ...]
     spread: Mapping[str, float]
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The best epoch of each member, where each keeps its own; else empty."""
 
     @property
     def epoch(self) -> int | None:

@@ -26,8 +26,9 @@ from nnlab.core.store.room import check_room
 from nnlab.core.store.runs import Store
 from nnlab.core.train import set_up, train
 
-FREE = ("epochs", "schedule", "warmup", "dropout_schedule", "decay_schedule", "batch_size", "batch_growth", "patience")
-FREE += ("min_delta",)  # besides the values that can be changed while a run lives
+# What may be otherwise besides the values that can be changed while a run lives.
+FREE = ("epochs", "schedule", "warmup", "dropout_schedule", "decay_schedule", "batch_growth", "min_delta")
+FREE_TOO = ("batch_size", "patience")  # these are such values, too, but fields of the spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def branch(  # noqa: PLR0913 (the front door of plain Python)
     if other := unlike(past.spec, spec):
         raise SpecError(
             f"{other} cannot differ from that of run {past.facts.name or past.facts.id}, whose state is taken over; "
-            f"these can: {', '.join([*LIVE, *(one for one in FREE if one not in LIVE)])}"
+            f"these can: {', '.join([*LIVE, *FREE])}"
         )
     if spec.epochs <= epoch:
         raise SpecError(f"epochs={spec.epochs}: {epoch} are done already; a branch needs more")
@@ -111,7 +112,7 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
     best, record = state["best"], Record()
     for event in events_until(past, order.epoch):
         kept = isinstance(event, EpochDone) and event.epoch == best["epoch"]
-        folder(replace(event, weights=best["weights"]) if kept else event)  # type: ignore[type-var]
+        folder(replace(event, weights=best["weights"]) if kept else event)
     drive(iter([started, *events_until(past, order.epoch)]), *(sink for sink in (record, view) if sink is not None))
     said = [Warned(f"branches off run {past.facts.name or past.facts.id} after epoch {order.epoch}")]
     run = living(record, job, folder.facts)
@@ -135,7 +136,9 @@ def _values(spec: TrainSpec, data: Prepared) -> Mapping[str, float]:
 def unlike(old: TrainSpec, new: TrainSpec) -> str:
     """The first option in which a branch may not differ, "" if there is none."""
     for field in fields(TrainSpec):
-        if field.name not in FREE and _fixed(getattr(old, field.name)) != _fixed(getattr(new, field.name)):
+        if field.name not in (*FREE, *FREE_TOO) and _fixed(getattr(old, field.name)) != _fixed(
+            getattr(new, field.name)
+        ):
             return field.name
     return ""
 

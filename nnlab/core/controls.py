@@ -30,6 +30,7 @@ class Controls:
         self._wishes: deque[tuple[str, str]] = deque()
         self.stop_reason: Reason | None = None
         self.paused = False
+        self.looking = False  # whether somebody wants to look at the network while it learns
 
     def set(self, name: str, value: float) -> None:
         """Change a value of `nnlab.core.steering.LIVE` from the next step on; patience counts at the epoch's end."""

@@ -8,7 +8,7 @@ from nnlab.core.spec import TrainSpec, TuneSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from nnlab.core.tune.study import Study
 
@@ -100,6 +100,22 @@ class Resumable:
     state: Callable[[], Mapping[str, Any]] = field(repr=False, compare=False)
     must: bool = False
     lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Lookable:
+    """The network can be looked at, where `Controls.looking` asks for it; at most 20 a second. look: gives what a
+    function of the network and its device gives, which leaves no trace on the training; to be called while the event is
+    handled."""
+
+    look: "Callable[[Callable[[nn.Module, str], Any]], Any]" = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """The run is to be looked at over this ground: a `Ground` of nnlab.core.playground. Told before it starts."""
+
+    ground: Any = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -214,6 +230,8 @@ Event = (
     | Resumable
     | Resumed
     | Earlier
+    | Lookable
+    | Grounded
     | Changed
     | Probed
     | Warned

@@ -89,7 +89,7 @@ def apply_rules(rules: Rules, weights: "Sequence[Tensor]", step: int, members: i
     apart = [weight for weight in weights if count and weight.grad is not None and len(weight) == count]
     sets = [[_member(weight, k) for weight in apart] for k in range(count)]
     sets.append([weight for weight in weights if all(weight is not other for other in apart)])
-    slopes = [weight.grad for weight in apart]
+    slopes = [weight.grad for weight in apart if weight.grad is not None]
     with torch.no_grad():
         if slopes:
             torch._foreach_mul_(slopes, float(count))

@@ -90,13 +90,13 @@ class MemberTable(nn.Module):
 
     def __init__(self, start: Tensor, members: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(start.unflatten(1, (members, -1)).transpose(0, 1).contiguous())
+        self.weight = nn.Parameter(start.view(len(start), members, -1).transpose(0, 1).contiguous())
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (rows, columns) -> (rows, members, columns, width)."""
         members, levels, _ = self.weight.shape
         vectors = functional.embedding(codes, self.weight.transpose(0, 1).reshape(levels, -1))
-        return vectors.unflatten(-1, (members, -1)).transpose(1, 2)
+        return vectors.view(*codes.shape, members, -1).transpose(1, 2)
 
 
 class Gate(nn.Module):
@@ -159,9 +159,11 @@ class BatchNorm(nn.BatchNorm1d):
         keeps = self.training and self.track_running_stats
         if keeps:
             self.num_batches_tracked.add_(1)
-        running = (mean.view(-1), variance.view(-1)) if keeps or not self.training else (None, None)
-        values = (self.weight.flatten(), self.bias.flatten(), self.training, self.momentum or 0.0, self.eps)
-        return functional.batch_norm(x.reshape(-1, self.num_features), *running, *values).view(x.shape)
+        kept = keeps or not self.training
+        rows, weight, bias = x.reshape(-1, self.num_features), self.weight.flatten(), self.bias.flatten()
+        running = (mean.view(-1) if kept else None, variance.view(-1) if kept else None)
+        share = self.momentum or 0.0
+        return functional.batch_norm(rows, *running, weight, bias, self.training, share, self.eps).view(x.shape)
 
 
 class LayerNorm(nn.Module):

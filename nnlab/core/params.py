@@ -7,7 +7,6 @@ Files that declare parameters must not use `from __future__ import annotations` 
 import torch inside their functions, so that help and completion work before torch is loaded.
 """
 
-import csv
 import functools
 import inspect
 import math
@@ -208,6 +207,9 @@ def show_value(value: Any) -> str:
     return str(getattr(value, "name", value))
 
 
+CELL = re.compile(r'\s*(?:("(?:[^"]|"")*")\s*|([^,]*))(?:,|$)', re.DOTALL)  # "a, b",c: quotes keep commas and spaces
+
+
 def split_list(raw: Any, numbers: bool = True) -> list[Any]:
     """The items of a list as users write it: [128, 64], 128,64 and for numbers 128-64; a Python sequence; one value."""
     if isinstance(raw, str):
@@ -218,17 +220,14 @@ def split_list(raw: Any, numbers: bool = True) -> list[Any]:
             return []
         if numbers and re.fullmatch(r"\d+(-\d+)+", text):
             return text.split("-")
-        try:
-            cells = next(csv.reader([text], skipinitialspace=True))  # "a, b",c: quotes keep a comma
-        except csv.Error:  # a line break, or a cell too long for it
-            cells = text.split(",")
-        return [cell.strip() for cell in cells if cell.strip()]
+        cells = [quoted[1:-1].replace('""', '"') or plain.strip() for quoted, plain in CELL.findall(text)]
+        return [cell for cell in cells if cell]
     return list(raw) if isinstance(raw, Iterable) else [raw]
 
 
 def as_cell(item: str) -> str:
-    """An item as `split_list` reads it out of a text again: in quotes where it has commas."""
-    return '"{}"'.format(item.replace('"', '""')) if set(item) & set(',"') else item
+    """An item as `split_list` reads it out of a text again: in quotes where it has commas, or spaces at its ends."""
+    return '"{}"'.format(item.replace('"', '""')) if set(item) & set(',"') or item != item.strip() else item
 
 
 def labelled(raw: Any) -> Any:

@@ -31,6 +31,7 @@ class Record:
             self._history = None
         elif isinstance(event, Changed):
             self.changes.append(event)
+            self._history = None
         elif isinstance(event, Resumed):
             self.resumptions.append(event)
         elif isinstance(event, Probed):
@@ -67,11 +68,22 @@ class Record:
     def history(self) -> "pd.DataFrame":
         """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds; the index is the epoch, from 1.
 
-        spread_<name>, too, where members keep their own best epoch: the standard deviation over members.
+        spread_<name>, too, where members keep their own best epoch: the standard deviation over members; and what was
+        changed by hand, as it was when the epoch ended.
         """
         if self._history is None:
-            self._history = _table(self.epochs)
+            self._history = _table(self.epochs).assign(**self._steered())
         return self._history
+
+    def _steered(self) -> dict[str, list[float]]:
+        """The values, other than lr, that were changed while the run lived: one an epoch."""
+        found: dict[str, list[float]] = {}
+        for name in dict.fromkeys(change.name for change in self.changes if change.name != "lr"):
+            own = [change for change in self.changes if change.name == name]
+            found[name] = [
+                next((one.new for one in reversed(own) if one.epoch <= done.epoch), own[0].old) for done in self.epochs
+            ]
+        return found
 
     @property
     def best_epoch(self) -> int | None:

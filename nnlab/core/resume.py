@@ -68,11 +68,11 @@ def resume(  # noqa: PLR0913 (the front door of plain Python)
     data = data_for(facts, data)
     logs = checked_logs(log_to)
     if background:
-        choices = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
-        own = {"model": model, "epochs": epochs, "store": place, "checkpoint_seconds": checkpoint_seconds, "code": code}
-        own |= {"log_to": logs}
+        own: dict[str, Any] = {"probe": probe, "baseline": baseline, "calibrate": calibrate}
+        own |= {"model": model, "epochs": epochs, "store": place, "code": code, "log_to": logs}
+        own |= {"checkpoint_seconds": checkpoint_seconds}
         planned = spec.epochs if epochs is None else params_of(TrainSpec)["epochs"].read(epochs)
-        return begun(facts, replace(spec, epochs=planned), partial(resume, info.id, data, **own, **choices), view)
+        return begun(facts, replace(spec, epochs=planned), partial(resume, info.id, data, **own), view)
     if spec.model.name == CUSTOM and model is None:
         raise StoreError(
             f"run {info.id} trains a network of your own; give it too: resume({word!r}, model=YourNetwork)"

@@ -120,7 +120,7 @@ class Run:
 
     @property
     def history(self) -> "pd.DataFrame":
-        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds."""
+        """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds, and what was changed by hand."""
         return self.record.history
 
     @property

@@ -4,12 +4,13 @@ import contextlib
 import math
 import time
 import traceback
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from nnlab.core.bags import Bags
 from nnlab.core.best import Best, best_of
@@ -23,6 +24,7 @@ from nnlab.core.events import (
     EpochDone,
     Event,
     Finished,
+    Lookable,
     Progress,
     Reason,
     Resumable,
@@ -225,7 +227,8 @@ class _Loop:
         if not self.done:
             self._pace.next_epoch()
             self._follow(epoch)
-        self._steps, batches, cut = self._pace.plan[epoch - 1], (), -1
+        self._steps, cut = self._pace.plan[epoch - 1], -1
+        batches: tuple[Tensor, ...] = ()
         at_least = 1 if epoch == 1 else 0  # stopped before it began, a run still gives a model that has learned a bit
         while self.done < self._steps and (self.done < at_least or not self._controls.stop_reason):
             yield from self._changes(epoch, self.done)
@@ -245,10 +248,21 @@ class _Loop:
                 self._last_tick = time.perf_counter()
                 yield Progress(epoch, self.done, self._steps, self._speed(self.done))
                 yield self.resumable()
+                if self._controls.looking:
+                    yield Lookable(self._look)
             while self._controls.paused and not self._controls.stop_reason:
                 time.sleep(TICK)
                 yield Progress(epoch, self.done, self._steps, 0.0, paused=True)
+                if self._controls.looking:
+                    yield Lookable(self._look)
         self._controls.reach(epoch, self.done)
+
+    def _look(self, ask: Callable[[nn.Module, str], Any]) -> Any:
+        """What a function of the network as it is now gives. It may draw: the run's numbers are put away."""
+        learner = self._job.learner
+        devices = [learner.device] if learner.device.startswith("cuda") else []
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            return ask(learner.model, learner.device)
 
     def _burst(self, epoch: int, batches: tuple[Tensor, ...], done: int) -> int:
         """Steps until the next tick, the end of the epoch or a word from the controls; at least one."""

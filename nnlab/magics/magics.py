@@ -148,9 +148,10 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     from nnlab.core.fit import fit  # imports torch, which a wrong subject need not wait for
     from nnlab.core.lr_range import found_lr, lr_range
     from nnlab.core.plan import plan
+    from nnlab.core.playground import asked_ground
     from nnlab.core.recipe import recipe_for
     from nnlab.report.ahead import lr_range_bundles, plan_bundles
-    from nnlab.report.bundle import run_bundles
+    from nnlab.report.playground import bundles_over
 
     order = ordered(lab, said, names)
     finding = found_lr(order.options)
@@ -161,7 +162,7 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
     def line_of(spec: TrainSpec) -> str:
         off = {word: False for word in SWITCHES if not order.own[word]}
         extra = {"name": order.own["name"], "model": order.variable, **off}
-        extra["calibrate"] = order.own["calibrate"] or None
+        extra |= {word: order.own[word] or None for word in ("calibrate", "playground")}
         return _line(order.said, names, (spec,), extra, order.configured)
 
     line, model = order.with_body(lab, line_of(spec))
@@ -174,12 +175,11 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         publish(lambda found: lr_range_bundles(found, line), tested, said.muted)
         if order.own["find_lr"]:
             return tested
-
     told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
     work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
-    known = (line, data.fingerprint)
-    work = beside_earlier(data.fingerprint, work)
-    return background.carried(lab, said, order.own, known, work, lambda run: run_bundles(run, line, data))
+    ground, known = asked_ground(data, order.own["playground"], spec), (line, data.fingerprint)
+    work = beside_earlier(data.fingerprint, work, ground)
+    return background.carried(lab, said, order.own, known, work, lambda run: bundles_over(run, line, data, ground))
 
 
 def _resume(lab: "Lab", said: Call, names: Names) -> Any:

@@ -59,6 +59,14 @@ def looks(
     """Options of %nn_train for what is looked at and what is fitted after it."""
 
 
+def playing(
+    playground: Annotated[
+        tuple[str, ...], "what the net gives is drawn as it learns: over one feature, two, or pca, two components"
+    ] = (),
+) -> None:
+    """Options of %nn_train for what is drawn beside the curves."""
+
+
 def told(
     log_to: Annotated[
         tuple[str, ...], "programs that are told of the run, too: tensorboard:FOLDER, mlflow:URI, wandb:PROJECT"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from nnlab.core.errors import SpecError
 from nnlab.magics import background, resuming, subjects
 from nnlab.magics.body import run_body
-from nnlab.magics.options import options_for
 from nnlab.magics.scan import plain, quote
 from nnlab.magics.text import Call
+from nnlab.magics.verbs import options_for
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
@@ -77,7 +77,7 @@ def branch(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> 
 
 
 def _word(value: Any, names: Mapping[str, Any], option: str) -> str:
-    held = names.get(value) if isinstance(value, str) else value
+    held: Any = names.get(value) if isinstance(value, str) else value
     return held.id if subjects.is_a(held, ("nnlab", "Run")) else str(plain(value, option))
 
 

@@ -86,6 +86,7 @@ _ALL = (
             own_options.told,
             own_options.ahead,
             own_options.looks,
+            own_options.playing,
         ),
         (
             "run = %nn_train data",

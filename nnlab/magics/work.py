@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Earlier
+from nnlab.core.events import Earlier, Grounded
 from nnlab.core.store.files import store_root
 from nnlab.magics.body import begin_at_user
 from nnlab.magics.views import Kind, View, make_view, second_press, show
@@ -54,14 +54,16 @@ def under_view(
     return result
 
 
-def beside_earlier(fingerprint: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    """A training whose view may also show the run before it on the same data."""
+def beside_earlier(fingerprint: str, work: Callable[..., Any], ground: Any = None) -> Callable[..., Any]:
+    """A training whose view may also show the run before it on the same data, and what it gives over a ground."""
 
     def worked(**how: Any) -> Any:
         if "view" in how:
             from nnlab.core.store.earlier import earlier_run
 
             how["view"](Earlier(lambda: earlier_run(store_root(), fingerprint)))
+            if ground is not None:
+                how["view"](Grounded(ground))
         return work(**how)
 
     return worked

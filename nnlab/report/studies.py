@@ -45,11 +45,14 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
         rows = [[f"{when:%Y-%m-%d %H:%M:%S}", *rest] for when, *rest in steps.itertuples(index=False)]
         yield Table(["when (UTC)", "from trial", "what", "values"], rows, "Steered by hand", "lrll")
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
-    importance = study.importance
-    rows = [(name, str(allowed), _share(importance.get(name))) for name, allowed in study.space.items()]
+    importance, variance = study.importance, study.variance
+    rows = [
+        (name, str(allowed), _share(importance.get(name)), _share(variance.get(name)))
+        for name, allowed in study.space.items()
+    ]
     rows.sort(key=lambda row: -importance.get(row[0], 0.0))
     if importance:
-        yield Table(["searched", "range", "importance"], rows, "Space", "llr")
+        yield Table(["searched", "range", "importance", "of variance (fANOVA)"], rows, "Space", "llrr")
     else:
         yield Table(["searched", "range"], [row[:2] for row in rows], "Space", "ll")
     if line:

@@ -9,7 +9,7 @@ from IPython import get_ipython
 from ipywidgets import Widget
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Earlier, Event, Finished, Started, StudyFinished, StudyStarted
+from nnlab.core.events import Earlier, Event, Finished, Grounded, Started, StudyFinished, StudyStarted
 from nnlab.magics.front_end import VS_CODE, front_end
 from nnlab.widgets.controls import NO_PUMP
 from nnlab.widgets.pump import Pump
@@ -51,7 +51,7 @@ class LiveView:
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
         self._failed = False
-        self._earlier: Earlier | None = None
+        self._told: list[Event] = []  # before the run began
         self._next_pump = self._next_draw = self._took = self._next_silence = 0.0
         self._answered = False
         self._shown: tuple[Any, ...] = ()
@@ -66,8 +66,8 @@ class LiveView:
     def _take(self, event: Event) -> None:
         if isinstance(event, (Finished, StudyFinished)):
             self._outcome = f"training ended: {event.reason.replace('_', ' ')}"
-        if isinstance(event, Earlier):
-            self._earlier = event
+        if isinstance(event, (Earlier, Grounded)):
+            self._told.append(event)
             return
         if self._panel is None and not self._failed:
             self._open(event)
@@ -94,8 +94,8 @@ class LiveView:
         elif self._kind == "tune" and isinstance(event, StudyStarted):
             self._panel = StudyPanel(event, self._controls, self._pump.ok)
         if self._panel is not None:
-            if self._earlier is not None:
-                self._panel.take(self._earlier)
+            for told in self._told:
+                self._panel.take(told)
             self._slot.show(self._panel.root)
             self._next_draw = time.perf_counter() + DRAW_EVERY
             self._next_silence = time.perf_counter() + SILENT_AFTER

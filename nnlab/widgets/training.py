@@ -7,13 +7,26 @@ from collections import deque
 from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Changed, Earlier, EpochDone, Event, Finished, Progress, Resumed, Started, Warned
+from nnlab.core.events import (
+    Changed,
+    Earlier,
+    EpochDone,
+    Event,
+    Finished,
+    Grounded,
+    Lookable,
+    Progress,
+    Resumed,
+    Started,
+    Warned,
+)
 from nnlab.core.pace import batch_of
 from nnlab.core.steering import steerable
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
 from nnlab.widgets.curves import CHARTS_HEIGHT
 from nnlab.widgets.history import History
+from nnlab.widgets.playground import PlaygroundView
 
 CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
 TOOLS_AFTER = 4.0  # seconds; what the charts can be asked for costs as much again
@@ -33,6 +46,7 @@ class TrainPanel:
         self._drawn: EpochDone | None = None
         self._durations: deque[float] = deque(maxlen=10)
         self._finished = False
+        self._playground: PlaygroundView | None = None
         self._build(live)
 
     def _build(self, live: bool) -> None:
@@ -88,6 +102,11 @@ class TrainPanel:
             self.tell(f"resumed after epoch {event.epoch}")
         elif isinstance(event, Earlier):
             self._history.earlier(event)
+        elif isinstance(event, Grounded):
+            self._playground = PlaygroundView(event.ground, self._controls, self._text)
+            self.root.children = [*self.root.children[:-1], self._playground.root, self.root.children[-1]]
+        elif isinstance(event, Lookable) and self._playground is not None:
+            self._playground.take(event)
         elif isinstance(event, Warned):
             self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
         elif isinstance(event, Finished):

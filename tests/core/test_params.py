@@ -2,11 +2,11 @@ import math
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnlab.core.errors import SpecError
-from nnlab.core.params import Column, Within, params_of, show_value
+from nnlab.core.params import Column, Within, as_cell, params_of, show_value, split_list
 
 
 def declared(
@@ -96,3 +96,9 @@ def test_none_is_written_as_what_it_means() -> None:
     params = params_of(TrainSpec)
     assert (params["patience"].show(None), params["batch_size"].show(None)) == ("none", "auto")
     assert params["patience"].allowed.endswith("or none") and params["batch_size"].allowed.endswith("or auto")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=8).filter(bool), min_size=2, max_size=4))
+def test_a_list_that_is_written_is_read_as_it_was(items: list[str]) -> None:
+    assert split_list(",".join(map(as_cell, items)), numbers=False) == items

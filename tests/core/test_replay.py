@@ -67,6 +67,11 @@ def test_a_replay_gives_the_same_bits(
     store = Store(tmp_path)
     first = steered(classes, store, options, deeds)
     assert first.state == state and first.changes
+    if options is STACK:
+        steered_in = next(change.epoch for change in first.changes if change.name == "dropout")
+        assert first.history["dropout"].tolist() == [
+            0.1 if epoch < steered_in else 0.4 for epoch in first.history.index
+        ]
     again = nnlab.replay(first.id, classes, store=store)
     assert again.facts.origin == Origin("replay", first.id) and again.id != first.id
     assert (again.state, again.changes, again.finished.cut) == (state, first.changes, first.finished.cut)

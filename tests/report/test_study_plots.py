@@ -1,6 +1,7 @@
 """Parallel coordinates, slices and courses of a study: every trial at its place, small, and nothing unescaped."""
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 
@@ -49,6 +50,23 @@ def test_each_trial_stands_where_its_values_and_its_score_are(study):
     assert np.allclose(
         sorted(dot.x for dot in order), np.sort(np.log(table.lr[table.state == "complete"] / 1e-3) / np.log(100))
     )
+
+
+def test_shares_of_variance_are_those_of_a_known_function(study, monkeypatch):
+    journal = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    ranges = {"lr": (1e-3, 1e-1), "dropout": (0.0, 0.5)}
+
+    def score(trial):
+        lr = trial.suggest_float("lr", *ranges["lr"], log=True)
+        dropout = trial.suggest_float("dropout", *ranges["dropout"])
+        trial.set_user_attr("result", {"state": "complete"})
+        return 2 * np.log(lr / 1e-3) / np.log(100) + 1 * dropout / 0.5  # variances 4 to 1
+
+    journal.optimize(score, 120)
+    monkeypatch.setattr(study, "_journal", journal)
+    shares = study.variance
+    assert shares["lr"] == pytest.approx(0.8, abs=0.12) and shares["dropout"] == pytest.approx(0.2, abs=0.12)
+    assert set(shares) == set(study.space) and next(iter(shares)) == "lr"
 
 
 def test_courses_are_those_of_all_trials_and_end_where_they_were_ended(study):

@@ -18,13 +18,14 @@ class TensorBoard:
 
         title = title_of(facts)
         safe = title if title.replace("-", "").replace("_", "").isalnum() else facts.id
-        self._writer: Any = SummaryWriter(str(Path(place or "runs") / safe))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(Path(place or "runs") / safe))
         self._settings: dict[str, Any] = {}
-        self._monitor, self._best, self._epoch = "loss", {}, 0
+        self._best: dict[str, float] = {}
+        self._epoch = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
-            self._settings, self._monitor = settings_of(event.spec), event.monitor
+            self._settings = settings_of(event.spec)
             told = "\n".join(f"    {name}: {value}" for name, value in self._settings.items())
             self._writer.add_text("settings", told, 0)
         elif isinstance(event, EpochDone):

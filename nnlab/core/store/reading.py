@@ -203,7 +203,7 @@ def _finished(plain: Mapping[str, Any]) -> Finished:
         raise StoreError(f"unknown reason {plain['reason']!r}")
     best = plain["best_epoch"]
     place = (int(plain["epoch"]), None if best is None else int(best))
-    cut = tuple(map(int, plain["cut"])) if plain.get("cut") else None
+    cut = (int(plain["cut"][0]), int(plain["cut"][1])) if plain.get("cut") else None
     return Finished(plain["reason"], *place, float(plain["seconds"]), str(plain["message"]), cut)
 
 

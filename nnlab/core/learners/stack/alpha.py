@@ -41,6 +41,7 @@ class AlphaDropout(Dropout):
     def _factors(self, masks: Masks, f: Tensor, raised: Tensor, c: Tensor) -> list[Call]:
         """Calls that fill f, f ALPHA and c; none where shares do not change."""
         if masks.scales is None:
+            assert masks.shares is not None
             return [partial(_fill, masks.shares, True, f, raised, c)]
         shares = torch.tensor([1.0 - 1.0 / scale for scale in masks.scales], dtype=torch.float64)
         _fill(shares, False, f, raised, c)

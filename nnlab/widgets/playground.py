@@ -1,0 +1,168 @@
+"""What a network gives over a ground, drawn again and again while it learns; its layers on demand."""
+
+import io
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from ipywidgets import HBox, Layout, VBox
+
+from nnlab.core.controls import Controls
+from nnlab.core.events import Lookable
+from nnlab.core.playground import Ground, Layer, layers_of
+from nnlab.report.colours import inks_of, painted
+from nnlab.report.sparks import spark
+from nnlab.report.tables import shorten
+from nnlab.widgets import look
+from nnlab.widgets.curves import decimals, hide_toolbar, ticks
+from nnlab.widgets.plots import Plane
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
+    import bqplot
+
+EVERY = 0.4  # seconds at least between two drawings
+REST = 100  # a drawing that took t seconds is followed by 100 t without
+FIRST_AFTER = 0.5  # seconds; a shorter run has its final picture
+MOST_LAYERS = 24
+DOTS = 150
+
+
+class PlaygroundView:
+    """The ground under a row of its own. `take` draws when it is time; the button only writes down that it was
+    pressed."""
+
+    def __init__(self, ground: Ground, controls: Controls, text: Callable[..., Any]) -> None:
+        self._ground, self._text = ground, text
+        controls.looking = True
+        self._next = time.perf_counter() + FIRST_AFTER
+        self._before = float("inf")
+        self._chart: Any = None
+        self._wanted = False
+        self._layers = text()
+        self._button = ipywidgets.Button(
+            description="Layers", icon="bars", tooltip="weights and activations of each layer, as they are now"
+        )
+        self._button.on_click(self._ask)
+        self._place = VBox(layout=Layout(flex="1 1 420px", min_width="260px", max_width="560px"))
+        right = VBox([self._button, self._layers], layout=Layout(flex="1 1 320px", min_width="240px"))
+        self.root = HBox([self._place, right], layout=Layout(width="100%", flex_flow="row wrap"))
+
+    def _ask(self, button: Any) -> None:
+        self._wanted = True
+
+    def take(self, event: Lookable) -> None:
+        """Draw if it is time: 1% of it at most, and what somebody has asked for at once."""
+        now = time.perf_counter()
+        if self._wanted:
+            self._wanted = False
+            rows = self._ground.rows
+            self._layers.value = layers_table(event.look(lambda model, device: layers_of(model, rows, device)))
+        if now < self._next:
+            return
+        first = self._chart is None
+        if first:
+            self._chart = Surface(self._ground) if len(self._ground.axes) == 2 else Response(self._ground)
+        began = time.perf_counter()
+        self._chart.draw(event.look(self._ground.values))
+        ended = time.perf_counter()
+        if first:  # an empty chart is not shown
+            self._place.children = [self._text(self._title()), self._chart.widget]
+        before, self._before = self._before, ended - began
+        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
+
+    def _title(self) -> str:
+        ground = self._ground
+        classes = [str(name) for name in ground.target.classes]
+        legend = [(shorten(name, 16), ink, True) for name, ink in zip(classes, inks_of(len(classes)), strict=True)]
+        what = "probability" if classes else ground.target.name
+        return look.title(f"{shorten(what, 24)} as it learns", legend[:6])
+
+
+class Surface:
+    """A picture of colours over two axes with a sample of the rows."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        ends = [(float(axis[0]), float(axis[-1])) for axis in ground.axes]
+        x, y = (bqplot.LinearScale(min=low, max=high) for low, high in ends)
+        scales = {"x": x, "y": y}
+        # bqplot looks at a picture once, so two of them take turns.
+        self._pictures = [ipywidgets.Image(format="png") for _ in range(2)]
+        corners: dict[str, Any] = {"x": list(ends[0]), "y": list(ends[1])}
+        self._image = bqplot.Image(image=self._pictures[0], scales=scales, pixelated=False, **corners)
+        some = slice(None, None, max(1, -(-len(ground.dots) // DOTS)))
+        dots, inks = ground.dots[some], dot_inks(ground, ground.y[some])
+        self._dots = bqplot.Scatter(
+            x=dots[:, 0], y=dots[:, 1], scales=scales, colors=inks, default_size=24, stroke="white", stroke_width=1
+        )
+        axes = [bqplot.Axis(scale=x, grid_lines="none"), bqplot.Axis(scale=y, side="left", grid_lines="none")]
+        axes[1].orientation = "vertical"  # says the same to older bqplots
+        for axis, name, values, units in zip(axes, ground.names, ground.axes, ground.units, strict=True):
+            places = ticks(float(units.min()), float(units.max()), 4)
+            at = np.interp(places, units, values) if (np.diff(units) > 0).all() else np.asarray(places)
+            words = {f"{where:g}": f"{place:{decimals(places)}}" for where, place in zip(at, places, strict=True)}
+            axis.tick_values, axis.tick_labels = [float(where) for where in words], words
+            axis.label, axis.label_offset = shorten(name, 30), "28px" if axis is axes[0] else "40px"
+        figure = bqplot.Figure(
+            marks=[self._image, self._dots],
+            axes=axes,
+            animation_duration=0,
+            fig_margin={"top": 8, "bottom": 40, "left": 58, "right": 14},
+            background_style={"fill": "none"},
+            min_aspect_ratio=0.1,
+            max_aspect_ratio=100,
+            layout=Layout(width="100%", height="300px", min_width="0"),
+        )
+        hide_toolbar(figure)
+        self.widget: Any = VBox([figure, VBox(self._pictures, layout=Layout(display="none"))])
+
+    def draw(self, values: np.ndarray) -> None:
+        """Show values (points, classes), or (points, 1)."""
+        from PIL import Image
+
+        raw = io.BytesIO()
+        Image.fromarray(painted(values, self._ground.shape)).save(raw, "png")
+        self._pictures.reverse()
+        self._pictures[0].value = raw.getvalue()
+        self._image.image = self._pictures[0]
+
+
+class Response:
+    """A curve for each class, or one, over an axis, with the rows of a regression."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._inks = inks_of(len(ground.target.classes)) or [look.VALID]
+        what = "probability" if ground.target.classes else ground.target.name
+        self._plane = Plane(shorten(ground.names[0], 30), shorten(what, 30), self._inks, [look.FAINT])
+        self.widget = self._plane.widget
+        if not ground.target.classes:
+            dots = np.interp(ground.dots[:, 0], ground.axes[0], ground.units[0])
+            self._plane.dot(0, dots, ground.y)
+
+    def draw(self, values: np.ndarray) -> None:
+        """Show values (points, classes), or (points, 1)."""
+        for place, _ in enumerate(self._inks):
+            self._plane.line(place, self._ground.units[0], values[:, place])
+
+
+def dot_inks(ground: Ground, y: np.ndarray) -> list[str]:
+    """The colour of each row: of its class, or of a number as the surface has it."""
+    if ground.target.classes:
+        inks = inks_of(len(ground.target.classes))
+        return [inks[int(code)] for code in y]
+    pixels = painted(y[:, None], (len(y), 1))[0]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in pixels.tolist()]
+
+
+def layers_table(layers: list[Layer]) -> str:
+    """Weights and activations of each layer as small histograms."""
+    rows = []
+    for layer in layers[:MOST_LAYERS]:
+        given = [spark(layer.given), look.number(layer.given_std), f"{layer.zeros:.0%}"] if layer.given else ["–"] * 3
+        rows.append([layer.name, spark(layer.weights), look.number(layer.weight_std), *given])
+    return look.table(["layer", "weights", "spread", "activations", "spread", "not above 0"], rows)
