@@ -6,6 +6,7 @@
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core import showing
@@ -104,6 +105,8 @@ def unload_ipython_extension(ip: Any) -> None:
     """What %unload_ext nnlab calls."""
     from nnlab.magics import unregister
 
+    if "nnlab.widgets.panel" in sys.modules:
+        sys.modules["nnlab.widgets.panel"].close_panels()
     unregister(ip)
 
 

@@ -90,7 +90,7 @@ def started(
 def attach(lab: "Lab", said: Call, names: Mapping[str, Any]) -> Any:
     """Show in this cell the run that is meant: live while it trains in the background, else its result."""
     view = said.verb.own["view"]
-    here = lab.background
+    here = _begun_elsewhere(lab) or lab.background
     if here is not None and _is_meant(here.run, said, names):
         return _shown_here(lab, here, view.read(said.options.get("view", view.default)), said.muted)
     from nnlab.magics.show import static
@@ -98,6 +98,18 @@ def attach(lab: "Lab", said: Call, names: Mapping[str, Any]) -> Any:
     run = any_run(said if said.words else replace(said, words=(Word((("last", ""),)),)), None, names)
     publish(lambda run: lab.bundles.get(run) or static(run), run, said.muted)
     return run
+
+
+def _begun_elsewhere(lab: "Lab") -> Shown | None:
+    """The run that trains in the background by the word of plain Python, known from now on."""
+    from nnlab.core.background.run import alive
+    from nnlab.report.bundle import run_bundles
+
+    run = alive()
+    if run is None or (lab.background is not None and lab.background.run is run):
+        return None
+    lab.background = here = Shown(run, (), lambda run: run_bundles(run, run.line))
+    return here
 
 
 def stop(lab: "Lab", said: Call, names: Mapping[str, Any]) -> "BackgroundRun":

@@ -1,6 +1,6 @@
 """%nn_panel: controls made from the declarations, over the line that they stand for."""
 
-import atexit
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,13 +26,11 @@ NEW_CELL = (
 def open_panel(lab: Any, board: Board, own: Mapping[str, Any]) -> None:
     """Show a panel in the running cell; the one that was open before becomes its static table. own: of the magic."""
     close_panels()
-    atexit.register(close_panels)
     OPEN.append(Panel(lab, board, own))
 
 
 def close_panels() -> None:
-    """Let the open panel become static; also where the kernel ends while it is open."""
-    atexit.unregister(close_panels)
+    """Let the open panel become static."""
     while OPEN:
         OPEN[-1].close()
 
@@ -53,7 +51,7 @@ class Panel:
         self._tabs.observe(lambda _: self._act(lambda: None), "selected_index")
         self._line.observe(lambda change: self._act(lambda: self._paste(change["new"])), "value")
         self._draw()
-        self._slot.show(self.root)
+        self._slot.show(self.root, f"a panel was open here, for the line  {self._line.value}")
 
     def _build(self) -> None:
         boxes = self._pages.boxes
@@ -173,7 +171,10 @@ class Panel:
         self._tell("")
         told, wrong = "", False
         try:
-            with self._places.of(self._lab.ip):
+            later = self._board.forms[verb].options.get(
+                "background"
+            )  # it shows itself after this, at places of its own
+            with contextlib.nullcontext() if later else self._places.of(self._lab.ip):
                 value = self._board.run(verb)
             variable = self._board.forms[verb].variable
             told = f"{variable} = {value!r}" if variable and value is not None else ""

@@ -39,7 +39,7 @@ class PlaygroundView:
         self._ground, self._text = ground, text
         controls.looking = True
         self._next = time.perf_counter() + FIRST_AFTER
-        self._before = 0.0
+        self._before = float("inf")
         self._chart: Any = None
         self._wanted = False
         self._layers = text()
@@ -63,16 +63,16 @@ class PlaygroundView:
             self._layers.value = layers_table(event.look(lambda model, device: layers_of(model, rows, device)))
         if now < self._next:
             return
-        values = event.look(self._ground.values)
-        if self._chart is None:
+        first = self._chart is None
+        if first:
             self._chart = Surface(self._ground) if len(self._ground.axes) == 2 else Response(self._ground)
-            self._chart.draw(values)
+        began = time.perf_counter()
+        self._chart.draw(event.look(self._ground.values))
+        ended = time.perf_counter()
+        if first:  # an empty chart is not shown
             self._place.children = [self._text(self._title()), self._chart.widget]
-        else:
-            self._chart.draw(values)
-        took = time.perf_counter() - now
-        before, self._before = self._before, took
-        self._next = now + took + max(EVERY, REST * (min(before, took) if before else EVERY / REST))
+        before, self._before = self._before, ended - began
+        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
 
     def _title(self) -> str:
         ground = self._ground
@@ -90,10 +90,10 @@ class Surface:
         ends = [(float(axis[0]), float(axis[-1])) for axis in ground.axes]
         x, y = (bqplot.LinearScale(min=low, max=high) for low, high in ends)
         scales = {"x": x, "y": y}
-        self._picture = ipywidgets.Image(format="png")
-        self._image = bqplot.Image(
-            image=self._picture, scales=scales, x=list(ends[0]), y=list(ends[1]), pixelated=False
-        )
+        # bqplot looks at a picture once, so two of them take turns.
+        self._pictures = [ipywidgets.Image(format="png") for _ in range(2)]
+        corners: dict[str, Any] = {"x": list(ends[0]), "y": list(ends[1])}
+        self._image = bqplot.Image(image=self._pictures[0], scales=scales, pixelated=False, **corners)
         some = slice(None, None, max(1, -(-len(ground.dots) // DOTS)))
         dots, inks = ground.dots[some], dot_inks(ground, ground.y[some])
         self._dots = bqplot.Scatter(
@@ -107,7 +107,7 @@ class Surface:
             words = {f"{where:g}": f"{place:{decimals(places)}}" for where, place in zip(at, places, strict=True)}
             axis.tick_values, axis.tick_labels = [float(where) for where in words], words
             axis.label, axis.label_offset = shorten(name, 30), "28px" if axis is axes[0] else "40px"
-        self.widget: Any = bqplot.Figure(
+        figure = bqplot.Figure(
             marks=[self._image, self._dots],
             axes=axes,
             animation_duration=0,
@@ -117,7 +117,8 @@ class Surface:
             max_aspect_ratio=100,
             layout=Layout(width="100%", height="300px", min_width="0"),
         )
-        hide_toolbar(self.widget)
+        hide_toolbar(figure)
+        self.widget: Any = VBox([figure, VBox(self._pictures, layout=Layout(display="none"))])
 
     def draw(self, values: np.ndarray) -> None:
         """Show values (points, classes), or (points, 1)."""
@@ -125,7 +126,9 @@ class Surface:
 
         raw = io.BytesIO()
         Image.fromarray(painted(values, self._ground.shape)).save(raw, "png")
-        self._picture.value = raw.getvalue()
+        self._pictures.reverse()
+        self._pictures[0].value = raw.getvalue()
+        self._image.image = self._pictures[0]
 
 
 class Response:

@@ -26,6 +26,11 @@ def panel(message: dict[str, Any]) -> Any:
     return message["content"]["transient"]["display_id"] if there else None
 
 
+def refused(kernel: Kernel, code: str) -> Any:
+    """The reply to a cell that fails; what is sent behind it is not aborted."""
+    return kernel.reply(str(kernel.client.execute(code, stop_on_error=False)))
+
+
 def put_there(place: str) -> Any:
     """Finds what comes into a place without a widget."""
 
@@ -74,8 +79,7 @@ def test_buttons_work_while_other_cells_run_and_stop_keeps_the_best(kernel: Kern
 def test_a_second_is_refused_the_cell_again_moves_it_and_a_magic_stops_it(kernel: Kernel) -> None:
     kernel.run(f"{ENDLESS} --background")
     first = kernel.until(panel)
-    request = kernel.send("%nn_train data --epochs 2 --background")
-    error = kernel.reply(request)
+    error = refused(kernel, "%nn_train data --epochs 2 --background")
     assert error["status"] == "error" and "one at a time" in error["evalue"]
     assert kernel.run("a = run\nb = %nn_attach --view text\nprint(a is b)") == "True\n"
     kernel.until(lambda m: "in the background, epoch" in shown(m))
@@ -88,7 +92,7 @@ def test_a_second_is_refused_the_cell_again_moves_it_and_a_magic_stops_it(kernel
     kernel.run("%nn_stop")
     kernel.until(lambda m: "--resume" in shown(m))
     assert "image/png" in kernel.until(put_there(again))
-    assert "no run trains" in kernel.reply(kernel.send("%nn_stop"))["evalue"]
+    assert "no run trains" in refused(kernel, "%nn_stop")["evalue"]
 
 
 def test_the_cell_again_shows_what_has_ended_meanwhile(kernel: Kernel) -> None:
@@ -108,9 +112,15 @@ def test_an_error_of_the_users_network_is_told_in_its_cell(kernel: Kernel) -> No
         "broken = %nn_train data --model Broken --background"
     )
     kernel.until(lambda m: "ValueError: oh dear" in shown(m) and "raise ValueError('oh dear')" in shown(m))
-    request = kernel.send("broken.wait()")
-    reply = kernel.reply(request)
+    reply = refused(kernel, "broken.wait()")
     assert reply["ename"] == "RunError" and "oh dear" in reply["evalue"]
+
+
+def test_a_run_of_plain_python_is_attached_to(kernel: Kernel) -> None:
+    kernel.run("own = nnlab.fit(data, epochs=10**6, patience=None, background=True, name='own')\n%nn_attach own")
+    place = kernel.until(panel)
+    assert kernel.run("print(own.alive)\n%nn_stop own") == "True\n"
+    assert "image/png" in kernel.until(put_there(place))
 
 
 def test_a_run_goes_on_in_the_background(kernel: Kernel) -> None:

@@ -57,7 +57,28 @@ def test_twenty_panels_leave_nothing_in_the_kernel(kernel: Kernel) -> None:
     kernel.run("%nn_panel data\nfrom nnlab.widgets.panel import close_panels\nclose_panels()")
     before = kernel.run(COUNT)
     for _ in range(20):
-        opened(kernel)
-    kernel.click("Close")
+        kernel.run("%nn_panel data")
     kernel.run("close_panels()")
     assert kernel.run(COUNT) == before
+
+
+def test_an_error_of_the_magic_is_told_in_its_words_and_cells_go_on(kernel: Kernel) -> None:
+    request = opened(kernel)
+    change(kernel, "%nn_train nothing --epochs 2", description="line")
+    kernel.until(lambda m: update_of(m).get("value") == "run = %nn_train nothing --epochs 2")
+    kernel.click("Train")
+    kernel.until(lambda m: "no variable &#x27;nothing&#x27;" in str(update_of(m).get("value")))
+    assert kernel.run("print('next')").split() == ["next"]
+    assert not [m for m in outputs(kernel, request) if m["msg_type"] == "error"]
+
+
+def test_the_end_of_the_extension_leaves_a_table(kernel: Kernel) -> None:
+    kernel.run("from nnlab.widgets.panel import close_panels\nclose_panels()")
+    before = kernel.run(COUNT)
+    opened(kernel, "%nn_panel data --preset strong --tab model")
+    live = kernel.until(lambda m: m["content"] if VIEW in m["content"].get("data", {}) else None)
+    kernel.run("%unload_ext nnlab")
+    last = kernel.until(lambda m: m["content"] if m["msg_type"] == "update_display_data" else None)
+    assert last["transient"] == live["transient"] and set(last["data"]) == {"text/html", "text/markdown", "text/plain"}
+    assert "--model realmlp --members 8 --epochs 100 --patience 30" in last["data"]["text/plain"]
+    assert kernel.run("%load_ext nnlab\n" + COUNT) == before
