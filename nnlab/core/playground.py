@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nnlab.core.spec import TrainSpec
 
 PCA = "pca"
-SIDE, LENGTH = 40, 100  # points of a side of a surface; of a curve
+SIDE, LENGTH = 28, 100  # points of a side of a surface; of a curve
 ENDS = (1.0, 99.0)  # percentiles of the training rows between which features go
 ROOM = 0.05  # beyond them
 DOTS = 300

@@ -52,7 +52,7 @@ class Panel:
         self._tabs.observe(lambda _: self._act(lambda: None), "selected_index")
         self._line.observe(lambda change: self._act(lambda: self._paste(change["new"])), "value")
         self._draw()
-        self._slot.show(self.root)
+        self._slot.show(self.root, f"a panel was open here, for the line  {self._line.value}")
 
     def _build(self) -> None:
         boxes = self._pages.boxes
