@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,13 +134,11 @@ def classes(made: Made) -> Iterator[Shown]:
 def options(made: Made) -> Iterator[Shown]:
     """The line that made a run, its code and its warnings."""
     for text in PAYLOADS:
-        yield from of_bundles(*run_bundles(RunStandIn(warnings=[text]), f"%nn_train data --name {text}"))
+        yield from of_bundles(*run_bundles(_bare(warnings=[text]), f"%nn_train data --name {text}"))
 
 
 def names(made: Made) -> Iterator[Shown]:
-    return of_bundles(
-        *runs_bundles([RunStandIn(name=text, history=pd.DataFrame(), best_epoch=None) for text in PAYLOADS])
-    )
+    return of_bundles(*runs_bundles([_bare(name=text) for text in PAYLOADS]))
 
 
 def marks(made: Made) -> Iterator[Shown]:
@@ -148,7 +147,7 @@ def marks(made: Made) -> Iterator[Shown]:
         folder = made.folder / f"{at:02}"
         folder.mkdir(exist_ok=True)
         mark(folder, tag=text if text.isprintable() and len(text) <= 40 else "tag", note=text)
-        runs.append(RunStandIn(path=folder, history=pd.DataFrame(), best_epoch=None))
+        runs.append(_bare(path=folder))
     return of_bundles(*runs_bundles(runs))
 
 
@@ -210,6 +209,11 @@ def notebooks(made: Made) -> Iterator[Shown]:
         outputs = [new_output("stream", name="stdout", text=text), new_output("display_data", {"text/plain": text})]
         cells = [new_markdown_cell("# Report"), new_code_cell(f"print({text!r})", outputs=outputs)]
         yield Shown("page", page_of(new_notebook(cells=cells, metadata={"title": text}), "name"))
+
+
+def _bare(**facts: Any) -> RunStandIn:
+    """A run without a picture, which takes its time to be drawn."""
+    return RunStandIn(history=pd.DataFrame(), best_epoch=None, **facts)
 
 
 def _started(text: str) -> Started:

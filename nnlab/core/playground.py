@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nnlab.core.spec import TrainSpec
 
 PCA = "pca"
-SIDE, LENGTH = 40, 100  # points of a side of a surface; of a curve
+SIDE, LENGTH = 28, 100  # points of a side of a surface; of a curve
 ENDS = (1.0, 99.0)  # percentiles of the training rows between which features go
 ROOM = 0.05  # beyond them
 DOTS = 300
@@ -97,7 +97,8 @@ def ground_of(data: Prepared, words: Sequence[str], loss: "Part") -> Ground:
 def _ground(data: Prepared, names: tuple[str, ...], axes: Any, x: np.ndarray, dots: np.ndarray, loss: "Part") -> Ground:
     y = _some(data.train.y, DOTS)
     y = y if data.target.classes else np.asarray(data.target.decode(y), np.float64)
-    return Ground(names, *axes, x, dots, y, _some(data.train.x, SEEN), data.target, loss)
+    values, units = axes
+    return Ground(names, values, units, x, dots, y, _some(data.train.x, SEEN), data.target, loss)
 
 
 def _of_components(data: Prepared, loss: "Part") -> Ground:

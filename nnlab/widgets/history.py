@@ -90,10 +90,8 @@ class History:
         inks = dict(zip(self._metrics, INKS, strict=False))
         self._scores = SeriesChart(inks) if self._metrics and self._has_valid else None
         self._rates = Chart([look.FAINT, look.TRAIN])
-        legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
-        legend += [("resumed", look.FAINT, True)] * (self._resumed is not None)
-        legend += [("changed", look.CHANGE, True)]
-        charts = [(look.title("loss", legend), self._loss, 3)]
+        self._heading = self._text()
+        charts: list[tuple[Any, Any, int]] = [(self._heading, self._loss, 3)]
         if self._scores is not None:
             self._names = self._text()
             charts.append((self._names, self._scores, 3))
@@ -186,6 +184,9 @@ class History:
         spread = {} if np.isnan(ys[2 + count]).all() else {"validation": ys[2 + count]}
         marks = [point for point in [self._point(self._resumed, "loss")] if point]
         shaded, changes = ("training", "validation"), self._at_changes()
+        legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
+        legend += [("resumed", look.FAINT, True)] * bool(marks) + [("changed", look.CHANGE, True)] * bool(changes)
+        self._heading.value = look.title("loss", legend)
         drawn = Drawn(x, curves, before, self._point(self._best, "loss"), shaded, spread, marks, changes)
         self._loss.draw(drawn, self._how)
         if self._scores is not None:

@@ -39,7 +39,7 @@ class PlaygroundView:
         self._ground, self._text = ground, text
         controls.looking = True
         self._next = time.perf_counter() + FIRST_AFTER
-        self._before = 0.0
+        self._before = float("inf")
         self._chart: Any = None
         self._wanted = False
         self._layers = text()
@@ -63,16 +63,16 @@ class PlaygroundView:
             self._layers.value = layers_table(event.look(lambda model, device: layers_of(model, rows, device)))
         if now < self._next:
             return
-        values = event.look(self._ground.values)
-        if self._chart is None:
+        first = self._chart is None
+        if first:
             self._chart = Surface(self._ground) if len(self._ground.axes) == 2 else Response(self._ground)
-            self._chart.draw(values)
+        began = time.perf_counter()
+        self._chart.draw(event.look(self._ground.values))
+        ended = time.perf_counter()
+        if first:  # an empty chart is not shown
             self._place.children = [self._text(self._title()), self._chart.widget]
-        else:
-            self._chart.draw(values)
-        took = time.perf_counter() - now
-        before, self._before = self._before, took
-        self._next = now + took + max(EVERY, REST * (min(before, took) if before else EVERY / REST))
+        before, self._before = self._before, ended - began
+        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
 
     def _title(self) -> str:
         ground = self._ground

@@ -18,10 +18,15 @@ from tests.browser import harness
 from tests.widgets.live_kernel import ENDLESS, PREPARED
 
 HALF_AN_HOUR = 3600  # drawings, two a second
-QUICK = "from nnlab.widgets import live; live.DRAW_EVERY, live.REST = 0.03, 1"
+QUICK = """
+import threading
+from nnlab.widgets import live
+def draw_quickly(): live.DRAW_EVERY, live.REST = 0.03, 1
+threading.Timer(15, draw_quickly).start()  # until then the run hastens on, so that the charts are full
+"""
 COUNT = """facts => { window.drawings = 0; new MutationObserver(() => window.drawings += 1).observe(
     facts.closest('.widget-html-content'), {childList: true}); }"""
-CELLS = [PREPARED, QUICK, ENDLESS]
+CELLS = [PREPARED, QUICK, f"{ENDLESS} --model mlp --hidden 8"]
 SETTLED = 1500  # epochs: from then on the charts hold as many points as they ever will
 
 

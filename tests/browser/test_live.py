@@ -74,12 +74,13 @@ def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> 
     opened = anywhere(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
     opened.start(1)
     handle = opened.output(1).locator(".widget-slider .noUi-handle").first
+    track = opened.output(1).locator(".widget-slider .noUi-target").first
 
     def told() -> bool:
-        """Press the key until something comes of it: a page that has just started a cell may take the focus back."""
-        handle.focus(timeout=60_000)
-        opened.page.keyboard.press("ArrowRight")
-        opened.page.wait_for_timeout(200)
+        """Press beside the handle until something comes of it: the panel may just have moved."""
+        at, along = handle.bounding_box(timeout=60_000), track.bounding_box()
+        opened.page.mouse.click(at["x"] + at["width"] / 2 + along["width"] / 8, at["y"] + at["height"] / 2)
+        opened.page.wait_for_timeout(500)
         return "→" in opened.output(1).locator(".nnl-notes").inner_text()
 
     wait_for(told, "the change is told")

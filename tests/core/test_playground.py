@@ -76,15 +76,15 @@ def test_nobody_who_looks_is_told_nothing(data: Prepared) -> None:
 def test_a_surface_is_what_the_run_predicts_of_typical_rows(data: Prepared) -> None:
     run = fit(data, epochs=2, hidden=(8,), store=False, baseline=False)
     ground = asked_ground(data, ["b,a"], run.spec)
-    assert ground is not None and ground.shape == (40, 40)
-    values = ground.values(run.model, run.device).reshape(40, 40, 2)
+    assert ground is not None and ground.shape == (28, 28)
+    values = ground.values(run.model, run.device).reshape(28, 28, 2)
     x = np.median(data.train.x, axis=0)
     names = list(data.feature_names)
-    x[names.index("b")], x[names.index("a")] = ground.axes[0][7], ground.axes[1][31]
+    x[names.index("b")], x[names.index("a")] = ground.axes[0][7], ground.axes[1][21]
     wanted = run.outputs(x[None].astype(np.float32)).double().softmax(1).numpy()[0]
-    np.testing.assert_allclose(values[7, 31], wanted, atol=1e-6)
+    np.testing.assert_allclose(values[7, 21], wanted, atol=1e-6)
     back = data.inverse(ground.x)
-    np.testing.assert_allclose(ground.units[0], back["b"].to_numpy().reshape(40, 40)[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(ground.units[0], back["b"].to_numpy().reshape(28, 28)[:, 0], rtol=1e-5)
     assert 20 < ground.units[0][0] < 40 < 60 < ground.units[0][-1] < 80  # years, euros: not what the network sees
 
 
