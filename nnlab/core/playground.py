@@ -97,7 +97,8 @@ def ground_of(data: Prepared, words: Sequence[str], loss: "Part") -> Ground:
 def _ground(data: Prepared, names: tuple[str, ...], axes: Any, x: np.ndarray, dots: np.ndarray, loss: "Part") -> Ground:
     y = _some(data.train.y, DOTS)
     y = y if data.target.classes else np.asarray(data.target.decode(y), np.float64)
-    return Ground(names, *axes, x, dots, y, _some(data.train.x, SEEN), data.target, loss)
+    values, units = axes
+    return Ground(names, values, units, x, dots, y, _some(data.train.x, SEEN), data.target, loss)
 
 
 def _of_components(data: Prepared, loss: "Part") -> Ground:

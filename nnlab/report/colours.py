@@ -4,7 +4,7 @@ import numpy as np
 
 CLASSES = ("#d6480a", "#1f66cc", "#138a72", "#a63d97", "#b98900", "#4aa3df", "#7a5c3e", "#5b6472")
 LOW, HIGH = "#f3f0e6", "#1f66cc"  # of numbers
-PALE = 0.25  # share of white in the colour of a class that is sure
+PALE = 0.45  # share of white in the colour of a class that is sure
 
 
 def inks_of(classes: int) -> list[str]:

@@ -56,8 +56,8 @@ STYLE: dict[str, Any] = {
 }
 
 
-def draw(width: int, height: int, paint: "Callable[[Figure], None]") -> bytes:
-    """The PNG that paint draws on a figure of width x height points of the page."""
+def draw(width: int, height: int, paint: "Callable[[Figure], None]", colors: int = COLORS) -> bytes:
+    """The PNG that paint draws on a figure of width x height points of the page, in so many colours."""
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -72,16 +72,16 @@ def draw(width: int, height: int, paint: "Callable[[Figure], None]") -> bytes:
         paint(figure)
         raw = io.BytesIO()
         figure.savefig(raw, format="png")
-    return _few_colors(raw)
+    return _few_colors(raw, colors)
 
 
-def _few_colors(raw: io.BytesIO) -> bytes:
+def _few_colors(raw: io.BytesIO, colors: int) -> bytes:
     """The picture with a palette: a third of the size, and no eye sees it."""
     from PIL import Image
 
     small = io.BytesIO()
     picture: Image.Image = Image.open(raw).convert("RGB")
-    picture.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+    picture.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
         small, "PNG", optimize=True
     )
     return small.getvalue()

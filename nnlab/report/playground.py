@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.report.bundle import Bundle, picture, run_bundles
+from nnlab.report import bundle
+from nnlab.report.bundle import Bundle, picture
 from nnlab.report.charts import ROUND, number_axis
 from nnlab.report.colours import inks_of, painted
 from nnlab.report.drawing import FAINT, MUTED, VALID, draw, label, title
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 560, 320  # points of the page
 MOST_NAMED = 5
+COLORS = 128  # of a surface, whose shades would leave none of the few for text and dots
 
 
 def bundles_over(run: "Run", line: str | None, data: "Prepared | None", ground: "Ground | None") -> list[Bundle]:
     """What is shown of a run, and at its end what it gives over the ground that was asked for."""
-    shown = run_bundles(run, line, data)
+    shown = bundle.run_bundles(run, line, data)
     return shown if ground is None or run.best_epoch is None else [*shown, playground_bundle(run, ground)]
 
 
@@ -38,25 +40,27 @@ def playground_bundle(run: "Run", ground: "Ground") -> Bundle:
         panel(axes, ground, values)
         axes.set_xlabel(label(ground.names[0]))
 
-    words = f"{ground.target.name} over {' and '.join(ground.names)}, other features at their median"
-    return picture(draw(WIDTH, HEIGHT, paint), words)
+    words = f"{ground.target.name} over {' and '.join(ground.names)}"
+    return picture(draw(WIDTH, HEIGHT, paint, COLORS), words)
 
 
 def _legend(ground: "Ground") -> list[tuple[str, str]]:
     classes = ground.target.classes
     named = [(label(name, 14), ink) for name, ink in zip(classes, inks_of(len(classes)), strict=True)]
-    return [*named[:MOST_NAMED], ("others at their median", MUTED)]
+    others = [("others at their median", MUTED)] * (ground.x.shape[1] > len(ground.axes))
+    return [*named[:MOST_NAMED], *others]
 
 
 def _surface(axes: "Axes", ground: "Ground", values: np.ndarray) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     ends = [float(end) for axis in ground.axes for end in (axis[0], axis[-1])]
-    axes.imshow(painted(values, ground.shape), extent=tuple(ends), aspect="auto", interpolation="bilinear")
+    how: dict[str, Any] = {"aspect": "auto", "interpolation": "bilinear"}
+    axes.imshow(painted(values, ground.shape), extent=(ends[0], ends[1], ends[2], ends[3]), **how)
     inks: Any = VALID
     if ground.target.classes:
         inks = np.array(inks_of(len(ground.target.classes)))[np.asarray(ground.y, int)]
-    axes.scatter(*ground.dots.T, s=13, c=inks, edgecolors="white", linewidths=0.6)
+    axes.scatter(ground.dots[:, 0], ground.dots[:, 1], s=13, c=inks, edgecolors="white", linewidths=0.6)
     axes.set_xlim(*ends[:2])
     axes.set_ylim(*ends[2:])
     axes.grid(False)

@@ -91,7 +91,7 @@ class History:
         self._scores = SeriesChart(inks) if self._metrics and self._has_valid else None
         self._rates = Chart([look.FAINT, look.TRAIN])
         self._heading = self._text()
-        charts = [(self._heading, self._loss, 3)]
+        charts: list[tuple[Any, Any, int]] = [(self._heading, self._loss, 3)]
         if self._scores is not None:
             self._names = self._text()
             charts.append((self._names, self._scores, 3))

@@ -43,6 +43,7 @@ class Panel:
         self._cell, self._slot, self._places = InCell(lab.ip), Slot(), Places()
         self._lock = threading.RLock()
         self._quiet = False
+        self._drawn = ""  # the line that was shown last
         self._ordered = ""  # the magic whose line is waiting or running
         self._text = look.Texts()
         self._pages = Pages(board, self._text, self._act, own["sliders"])
@@ -101,8 +102,11 @@ class Panel:
                 told, wrong = str(error), True
             self._draw(told, wrong)
 
-    def _draw(self, told: str = "", wrong: bool = False) -> None:
-        """Let all widgets say what the board says. told: a line for the user; wrong: whether it is an error."""
+    def _draw(self, told: str = "", wrong: bool = False, pressed: bool = True) -> None:
+        """Let all widgets say what the board says. told: a line for the user; wrong: whether it is an error.
+
+        pressed: whether the user asked for it; else a text that is being mended stays in the line's field.
+        """
         if self not in OPEN and OPEN:
             return
         self._quiet = True
@@ -111,8 +115,8 @@ class Panel:
             try:
                 state = self._board.state(tab.verb)
                 self._pages.show(tab, state)
-                if not wrong:  # else what was typed stays to be mended
-                    self._line.value = state.line
+                if not wrong and (pressed or state.line != self._drawn):  # else what was typed stays to be mended
+                    self._line.value = self._drawn = state.line
             except NNLabError as error:  # a variable is gone since
                 told, wrong = str(error), True
             for button in self._presets.children[1:]:
@@ -187,7 +191,7 @@ class Panel:
     def _tell(self, told: str, wrong: bool = False) -> None:
         with self._lock:
             if self in OPEN:
-                self._draw(told, wrong)
+                self._draw(told, wrong, pressed=False)
 
     def close(self) -> None:
         """Leave the lines and what they say in place of the widgets."""

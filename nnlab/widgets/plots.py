@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from ipywidgets import Layout
+from numpy.typing import ArrayLike
 
 from nnlab.widgets.curves import decimals, hide_toolbar, ticks
 
@@ -77,7 +78,7 @@ class Plane:
         _set(self._lines[place], x, y)
         self._mark_axes()
 
-    def dot(self, place: int, x: np.ndarray, y: np.ndarray) -> None:
+    def dot(self, place: int, x: ArrayLike, y: ArrayLike) -> None:
         """Show a set of dots."""
         _set(self._dots[place], x, y)
         self._mark_axes()
@@ -94,6 +95,6 @@ class Plane:
                 axis.tick_format = decimals(places)
 
 
-def _set(mark: Any, x: np.ndarray, y: np.ndarray) -> None:
+def _set(mark: Any, x: ArrayLike, y: ArrayLike) -> None:
     with mark.hold_sync():
         mark.x, mark.y = np.asarray(x, float), np.asarray(y, float)

@@ -206,7 +206,7 @@ def test_hostile_column_names(session: Session) -> None:
     frame = pd.DataFrame(rng.normal(size=(80, len(names))), columns=names)
     session.names["odd"] = frame
     for name in names:
-        line = nnlab.magics.text.to_line("nn_preprocess", "odd", nnlab.PrepareSpec(name, drop=tuple(names[:2])))
+        line = nnlab.magics.lines.to_line("nn_preprocess", "odd", nnlab.PrepareSpec(name, drop=tuple(names[:2])))
         if name in names[:2]:
             continue
         data = session.shell.run_line_magic("nn_preprocess", line.removeprefix("%nn_preprocess ") + ";")

@@ -45,7 +45,8 @@ def test_examples_can_be_typed(verb) -> None:  # type: ignore[no-untyped-def]
         line = head.partition(verb.name)[2]
         call = parse(line, cell or None, verb.name, {})
         assert call.help is None
-        assert call.words or "resume" in call.options or verb.name in ("nn_runs", "nn_config")
+        alone = ("nn_runs", "nn_config", "nn_stop", "nn_attach", "nn_panel")
+        assert call.words or "resume" in call.options or verb.name in alone
 
 
 def test_usage_says_how_many_words_are_taken() -> None:

@@ -75,6 +75,7 @@ def test_an_error_of_the_magic_is_told_in_its_words_and_cells_go_on(kernel: Kern
 def test_the_end_of_the_extension_leaves_a_table(kernel: Kernel) -> None:
     kernel.run("from nnlab.widgets.panel import close_panels\nclose_panels()")
     before = kernel.run(COUNT)
+    kernel.published.clear()
     opened(kernel, "%nn_panel data --preset strong --tab model")
     live = kernel.until(lambda m: m["content"] if VIEW in m["content"].get("data", {}) else None)
     kernel.run("%unload_ext nnlab")

@@ -111,7 +111,7 @@ class Search:
         from nnlab.core.tune.one_shot import ranked
 
         watch = Watch(self, header.metric)
-        told = {"view": watch, "controls": watch.controls, "name": f"{header.name} one network"}
+        told: dict[str, Any] = {"view": watch, "controls": watch.controls, "name": f"{header.name} one network"}
         data = self._folds(header.first_values())[0]
         how = (self._parts["parts"], self._parts["longer"])
         run, found = ranked(header, data, *how, **told)

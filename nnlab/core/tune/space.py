@@ -220,7 +220,8 @@ def value_of(base: TrainSpec | PrepareSpec, option: Option) -> Any:
 def suggest(trial: "Trial", space: Space, base: TrainSpec, prepare: PrepareSpec | None = None) -> dict[str, Value]:
     """The trial's values: parts first, then the names that those parts have, then those under a condition."""
     values: dict[str, Value] = {}
-    for conditional, one in itertools.product((False, True), (base, prepare or PrepareSpec(""))):
+    both: tuple[TrainSpec | PrepareSpec, ...] = (base, prepare or PrepareSpec(""))
+    for conditional, one in ((later, spec) for later in (False, True) for spec in both):
         own = params_of(type(one))
         inside = {name: s for name, s in space.items() if is_step(name) == isinstance(one, PrepareSpec)}
         first = [name for name in inside if name in own and own[name].kind is Part and not conditional]

@@ -51,7 +51,7 @@ class Steered(BaseSampler):
             return self._sampler.sample_independent(study, trial, name, dist)
         if len(one.choices) == 1:
             return one.choices[0]
-        narrow = _narrowed(dist, one) or dist
+        narrow: Any = _narrowed(dist, one) or dist
         for _ in range(TRIES):
             value = self._sampler.sample_independent(study, trial, name, narrow)
             if self._is_allowed(name, value) or hasattr(self._sampler, "is_exhausted"):

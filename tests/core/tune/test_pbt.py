@@ -69,7 +69,8 @@ def test_what_is_taken_over_is_all_that_was_learned(numbers, options):
         if alive[0].watch.epochs == 2:
             stack.copy(alive[0].learner, alive[2].learner)
             alive[2].watch.controls.set("lr", 0.01)
-            assert torch.equal(stack.members.outputs(stack.valid[0])[0], stack.members.outputs(stack.valid[0])[2])
+            found = stack.members.outputs(alive[0].learner.valid[0])
+            assert torch.equal(found[0], found[2])
 
     options = {"shuffle": False, **options}  # the same order of rows, whatever the seed
     first, second, third = stacked(numbers, [0.01, 0.02, 0.5], copies, 6, **options)
