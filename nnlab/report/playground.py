@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.report.bundle import Bundle, picture, run_bundles
+from nnlab.report import bundle
+from nnlab.report.bundle import Bundle, picture
 from nnlab.report.charts import ROUND, number_axis
 from nnlab.report.colours import inks_of, painted
 from nnlab.report.drawing import FAINT, MUTED, VALID, draw, label, title
@@ -25,7 +26,7 @@ COLORS = 128  # of a surface, whose shades would leave none of the few for text 
 
 def bundles_over(run: "Run", line: str | None, data: "Prepared | None", ground: "Ground | None") -> list[Bundle]:
     """What is shown of a run, and at its end what it gives over the ground that was asked for."""
-    shown = run_bundles(run, line, data)
+    shown = bundle.run_bundles(run, line, data)
     return shown if ground is None or run.best_epoch is None else [*shown, playground_bundle(run, ground)]
 
 
