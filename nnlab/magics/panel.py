@@ -146,8 +146,8 @@ class Board:
 
     def runs(self) -> list[tuple[str, str]]:
         """The newest runs of the store: in words, and the id."""
+        from nnlab.core.metrics import main_metric
         from nnlab.core.store.runs import Store
-        from nnlab.report.runs import main_metric
         from nnlab.report.tables import number
 
         found = []

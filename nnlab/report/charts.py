@@ -95,7 +95,7 @@ def _band(axes: "Axes", history: "pd.DataFrame", name: str) -> None:
 
 def _thinned_pair(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """At most so many points of two curves, the same of both."""
-    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int)) if len(x) else []
+    some = np.unique(np.linspace(0, max(len(x) - 1, 0), min(len(x), MOST_POINTS)).round().astype(int))
     return x[some], low[some], high[some]
 
 

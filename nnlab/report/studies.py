@@ -46,15 +46,15 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
         yield Table(["when (UTC)", "from trial", "what", "values"], rows, "Steered by hand", "lrll")
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
     importance, variance = study.importance, study.variance
-    rows = [
+    searched = [
         (name, str(allowed), _share(importance.get(name)), _share(variance.get(name)))
         for name, allowed in study.space.items()
     ]
-    rows.sort(key=lambda row: -importance.get(row[0], 0.0))
+    searched.sort(key=lambda row: -importance.get(row[0], 0.0))
     if importance:
-        yield Table(["searched", "range", "importance", "of variance (fANOVA)"], rows, "Space", "llrr")
+        yield Table(["searched", "range", "importance", "of variance (fANOVA)"], searched, "Space", "llrr")
     else:
-        yield Table(["searched", "range"], [row[:2] for row in rows], "Space", "ll")
+        yield Table(["searched", "range"], [row[:2] for row in searched], "Space", "ll")
     if line:
         yield Code("This study again", line)
 

@@ -79,7 +79,7 @@ class Scored:
 
 def scored(study: "Study") -> list[Scored]:
     """The complete trials of a study with a finite score, best first."""
-    found = []
+    found: list[Scored] = []
     for number_ in study.ranking():
         score = study.score_of(number_)
         if score is not None and math.isfinite(score):

@@ -80,7 +80,7 @@ def _some(param: Param) -> tuple[str, ...]:
 
 def put(param: Param, widget: Any, value: Any, columns: Sequence[str] = ()) -> None:
     """Let the widget show a value, also one that it did not offer."""
-    held = value.name if isinstance(value, Part) else value  # a part is offered by its name
+    held: Any = value.name if isinstance(value, Part) else value  # a part is offered by its name
     if isinstance(widget, ipywidgets.SelectMultiple):
         _offer(widget, [(name, name) for name in dict.fromkeys([*columns, *(held or ())])])
         held = tuple(held or ())

@@ -48,10 +48,10 @@ class Pages:
         for group, first, others in grouped(tab, state):
             section = self._sections.get((tab.verb, group)) or self._section(tab, group)
             opened = section.opened or not group.first
-            shown = [
+            here, behind = (
                 [self._control(tab, *one, state) for one in placed] for placed in (first, others if opened else [])
-            ]
-            section.show(*shown, len(others) if group.first else 0)
+            )
+            section.show(here, behind, len(others) if group.first else 0)
             sections.append(section.root)
         _hold(self.boxes[tab.title], [self._heads[tab.title], *sections])
         for widget in [part for made in self._gone for part in family(made)]:

@@ -82,7 +82,7 @@ class Panel:
         self.root.add_class("nnl")
         self.root.add_class("nnl-panel")
 
-    def _button(self, word: str, icon: str, hint: str, act: Callable[[], None]) -> Any:
+    def _button(self, word: str, icon: str, hint: str, act: Callable[[], Any]) -> Any:
         made = ipywidgets.Button(description=word, icon=icon, tooltip=hint, layout=Layout(width="96px"))
         made.on_click(lambda _: self._act(act))
         return made

@@ -14,8 +14,11 @@ WHILE_LIVE = "training was running when this was saved"
 class StaticOutput(Protocol):
     """What stays: data by MIME type and its metadata; nnlab.report.bundle.Bundle is one."""
 
-    data: dict[str, Any]
-    metadata: dict[str, Any]
+    @property
+    def data(self) -> dict[str, Any]: ...
+
+    @property
+    def metadata(self) -> dict[str, Any]: ...
 
 
 class Slot:

@@ -52,7 +52,7 @@ def _named(code: CodeType) -> Any:
     return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in given)
 
 
-class _Packer(cloudpickle.Pickler):
+class _Packer(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """cloudpickle leaves out the names of files, without which no error could quote the line where it happened."""
 
     dispatch_table: ClassVar[Any] = ChainMap({CodeType: _named}, cloudpickle.Pickler.dispatch_table)

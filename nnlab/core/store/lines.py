@@ -70,9 +70,9 @@ def _event(item: Mapping[str, Any]) -> Event:
         place = (int(change["epoch"]), int(change["step"]), str(change["name"]))
         return Changed(*place, float(change["old"]), float(change["new"]))
     numbers = (float(item["lr"]), float(item["seconds"]), float(item["rows_per_second"]))
-    values, best = (floats(item["train"]), floats(item["valid"]), *numbers), bool(item["best"])
-    members = tuple(map(int, item.get("members", ())))
-    return EpochDone(int(item["epoch"]), *values, best, members=members, spread=floats(item.get("spread", {})))
+    train, valid, best = floats(item["train"]), floats(item["valid"]), bool(item["best"])
+    members, spread = tuple(map(int, item.get("members", ()))), floats(item.get("spread", {}))
+    return EpochDone(int(item["epoch"]), train, valid, *numbers, best, members=members, spread=spread)
 
 
 def plain(value: float) -> float | str:

@@ -44,7 +44,7 @@ def _joined(tables: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Table:
     """The rows of all, one set after the other."""
     if len(tables) == 1:
         return Table(*tables[0])
-    x, y = (torch.cat([table[at] for table in tables]) for at in (0, 1))
+    x, y = torch.cat([table[0] for table in tables]), torch.cat([table[1] for table in tables])
     weights = [table[2] for table in tables if table[2] is not None]
     return Table(x, y, torch.cat(weights) if weights else None)
 
