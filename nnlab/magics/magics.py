@@ -176,11 +176,9 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
     told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
-    work: Callable[..., Any] = partial(
-        fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told
-    )
+    training = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
     ground, known = asked_ground(data, order.own["playground"], spec), (line, data.fingerprint)
-    work = beside_earlier(data.fingerprint, work, ground)
+    work = beside_earlier(data.fingerprint, training, ground)
     return background.carried(lab, said, order.own, known, work, lambda run: bundles_over(run, line, data, ground))
 
 

@@ -44,6 +44,25 @@ class RunTable:
         self._shown: list[Any] = []
         text = look.Texts()
         self._said, self._head, self._line = text(), text(), text()
+        filters = self._filters(own)
+        self._list = ipywidgets.SelectMultiple(
+            rows=min(max(len(self._runs), 3), ROWS),
+            layout=Layout(width="100%"),
+            tooltip="runs; those that are chosen show their curves",
+        )
+        self._list.add_class("nnl-mono")
+        self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
+        self.root = VBox([text(look.CSS), filters, self._said, self._head, self._list, self._curves, self._line])
+        self.root.add_class("nnl")
+        for widget in (self._where, self._tag, self._sort, self._turned):
+            widget.observe(lambda change: self._fill(), "value")
+        self._list.observe(lambda change: self._draw(), "value")
+        self._fill()
+        self._slot = Slot()
+        self._slot.show(self.root, runs_table(self._shown).text())
+
+    def _filters(self, own: dict[str, Any]) -> HBox:
+        """What chooses and sorts the runs, and the button that ends the table."""
         self._where = ipywidgets.Text(
             value=own["where"] or "", description="where", placeholder="accuracy>0.9 and optimizer=sgd",
             tooltip="a metric, an option or a state, a sign and a value", continuous_update=False,
@@ -64,26 +83,11 @@ class RunTable:
             value=(own["sort"] or "").startswith("-"), description="turned round", indent=False,
             layout=Layout(flex="0 1 120px"),
         )  # fmt: skip
-        self._list = ipywidgets.SelectMultiple(
-            rows=min(max(len(self._runs), 3), ROWS),
-            layout=Layout(width="100%"),
-            tooltip="runs; those that are chosen show their curves",
-        )
-        self._list.add_class("nnl-mono")
-        self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
         close = ipywidgets.Button(description="Close", icon="times", tooltip="leave the table as it is now")
         close.on_click(lambda button: self.close())
-        filters = HBox(
+        return HBox(
             [self._where, self._tag, self._sort, self._turned, close], layout=Layout(width="100%", flex_flow="row wrap")
         )
-        self.root = VBox([text(look.CSS), filters, self._said, self._head, self._list, self._curves, self._line])
-        self.root.add_class("nnl")
-        for widget in (self._where, self._tag, self._sort, self._turned):
-            widget.observe(lambda change: self._fill(), "value")
-        self._list.observe(lambda change: self._draw(), "value")
-        self._fill()
-        self._slot = Slot()
-        self._slot.show(self.root, runs_table(self._shown).text())
 
     def close(self) -> None:
         """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""
