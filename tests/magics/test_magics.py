@@ -390,13 +390,13 @@ def test_baselines_stand_in_the_report_unless_they_are_turned_off(
 def test_the_recipe_for_the_data_is_in_the_line_that_repeats_the_run(prepared: Session) -> None:
     prepared.run("run = %nn_train data --epochs 2")
     run = prepared.names["run"]
-    assert run.spec.model.name == "packed"
-    assert "--model packed" in run.line and "--epochs 2" in run.line
+    assert run.spec.model.name == "realmlp"
+    assert "--model realmlp" in run.line and "--epochs 2" in run.line
     prepared.run(f"again = {run.line}")
     assert prepared.names["again"].spec == run.spec
     text = "\n".join(plain(prepared.run("%nn_config")))
-    assert "packed below" in text
-    assert "packed below" not in "\n".join(plain(prepared.run("%nn_config --model mlp")))
+    assert "16 small ones below" in text
+    assert "16 small ones below" not in "\n".join(plain(prepared.run("%nn_config --model mlp")))
 
 
 def test_tune_searches_steps_of_the_preparation(prepared: Session) -> None:

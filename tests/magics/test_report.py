@@ -36,8 +36,8 @@ def test_what_the_data_chose_is_told_apart_from_what_was_typed(prepared: Session
     prepared.run("run = %nn_train data --epochs 2;")
     prepared.run("%nn_report run --out r.md")
     text = Path("r.md").read_text("utf-8")
-    assert "**chosen for the data:** model packed" in text
-    assert "| epochs | 2 | 40 |" in text and "| model | packed" not in text
+    assert "**chosen for the data:** model realmlp" in text
+    assert "| epochs | 2 | 32 |" in text and "| model | realmlp" not in text
     prepared.run("own = %nn_train data --model mlp --epochs 2;")
     prepared.run("%nn_report own --out own.md")
     assert "chosen for the data" not in Path("own.md").read_text("utf-8")
