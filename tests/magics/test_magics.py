@@ -17,6 +17,7 @@ import nnlab
 from nnlab.core.controls import Controls
 from nnlab.core.data.columns import option
 from nnlab.core.events import EpochDone, Event, Finished
+from nnlab.magics.lines import to_line
 from nnlab.magics.plain import SilentView
 from nnlab.magics.views import make_view
 from nnlab.report.bundle import Bundle
@@ -206,7 +207,7 @@ def test_hostile_column_names(session: Session) -> None:
     frame = pd.DataFrame(rng.normal(size=(80, len(names))), columns=names)
     session.names["odd"] = frame
     for name in names:
-        line = nnlab.magics.lines.to_line("nn_preprocess", "odd", nnlab.PrepareSpec(name, drop=tuple(names[:2])))
+        line = to_line("nn_preprocess", "odd", nnlab.PrepareSpec(name, drop=tuple(names[:2])))
         if name in names[:2]:
             continue
         data = session.shell.run_line_magic("nn_preprocess", line.removeprefix("%nn_preprocess ") + ";")

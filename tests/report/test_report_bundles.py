@@ -18,6 +18,8 @@ from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec
+from nnlab.core.tune.ranges import Space
+from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.text import parse
 from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
@@ -131,12 +133,12 @@ def test_the_best_spec_of_an_own_network_is_a_cell_to_run_or_a_call() -> None:
     study = StudyStandIn()
     own = replace(OWN_NETWORK, model=Part(CUSTOM, {"name": "Net", "code": "Net = nn.Linear\n"}))
     study.best = resolve(TrainSpec, {"optimizer": "sgd", "lr": 0.0123456789, "patience": None, "l1": 0.01}, own)
-    plain = study_bundles(study, "%%nn_tune table --trials 3")[1].data["text/plain"]
+    plain = study_bundles(study, "%%nn_tune table --trials 3")[-1].data["text/plain"]
     line, code = plain.partition("    %%nn_train ")[2].splitlines()[:2]
     assert line.startswith("table --") and code == "    Net = nn.Linear"
     assert resolve(TrainSpec, parse(line, "Net = nn.Linear", "nn_train").options, own) == study.best
     study.best = replace(study.best, model=Part(CUSTOM, {"name": "Net", "code": ""}))
-    assert "nnlab.fit(data, model=Net, " in study_bundles(study)[1].data["text/plain"]
+    assert "nnlab.fit(data, model=Net, " in study_bundles(study)[-1].data["text/plain"]
 
 
 def test_a_run_without_a_metric_is_not_said_to_lack_rows_when_it_diverged() -> None:
@@ -247,12 +249,17 @@ def test_hostile_columns_are_shown_and_nothing_else(name: str) -> None:
         assert visible(name)[:16] in check_bare(html).text
 
 
+SPACE = ["lr=1e-4..1e-1 log", "optimizer={adam,sgd}"]
+
+
 @dataclass
 class StudyStandIn:
     name: str = "search <b>"
     metric: str = "accuracy"
     maximize: bool = True
-    space: dict[str, str] = field(default_factory=lambda: {"lr": "1e-4..1e-1 log", "optimizer": "{adam,sgd}"})
+    space: Space = field(
+        default_factory=lambda: parse_space(["lr=1e-4..1e-1 log", "optimizer={adam,sgd}"], TrainSpec())
+    )
     best_trial: int | None = 2
     best_score: float | None = 0.97
     best: TrainSpec = field(default_factory=lambda: resolve(TrainSpec, {"lr": 0.02}))
@@ -263,6 +270,19 @@ class StudyStandIn:
     finalists: tuple[()] = ()
     after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
     header: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(several=False))
+    variance: dict[str, float] = field(default_factory=dict)
+    steering: pd.DataFrame = field(default_factory=pd.DataFrame)
+    courses: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def ranking(self) -> list[int]:
+        done = self.trials[self.trials["state"] == "complete"]
+        return done.sort_values("score", ascending=False)["number"].tolist()
+
+    def score_of(self, number: int) -> float:
+        return float(self.trials["score"][number])
+
+    def values_of(self, number: int) -> dict[str, Any]:
+        return {name: self.trials[name][number] for name in self.space}
 
 
 TRIALS = pd.DataFrame(
@@ -279,8 +299,8 @@ TRIALS = pd.DataFrame(
 
 
 def test_a_study_says_its_best_score_and_how_to_train_it() -> None:
-    chart, text = study_bundles(StudyStandIn(), "%nn_tune data", "%nn_train data --from search")
-    assert "image/png" in chart.data
+    chart, values, text = study_bundles(StudyStandIn(), "%nn_tune data", "%nn_train data --from search")
+    assert "image/png" in chart.data and "image/png" in values.data
     plain = text.data["text/plain"]
     assert plain.startswith("best accuracy 0.97 on the validation rows, trial 2 of study search <b>, 4 trials")
     assert "%nn_train data --from search" in plain and "%nn_tune data" in plain

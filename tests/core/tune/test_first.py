@@ -44,7 +44,7 @@ def test_without_words_the_search_goes_around_the_recipe():
     recipe = resolve(TrainSpec, {"epochs": 2}, recipe_for(data, {"epochs": 2}))
     assert study.base == recipe
     assert base_values(study.space, study.spec_of(0)) == base_values(study.space, recipe)
-    assert study.base.model == Part("realmlp", {"members": 4, "hidden": (128, 128), "dropout": 0.25})
+    assert study.base.model == Part("realmlp", {"members": 16, "dropout": 0.25, "hidden": (64, 64)})
     assert study.trials["score"][0] == fit(data, epochs=2, store=False).metrics["loss"]
     assert set(study.trials["state"]) == {"complete"}
     assert all(study.spec_of(number).model.name == "realmlp" for number in range(3))
@@ -126,7 +126,7 @@ def test_the_base_of_each_model_lies_in_its_usual_space(model, task):
     assert all(name.partition(".")[0] in ("pbld", "piecewise_linear") for name in left)  # of an embedding it has not
     assert space["embed"].choices[0] == base.embed.name
     assert str(space["scale"]) == "{auto,robust,standard}"
-    assert "embed" not in default_space(base, (), About(300, 6, task))
+    assert "embed" not in default_space(base, (), About(5000, 0, task))
 
 
 def test_label_smoothing_is_searched_where_labels_count():

@@ -105,7 +105,7 @@ def test_latency_is_an_objective_and_the_bundle_shows_the_front(classes):
     assert (study.trials["latency"] > 0).all()
     assert study.header.upwards == (True, False, False)
     bundles = study_bundles(study, "%nn_tune data")
-    assert sum("image/png" in bundle.data for bundle in bundles) == 2
+    assert sum("image/png" in bundle.data for bundle in bundles) == 3
     text = bundles[-1].data["text/plain"]
     assert "The front of Pareto" in text
     assert "latency (ms)" in text
