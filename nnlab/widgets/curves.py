@@ -106,19 +106,9 @@ class Chart:
             bqplot.Scatter(x=[], y=[], scales=scales, colors=[colour], default_size=30, stroke="transparent")
             for colour in dots
         ]
-        self.widget: Any = bqplot.Figure(
-            marks=[self._lines, *self._dots],
-            axes=[self._x_axis, self._y_axis],
-            scale_x=self._x_scale,
-            scale_y=y_scale,
-            animation_duration=0,
-            fig_margin={"top": 8, "bottom": 24, "left": 50, "right": 12},
-            background_style={"fill": "none"},
-            min_aspect_ratio=0.1,
-            max_aspect_ratio=100,
-            layout=Layout(width="100%", height="190px", min_width="0"),
+        self.widget: Any = figure(
+            [self._lines, *self._dots], [self._x_axis, self._y_axis], scale_x=self._x_scale, scale_y=y_scale
         )
-        hide_toolbar(self.widget)
 
     def draw(self, x: np.ndarray, ys: np.ndarray, dots: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> None:
         """Show x (n,), ys (lines, n) and (x, y) of each set of dots; one message for a mark or axis that changed."""
@@ -146,10 +136,17 @@ class Chart:
             _mark(self._y_axis, places, decimals(places))
 
 
-def hide_toolbar(figure: Any) -> None:
-    """Leave out bqplot's own buttons, which would stand over the curves; older ones have none."""
-    if figure.has_trait("display_toolbar"):
-        figure.display_toolbar = False
+def figure(marks: list[Any], axes: list[Any], height: int = 190, **own: Any) -> Any:
+    """A chart that is as wide as its place, without bqplot's own buttons, which would stand over the curves."""
+    shape = {"min_aspect_ratio": 0.1, "max_aspect_ratio": 100, "animation_duration": 0}
+    margin = {"top": 8, "bottom": 24, "left": 50, "right": 12}
+    how = {**shape, "fig_margin": margin, "background_style": {"fill": "none"}} | own
+    made = bqplot.Figure(
+        marks=marks, axes=axes, layout=Layout(width="100%", height=f"{height}px", min_width="0"), **how
+    )
+    if made.has_trait("display_toolbar"):  # older ones have none
+        made.display_toolbar = False
+    return made
 
 
 def _mark(axis: Any, places: list[float], how: str) -> None:

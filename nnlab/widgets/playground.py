@@ -17,7 +17,7 @@ from nnlab.report.colours import inks_of, painted
 from nnlab.report.sparks import spark
 from nnlab.report.tables import shorten
 from nnlab.widgets import look
-from nnlab.widgets.curves import decimals, hide_toolbar, ticks
+from nnlab.widgets.curves import decimals, figure, ticks
 from nnlab.widgets.plots import Plane
 
 with warnings.catch_warnings():
@@ -107,18 +107,9 @@ class Surface:
             words = {f"{where:g}": f"{place:{decimals(places)}}" for where, place in zip(at, places, strict=True)}
             axis.tick_values, axis.tick_labels = [float(where) for where in words], words
             axis.label, axis.label_offset = shorten(name, 30), "28px" if axis is axes[0] else "40px"
-        figure = bqplot.Figure(
-            marks=[self._image, self._dots],
-            axes=axes,
-            animation_duration=0,
-            fig_margin={"top": 8, "bottom": 40, "left": 58, "right": 14},
-            background_style={"fill": "none"},
-            min_aspect_ratio=0.1,
-            max_aspect_ratio=100,
-            layout=Layout(width="100%", height="300px", min_width="0"),
-        )
-        hide_toolbar(figure)
-        self.widget: Any = VBox([figure, VBox(self._pictures, layout=Layout(display="none"))])
+        margin = {"top": 8, "bottom": 40, "left": 58, "right": 14}
+        surface = figure([self._image, self._dots], axes, 300, fig_margin=margin)
+        self.widget: Any = VBox([surface, VBox(self._pictures, layout=Layout(display="none"))])
 
     def draw(self, values: np.ndarray) -> None:
         """Show values (points, classes), or (points, 1)."""

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from ipywidgets import Layout
 from numpy.typing import ArrayLike
 
-from nnlab.widgets.curves import decimals, hide_toolbar, ticks
+from nnlab.widgets.curves import decimals, figure, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -51,17 +50,8 @@ class Plane:
         ]
         if pressed is not None:
             self._listen(self._dots[0], pressed)
-        self.widget: Any = bqplot.Figure(
-            marks=[*self._lines, *self._dots],
-            axes=self._axes,
-            animation_duration=0,
-            fig_margin={"top": 8, "bottom": 40, "left": 54, "right": 14},
-            background_style={"fill": "none"},
-            min_aspect_ratio=0.1,
-            max_aspect_ratio=100,
-            layout=Layout(width="100%", height="230px", min_width="0"),
-        )
-        hide_toolbar(self.widget)
+        margin = {"top": 8, "bottom": 40, "left": 54, "right": 14}
+        self.widget: Any = figure([*self._lines, *self._dots], [*self._axes], 230, fig_margin=margin)
 
     def _listen(self, mark: Any, pressed: Callable[[int], None]) -> None:
         mark.interactions = {"click": "select"}

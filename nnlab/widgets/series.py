@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from ipywidgets import Layout
 
 from nnlab.widgets import look
-from nnlab.widgets.curves import SHORT, decimals, hide_toolbar, ticks
+from nnlab.widgets.curves import SHORT, decimals, figure, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -64,19 +63,8 @@ class SeriesChart:
         self._inks = list(self._colours.values())
         self._told = False
         self._there: dict[str, Any] = {"lines": self._many(self._inks, stroke_width=2)}
-        self.widget: Any = bqplot.Figure(
-            marks=[*self._there.values()],
-            axes=[self._x_axis, self._y_axis],
-            scale_x=self._x_scale,
-            scale_y=self._y_scale,
-            animation_duration=0,
-            fig_margin={"top": 8, "bottom": 24, "left": 50, "right": 12},
-            background_style={"fill": "none"},
-            min_aspect_ratio=0.1,
-            max_aspect_ratio=100,
-            layout=Layout(width="100%", height="190px", min_width="0"),
-        )
-        hide_toolbar(self.widget)
+        axes = [self._x_axis, self._y_axis]
+        self.widget: Any = figure([*self._there.values()], axes, scale_x=self._x_scale, scale_y=self._y_scale)
         for scale in (self._x_scale, self._y_scale):
             scale.observe(self._follow_zoom, ["min", "max"])  # perhaps on another thread
 
