@@ -28,6 +28,8 @@ def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
     """Steps of each epoch, of nearly equal size: no crumb of a last batch. rows: training rows."""
     batch, rows = batch_of(spec, rows), rows_in_bag(spec, rows)
     growth = (spec.batch_growth - 1.0) / max(1, spec.epochs - 1)
+    if not growth:
+        return [math.ceil(rows / batch)] * spec.epochs
     return [math.ceil(rows / min(rows, batch * (1.0 + growth * epoch))) for epoch in range(spec.epochs)]
 
 
@@ -87,9 +89,9 @@ class Pace:
             return start.__add__, self._total
         return lambda done: start + usual * self.rows_seen(epoch, done) / self.bags.size, self._total
 
-    def state(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"batch": self.batch, "plan": self.plan, "seen": self._seen, "made": self._made}
+    def state(self, epoch: int) -> dict[str, Any]:
+        """What a run needs that is resumed after so many epochs; not all epochs to come, of which there may be many."""
+        return {"batch": self.batch, "plan": self.plan[: epoch + 1], "seen": self._seen, "made": self._made}
 
     def load(self, state: Mapping[str, Any], epoch: int) -> None:
         """Go on from there, after so many epochs; the run may have been given more of them since."""

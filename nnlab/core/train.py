@@ -193,16 +193,20 @@ class _Loop:
 
     def resumable(self) -> Resumable:
         """The place where the run is now."""
-        spec = self._job.spec
-        ends, longer = self.epoch >= spec.epochs, replace(spec, epochs=spec.epochs + 1)
-        usual = steps_by_epoch(spec, self._rows)
-        lasting = ends and not what_differs(spec, usual, longer, steps_by_epoch(longer, self._rows), self.epoch)
+        lasting = self.epoch >= self._job.spec.epochs and self._could_be_longer()
         return Resumable(self.epoch, self.done, self._state, bool(self._controls.stop_reason) or lasting, lasting)
+
+    def _could_be_longer(self) -> bool:
+        """Whether a longer run would have trained these epochs alike."""
+        spec, longer = self._job.spec, replace(self._job.spec, epochs=self._job.spec.epochs + 1)
+        usual, more = steps_by_epoch(spec, self._rows), steps_by_epoch(longer, self._rows)
+        return not what_differs(spec, usual, longer, more, self.epoch)
 
     def _state(self) -> dict[str, Any]:
         own = {"epoch": self.epoch, "done": self.done, "peak": self._peak, "lr": self._lr, "base": dict(self._base)}
         own |= {"losses": self._losses.values, "seconds": self._seconds, "elapsed": self.elapsed}
-        own |= {"threads": self.threads, "pace": self._pace.state(), "patience": _finite(self._live["patience"])}
+        own |= {"threads": self.threads, "pace": self._pace.state(self.epoch)}
+        own["patience"] = _finite(self._live["patience"])
         learner, random = self._job.learner.state(), self._job.random.state()
         return {"loop": own, "learner": learner, "random": random, "best": self._best.state()}
 

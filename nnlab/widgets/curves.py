@@ -92,10 +92,10 @@ class Chart:
     def __init__(self, lines: Sequence[str], dots: Sequence[str] = (), *, first: int = 1, steps: bool = False) -> None:
         self._first, self._enough = float(first), first + 9.0  # so the first epochs do not fill the whole width
         self._x_scale = bqplot.LinearScale(min=self._first, max=self._enough)
-        y_scale = bqplot.LinearScale()
-        scales = {"x": self._x_scale, "y": y_scale}
+        self._y_scale = bqplot.LinearScale()
+        scales = {"x": self._x_scale, "y": self._y_scale}
         self._x_axis = bqplot.Axis(scale=self._x_scale, grid_lines="none", tick_format="d")
-        self._y_axis = bqplot.Axis(scale=y_scale, side="left", tick_format=".2f")
+        self._y_axis = bqplot.Axis(scale=self._y_scale, side="left", tick_format=".2f")
         self._y_axis.orientation = "vertical"  # says the same to older bqplots
         nothing = np.full((len(lines), 2), np.nan)
         how = "step-after" if steps else "linear"
@@ -107,7 +107,7 @@ class Chart:
             for colour in dots
         ]
         self.widget: Any = figure(
-            [self._lines, *self._dots], [self._x_axis, self._y_axis], scale_x=self._x_scale, scale_y=y_scale
+            [self._lines, *self._dots], [self._x_axis, self._y_axis], scale_x=self._x_scale, scale_y=self._y_scale
         )
 
     def draw(self, x: np.ndarray, ys: np.ndarray, dots: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> None:
@@ -129,11 +129,18 @@ class Chart:
         if last > self._enough and self._x_scale.max is not None:
             self._x_scale.max = None
         end = max(last, self._enough)
-        _mark(self._x_axis, ticks(self._first, end, 4, whole=True), "d" if end < SHORT else "~s")
+        small = end < SHORT
+        put_ticks(self._x_axis, ticks(self._first, end, 4 if small else 3, whole=True), "d" if small else "~s")
         seen = y[np.isfinite(y)]
         if len(seen):
-            places = ticks(float(seen.min()), float(seen.max()), 4)
-            _mark(self._y_axis, places, decimals(places))
+            low, high = float(seen.min()), float(seen.max())
+            room = 0.0 if high > low else 0.1 * abs(low) or 1.0  # bqplot puts the only tick of a level line elsewhere
+            ends = (low - room, high + room) if room else (None, None)
+            if (self._y_scale.min, self._y_scale.max) != ends:
+                with self._y_scale.hold_sync():
+                    self._y_scale.min, self._y_scale.max = ends
+            places = ticks(low, high, 4)
+            put_ticks(self._y_axis, places, decimals(places))
 
 
 def figure(marks: list[Any], axes: list[Any], height: int = 190, **own: Any) -> Any:
@@ -149,8 +156,17 @@ def figure(marks: list[Any], axes: list[Any], height: int = 190, **own: Any) -> 
     return made
 
 
-def _mark(axis: Any, places: list[float], how: str) -> None:
-    """Put ticks at these places, if they are not there."""
+def put_ticks(axis: Any, places: list[float], how: str, words: dict[str, str] | None = None) -> None:
+    """Put ticks at these places, if they are not there; words: what stands at some of them, by `at_tick`.
+
+    The format goes first, by itself: bqplot writes moved ticks in the one that held before the message.
+    """
+    with axis.hold_sync():
+        axis.tick_format, axis.tick_labels = how, words
     if not np.array_equal(axis.tick_values, places):
-        with axis.hold_sync():
-            axis.tick_values, axis.tick_format = places, how
+        axis.tick_values = places
+
+
+def at_tick(place: float) -> str:
+    """A tick as the page writes it, where a word for it is looked up."""
+    return f"{place + 0.0:.10g}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nnlab.widgets.curves import decimals, figure, ticks
+from nnlab.widgets.curves import decimals, figure, put_ticks, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -81,8 +81,8 @@ class Plane:
             values = np.concatenate([np.asarray(getattr(mark, name), float) for mark in (*self._lines, *self._dots)])
             values = values[np.isfinite(values)]
             if len(values):
-                axis.tick_values = places = ticks(float(values.min()), float(values.max()), 4)
-                axis.tick_format = decimals(places)
+                places = ticks(float(values.min()), float(values.max()), 4)
+                put_ticks(axis, places, decimals(places))
 
 
 def _set(mark: Any, x: ArrayLike, y: ArrayLike) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.widgets import look
-from nnlab.widgets.curves import SHORT, decimals, figure, ticks
+from nnlab.widgets.curves import SHORT, at_tick, decimals, figure, put_ticks, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -195,13 +195,13 @@ class SeriesChart:
             self._mark_axes(*self._seen)
 
     def _mark_axes(self, y: tuple[float, float], x: tuple[float, float]) -> None:
-        _put(self._x_axis, ticks(*x, 4, whole=True), "d" if x[1] < SHORT else "~s", None)
+        put_ticks(self._x_axis, ticks(*x, 4, whole=True), "d" if x[1] < SHORT else "~s")
         if self._log:
             places = log_ticks(*y)
-            _put(self._y_axis, list(places), "", {f"{at:g}": word for at, word in places.items()})
+            put_ticks(self._y_axis, list(places), "~g", {at_tick(at): word for at, word in places.items()})
         else:
             places_y = ticks(*y, 4)
-            _put(self._y_axis, places_y, decimals(places_y), None)
+            put_ticks(self._y_axis, places_y, decimals(places_y))
 
     def zoom(self, on: bool) -> None:
         """Let the wheel zoom and the pointer move what is seen; off: show all again."""
@@ -271,10 +271,3 @@ def _lines(mark: Any, x: np.ndarray, ys: np.ndarray) -> None:
         return
     with mark.hold_sync():
         mark.x, mark.y = x, ys
-
-
-def _put(axis: Any, places: list[float], how: str, words: dict[str, str] | None) -> None:
-    """Put ticks at these places, if they are not there."""
-    if not np.array_equal(axis.tick_values, places) or axis.tick_labels != words:
-        with axis.hold_sync():
-            axis.tick_values, axis.tick_format, axis.tick_labels = places, how or None, words

@@ -15,10 +15,12 @@ BEFORE = "%nn_train data --epochs 30 --lr 0.02 --name first --patience none --no
 MEMBERS = ENDLESS.replace("0.001", "0.03") + " --model packed --members 4 --own-best --hidden 32"
 
 
-def ticks(notebook: Notebook) -> list[str]:
-    """The words at the y axis of the loss."""
-    return list(
-        notebook.output(2).locator(".bqplot").first.locator(".axis").nth(1).locator(".tick text").all_inner_texts()
+def ticks(notebook: Notebook) -> dict[str, int]:
+    """The words at the y axis of the loss, and the pixels down at which they stand."""
+    axis = notebook.output(2).locator(".bqplot").first.locator(".axis").nth(1)
+    place = "Math.round(tick.transform.baseVal[0].matrix.f)"
+    return dict(
+        axis.locator(".tick").evaluate_all(f"all => Object.fromEntries(all.map(tick => [tick.textContent, {place}]))")
     )
 
 
@@ -38,6 +40,7 @@ def test_curves_are_asked_and_answer(notebook: Open, shots: Path) -> None:
     plain = ticks(opened)
     panel.get_by_role("button", name="log", exact=True).click()
     wait_for(lambda: ticks(opened) != plain, "the axis goes by ratio")
+    assert all(0 < float(word) < 3 for word in ticks(opened)), "losses stand at it, not their logarithms"
     panel.get_by_role("button", name="roc_auc").click()
     wait_for(lambda: "roc_auc" in panel.locator(".nnl-title").nth(1).inner_text(), "one more metric is named")
     panel.locator("select").select_option("smoother")

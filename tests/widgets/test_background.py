@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.harness import wait_for
 from tests.widgets.live_kernel import ENDLESS, Kernel
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -72,8 +73,8 @@ def test_buttons_work_while_other_cells_run_and_stop_keeps_the_best(kernel: Kern
     kernel.click("Stop")
     assert "image/png" in kernel.until(put_there(place))
     assert kernel.run("print(run.wait().state, run.best_epoch >= 1, alive())") == "stopped True None\n"
-    left = kernel.run("import ipywidgets; print(len(ipywidgets.widget._instances))")
-    assert int(left) < 5, "the panel's widgets are closed"
+    count = "import ipywidgets; print(len(ipywidgets.widget._instances))"
+    wait_for(lambda: int(kernel.run(count)) < 5, "the panel's widgets are closed", 20)
 
 
 def test_a_second_is_refused_the_cell_again_moves_it_and_a_magic_stops_it(kernel: Kernel) -> None:

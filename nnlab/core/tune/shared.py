@@ -37,7 +37,8 @@ def open_shared(address: str) -> RDBStorage:
     options = {"connect_args": {"timeout": 60}} if url.drivername == "sqlite" else {"pool_pre_ping": True}
     for tries_left in reversed(range(TRIES)):
         try:
-            storage = RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
+            with _alone(url):
+                storage = RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
             weakref.finalize(storage, storage.engine.dispose)
             return storage
         except (ImportError, NoSuchModuleError) as error:
@@ -64,8 +65,7 @@ def shared_lock(storage: RDBStorage, name: str) -> Iterator[None]:
     engine: Engine = storage.engine
     key = zlib.crc32(name.encode("utf-8", "surrogatepass"))
     if engine.dialect.name == "sqlite":
-        place = engine.url.database
-        with file_lock(Path(f"{place}.flock")) if place else contextlib.nullcontext():
+        with _alone(engine.url):
             yield
         return
     take, give = {
@@ -81,6 +81,12 @@ def shared_lock(storage: RDBStorage, name: str) -> Iterator[None]:
                 connection.execute(text(give))
     except SQLAlchemyError as error:
         raise optuna.exceptions.StorageInternalError(_first_line(error)) from error
+
+
+def _alone(url: URL) -> contextlib.AbstractContextManager[None]:
+    """No other process uses the database file of an SQLite URL meanwhile; other databases have locks of their own."""
+    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return file_lock(Path(f"{url.database}.flock")) if in_file else contextlib.nullcontext()
 
 
 def _url(address: str) -> URL:
