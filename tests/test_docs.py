@@ -2,6 +2,7 @@
 
 import json
 import re
+from difflib import unified_diff
 from pathlib import Path
 
 from nnlab.core.diagnose.doctor import DIAGNOSES
@@ -13,7 +14,8 @@ REPOSITORY = Path(__file__).parent.parent
 
 def test_the_readme_lists_what_is_registered() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert text == inserted(text), "run: python -m nnlab.magics.reference README.md"
+    differing = list(unified_diff(text.splitlines(), inserted(text).splitlines(), "README", "registered", "", "", 0, ""))
+    assert not differing, "run: python -m nnlab.magics.reference README.md"
 
 
 def test_the_reference_holds_every_option_and_every_diagnosis() -> None:
