@@ -29,11 +29,12 @@ from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.training import Group, check_exchange, exchange_for, parts_to_rank
-from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.watch import Watch
 
 if TYPE_CHECKING:
