@@ -37,8 +37,7 @@ def study_verdict(study: "Study") -> Sentence:
 
 def _members(study: "Study", trial: int) -> str:
     """With how many members a trial came to its score, where trials have fewer than their runs."""
-    spec = study.spec_of(trial)
-    if study.header.is_whole(spec):
+    if study.header.members is None or study.header.is_whole(spec := study.spec_of(trial)):
         return ""
     whole = study.whole_score(trial) is not None
     return f" with all {member_count(spec)} members" if whole else f" with {study.header.members} of its members"
@@ -77,8 +76,7 @@ def _honest(study: "Study") -> Iterator[Block]:
         luck = (best - expected) if study.maximize else (expected - best)
         values = f"the best {study.metric} flatters itself by about {number(max(luck, 0.0))}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
-    whole = study.whole
-    if len(whole):
+    if study.header.members is not None and len(whole := study.whole):
         rows = [
             [f"{n} (the run without a search)" if n == 0 else str(n), score, full]
             for n, score, full in whole.itertuples(index=False)
