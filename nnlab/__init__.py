@@ -88,7 +88,7 @@ def __dir__() -> list[str]:
 
 
 def load(word: str = "last", model: Any = None) -> "Run":
-    """The run that word means (last, an id, a name), with its pipeline; model: the network, if it was your own."""
+    """The run that word means (last, a number, an id, a name) with its pipeline. model: your own network."""
     from nnlab.core.store.runs import Store
 
     return Store().load(word, model)

@@ -31,9 +31,12 @@ def train(
         "study, run or spec to start from: a variable, or a run of the store; with RUN@12 the run's state after epoch "
         "12 is taken over",
     ] = None,
-    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name; alone: last"] = None,
+    resume: Annotated[
+        str | None, "run to go on with where it was cut: last, a number, an id or a name; alone: last"
+    ] = None,
     replay: Annotated[
-        str | None, "run to train again, with its changes at the same steps: last, an id or a name; alone: last"
+        str | None,
+        "run to train again, with its changes at the same steps: last, a number, an id or a name; alone: last",
     ] = None,
     background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
 ) -> None:

@@ -15,6 +15,7 @@ from nnlab.core.events import (
     Finished,
     Grounded,
     Lookable,
+    Looked,
     Progress,
     Resumed,
     Started,
@@ -105,7 +106,7 @@ class TrainPanel:
         elif isinstance(event, Grounded):
             self._playground = PlaygroundView(event.ground, self._controls, self._text)
             self.root.children = [*self.root.children[:-1], self._playground.root, self.root.children[-1]]
-        elif isinstance(event, Lookable) and self._playground is not None:
+        elif isinstance(event, (Lookable, Looked)) and self._playground is not None:
             self._playground.take(event)
         elif isinstance(event, Warned):
             self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
@@ -132,7 +133,7 @@ class TrainPanel:
         """Show the newest state; charts and table only after a new epoch."""
         self._buttons.follow()
         self._draw_head()
-        table = look.table(*self._figures()) if self._last else ""
+        table = look.table(*self.figures) if self._last else ""
         self._below.value = table + look.notes(tuple(self._notes))
         if self._last is None or (self._last is self._drawn and not self._history.changed):
             return
@@ -172,7 +173,8 @@ class TrainPanel:
         bound = "up to " if self._started.spec.patience else ""
         return f"  {bound}{look.clock(epochs * each)} left"
 
-    def _figures(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def figures(self) -> tuple[list[str], list[list[str]]]:
         names = list(self._last.valid) if self._last else []
         rows = []
         for label, event in (("last", self._last), ("best", self._best)):
