@@ -110,11 +110,14 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
-    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+def _live_view(controls: Any, kind: Any, *, fields: bool = False, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it. fields: in
+    place of sliders."""
     from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
+    if since is None:
+        return LiveView(controls, kind, fields)
+    return BackgroundView(controls, since, below, fields)
 
 
 def _explorer(found: Any, label: Any, outputs: Any) -> None:

@@ -13,7 +13,7 @@ from nnlab.magics.front_end import front_end
 from nnlab.magics.runs import any_run
 from nnlab.magics.scan import Word, plain, value_of
 from nnlab.magics.text import Call
-from nnlab.magics.views import View, show
+from nnlab.magics.views import FIELDS, LIVE, View, show
 from nnlab.magics.work import Training, drawn, publish, under_view
 from nnlab.report.bundle import Bundle
 from nnlab.report.html import visible
@@ -171,11 +171,10 @@ def _promise(run: "BackgroundRun") -> str:
 def _view(lab: "Lab", here: Shown, word: str) -> View | None:
     """What moves while the run trains; None where nothing can."""
     front = front_end(lab.ip)
-    if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) != "live":
+    if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) not in LIVE:
         return None
-    live: Any = lab.live_view  # takes more of a run in the background
-    view: View = live(here.run.controls, "train", here.run.began, _promise(here.run))
-    return view
+    told: dict[str, Any] = {"since": here.run.began, "below": _promise(here.run), "fields": word == FIELDS}
+    return lab.live_view(here.run.controls, "train", **told)
 
 
 def _over(lab: "Lab", here: Shown) -> None:

@@ -4,14 +4,18 @@ from typing import Annotated, Literal
 
 from nnlab.core.params import Column, Within
 
-ViewWord = Literal["auto", "live", "text", "none"]
+ViewWord = Literal["auto", "live", "fields", "text", "none"]
 EvaluationView = Literal[
     "curves", "confusion", "thresholds", "residuals", "losses", "slices", "importance", "dependence"
 ]
 
 
 def view(
-    view: Annotated[ViewWord, "how it is shown while it works; auto: what the front end can do"] = "auto",
+    view: Annotated[
+        ViewWord,
+        "how it is shown while it works; auto: what the front end can do; fields: live, with fields for sliders, which "
+        "every screen reader names",
+    ] = "auto",
 ) -> None:
     """Options of every magic that works for a while."""
 

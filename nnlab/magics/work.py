@@ -42,7 +42,7 @@ def under_view(
     """Work under a view, which is closed however the work ends. A late interrupt does not lose the result."""
     controls = Controls()
     live = lab.live_view
-    view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
+    view = make_view(word, muted, lab.ip, (lambda fields: live(controls, kind, fields=fields)) if live else None)
     lab.working = controls
     try:
         result = work(view, controls)

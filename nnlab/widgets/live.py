@@ -53,11 +53,12 @@ class Panel(Protocol):
 class LiveView:
     """A view for %nn_train ("train") or %nn_tune ("tune"): takes events, writes to the controls, never ends the work.
 
-    Main thread only. `close` must be called however the work ends.
+    Main thread only. `close` must be called however the work ends. fields: in place of sliders, which no screen reader
+    names: ipywidgets gives them no label.
     """
 
-    def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train") -> None:
-        self._controls, self._kind = controls, kind
+    def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train", fields: bool = False) -> None:
+        self._controls, self._kind, self._fields = controls, kind, fields
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
         self._failed = False
@@ -103,7 +104,7 @@ class LiveView:
 
     def _open(self, event: Event) -> None:
         if self._kind == "train" and isinstance(event, Started):
-            self._panel = TrainPanel(event, self._controls, self._pump.ok)
+            self._panel = TrainPanel(event, self._controls, self._pump.ok, sliders=not self._fields)
         elif self._kind == "tune" and isinstance(event, StudyStarted):
             self._panel = StudyPanel(event, self._controls, self._pump.ok)
         if self._panel is not None:
@@ -171,8 +172,8 @@ class BackgroundView(LiveView):
     the buttons by itself, so nothing is pumped.
     """
 
-    def __init__(self, controls: Controls, since: float, below: str) -> None:
-        super().__init__(controls)
+    def __init__(self, controls: Controls, since: float, below: str, fields: bool = False) -> None:
+        super().__init__(controls, fields=fields)
         self._since = since
         self._pump.ok = True
         self._slot.reserve(below)

@@ -11,6 +11,7 @@ from ipywidgets import Layout, Widget
 
 from nnlab.report.blocks import Block, render
 from nnlab.report.html import esc
+from nnlab.widgets import look
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 NOTHING: dict[str, Any] = {"text/plain": ""}
@@ -132,12 +133,11 @@ def _as_widget(output: StaticOutput) -> Any:
         width = output.metadata.get("image/png", {}).get("width")
         size = {"width": f"{width}px"} if width else {}
         return ipywidgets.Image(value=png, format="png", layout=Layout(max_width="100%", **size))
-    html = output.data.get("text/html")
-    if html is None:
-        return ipywidgets.HTML(f"<pre>{esc(output.data['text/plain'])}</pre>") if output.data["text/plain"] else None
-    made = ipywidgets.HTML(html)
+    plain = output.data["text/plain"]
+    html = output.data.get("text/html") or (f"<pre>{esc(plain)}</pre>" if plain else "")
+    made = look.Texts()(html)
     made.add_class("jp-RenderedHTMLCommon")
-    return made
+    return made if html else None
 
 
 def family(root: Widget) -> list[Widget]:
