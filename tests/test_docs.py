@@ -14,7 +14,9 @@ REPOSITORY = Path(__file__).parent.parent
 
 def test_the_readme_lists_what_is_registered() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    differing = list(unified_diff(text.splitlines(), inserted(text).splitlines(), "README", "registered", "", "", 0, ""))
+    differing = list(
+        unified_diff(text.splitlines(), inserted(text).splitlines(), "README", "registered", "", "", 0, "")
+    )
     assert not differing, "run: python -m nnlab.magics.reference README.md"
 
 

@@ -33,7 +33,8 @@ class Flat:
     """Weights, gradients and moments of K modules of one shape; the modules' parameters become views of it.
 
     A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the members are
-    in one module, whose parameters have a first dimension for them. turned: matrices that lie column by column.
+    in one module, whose parameters have a first dimension for them. turned: matrices that lie column by column. of: as
+    many losses the mean is of that is learned; those of members that have left count too.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Flat:
         groups: Sequence[tuple[Sequence[str], bool, float]],
         joint: bool = False,
         turned: Collection[str] = (),
+        of: int | None = None,
     ) -> None:
         given = {name: [weight] for name, weight in modules[0].named_parameters()}
         for module in modules[1:]:
@@ -50,6 +52,7 @@ class Flat:
         some = next(iter(given.values()))[0]
         self._turned = turned
         self.members, self.joint = some.shape[0] if joint else len(modules), joint
+        self.mean_of = of or (self.members if joint else 1)
         first = {name: weights[0][0] if joint else weights[0] for name, weights in given.items()}
         self._places: dict[str, tuple[int, int, torch.Size]] = {}
         self.groups: list[Group] = []
