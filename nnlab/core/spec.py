@@ -297,6 +297,9 @@ class TuneSpec:
         Within(1, 64, log=True),
         "trials asked for at once, trained side by side where they share a shape; auto: by trials and space",
     ] = None
+    trial_members: Annotated[
+        int | None, Within(1, 64), "members of a trial's network; the best trials are then trained with all; auto: 1"
+    ] = None
     objectives: Annotated[
         tuple[str, ...],
         "what trials are compared by, as in loss,latency,parameters: first loss or a metric, which counts first; "

@@ -279,7 +279,7 @@ class StudyStandIn:
     expected_score: float | None = None
     finalists: tuple[()] = ()
     after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
-    header: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(several=False))
+    header: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(several=False, members=None))
     variance: dict[str, float] = field(default_factory=dict)
     steering: pd.DataFrame = field(default_factory=pd.DataFrame)
     courses: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS, apply_rules
+from nnlab.core.learners.stack.buffers import Groups
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -39,25 +40,35 @@ from nnlab.core.steering import smoothed
 
 def members_for(  # noqa: PLR0913 (what a stack is made of)
     networks: Sequence[nn.Module],
-    spec: TrainSpec,
+    specs: Sequence[TrainSpec],
     data: Prepared,
     device: str,
     seeds: Sequence[int],
     joint: bool,
     table: Table | None = None,
 ) -> Members:
-    """The networks as members of one stack; their optimizer has the spec's values. joint: as in `Members`. table: their
-    training rows, where they are not those of the data."""
-    names = {id(weight): name for name, weight in networks[0].named_parameters()}
-    groups = [
-        ([names[id(weight)] for weight in group["params"]], group["decays"], group["factor"])
-        for group in groups_of(networks[0], spec)
-    ]
+    """The networks as members of one stack; their optimizer has the first spec's values. specs: of each network. joint:
+    as in `Members`. table: their training rows, where they are not those of the data."""
+    spec, groups = specs[0], _groups(networks[0], specs)
     loss = loss_of(spec, data.target)
     criterion = Criterion(loss.name, part_values(LOSSES, loss), class_counts(data))
     table = table or Table(*tensors_of(data.train, spec, data, device))
     optimizer = Part(spec.optimizer.name, part_values(OPTIMIZERS, spec.optimizer))
     return Members(networks, groups, criterion, table, optimizer, seeds, joint)
+
+
+def _groups(network: nn.Module, specs: Sequence[TrainSpec]) -> Groups:
+    """The names of weights that are stepped alike, each group with its factor, or with that of each spec."""
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    parts = [
+        {names[id(weight)]: (group["decays"], float(group["factor"])) for group in groups for weight in group["params"]}
+        for groups in (groups_of(network, spec) for spec in specs)
+    ]
+    found: dict[tuple[bool, float | tuple[float, ...]], list[str]] = {}
+    for name, (decays, factor) in parts[0].items():
+        each = tuple(part[name][1] for part in parts)
+        found.setdefault((decays, factor if len(set(each)) == 1 else each), []).append(name)
+    return [(own, decays, factor) for (decays, factor), own in found.items()]
 
 
 class StackLearner:
@@ -85,7 +96,7 @@ class StackLearner:
         self._lost = [0.0] * self._count
         joint = "members" in MODELS[spec.model.name].params
         seeds = [member_seed(spec.seed, k) for k in self._stacked]
-        self._members = members_for([self._model], spec, data, device, seeds, joint)
+        self._members = members_for([self._model], [spec], data, device, seeds, joint)
         self._members.dropout = [next((layer.p for layer in dropouts(self._model)), 0.0)] * self._count
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
         self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
