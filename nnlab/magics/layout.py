@@ -107,7 +107,7 @@ TABS = (
             Group(
                 "Search",
                 ("trials", "minutes", "space", "sampler", "pruner"),
-                ("sampler", "pruner", "until", "population", "objectives"),
+                ("sampler", "pruner", "until", "trial_members", "population", "objectives"),
             ),
             Group("An honest score", ("finalists", "ensemble"), ("folds", "seeds", "refit")),
             Group("Kept fixed", ("model", "epochs", "name"), rest=True),

@@ -70,6 +70,8 @@ def diagnosis_bundles(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = 
 
 def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = None) -> Iterator[Block]:
     """The headline, each verdict with its evidence and what mends it, and what could not be looked at."""
+    from nnlab.core.diagnose.mending import mending_words
+
     run = diagnosis.run
     network = run.spec.model.values.get("name") or CUSTOM if run.spec.model.name == CUSTOM else run.spec.model
     yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {network} on {run.pipeline.target.name}")
@@ -79,7 +81,7 @@ def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = N
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
             advice = f" ({verdict.advice})" if verdict.advice else ""
-            yield Line(f"This would mend it{advice}:", line)
+            yield Line(f"This would {verdict.effect}, by {mending_words(run, verdict)}{advice}:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():
@@ -98,7 +100,7 @@ def _headline(diagnosis: "Diagnosis") -> str:
 
 def _call(diagnosis: "Diagnosis", verdict: "Verdict") -> str:
     """The call of Python that mends it."""
-    from nnlab.core.diagnose.mending import mended, prepared_anew
+    from nnlab.core.diagnose.mending import mended, options_that_mend, prepared_anew
 
     steps = []
     if verdict.prepare:
@@ -106,7 +108,7 @@ def _call(diagnosis: "Diagnosis", verdict: "Verdict") -> str:
         steps.append(f"data = {python_call('prepare', spec, f'frame, target={spec.target!r}')}")
     if verdict.fix or verdict.prepare:
         wanted, calibrate = mended(diagnosis.run, verdict)
-        call = python_call("fit", wanted)
+        call = python_call("fit", wanted, keep=options_that_mend(diagnosis.run, verdict))
         steps.append(f"run = {call[:-1]}, calibrate=True)" if calibrate else f"run = {call}")
     return "\n".join(steps)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nnlab.core.network import member_count
 from nnlab.core.spec import CUSTOM
 from nnlab.core.tune.objectives import LATENCY
 from nnlab.core.wording import counted
@@ -27,10 +28,19 @@ def study_verdict(study: "Study") -> Sentence:
     total = f"study {study.name}, {counted(len(study.trials), 'trial')} ({counts})"
     if study.best_trial is None or study.best_score is None:
         return Sentence("no complete trial", f"in {total}")
+    members = _members(study, study.best_trial)
     return Sentence(
         f"best {study.metric} {number(study.best_score)}",
-        f"on the validation rows, trial {study.best_trial} of {total}",
+        f"on the validation rows, trial {study.best_trial}{members} of {total}",
     )
+
+
+def _members(study: "Study", trial: int) -> str:
+    """With how many members a trial came to its score, where trials have fewer than their runs."""
+    if study.header.members is None or study.header.is_whole(spec := study.spec_of(trial)):
+        return ""
+    whole = study.whole_score(trial) is not None
+    return f" with all {member_count(spec)} members" if whole else f" with {study.header.members} of its members"
 
 
 def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Iterator[Block]:
@@ -66,6 +76,15 @@ def _honest(study: "Study") -> Iterator[Block]:
         luck = (best - expected) if study.maximize else (expected - best)
         values = f"the best {study.metric} flatters itself by about {number(max(luck, 0.0))}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
+    if study.header.members is not None and len(whole := study.whole):
+        rows = [
+            [f"{n} (the run without a search)" if n == 0 else str(n), score, full]
+            for n, score, full in whole.itertuples(index=False)
+        ]
+        heads = ["trial", f"{study.metric} as a trial", "with all members"]
+        yield Table(
+            heads, rows, f"Trials have {counted(study.header.members or 0, 'member')}; the best with all", "lrr"
+        )
     finalists = study.finalists
     if len(finalists):
         rows = [

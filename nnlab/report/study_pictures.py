@@ -23,9 +23,8 @@ def overview(study: "Study") -> bytes | None:
     trials, importance = scored(study), study.importance
     wide = [plot for plot in (parallel(study, trials, importance),) if plot]
     small = slices(study, trials, importance)[:MOST_SLICES]
-    more = [plot for plot in (courses(study, trials),) if plot] + fronts(study)[
-        1:
-    ]  # the first has a picture of its own
+    course, further = courses(study, trials), fronts(study)[1:]  # the first front has a picture of its own
+    more = [plot for plot in (course, *further) if plot]
     rows = [row for row in (wide, small[:BESIDE], small[BESIDE:], more[:BESIDE]) if row]
     if not wide:
         return None

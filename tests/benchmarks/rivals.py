@@ -21,7 +21,8 @@ from torch import nn
 
 from nnlab.core.data.prepare import Prepared
 
-BATCH, CLASSES, WIDTHS, DROPOUT, LR = 256, 3, (128, 64), 0.1, 1e-3
+BATCH, CLASSES, WIDTHS, DROPOUT, LR, DECAY = 256, 3, (128, 64), 0.1, 1e-3, 0.01
+Told = Callable[[int, float], None]  # hears each epoch and its validation loss; what it raises ends the loop
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -57,12 +58,16 @@ def loaders(data: Prepared) -> tuple[Any, Any]:
     return DataLoader(TensorDataset(x, y), BATCH, shuffle=True), DataLoader(TensorDataset(xv, yv), BATCH)
 
 
-def tight_loop(data: Prepared, epochs: int) -> None:
+def _silent(epoch: int, loss: float) -> None:
+    """Nobody listens."""
+
+
+def tight_loop(data: Prepared, epochs: int, told: Told = _silent) -> None:
     """What an expert writes by hand: tensors in memory, fused AdamW, no waiting inside an epoch."""
     x, y, xv, yv = map(torch.from_numpy, arrays_of(data))
     model = network(x.shape[1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, fused=True)
-    for _ in range(epochs):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=DECAY, fused=True)
+    for epoch in range(1, epochs + 1):
         order, total = torch.randperm(len(y)), torch.zeros(())
         model.train()
         for start in range(0, len(y), BATCH):
@@ -75,15 +80,17 @@ def tight_loop(data: Prepared, epochs: int) -> None:
         model.eval()
         with torch.inference_mode():
             output = torch.cat([model(part) for part in xv.split(8192)])
-            F.cross_entropy(output, yv).item(), (output.argmax(1) == yv).float().mean().item(), total.item()
+            value, _ = F.cross_entropy(output, yv).item(), (output.argmax(1) == yv).float().mean().item()
+            total.item()
+        told(epoch, value)
 
 
-def textbook_loop(data: Prepared, epochs: int) -> None:
+def textbook_loop(data: Prepared, epochs: int, told: Told = _silent) -> None:
     """The DataLoader loop of the tutorials."""
     train, valid = loaders(data)
     model, criterion = network(data.train.x.shape[1]), nn.CrossEntropyLoss()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
-    for _ in range(epochs):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=DECAY)
+    for epoch in range(1, epochs + 1):
         model.train()
         for xb, yb in train:
             optimizer.zero_grad()
@@ -91,10 +98,13 @@ def textbook_loop(data: Prepared, epochs: int) -> None:
             loss.backward()
             optimizer.step()
         model.eval()
+        total, right = 0.0, 0
         with torch.no_grad():
             for xb, yb in valid:
                 output = model(xb)
-                criterion(output, yb).item(), (output.argmax(1) == yb).sum().item()
+                total += criterion(output, yb).item() * len(yb)
+                right += (output.argmax(1) == yb).sum().item()
+        told(epoch, total / len(data.valid.y))
 
 
 def with_skorch(data: Prepared, epochs: int) -> None:

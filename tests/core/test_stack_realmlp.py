@@ -197,9 +197,10 @@ def test_the_network_itself_gives_what_was_validated(classes: Prepared) -> None:
     assert learner.validate()["loss"] == pytest.approx(loss, rel=1e-6)
 
 
-def test_trials_whose_members_are_in_one_module_do_not_stand_together(classes: Prepared) -> None:
+def test_trials_with_several_members_do_not_stand_together(classes: Prepared) -> None:
     alone = resolve(TrainSpec, {"model": "realmlp", "average": "none"})
-    assert not can_stand_together(alone, classes, "cpu")
+    assert can_stand_together(alone, classes, "cpu")
+    assert not can_stand_together(resolve(TrainSpec, {"members": 2}, alone), classes, "cpu")
     assert can_stand_together(resolve(TrainSpec, {"embed": "plr"}), classes, "cpu")
 
 

@@ -104,7 +104,8 @@ def test_question_mark_shows_help(front: Front) -> None:
 
 
 def test_error_is_short_and_aborts_the_queue(front: Front) -> None:
-    first = front.client.execute("%nn_train data --dropuot 0.5", store_history=True, stop_on_error=True)
+    waiting = "import time; time.sleep(0.5)\n"  # until the second cell is queued
+    first = front.client.execute(f"{waiting}%nn_train data --dropuot 0.5", store_history=True, stop_on_error=True)
     second = front.client.execute("must_not_be_set = 1", store_history=True)
     replies = {}
     while len(replies) < 2:

@@ -7,8 +7,10 @@ import pytest
 
 from nnlab.core.data.prepare import prepare
 from nnlab.core.tune.search import tune
+from nnlab.report import study_pictures
 from nnlab.report.bundle import study_bundles
 from nnlab.report.drawing import BEST, FAINT
+from nnlab.report.study_pictures import overview
 from nnlab.report.study_plots import courses, fronts, parallel, scored, slices
 from nnlab.widgets import trial_charts
 
@@ -79,7 +81,7 @@ def test_courses_are_those_of_all_trials_and_end_where_they_were_ended(study):
     assert sum(line.color == FAINT for line in found.lines) == (done["state"] == "pruned").sum() > 0
 
 
-def test_objectives_have_a_plot_each_and_courses_none(data):
+def test_objectives_have_a_plot_each_and_courses_none(data, monkeypatch):
     told = {"model": "mlp", "epochs": 1, "space": SPACE, "sampler": "random", "batch_size": 128}
     several = tune(data, trials=8, store=False, objectives=("loss", "parameters", "latency"), **told)
     first, second = fronts(several)
@@ -88,6 +90,10 @@ def test_objectives_have_a_plot_each_and_courses_none(data):
     assert several.courses.empty and courses(several, scored(several)) is None
     assert sum(bundle.size for bundle in study_bundles(several)) < 200_000
     assert trial_charts.shown("Front", several).count("<svg") == 2
+    painted, paint = [], study_pictures._paint
+    monkeypatch.setattr(study_pictures, "_paint", lambda axes, plot: (painted.append(plot.title), paint(axes, plot)))
+    assert overview(several)
+    assert second.title in painted and first.title not in painted  # which has a picture of its own
 
 
 def test_the_static_outputs_of_a_study_are_small_and_the_live_ones_escape_what_is_the_users(study):

@@ -1,6 +1,6 @@
 """The record of what followed a search's trials, in Optuna's study and beside it in the study's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ from nnlab.core.tune.ensemble import Ensemble
 if TYPE_CHECKING:
     import optuna
 
-FRESH, REFIT, ENSEMBLE = "fresh", "refit", "ensemble"
+FRESH, WHOLE, REFIT, ENSEMBLE = "fresh", "whole", "refit", "ensemble"
 
 
 class After:
-    """Finalists, refit and ensemble of a study. path: its folder, None for one in memory."""
+    """Finalists, runs with all members, refit and ensemble of a study. path: its folder, None for one in memory."""
 
     def __init__(self, journal: "optuna.Study", path: Path | None, model: Maker) -> None:
         self._journal, self._path, self._model = journal, path, model
@@ -46,6 +46,29 @@ class After:
         sign = -1.0 if maximize else 1.0
         sound = {number: sign * mean for number, mean in means.items() if np.isfinite(mean)}
         return min(sound, key=lambda number: (sound[number], number)) if sound else None
+
+    def whole(self) -> dict[int, Mapping[str, Any]]:
+        """What trials came to with all members, by their numbers: score (None: it failed) and best_epoch."""
+        told = self._journal.user_attrs.items()
+        return {int(key.partition(" ")[2]): value for key, value in told if key.startswith(f"{WHOLE} ")}
+
+    def keep_whole(self, number: int, score: float | None, best_epoch: int, run: Run | None) -> None:
+        """Put a trial with all members on record. run: where it is another than the trial's own."""
+        told = {"score": score, "best_epoch": best_epoch}
+        if run is None:
+            self._journal.set_user_attr(f"{WHOLE} {number}", told)
+        else:
+            self._keep(f"{WHOLE} {number}", told, run)
+
+    def whole_run(self, number: int) -> Run | None:
+        """The run of a trial with all members; None where there is none but the trial's own."""
+        return self._held_or_loaded(f"{WHOLE} {number}", Run)
+
+    def best_whole(self, maximize: bool) -> int | None:
+        """The trial that is best with all members; None where none was trained so."""
+        sign = -1.0 if maximize else 1.0
+        scores = {number: told["score"] for number, told in self.whole().items() if told["score"] is not None}
+        return min(scores, key=lambda number: (sign * scores[number], number)) if scores else None
 
     @property
     def refit_of(self) -> int | None:
@@ -76,13 +99,17 @@ class After:
     def _keep(self, kind: str, about: Any, what: Run | Ensemble) -> None:
         self._held[kind] = what
         if self._path is not None:
-            what.path = what.save(self._path / kind)
+            what.path = what.save(self._path / kind.replace(" ", "-"))
         self._journal.set_user_attr(kind, about)  # only now does it count
 
     def _kept(self, kind: str, cls: Any) -> Any:
-        if kind in self._held:
-            return self._held[kind]
-        if self._path is None or not (self._path / kind).is_dir():
+        found = self._held_or_loaded(kind, cls)
+        if found is None:
             raise RunError(f"this study has no {kind}; run it with --{kind}{' 10' if kind == ENSEMBLE else ''}")
-        self._held[kind] = cls.load(self._path / kind, self._model)
-        return self._held[kind]
+        return found
+
+    def _held_or_loaded(self, kind: str, cls: Any) -> Any:
+        folder = None if self._path is None else self._path / kind.replace(" ", "-")
+        if kind not in self._held and folder is not None and folder.is_dir():
+            self._held[kind] = cls.load(folder, self._model)
+        return self._held.get(kind)

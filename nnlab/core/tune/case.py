@@ -13,8 +13,8 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.luck import parts_of_score
+from nnlab.core.tune.result import Result
 from nnlab.core.tune.strategies import Judged
-from nnlab.core.tune.trials import Result
 from nnlab.core.tune.watch import Searching, Watch
 
 if TYPE_CHECKING:

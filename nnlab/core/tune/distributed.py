@@ -27,9 +27,9 @@ from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import Claim
+from nnlab.core.tune.result import Result
 from nnlab.core.tune.strategies import Judged, judged_by
 from nnlab.core.tune.training import Group
-from nnlab.core.tune.trials import Result
 
 if TYPE_CHECKING:
     import optuna

@@ -1,6 +1,7 @@
-"""What follows the trials of a search: the best few trained from fresh seeds, the winner on more rows, an ensemble."""
+"""What follows the trials of a search: the best few trained again, from fresh seeds or with all of their members, the
+winner on more rows, an ensemble."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,10 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.events import EpochDone, Event
 from nnlab.core.fit import fit
 from nnlab.core.models.custom import Maker
+from nnlab.core.network import member_count
 from nnlab.core.run import Run
+from nnlab.core.spec import TrainSpec
+from nnlab.core.tune.case import Case
 from nnlab.core.tune.ensemble import chosen
 from nnlab.core.tune.population import MOST_TOGETHER, shape_of
 from nnlab.core.tune.ranges import Value
@@ -18,6 +22,9 @@ from nnlab.core.tune.study import Study
 from nnlab.core.tune.training import Again, Group
 from nnlab.core.tune.watch import Searching, Watch
 
+WHOLE = 3  # best trials that are trained with all members, where trials have fewer
+FIRST = 0  # the trial that the search begins with
+Pair = tuple[int, int]
 FoldsOf = Callable[[Mapping[str, Value]], Sequence[Prepared]]
 
 
@@ -39,48 +46,75 @@ class Finals:
             return
         spec = self._header.spec
         refit = spec.folds is not None if spec.refit is None else spec.refit
-        steps = [(spec.finalists, self._finalists), (refit, self._refit), (spec.ensemble, self._ensemble)]
-        asked = [step for wanted, step in steps if wanted]
-        for step in asked:
-            if not self._over():
-                step()
-        if asked and self._over():
+        steps = [
+            (spec.finalists, self._finalists),
+            (self._header.members, self._whole),
+            (refit, self._refit),
+            (spec.ensemble, self._ensemble),
+        ]
+        done = [not self._over() and step() for wanted, step in steps if wanted]
+        if not all(done):
             self._search.warn("what follows the trials was cut off; the same line goes on with it")
 
-    def _finalists(self) -> None:
-        """Each from its fresh seeds, those of one shape side by side."""
-        spec, study, done = self._header.spec, self._study, self._after.fresh()
+    def _finalists(self) -> bool:
+        """Each from its fresh seeds, those of one shape side by side. Each step gives whether nothing is left of it."""
+        spec = self._header.spec
         seeds = [(self._header.base.seed + 1 + at) % 2**31 for at in range(spec.seeds)]
-        left = [(n, s) for n in study.ranking()[: spec.finalists] for s in seeds if s not in done.get(n, {})]
-        groups: dict[str, list[tuple[int, int]]] = {}
-        for at, (number, seed) in enumerate(left):
-            shape = None if self._model is not None else shape_of(study.spec_of(number), self._folds(number)[0])
-            groups.setdefault(shape or f"alone {at}", []).append((number, seed))
+        numbers = self._study.ranking()[: spec.finalists]
+
+        def left() -> list[tuple[int, int]]:
+            done = self._after.fresh()
+            return [(number, seed) for number in numbers for seed in seeds if seed not in done.get(number, {})]
+
+        titles = {pair: f"trial {pair[0]} seed {pair[1]}" for pair in left()}
+        specs = {pair: replace(self._study.spec_of(pair[0]), seed=pair[1]) for pair in titles}
+        for pair, case in self._again(specs, titles):
+            self._after.put_fresh(*pair, _score(case))
+        return not left()
+
+    def _whole(self) -> bool:
+        """The best few trials and the first, each with all of its members; of finalists the winner and the first."""
+        study, after = self._study, self._after
+        winner = after.winner(study.maximize)
+        best = study.ranking()[:WHOLE] if winner is None else [winner]
+        numbers = list(dict.fromkeys([best[0], FIRST, *best[1:]]))
+        left = {(number, 0): study.spec_of(number) for number in numbers if number not in after.whole()}
+        for pair, spec in list(left.items()):
+            score = study.score_of(pair[0])
+            if self._header.is_whole(spec) and score is not None:
+                after.keep_whole(pair[0], score, int(study.result_of(pair[0]).get("best_epoch", 0)), None)
+                del left[pair]
+        titles = {pair: f"trial {pair[0]}, {member_count(spec)} members" for pair, spec in left.items()}
+        for (number, _), case in self._again(left, titles):
+            after.keep_whole(number, _score(case), case.end.best_epoch if case.end else 0, case.run)
+        return all(number in after.whole() for number in numbers)
+
+    def _again(self, specs: Mapping[Pair, TrainSpec], titles: Mapping[Pair, str]) -> Iterator[tuple[Pair, Case]]:
+        """Train runs once more, those of one shape side by side; gives each that was not cut off when it has ended.
+        specs: by the trial that they are of and a number that tells those of one trial apart; titles: of the runs."""
+        groups: dict[str, list[Pair]] = {}
+        for at, (pair, spec) in enumerate(specs.items()):
+            shape = None if self._model is not None else shape_of(spec, self._folds(pair[0])[0])
+            groups.setdefault(shape or f"alone {at}", []).append(pair)
         for group in groups.values():
             for start in range(0, len(group), MOST_TOGETHER):
-                self._from_seeds(group[start : start + MOST_TOGETHER])
+                pairs = group[start : start + MOST_TOGETHER]
+                claims: Any = [
+                    (Again(at, titles[pair]), self._study.values_of(pair[0])) for at, pair in enumerate(pairs)
+                ]
+                own, folds = {at: specs[pair] for at, pair in enumerate(pairs)}, self._folds(pairs[0][0])
+                here = Group(self._search, claims, own, folds, "nothing")
+                for claim, case in here.ended(self._header.metric, self._model, self._header.name):
+                    if case.end is not None and not case.end.cut:
+                        yield pairs[claim[0].number], case
 
-    def _from_seeds(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """Train the specs of trials from seeds, side by side where they are many, and put their scores on record."""
-        specs = {at: replace(self._study.spec_of(n), seed=seed) for at, (n, seed) in enumerate(pairs)}
-        claims: Any = [
-            (Again(at, f"trial {n} seed {seed}"), self._study.values_of(n)) for at, (n, seed) in enumerate(pairs)
-        ]
-        group = Group(self._search, claims, specs, self._folds(pairs[0][0]), "nothing")
-        for claim, case in group.ended(self._header.metric, self._model, self._header.name):
-            if case.end is not None and not case.end.cut:
-                score = case.end.score if case.end.state == "complete" else None
-                self._after.put_fresh(*pairs[claim[0].number], score)
-
-    def _refit(self) -> None:
+    def _refit(self) -> bool:
         number = self._study.best_trial
         if number is None or self._after.refit_of == number:
-            return
-        watch, epochs = (
-            Watch(self._search, self._header.metric),
-            int(self._study.result_of(number).get("best_epoch", 0)),
-        )
-        told: dict[str, Any] = {"controls": watch.controls, "name": f"{self._header.name} trial {number}, all rows"}
+            return True
+        told: Mapping[str, Any] = self._after.whole().get(number) or self._study.result_of(number)
+        watch, epochs = Watch(self._search, self._header.metric), int(told.get("best_epoch", 0))
+        named: dict[str, Any] = {"controls": watch.controls, "name": f"{self._header.name} trial {number}, all rows"}
 
         def view(event: Event) -> None:
             watch(event)
@@ -88,21 +122,30 @@ class Finals:
                 watch.controls.stop("stopped_early")
 
         data, spec = all_rows(self._folds(number)), self._study.spec_of(number)
-        run = fit(data, spec=spec, model=self._model, store=False, baseline=False, view=view, **told)
+        run = fit(data, spec=spec, model=self._model, store=False, baseline=False, view=view, **named)
         if run.finished.reason in ("completed", "stopped_early"):
             self._after.keep_refit(number, run)
+        return run.finished.reason not in ("stopped", "interrupted")
 
-    def _ensemble(self) -> None:
-        numbers = self._study.ranking()[: self._header.spec.ensemble]
+    def _ensemble(self) -> bool:
+        """Of the best trials, and of those with all members, best first: the greedy choice begins with the first."""
+        study = self._study
+        whole = [int(number) for number in study.whole["trial"]] if self._header.members else []
+        numbers = list(dict.fromkeys([*whole, *study.ranking()[: self._header.spec.ensemble]]))
         if self._after.ensemble_of == numbers:
-            return
-        runs: dict[int, Run] = {number: run for number in numbers if (run := self._study.run_of(number)) is not None}
+            return True
+        runs: dict[int, Run] = {number: run for number in numbers if (run := study.run_of(number)) is not None}
         if not runs:
             self._search.warn("none of the best runs is kept here, so there is no ensemble")
-            return
+            return True
         first = {number: self._folds(number)[0] for number in runs}
         found = chosen(self._header.name, runs, first, self._header.metric)
         self._after.keep_ensemble(numbers, found)
+        return True
+
+
+def _score(case: Case) -> float | None:
+    return case.end.score if case.end is not None and case.end.state == "complete" else None
 
 
 def all_rows(folds: Sequence[Prepared]) -> Prepared:

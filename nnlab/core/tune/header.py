@@ -12,6 +12,7 @@ from nnlab.core.params import show_value
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.files import read_json, write_json
 from nnlab.core.tune.grammar import plain
+from nnlab.core.tune.light import light
 from nnlab.core.tune.pbt import last_values
 from nnlab.core.tune.ranges import Space, Value, holding, typed_values
 from nnlab.core.tune.ranges import from_json as range_from_json
@@ -32,7 +33,7 @@ OUTSIDE = "outside"  # the attribute of a first trial that is no point of the sp
 class Header:
     """What a study is about, as study.json holds it. data: the fingerprint of the prepared data; source: its name;
     prepare: how it was prepared; first: the spec of the first trial, where it is not the base; directions: of the
-    objectives, where they are said."""
+    objectives, where they are said; members: of a trial's network, where they are fewer than those of its run."""
 
     name: str
     spec: TuneSpec
@@ -45,6 +46,7 @@ class Header:
     prepare: PrepareSpec | None = None
     first: TrainSpec | None = None
     directions: tuple[bool, ...] = ()
+    members: int | None = None
 
     @property
     def upwards(self) -> tuple[bool, ...]:
@@ -64,7 +66,8 @@ class Header:
         specs |= {name: to_json(one) for name, one in more.items() if one}
         space = {name: allowed.to_json() for name, allowed in self.space.items()}
         directions = {"directions": list(self.directions)} if self.directions else {}
-        value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **specs, "space": space}
+        members = {"members": self.members} if self.members else {}
+        value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **members, **specs, "space": space}
         write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
 
     @classmethod
@@ -80,18 +83,20 @@ class Header:
             prepare = from_json(PrepareSpec, value["prepare"]) if "prepare" in value else None
             first = from_json(TrainSpec, value["first"]) if "first" in value else None
             directions = tuple(bool(one) for one in value.get("directions", ()))
-            about = (data, source, metric, bool(value["maximize"]), prepare, first, directions)
+            members = int(value["members"]) if "members" in value else None
+            about = (data, source, metric, bool(value["maximize"]), prepare, first, directions, members)
             return cls(str(value["name"]), spec, base, space, *about)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder.name}/{HEADER} cannot be used: {error}") from error
 
     @property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of data, base, space and folds: studies that agree in it can share their trials."""
+        """Hex SHA-256 of data, base, space, folds and members: studies that agree in it can share their trials."""
         base = {name: value for name, value in to_json(self.base).items() if name not in NO_MATTER}
         space = {name: str(allowed) for name, allowed in self.space.items()}
         folds = [self.spec.folds] if self.spec.folds else []  # other scores
-        more = [*folds, *self.spec.objectives]
+        members = [{"members": self.members}] if self.members else []
+        more = [*folds, *self.spec.objectives, *members]
         return hashlib.sha256(json.dumps([self.data, base, space, *more], sort_keys=True).encode()).hexdigest()
 
     def first_values(self) -> dict[str, Value]:
@@ -109,8 +114,16 @@ class Header:
         """The values of the searched names that a trial has."""
         return self.first_values() if OUTSIDE in trial.user_attrs else typed_values(self.space, trial.params)
 
+    def trained_by(self, trial: "FrozenTrial | optuna.Trial") -> TrainSpec:
+        """What a trial trains: its run with the members that a trial has."""
+        return light(self.spec_of(trial), self.members)
+
+    def is_whole(self, spec: TrainSpec) -> bool:
+        """Whether a trial trains this run with all of its members."""
+        return light(spec, self.members) == spec
+
     def spec_of(self, trial: "FrozenTrial | optuna.Trial") -> TrainSpec:
-        """What a trial trains."""
+        """The run that a trial stands for, with all of its members."""
         if OUTSIDE in trial.user_attrs:
             return spec_with(self.first_values(), self.first or self.base)  # itself, its searched values said
         inherited = last_values(trial.user_attrs.get("result", {}).get("inherited", ()))
@@ -126,6 +139,8 @@ class Header:
         if self.spec.objectives != other.spec.objectives:
             names = [", ".join(one.spec.objectives) or one.metric for one in (other, self)]
             found.append(f"the objectives ({names[0]}, now {names[1]})")
+        if self.members != other.members:
+            found.append(f"the members of a trial ({other.members or 'all'}, now {self.members or 'all'})")
         before, now = _flat(other.base), _flat(self.base)
         found += _changed(before, now)
         before = {name: str(allowed) for name, allowed in other.space.items()}

@@ -19,6 +19,7 @@ from nnlab.core.store.files import read_json
 from nnlab.core.store.reading import RunInfo, read_beginning, read_info, told_events, understood
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.header import HEADER, NO_MATTER, Header
+from nnlab.core.tune.light import light
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import base_values, chosen_parts, is_step, option_for, spec_with
 from nnlab.core.tune.study import ABOUT_DATA, Study
@@ -33,11 +34,14 @@ FREE = {"seed", "metrics", *NO_MATTER}  # fields in which an earlier run may dif
 
 @dataclass(frozen=True)
 class Known:
-    """An earlier run as a trial would have been: its values, its score, and which run it was."""
+    """An earlier run as a trial would have been: its values, its score, and which run it was.
+
+    whole: it had all members where trials have fewer, so that its score does not compare with theirs."""
 
     run: str
     values: dict[str, Value]
     score: float
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,11 @@ class Knowledge:
 def knowledge(store: Store, header: Header, data: Prepared) -> Knowledge:
     """What the store knows for a new study. Nothing for several folds or objectives."""
     one = header.spec.folds is None and not header.several
-    known, notes = _same_data(store, header) if header.spec.warm and one else ([], [])
+    found, notes = _same_data(store, header) if header.spec.warm and one else ([], [])
     sign = -1.0 if header.maximize else 1.0
-    first = [min(known, key=lambda one: sign * one.score).values] if known else []
+    known, whole = ([one for one in found if one.whole == kind] for kind in (False, True))
+    first = [min(some, key=lambda one: sign * one.score).values for some in (whole, known) if some]
+    first = first[:1] if first[1:] == first[:1] else first
     if header.spec.like:
         more, said = _similar(store, header, data)
         first, notes = first + more, notes + said
@@ -75,7 +81,10 @@ def _same_data(store: Store, header: Header) -> tuple[list[Known], list[str]]:
     notes = []
     if known or left_out:
         why = "; ".join(f"{count} {reason}" for reason, count in left_out.most_common(3))
-        notes.append(f"{len(known)} earlier runs on this data are known to the study{f'; left out: {why}' * bool(why)}")
+        whole = sum(one.whole for one in known)
+        with_all = f"; of {whole} with all members the best is tried first" * bool(whole)
+        left = f"; left out: {why}" * bool(why)
+        notes.append(f"{len(known) - whole} earlier runs on this data are known to the study{with_all}{left}")
     return known, notes
 
 
@@ -94,11 +103,14 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
         asked = allowed.when is None or allowed.when.holds(values)
         if name not in values and asked and not is_step(name) and option_for(name, options, chosen):
             raise SpecError(f"with a {name} outside of {allowed}")
-    different = _differing(spec_with(values, header.base), spec)
+    run = spec_with(values, header.base)
+    different, whole = _differing(light(run, header.members), spec), False
+    if different:
+        different, whole = _differing(run, spec), True
     if different:
         raise SpecError(f"with other {', '.join(different[:3])}")
     prepared = base_values(header.space, header.prepare) if header.prepare else {}
-    return Known(info.id, values | prepared, score)
+    return Known(info.id, values | prepared, score, whole)
 
 
 def _changes(info: RunInfo) -> Mapping[str, float]:

@@ -1,6 +1,7 @@
 """One call of tune: claims trials, trains them and puts their ends on record, until the study is full or stopped."""
 
 import importlib.util
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import RunError, SpecError, StoreError
 from nnlab.core.events import Event, Sink, Steered, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.models.custom import Maker
+from nnlab.core.network import member_count
 from nnlab.core.options import options_of
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
@@ -27,11 +29,12 @@ from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
+from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.tune.study import Study, quiet_optuna
 from nnlab.core.tune.training import Group, check_exchange, exchange_for, parts_to_rank
-from nnlab.core.tune.trials import Result, Trials
+from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.watch import Watch
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ class Search:
         self._told: set[str] = set()
         self._held: list[str] = []
         self._errors, self._paid = 0, True
+        self._needed, self._timed = 0.0, False  # seconds for what follows the trials; whether time ended them
         self._far: Far | None = None
         self.shared = header.spec.storage is not None
         self._claims: list[Claim] = []  # that are not settled yet
@@ -99,6 +103,8 @@ class Search:
                         break
             finally:
                 self._leave()
+            self._timed = self.over and not self.controls.stop_reason
+            self._needed = 0.0
             Finals(self, self._study, self._folds, self._model, lambda: self.over).run()
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
@@ -147,8 +153,10 @@ class Search:
 
     @property
     def over(self) -> bool:
-        """Whether no further trial shall begin."""
-        return bool(self.controls.stop_reason) or self.late
+        """Whether no further trial shall begin: up to half of the minutes is for what follows the trials."""
+        minutes = self._header.spec.minutes or math.inf
+        enough = time.perf_counter() - self._began + min(self._needed, 30 * minutes) >= 60 * minutes
+        return bool(self.controls.stop_reason) or self.late or enough
 
     def _settled(self) -> bool:
         """Whether more trials would not pay, by the rule of --until."""
@@ -166,7 +174,7 @@ class Search:
             return "interrupted" if self.controls.stop_reason == "interrupted" else "stopped"
         if self.trials.done >= self._header.spec.trials:
             return "completed"
-        return "time" if self.late else "completed" if self._paid else "settled"
+        return "time" if self.late or self._timed else "completed" if self._paid else "settled"
 
     def _obey(self) -> None:
         """Take the steps that were asked for by hand; what cannot be done is told."""
@@ -228,7 +236,7 @@ class Search:
         if trial.number not in self._specs:
             claimed = {one.number for one, _ in self._claims}
             self._specs = {number: spec for number, spec in self._specs.items() if number in claimed}
-            self._specs[trial.number] = self._header.spec_of(trial)
+            self._specs[trial.number] = self._header.trained_by(trial)
         return self._specs[trial.number]
 
     def _far_batch(self, far: "Far") -> bool:
@@ -298,6 +306,8 @@ class Search:
         result = self._valued(result, runs, values)
         self._claims.remove(claim)
         best = self._settle(trial, result, run)
+        if best and run is not None:
+            self._needed = self._seconds_after(run.spec, trial, result)
         kept = self.trials.best()
         if run is not None and trial.number in kept:
             self._study.keep(trial.number, run, kept)
@@ -309,6 +319,11 @@ class Search:
             raise RunError(
                 f"no trial of study {self._header.name!r} could be trained: {result.message}"
             ) from result.error
+
+    def _seconds_after(self, trained: TrainSpec, trial: "optuna.Trial", result: Result) -> float:
+        """How long the best trial so far and the first will take with all of their members; 0 where they have them."""
+        whole, some = member_count(self._header.spec_of(trial)), member_count(trained)
+        return 0.0 if whole == some else 2 * result.seconds * whole / some
 
     @property
     def _hopeless(self) -> int:

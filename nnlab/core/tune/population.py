@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
@@ -18,6 +18,7 @@ from nnlab.core.learners.stack.together import MemberLearner, Together, can_stan
 from nnlab.core.learners.start import first_network
 from nnlab.core.models.custom import Maker
 from nnlab.core.pace import steps_by_epoch
+from nnlab.core.parameter_groups import ROLES
 from nnlab.core.precision import matmul_precision
 from nnlab.core.randomness import PrivateRandom
 from nnlab.core.record import Record
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     import optuna
 
 Claim = tuple["optuna.Trial", dict[str, Value]]
-OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",)}  # values that members of a stack can differ in
+# The values that members of a stack can differ in: of these parts, and factors on the step sizes of some weights.
+OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",), "embed": ("sigma",)}
+FACTORS = tuple(ROLES.values())
 MOST_TOGETHER = 64  # that take over from one another
 MOST = 8  # trials at once where that is left open
 SHAPES = 4  # of networks and steps, above which too few of a batch would share one
@@ -48,7 +51,7 @@ def population_of(spec: TuneSpec, space: Space) -> int:
         return spec.population
     if SAMPLERS[spec.sampler.name].facts.get("exchange"):
         return min(spec.trials, MOST_TOGETHER)
-    own = {name for names in OWN.values() for name in names}
+    own = {*FACTORS, *(name for names in OWN.values() for name in names)}
     return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
 
 
@@ -75,8 +78,9 @@ def shape_of(spec: TrainSpec, data: Prepared) -> str | None:
     """What runs have in common that can be made side by side, but for their seed; None for what cannot be."""
     if not can_stand_together(spec, data, pick_device(spec.device)):
         return None
-    optimizer, model = (_without(getattr(spec, field), names) for field, names in OWN.items())
-    return json.dumps([data.fingerprint, to_json(replace(spec, optimizer=optimizer, model=model, seed=0))])
+    own: dict[str, Any] = {field: _without(getattr(spec, field), names) for field, names in OWN.items()}
+    alike = replace(spec, **own | dict.fromkeys(FACTORS, 1.0), seed=0)
+    return json.dumps([data.fingerprint, to_json(alike)])
 
 
 def _without(part: Part, names: Sequence[str]) -> Part:

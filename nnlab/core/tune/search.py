@@ -25,6 +25,7 @@ from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.header import HEADER, Header
+from nnlab.core.tune.light import members_of_trials
 from nnlab.core.tune.loop import Search
 from nnlab.core.tune.objectives import OF_NETWORK, check_objectives
 from nnlab.core.tune.preparing import Preparations
@@ -33,7 +34,7 @@ from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, par
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.trials import Trials
-from nnlab.core.tune.usual import About, default_space, usual_space
+from nnlab.core.tune.usual import About, default_space, space_around, usual_space
 
 
 def tune(  # noqa: PLR0913 - the arguments are what a user may choose
@@ -64,7 +65,7 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
         )
     if isinstance(model, (str, Part)):
         options["model"], model = model, None
-    given = base
+    given, around = base, False
     spec, for_run = _divided(spec or TuneSpec(), base, options)
     for_run |= _monitor(spec, for_run)
     first = base = resolve(TrainSpec, for_run, base if base or model is None else OWN_NETWORK)
@@ -73,7 +74,8 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     elif given is None and (recipe := recipe_for(data, for_run)):
         first = resolve(TrainSpec, for_run, recipe)
         base = base if names_model(spec.space) else first
-    space = _space(spec, base, list(for_run), data, frame)
+        around = recipe != TrainSpec() and not spec.space
+    space = _space(spec, base, list(for_run), data, frame, around)
     prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data, first)
     folder = None if store is False else _folder_for(as_store(store), header, data)
@@ -108,9 +110,11 @@ def _monitor(spec: TuneSpec, for_run: Mapping[str, Any]) -> dict[str, Any]:
     return {} if first in OF_NETWORK else {"monitor": first}
 
 
-def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, frame: Any) -> Space:
-    """What is searched: what was given, the usual ranges, or both."""
+def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, frame: Any, around: bool) -> Space:
+    """What is searched: what was given, the usual ranges, or both. around: what is near to the base, a recipe."""
     about = About(len(data.train), len(numbers_of(data.pipeline)), data.task, None if frame is None else data.spec)
+    if around:
+        return space_around(base, fixed, about)
     if not spec.space:
         return default_space(base, fixed, about)
     given = parse(spec.space, base)
@@ -137,7 +141,9 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first
     if not space:
         raise SpecError('nothing is left to search: give a space, as in --space "lr=1e-4..1e-1 log"')
     about = (data.fingerprint, str(data.name), base.monitor, maximize, data.spec)
-    header = Header(spec.name or "", spec, base, space, *about, None if first == base else first, directions)
+    members = members_of_trials(spec, base, first, space, len(directions) > 1)
+    more = (None if first == base else first, directions, members)
+    header = Header(spec.name or "", spec, base, space, *about, *more)
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 

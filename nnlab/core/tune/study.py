@@ -203,25 +203,52 @@ class Study(Steerable):
 
     @property
     def best_trial(self) -> int | None:
-        """Number of the winner: the finalist with the best mean over fresh seeds, where there are finalists, else the
-        complete trial with the best score; of several objectives, the one of the front that is best in the first. None
-        if none is complete."""
-        winner = self.after.winner(self.maximize)
+        """Number of the winner: the trial that is best with all members, where trials had fewer; else the finalist with
+        the best mean over fresh seeds, where there are finalists, else the complete trial with the best score; of
+        several objectives, the one of the front that is best in the first. None if none is complete."""
+        winner = self.after.best_whole(self.maximize)
+        winner = self.after.winner(self.maximize) if winner is None else winner
         return winner if winner is not None else next(iter(self.ranking()), None)
 
     @property
     def best_score(self) -> float | None:
-        """Validation value of the winner's best epoch, over folds their mean; None if no trial is complete."""
+        """Validation value of the winner's best epoch, over folds their mean, with all members where it was trained so;
+        None if no trial is complete."""
         number = self.best_trial
-        return None if number is None else self.score_of(number)
+        if number is None:
+            return None
+        whole = self.whole_score(number)
+        return self.score_of(number) if whole is None else whole
+
+    def whole_score(self, number: int) -> float | None:
+        """The score of a trial with all members, where trials had fewer; None if it was not trained so."""
+        return self.after.whole().get(number, {}).get("score")
+
+    @property
+    def whole(self) -> "pd.DataFrame":
+        """Where trials had fewer members than their runs: one row a trial that was trained with all, best first. Its
+        number, score as a trial, score with all members; trial 0 is the run that the search began with."""
+        import pandas as pd
+
+        told = self.after.whole().items()
+        rows = [[n, self.score_of(n), one["score"]] for n, one in told if one["score"] is not None]
+        table = pd.DataFrame(rows, columns=["trial", "score", "whole"])
+        return table.sort_values("whole", ascending=not self.maximize, kind="stable", ignore_index=True)
 
     @property
     def expected_score(self) -> float | None:
-        """What the best of these trials is worth on rows that did not choose it, by a bootstrap over the validation
-        rows (see nnlab.core.tune.luck); None for fewer than two trials that can be compared so."""
+        """What the winner is worth on rows that did not choose it, by a bootstrap over the validation rows (see
+        nnlab.core.tune.luck); None for fewer than two trials that can be compared so.
+
+        With all members its luck is taken to be that of the choice among trials, whose rows are the same."""
         parts = [self.result_of(number).get("parts") or () for number in self.ranking()]
         values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
-        return worth_of_choice(np.array(values), self.maximize) if len(values) > 1 else None
+        if len(values) < 2:
+            return None
+        worth, number = worth_of_choice(np.array(values), self.maximize), self.best_trial
+        whole = None if number is None else self.whole_score(number)
+        best = self.score_of(self.ranking()[0])
+        return worth if whole is None or best is None else whole + worth - best
 
     @property
     def finalists(self) -> "pd.DataFrame":
@@ -244,7 +271,7 @@ class Study(Steerable):
 
     @property
     def best(self) -> TrainSpec:
-        """The spec of the winner; RunError if no trial is complete."""
+        """The run of the winner as a spec, with all members; RunError if no trial is complete."""
         return self.spec_of(self._best_number())
 
     @property
@@ -254,7 +281,7 @@ class Study(Steerable):
         return prepare_with(self.values_of(self._best_number()), before) if before else None
 
     def spec_of(self, number: int) -> TrainSpec:
-        """The spec of a trial."""
+        """The run that a trial stands for, with all members; `header.trained_by` gives what it trained."""
         return self.header.spec_of(self._trial(number))
 
     def values_of(self, number: int) -> dict[str, Value]:
@@ -275,7 +302,8 @@ class Study(Steerable):
 
     @property
     def best_run(self) -> Run:
-        """The winner's run of the search with its weights; with folds, the one on the first of them."""
+        """The winner's run of the search with its weights, with all members where it was trained so; with folds, the
+        one on the first of them."""
         number = self._best_number()
         run = self.run_of(number)
         if run is None:
@@ -283,7 +311,10 @@ class Study(Steerable):
         return run
 
     def run_of(self, number: int) -> Run | None:
-        """The run of a trial, where it is kept: of the best one, and of those that an ensemble may take."""
+        """The run of a trial, where it is kept: of the best one, and of those that an ensemble may take; with all
+        members where it was trained so."""
+        if (whole := self.after.whole_run(number)) is not None:
+            return whole
         if number in self._kept:
             return self._kept[number]
         if self.path is None or not (self.path / best_folder(number)).is_dir():

@@ -5,10 +5,9 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, RANKED, Header
 from nnlab.core.tune.luck import better_beyond_chance
-from nnlab.core.tune.pbt import Inherited
 from nnlab.core.tune.ranges import Space, Value, held_params
+from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import suggest
 from nnlab.core.tune.steering import Steer, allowed_params, steer, steered_space, steps_of
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
@@ -45,38 +44,6 @@ if TYPE_CHECKING:
     from nnlab.core.tune.knowledge import Knowledge
 
 ABOUT = "nnlab"  # the attribute of a study in a database that says what it is about
-State = Literal["complete", "pruned", "failed", "stopped"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a trial ended. cut: from outside, so it does not count. error: the exception that ended it.
-
-    best_epoch: of several folds the mean. scores: of each fold, where there are several. parts: the score as
-    `luck.parts_of_score` gives it.
-    """
-
-    state: State
-    score: float | None = None
-    epochs: int = 0
-    seconds: float = 0.0
-    message: str = ""
-    cut: bool = False
-    best_epoch: int = 0
-    scores: tuple[float, ...] = ()
-    parts: tuple[float, ...] = field(default=(), repr=False)
-    objectives: tuple[float, ...] = ()
-    inherited: tuple[Inherited, ...] = ()
-    error: Exception | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Of each objective, () where there is no score."""
-        return self.objectives or (() if self.score is None else (self.score,))
-
-    def to_json(self) -> dict[str, Any]:
-        """What is kept with the trial."""
-        return {name: value for name, value in asdict(self).items() if name != "error"}
 
 
 class Trials:

@@ -26,6 +26,9 @@ SCALES = ("quantile", "robust", "standard")
 EMBEDS = ("none", "pbld", "piecewise_linear")
 SMOOTHING = (0.0, 0.1)  # pays where labels count, not where probabilities do
 MOST_LAYERS = 4
+# How far the search around a recipe goes below and above its values, by ratio; (0, n): from 0 to n.
+NEAR = {"lr": (3.0, 2.5), "weight_decay": (10.0, 10.0), "dropout": (0.0, 0.4), "pbld.sigma": (4.0, 3.0)}
+NEAR |= {"lr_embedding": (3.0, 5.0)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,35 @@ def default_space(base: TrainSpec, fixed: Iterable[str] = (), about: About | Non
     space |= {name: one for name, one in _said(base, about).items() if name in space}
     space |= _embeddings(base) if embeds else {}
     return space | _others(base, about, options, kept)
+
+
+def space_around(recipe: TrainSpec, fixed: Iterable[str], about: About) -> Space:
+    """What is worth trying around the recipe of the data, but for fixed names: few names, near to its values.
+
+    They were good on many tables, so a study of some dozens of trials gains by fine steps from there; what it would
+    have to learn of a wide space are mostly the values that are known to be worse."""
+    chosen = chosen_parts(recipe)
+    options = options_of(TrainSpec, chosen)
+    kept = {_place(o) for word in fixed if (o := option_for(word, options, chosen))}
+    space: Space = {}
+    for name, (below, above) in NEAR.items():
+        option = option_for(name, options, chosen)
+        if option is None or _place(option) in kept:
+            continue
+        now, domain = float(value_of(recipe, option)), option.param.domain
+        low, high = (max(now / below, domain.low), min(now * above, domain.high)) if below else (0.0, max(now, above))
+        space[name] = Range(_short(low), _short(high), log=bool(below))
+    hidden = options.get("hidden")
+    if hidden is not None and _place(hidden) not in kept:
+        widths = split_list(plain(value_of(recipe, hidden)))
+        depths = (widths, widths[:-1], [*widths, widths[-1]])
+        space["hidden"] = Range(choices=tuple("-".join(map(str, one)) for one in depths if one))
+    return space | _others(recipe, replace(about, prepare=None), options, kept)
+
+
+def _short(number: float) -> float:
+    """Two digits are enough for the end of a range."""
+    return float(f"{number:.2g}")
 
 
 def usual_space(given: Space, base: TrainSpec, fixed: Sequence[str], about: About) -> Space:

@@ -10,13 +10,14 @@ from nnlab.core.fit import fit
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
-from nnlab.core.recipe import recipe_for
+from nnlab.core.recipe import recipe, recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import PrepareSpec, TrainSpec, part_values
+from nnlab.core.tune.light import light
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.space import base_values, parse, spec_with
 from nnlab.core.tune.study import Study
-from nnlab.core.tune.usual import About, default_space, usual_space
+from nnlab.core.tune.usual import About, default_space, space_around, usual_space
 
 QUICK = {"epochs": 2, "store": False, "sampler": "random", "pruner": "none"}
 
@@ -41,13 +42,39 @@ def filled(registry, part):
 def test_without_words_the_search_goes_around_the_recipe():
     data = table()
     study = tune(data, trials=3, **QUICK)
-    recipe = resolve(TrainSpec, {"epochs": 2}, recipe_for(data, {"epochs": 2}))
-    assert study.base == recipe
-    assert base_values(study.space, study.spec_of(0)) == base_values(study.space, recipe)
+    start = resolve(TrainSpec, {"epochs": 2}, recipe_for(data, {"epochs": 2}))
+    assert study.base == start
+    assert base_values(study.space, study.spec_of(0)) == base_values(study.space, start)
     assert study.base.model == Part("realmlp", {"members": 16, "dropout": 0.25, "hidden": (64, 64)})
-    assert study.trials["score"][0] == fit(data, epochs=2, store=False).metrics["loss"]
+    assert study.trials["score"][0] == fit(data, spec=light(start, 1), store=False).metrics["loss"]
+    assert study.whole_score(0) == fit(data, epochs=2, store=False).metrics["loss"]
     assert set(study.trials["state"]) == {"complete"}
     assert all(study.spec_of(number).model.name == "realmlp" for number in range(3))
+    assert {name: str(one) for name, one in study.space.items()} == {
+        "lr": "0.013..0.1 log",
+        "weight_decay": "0.002..0.2 log",
+        "dropout": "0..0.4",
+        "pbld.sigma": "0.25..3 log",
+        "lr_embedding": "0.033..0.5 log",
+        "hidden": "{64-64,64,64-64-64}",
+    }
+    fixed = tune(data, trials=1, hidden=(64, 64), **QUICK)
+    assert {"embed", "lr", "dropout", "activation"} <= set(fixed.space)  # who says a width has a network of their own
+
+
+@pytest.mark.parametrize("rows", [500, 3_000, 20_000, 100_000])
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_recipe_of_any_table_lies_in_the_space_around_it(task, rows):
+    base = resolve(TrainSpec, recipe(task, rows, 5))
+    space = space_around(base, (), About(rows, 5, task))
+    inside = base_values(space, base)
+    assert set(inside) == set(space)
+    assert base_values(space, spec_with(inside, base)) == inside
+    assert not {"lr", "dropout"} & set(space_around(base, ("lr", "dropout"), About(rows, 5, task)))
+
+
+def test_who_asks_for_it_gets_the_wide_space_around_the_recipe():
+    study = tune(table(), trials=1, space=("auto",), **QUICK)
     assert {"embed", "lr", "hidden", "dropout", "pbld.sigma", "lr_embedding"} <= set(study.space)
     assert "scale" not in study.space
 
@@ -55,7 +82,7 @@ def test_without_words_the_search_goes_around_the_recipe():
 def test_with_the_table_at_hand_the_scale_of_numbers_is_searched_too():
     frame = np.random.default_rng(1).normal(size=(900, 3))
     data = prepare((frame, frame[:, 0] > 0))
-    study = tune(data, frame=(frame, frame[:, 0] > 0), trials=1, **QUICK)
+    study = tune(data, frame=(frame, frame[:, 0] > 0), space=("auto",), trials=1, **QUICK)
     assert str(study.space["scale"]) == "{auto,quantile,standard}"  # 900 rows: auto is robust
     assert study.trials["scale"][0] == "auto"
 

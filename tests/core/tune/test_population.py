@@ -36,6 +36,16 @@ KINDS = {
         "average": "ema",
         "hidden": (16, 8),
     },
+    "one member": {
+        "model": "realmlp",
+        "members": 1,
+        "epochs": 6,
+        "patience": 1,
+        "min_delta": 0.1,
+        "hidden": (16, 8),
+        "clip_norm": 0.3,
+        "space": (*SPACE, "pbld.sigma=0.1..3 log", "lr_embedding={0.1,0.3}"),
+    },
     "shapes": {"hidden": (8,), "space": (*SPACE, "activation={relu,gelu}", "batch_growth={1,2}")},
 }
 

@@ -21,27 +21,38 @@ def padded(count: int) -> int:
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that are stepped alike, from start to stop in the flat buffer. factor: on the step size."""
+    """Parameters that are stepped alike, from start to stop in the flat buffer. factor: on the step size, one for each
+    member where they differ."""
 
     start: int
     stop: int
     decays: bool
-    factor: float = 1.0
+    factor: float | tuple[float, ...] = 1.0
+
+    def factor_of(self, member: int) -> float:
+        """A member's factor."""
+        return self.factor[member] if isinstance(self.factor, tuple) else self.factor
+
+
+Groups = Sequence[tuple[Sequence[str], bool, float | tuple[float, ...]]]
 
 
 class Flat:
     """Weights, gradients and moments of K modules of one shape; the modules' parameters become views of it.
 
-    A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the members are
-    in one module, whose parameters have a first dimension for them. turned: matrices that lie column by column.
+    A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the parameters of
+    a module have a first dimension for members, of which there may be several in one; K is the number of all. turned:
+    matrices that lie column by column. of: as many losses the mean is of that a module learns, those of members that
+    have left it too.
     """
 
     def __init__(
         self,
         modules: Sequence[nn.Module],
-        groups: Sequence[tuple[Sequence[str], bool, float]],
+        groups: Groups,
         joint: bool = False,
         turned: Collection[str] = (),
+        of: int | None = None,
     ) -> None:
         given = {name: [weight] for name, weight in modules[0].named_parameters()}
         for module in modules[1:]:
@@ -49,7 +60,9 @@ class Flat:
                 given[name].append(weight)
         some = next(iter(given.values()))[0]
         self._turned = turned
-        self.members, self.joint = some.shape[0] if joint else len(modules), joint
+        self.joint, self.in_module = joint, some.shape[0] if joint else 1
+        self.members = len(modules) * self.in_module
+        self.mean_of = of or self.in_module
         first = {name: weights[0][0] if joint else weights[0] for name, weights in given.items()}
         self._places: dict[str, tuple[int, int, torch.Size]] = {}
         self.groups: list[Group] = []
@@ -71,7 +84,7 @@ class Flat:
     def views(self, buffer: Tensor, name: str) -> Sequence[Tensor]:
         """What the parameter of each module is in a buffer of this layout."""
         whole = self.of(buffer, name)
-        return [whole] if self.joint else whole.unbind(0)
+        return torch.split(whole, self.in_module) if self.joint else whole.unbind(0)
 
     def like(self) -> Tensor:
         """Another buffer of this layout, of zeros: moments, an average."""

@@ -38,7 +38,7 @@ class RecordedUpdate(Update):
 
     def step(self, lrs: list[float]) -> None:
         """One step with these gradients and a step size for each member."""
-        rates = [lr * group.factor for group in self._groups for lr in lrs]
+        rates = [lr * group.factor_of(k) for group in self._groups for k, lr in enumerate(lrs)]
         decays = [decay if group.decays else 0.0 for group in self._groups for decay in self.decays]
         if [rates, decays] != self._now:
             self._now = [rates, decays]

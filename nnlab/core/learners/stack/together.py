@@ -17,9 +17,10 @@ from nnlab.core.learners.stack.learner import members_for
 from nnlab.core.learners.start import Penalty, average_of, class_counts, measured, penalties_of, tensors_of
 from nnlab.core.learners.state import dropouts, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
+from nnlab.core.members import Joined
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
-from nnlab.core.network import inputs_of, loss_of
+from nnlab.core.network import inputs_of, loss_of, members_apart
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.spec import TrainSpec, part_values
@@ -29,7 +30,7 @@ def can_stand_together(spec: TrainSpec, data: Prepared, device: str) -> bool:
     """Whether a run can be a member: one network, that takes no random numbers from the generators of all."""
     draws = any(GRADIENTS[part.name].facts.get("draws") for part in spec.gradients)
     joint = spec.model.name in MODELS and MODELS[spec.model.name].facts.get("members")
-    return not draws and not joint and not hindrance(spec, data, device)
+    return not draws and not (joint and members_apart(spec) != 1) and not hindrance(spec, data, device)
 
 
 def can_share(one: Prepared, other: Prepared, spec: TrainSpec) -> bool:
@@ -50,8 +51,10 @@ def _joined(tables: Sequence[tuple[Tensor, Tensor, Tensor | None]]) -> Table:
 
 
 class Together:
-    """Runs whose specs differ in lr, weight_decay, dropout and seed alone. networks: of each, with its first weights.
-    steps: of each run. own: the data of each, where they are not the same: `can_share` says of which.
+    """Runs whose specs differ in lr, its factors by role, weight_decay, dropout, what draws first weights, and seed.
+
+    networks: of each, with its first weights. steps: of each run. own: the data of each, where they are not the same:
+    `can_share` says of which.
 
     Per epoch: each learner puts its steps down, `steps` makes them, `measure` finds losses and outputs for all.
     """
@@ -77,7 +80,8 @@ class Together:
         table = _joined([tensors_of(one.train, first, one, device) for one in several])
         starts = dict(zip(map(id, several), range(0, len(table.y), len(data.train.y)), strict=True))
         self._shared = len(several) == 1 and len(set(seeds)) == 1  # all make the same steps
-        self.members = members_for(networks, first, data, device, seeds, joint=False, table=table)
+        joint = members_apart(first) is not None
+        self.members = members_for(networks, specs, data, device, seeds, joint, table)
         self.members.decays = [float(part_values(OPTIMIZERS, spec.optimizer)["weight_decay"]) for spec in specs]
         self.members.dropout = [next((layer.p for layer in dropouts(network)), 0.0) for network in networks]
         self.learners = [
@@ -97,6 +101,7 @@ class Together:
         for learner in self.learners:
             decaying, fixed = decay_groups(learner.model)
             learner.weights = [*decaying, *fixed]
+            learner.apart = members_apart(spec)
             learner.rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
             learner.penalties = penalties_of(spec, learner.model, decaying, len(self.data.feature_names))
             for name, weight in learner.model.named_parameters() if learner.rules else ():
@@ -130,7 +135,12 @@ class Together:
                 inside.enter_context(learner.best_weights())
             x = [learner.valid[0] for learner in self.learners]
             alike = all(one is x[0] for one in x)
-            self.outputs = self.members.outputs(x[0] if alike else torch.stack(x)).unbind(0)
+            outputs = self.members.outputs(x[0] if alike else torch.stack(x)).unbind(0)
+        models = [learner.model for learner in self.learners]
+        self.outputs = [
+            model.joined(output.unsqueeze(1)) if isinstance(model, Joined) else output
+            for model, output in zip(models, outputs, strict=True)
+        ]
 
     def copy(self, source: "MemberLearner", target: "MemberLearner") -> None:
         """The target goes on with what the source has learned."""
@@ -157,7 +167,7 @@ class Together:
 class MemberLearner:
     """The learner of one run in a stack. at: its place there. average: of its weights, if it has one.
 
-    weights, rules, penalties: what `Together` gives it for its network.
+    weights, rules, penalties, apart: what `Together` gives it for its network.
     """
 
     name = "stack"
@@ -169,6 +179,7 @@ class MemberLearner:
         self.weights: list[nn.Parameter] = []
         self.rules: Rules = ()
         self.penalties: list[Penalty] = []
+        self.apart: int | None = None
         self._made = 0
         self.data = stack.data
         self.valid: tuple[Tensor, Tensor, Tensor | None]
@@ -189,7 +200,7 @@ class MemberLearner:
     def change_gradients(self) -> None:
         """What the rules of the run do to them before a step."""
         if self.rules:
-            apply_rules(self.rules, self.weights, self._made)
+            apply_rules(self.rules, self.weights, self._made, self.apart)
 
     def change_weights(self, lr: float) -> None:
         """What comes after a step."""

@@ -39,18 +39,19 @@ class Update:
             for k in range(flat.members)
         ]
         self._alike = all(group.factor == 1.0 for group in self._groups)
+        self._apart = any(isinstance(group.factor, tuple) for group in self._groups)
 
     def step(self, lrs: list[float]) -> None:
         """One step with these gradients and a step size for each member."""
         if self._counts:
             self.made.add_(self._one)  # a tensor: a Python number costs three times as much
-        if lrs.count(lrs[0]) < len(lrs) or self.decays.count(self.decays[0]) < len(lrs):
+        if self._apart or lrs.count(lrs[0]) < len(lrs) or self.decays.count(self.decays[0]) < len(lrs):
             self._step_each(lrs)
         elif self._alike and (self._decoupled or not self.decays[0]):
             self._step_all(lrs[0])
         else:
             for group, parts in zip(self._groups, self._parts, strict=True):
-                self._call(parts, lrs[0] * group.factor, self.decays[0] if group.decays else 0.0)
+                self._call(parts, lrs[0] * group.factor_of(0), self.decays[0] if group.decays else 0.0)
 
     def _step_all(self, lr: float) -> None:
         """One call for all groups, what decays being shrunk before it as the call would."""
@@ -66,7 +67,7 @@ class Update:
             return
         for group, own in zip(self._groups, self._own, strict=True):
             for k, parts in enumerate(own):
-                self._call(parts, lrs[k] * group.factor, self.decays[k] if group.decays else 0.0)
+                self._call(parts, lrs[k] * group.factor_of(k), self.decays[k] if group.decays else 0.0)
 
     def _step_each_at_once(self, lrs: list[float]) -> None:
         """One call for all groups of a member, as `_step_all`."""
