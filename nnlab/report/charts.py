@@ -62,6 +62,7 @@ def curves(
             _panel(panels[1], history, [(f"valid_{shown}", "validation", VALID)], shown, best_epoch)
         _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=8)
         number_axis(panels[-1], levels=2)
+        panels[-1].set_ylim(bottom=0)
         words = [("changed", CHANGE)] * bool(changes) + [("resumed", MUTED)] * bool(resumed)
         title(panels[-1], "learning rate", words)
         for axes in panels:
@@ -121,7 +122,7 @@ def _panel(
     if best_epoch is not None and best_epoch in history.index and lines:
         column = lines[-1][0]
         value = float(history[column].loc[best_epoch])
-        right = f"{number(value)} at epoch {best_epoch}"
+        right = f"{number(value)}, epoch {best_epoch}"
         axes.axvline(best_epoch, color=BEST, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.plot(best_epoch, value, "o", color=BEST, markersize=5.5, markeredgecolor="white", zorder=5)
     if name:

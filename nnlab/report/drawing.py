@@ -106,7 +106,7 @@ def title(axes: "Axes", name: str, words: Sequence[tuple[str, str]] = (), right:
 
     def place(loc: str, x: float, texts: list[tuple[str, dict[str, Any]]]) -> None:
         parts: list[Artist] = [TextArea(label(text), textprops=props) for text, props in texts]
-        box = HPacker(children=parts, align="baseline", pad=0, sep=7)
+        box = HPacker(children=parts, align="baseline", pad=0, sep=6)
         anchor: dict[str, Any] = {"bbox_to_anchor": (x, 1.02), "bbox_transform": axes.transAxes}
         axes.add_artist(AnchoredOffsetbox(loc=loc, child=box, frameon=False, borderpad=0, pad=0, **anchor))
 

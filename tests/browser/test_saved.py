@@ -85,7 +85,8 @@ def left_open(page: Any, server: Server) -> Iterator[Path]:
     opened.page.wait_for_timeout(1500)
     for cell, words in enumerate(LEFT_OPEN.values(), 1):
         assert opened.output(cell).locator(".nnl-note").count() == 1 and words[0] not in visible(opened, cell)
-    assert not opened.output(2).locator("img[src^='data:image/png']:visible").count(), "its picture waits"
+    pictures = opened.output(2).locator("img")
+    assert pictures.count() == 2 and opened.output(2).locator("img:visible").count() == 1, "the first is for readers"
     opened.saved()
     kept = path.read_bytes()
     opened.interrupt()
@@ -118,8 +119,9 @@ def test_a_notebook_saved_while_widgets_are_open_shows_what_they_said(
             assert all(word in visible(opened, cell) for word in words)
         page.wait_for_timeout(1500)  # until the widget manager has given up
         assert not any(word in visible(opened, cell) for word in DEAD for cell in range(1, 5))
-        picture = opened.output(2).locator("img")
-        wait_for(lambda: picture.count() and picture.first.evaluate("e => e.offsetWidth") > 100, "the chart is shown")
+        pictures = opened.output(2).locator("img:visible")
+        wait_for(lambda: pictures.count() == 2, "both charts are shown")
+        assert pictures.first.evaluate("e => e.offsetWidth") > 100
         page.set_viewport_size({"width": 1280, "height": 3000})
         page.screenshot(path=shots / f"left_open_{reader.replace(' ', '_')}.png")
         page.set_viewport_size({"width": 1280, "height": 900})
