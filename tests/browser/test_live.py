@@ -161,7 +161,7 @@ def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
     opened.wait_end(1)
     opened.run(2)
     assert opened.text(2).strip().endswith("True")
-    assert opened.output(1).locator("img").count() >= 1, "the history, and how values went where there are enough trials"
+    assert opened.output(1).locator("img").count() >= 1, "the history, and more where there are enough trials"
     assert opened.output(1).locator(".bqplot").count() == 0
 
 
