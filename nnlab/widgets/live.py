@@ -24,13 +24,13 @@ PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and on
 DRAW_EVERY = 0.5  # seconds at least
 REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
 SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
-NOTED_EVERY = 10.0  # what a notebook holds that is saved meanwhile is at most so old
+STAND_IN_EVERY = 10.0  # what a notebook holds that is saved meanwhile is at most so old
 NO_ANSWER = "nothing has come from this front end yet: if Stop does nothing, the interrupt key (square) stops the run"
-NO_WIDGETS = "Nothing here has drawn the live view, so this stands in for it; the interrupt key stops the run."
+NO_WIDGETS = "; nothing here has drawn the live view, so this stands in for it; the interrupt key stops the run."
 DEEDS = {"train": "Training", "tune": "Search"}
 SAVED = {
-    "train": "If nothing moves, the notebook was saved meanwhile: %nn_runs lists the run, %nn_attach shows its result.",
-    "tune": "If nothing moves, the notebook was saved meanwhile: %nn_tune --resume goes on with the study.",
+    "train": ". If nothing moves, the notebook was saved meanwhile: %nn_runs lists the run, %nn_attach shows its result.",
+    "tune": ". If nothing moves, the notebook was saved meanwhile: %nn_tune --resume goes on with the study.",
 }
 LOG = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class LiveView:
             if self._pump.ok and not self._answered:
                 self._wait_for_answer(self._panel, now)
             if now >= self._next_note:
-                self._next_note = now + NOTED_EVERY
+                self._next_note = now + STAND_IN_EVERY
                 self._slot.note(self._note(self._panel))
 
     def _listen(self) -> None:
@@ -112,7 +112,7 @@ class LiveView:
                 self._panel.take(told)
             self._slot.show(self._panel.root, self._note(self._panel))
             now = time.perf_counter()
-            self._next_draw, self._next_note = now + DRAW_EVERY, now + NOTED_EVERY
+            self._next_draw, self._next_note = now + DRAW_EVERY, now + STAND_IN_EVERY
             self._silent_from = now + SILENT_AFTER
 
     def _note(self, panel: Panel) -> list[Block]:
@@ -120,7 +120,7 @@ class LiveView:
         columns, rows = panel.figures
         rest = NO_WIDGETS if self._silent else SAVED[self._kind]
         table = [Table(columns, rows, align="l" + "r" * (len(columns) - 1))] if rows else []
-        return [Sentence(f"{DEEDS[self._kind]}: {panel.progress}.", rest), *table]
+        return [Sentence(f"{DEEDS[self._kind]}: {panel.progress}", rest), *table]
 
     def _wait_for_answer(self, panel: Panel, now: float) -> None:
         """Until the front end says that it has drawn the widget: what is told where none does, or where none hears."""

@@ -73,7 +73,7 @@ DEAD = ("Error displaying widget", "Loading widget", "model not found")
 def left_open(page: Any, server: Server) -> Iterator[Path]:
     """A notebook that was saved while a panel, both explorers and a run were open, and whose kernel is gone."""
     first = "run = %nn_train data --epochs 2 --hidden 8 --no-baseline --name kept;\n"
-    quick = "from nnlab.widgets import live; live.NOTED_EVERY = 0.5"
+    quick = "from nnlab.widgets import live; live.STAND_IN_EVERY = 0.5"
     path = write_notebook(server.root / "left-open.ipynb", [PREPARED + first + quick, *LEFT_OPEN])
     opened = Notebook(page, path)
     opened.run(0, 1, 2, 3)

@@ -160,15 +160,15 @@ def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:
 
 
 def test_where_no_widget_is_drawn_a_line_stands_in(kernel: Kernel) -> None:
-    kernel.run("from nnlab.widgets import live; live.SILENT_AFTER = live.NOTED_EVERY = 0.3")
+    kernel.run("from nnlab.widgets import live; live.SILENT_AFTER = live.STAND_IN_EVERY = 0.3")
     request = kernel.send(ENDLESS)
 
     def line(message: dict[str, Any]) -> str:
         text = str(message["content"].get("data", {}).get("text/plain", ""))
-        return text if message["msg_type"] == "update_display_data" and "this stands in for it" in text else ""
+        return text if message["msg_type"] == "update_display_data" and "stands in" in text else ""
 
     first = kernel.until(line)
-    assert re.match(r"Training: epoch [\d,]+ of 1,000,000. Nothing here has drawn the live view", first)
+    assert re.search(r"epoch [\d,]+ of 1,000,000; nothing here has drawn the live view", first)
     assert kernel.until(lambda m: line(m) not in ("", first) and line(m))  # it goes on
     kernel.until(lambda m: live.NO_ANSWER in str(update_of(m).get("value", "")))
     root = kernel.until(lambda m: m["content"].get("data", {}).get(VIEW, {}).get("model_id"))
@@ -180,9 +180,8 @@ def test_where_no_widget_is_drawn_a_line_stands_in(kernel: Kernel) -> None:
     stop = kernel.model(description="Stop")
     kernel.published.clear()
     kernel.until(lambda m: table(m) and live.NO_ANSWER not in table(m))
-    kernel.until(lambda m: "saved meanwhile" in str(m["content"].get("data", {}).get("text/plain", "")))
     kernel.published.clear()
     kernel.tell(stop, CLICK)
     assert kernel.reply(request)["status"] == "ok"
     assert not any(line(message) for message in kernel.published)
-    kernel.run("live.SILENT_AFTER, live.NOTED_EVERY = 8.0, 10.0")
+    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")
