@@ -29,7 +29,7 @@ NO_ANSWER = "nothing has come from this front end yet: if Stop does nothing, the
 NO_WIDGETS = "; nothing here has drawn the live view, so this stands in for it; the interrupt key stops the run."
 DEEDS = {"train": "Training", "tune": "Search"}
 SAVED = {
-    "train": ". If nothing moves, the notebook was saved meanwhile: %nn_runs lists the run, %nn_attach shows its result.",
+    "train": ". If nothing moves, the notebook was saved meanwhile: %nn_runs lists the run, %nn_attach shows it.",
     "tune": ". If nothing moves, the notebook was saved meanwhile: %nn_tune --resume goes on with the study.",
 }
 LOG = logging.getLogger(__name__)
