@@ -1,13 +1,14 @@
 """The average of a network's weights beside the network."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nnlab.core.averages import Share
+from nnlab.core.members import rows_of
 
 
 class Average:
@@ -56,6 +57,15 @@ class Average:
             kept = own.detach().clone()
             own.copy_(mean)
             mean.copy_(kept)
+
+    def of(self, model: nn.Module, chosen: Sequence[int]) -> "Average":
+        """The same of a network that holds some of the members of this one."""
+        kept = Average(model, self._share, self._steps, self._keep_zeros)
+        kept._step = self._step
+        if self._mean is not None:
+            pairs = zip(self._mean, kept._tensors(), strict=True)
+            kept._mean = [rows_of(mean, own, chosen).clone() for mean, own in pairs]
+        return kept
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs."""

@@ -161,14 +161,17 @@ class BestEpoch:
 
 
 class BestOfMembers:
-    """The best epoch of each member by its own validation value; past its patience it keeps what it has.
+    """The best epoch of each member by its own validation value; past its patience it keeps what it has, and leaves.
 
-    An epoch is told as what would be kept if the run ended with it: members at their own best, together.
+    An epoch is told as what would be kept if the run ended with it: members at their own best, together. The spread is
+    that of members as they are, or as they were kept.
     """
 
     def __init__(self, spec: TrainSpec, learner: Ensemble, sign: float, count: int) -> None:
         self._learner, self._monitor, self._sign = learner, spec.monitor, sign
         self._courses = [Course(spec.min_delta) for _ in range(count)]
+        self._going = list(range(count))  # members that learn; the last ones of all stay, should patience become longer
+        self._left: dict[int, dict[str, float]] = {}  # what members that have left are worth by themselves
         self.spread: Mapping[str, float] = {}  # over members, of the last epoch
         self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
         # As in `BestEpoch`; epochs: of the members, 0 for none.
@@ -186,19 +189,34 @@ class BestOfMembers:
 
     def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
-        outputs = self._learner.outputs_of_members()
-        alone = [self._alone(each) for each in outputs]
+        outputs = self._together(self._learner.outputs_of_members())
+        alone = [self._left.get(k) or self._alone(each) for k, each in enumerate(outputs)]
         self.spread = {name: float(np.std([each[name] for each in alone], ddof=1)) for name in alone[0]}
         values = [self._sign * each[self._monitor] for each in alone]
-        taken = [
-            k
-            for k, (course, value) in enumerate(zip(self._courses, values, strict=True))
-            if math.isfinite(loss) and course.waited(epoch - 1) < patience and course.takes(epoch, value)
-        ]
+        taken = [k for k in self._going if math.isfinite(loss) and self._courses[k].takes(epoch, values[k])]
         if taken:
             self._keep(epoch, taken, outputs)
         kept = self._outputs if self._outputs is not None else outputs
-        return self._learner.measure(kept), self._kept[2] if taken else None
+        valid, weights = self._learner.measure(kept), self._kept[2] if taken else None
+        going = [k for k in self._going if self._courses[k].waited(epoch) < patience]
+        if going and len(going) < len(self._going):
+            self._learner.keep(going)
+            self._go_on_with(going)
+        return valid, weights
+
+    def _go_on_with(self, going: list[int]) -> None:
+        if self._outputs is not None:
+            left = [k for k in range(len(self._courses)) if k not in going]
+            self._left = {k: self._left.get(k) or self._alone(self._outputs[k]) for k in left}
+        self._going = going
+
+    def _together(self, outputs: Tensor) -> Tensor:
+        """What all members give, those that have left at their best."""
+        if self._outputs is None or len(outputs) == len(self._outputs):
+            return outputs
+        whole = self._outputs.clone()
+        whole[self._going] = outputs
+        return whole
 
     def _alone(self, outputs: Tensor) -> dict[str, float]:
         metrics = () if self._monitor == "loss" else (self._monitor,)
@@ -227,7 +245,7 @@ class BestOfMembers:
 
     def waited(self, epoch: int) -> float:
         """Epochs since the last true improvement of a member that still goes on."""
-        return min(course.waited(epoch) for course in self._courses)
+        return min(self._courses[k].waited(epoch) for k in self._going)
 
     def restore(self) -> None:
         """As in `Best`."""
@@ -242,6 +260,7 @@ class BestOfMembers:
             "epochs": list(epochs),
             "weights": dict(weights),
             "courses": courses,
+            "going": self._going,
             "outputs": self._outputs,
         }
 
@@ -250,6 +269,7 @@ class BestOfMembers:
         self._kept = (state["epoch"], tuple(state["epochs"]), state["weights"])
         outputs = state["outputs"]
         self._outputs = None if outputs is None else outputs.to(self._learner.device)
+        self._go_on_with(list(state.get("going", self._going)))
         for course, own in zip(self._courses, state["courses"], strict=True):
             course.load_state(own)
 

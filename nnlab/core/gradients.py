@@ -77,27 +77,31 @@ def clip_adaptive(
             weight.grad.mul_((most / slope.clamp(min=1e-12)).clamp(max=1.0))
 
 
-def apply_rules(rules: Rules, weights: "Sequence[Tensor]", step: int, members: int | None = None) -> None:
+def apply_rules(
+    rules: Rules, weights: "Sequence[Tensor]", step: int, members: int | None = None, of: int | None = None
+) -> None:
     """What the rules of a run do to the gradients of its weights.
 
     members: networks with weights of their own, (members, ...), whose loss is the mean of theirs. Each has the rules
-    for itself and for the gradient of its own loss, as a run of it alone would have.
+    for itself and for the gradient of its own loss, as a run of it alone would have. of: losses that the mean is of,
+    where some have left.
     """
     import torch
 
     count = members or 0
+    share = float(of or count)
     apart = [weight for weight in weights if count and weight.grad is not None and len(weight) == count]
     sets = [[_member(weight, k) for weight in apart] for k in range(count)]
     sets.append([weight for weight in weights if all(weight is not other for other in apart)])
     slopes = [weight.grad for weight in apart if weight.grad is not None]
     with torch.no_grad():
         if slopes:
-            torch._foreach_mul_(slopes, float(count))
+            torch._foreach_mul_(slopes, share)
         for rule, values in rules:
             for own in filter(None, sets):
                 rule(own, step, **values)
         if slopes:
-            torch._foreach_div_(slopes, float(count))
+            torch._foreach_div_(slopes, share)
 
 
 def _member(weight: "Tensor", member: int) -> "Tensor":

@@ -5,6 +5,7 @@ is the mean over members (`Batch.loss`). In eval mode it gives (rows, n_out), as
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -40,6 +41,34 @@ def joined(output: Tensor, how: How) -> Tensor:
         return output.mean(1)
     logs = output.log_softmax(-1) if how == "probabilities" else output
     return logs.logsumexp(1) - math.log(output.shape[1])
+
+
+def rows_of(values: Tensor, like: Tensor, chosen: Sequence[int]) -> Tensor:
+    """Of (members, ...) those of the chosen ones, which have the shape of `like`; what has it already is shared."""
+    return values if values.shape == like.shape else values[list(chosen)]
+
+
+@torch.no_grad()
+def take_members(part: nn.Module, whole: nn.Module, chosen: Sequence[int]) -> None:
+    """Let a network of some of the members hold what they have in the whole one; what all share is copied too."""
+    for mine, theirs in _pairs(part, whole):
+        mine.copy_(rows_of(theirs, mine, chosen))
+
+
+@torch.no_grad()
+def give_members(part: nn.Module, whole: nn.Module, chosen: Sequence[int]) -> None:
+    """The way back."""
+    for mine, theirs in _pairs(part, whole):
+        if mine.shape == theirs.shape:
+            theirs.copy_(mine)
+        else:
+            theirs[list(chosen)] = mine
+
+
+def _pairs(part: nn.Module, whole: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Weights and buffers of the same name."""
+    mine, theirs = ({**dict(one.named_parameters()), **dict(one.named_buffers())} for one in (part, whole))
+    return ((mine[name], theirs[name]) for name in mine)
 
 
 class MemberLinear(nn.Module):

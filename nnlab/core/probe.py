@@ -38,14 +38,9 @@ class Probe:
     """Makes steps of a learner and tells what they did. `take` gives what was seen since the last call."""
 
     def __init__(self, model: nn.Module, data: Prepared, device: str) -> None:
-        self._model, self._device = model, device
-        self._layers = weight_layers(model)
-        self._weights = [
-            (at, weight)
-            for at, layer in enumerate(self._layers.values())
-            for weight in layer.parameters(recurse=False)
-            if weight.requires_grad
-        ]
+        self._device = device
+        self._enter(model)
+        self._whole = self._sizes
         self._x, self._y = data.train.x, data.train.y.astype(np.float64)
         some = np.unique(np.linspace(0, len(self._x) - 1, min(ROWS, len(self._x))).round().astype(int))
         self._rows = torch.from_numpy(np.ascontiguousarray(self._x[some])).to(device)
@@ -53,8 +48,21 @@ class Probe:
         self._seen: list[Probed | Warned] = []
         self._off = not self._weights
 
+    def _enter(self, model: nn.Module) -> None:
+        """Look into this network."""
+        self._model, self._layers = model, weight_layers(model)
+        self._weights = [
+            (at, weight)
+            for at, layer in enumerate(self._layers.values())
+            for weight in layer.parameters(recurse=False)
+            if weight.requires_grad
+        ]
+        self._sizes = [weight.numel() for _, weight in self._weights]
+
     def step(self, learner: Learner, rows: Tensor, lr: float, epoch: int, number: int) -> None:
         """The learner's step, which is the number-th of the run."""
+        if learner.model is not self._model:  # members have left it
+            self._enter(learner.model)
         if self._off:
             learner.step(rows, lr)
             return
@@ -109,10 +117,10 @@ class Probe:
         return float(f"{(self._y[rows.cpu().numpy()].mean() - self._mean) / deviation:.4g}")
 
     def _norms(self, tensors: list[Tensor]) -> list[float]:
-        """The norm of each layer's numbers."""
-        squares = [0.0] * len(self._layers)
-        for (at, _), norm in zip(self._weights, torch.stack(torch._foreach_norm(tensors)).tolist(), strict=True):
-            squares[at] += norm**2
+        """The norm of each layer's numbers; members that have left count as the mean of the others."""
+        squares, norms = [0.0] * len(self._layers), torch.stack(torch._foreach_norm(tensors)).tolist()
+        for (at, _), norm, size, whole in zip(self._weights, norms, self._sizes, self._whole, strict=True):
+            squares[at] += norm**2 * (whole / size)
         return [square**0.5 for square in squares]
 
     def _activations(self) -> dict[str, list[float]]:

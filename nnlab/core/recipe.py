@@ -10,13 +10,13 @@ begins to learn noise by heart, before the mean of all does. Orders of their own
 the mlp on wine and abalone (one seed, two step sizes), in three to four times the CPU time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.models import MODELS
 from nnlab.core.network import numbers_of
 from nnlab.core.options import resolve
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import CUSTOM, TrainSpec
 
 if TYPE_CHECKING:
     from nnlab.core.data.prepare import Prepared
@@ -46,6 +46,11 @@ def left_open(options: Mapping[str, Any]) -> bool:
     words = {str(name).replace("-", "_") for name, value in options.items() if not asks_for_lr(name, value)}
     values = {name for name in MODELS["mlp"].params if name != "dropout"}
     return not words & (DESIGN | values | {f"model.{name}" for name in values})
+
+
+def must_name_network(spec: TrainSpec, said: Iterable[str]) -> bool:
+    """Whether options that give the spec must name its network too, as the data would choose another one else."""
+    return spec.model.name != CUSTOM and left_open(dict.fromkeys(said))
 
 
 def recipe(task: str, rows: int, numbers: int) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class PrepareSpec:
     ] = None
     outliers: Annotated[Part, OUTLIERS, "what happens to extreme numbers"] = Part("none")
     impute: Annotated[Part, IMPUTERS, "what stands in for missing numbers"] = Part("median")
-    indicators: Annotated[bool, "add a 0/1 column for each column with missing numbers"] = True
+    indicators: Annotated[bool, "add a 0/1 column for each column of numbers that 10 training rows or more lack"] = True
     scale: Annotated[
         Part | None, SCALERS, "how numbers are scaled; auto: robust for fewer than 2000 training rows, else quantile"
     ] = None

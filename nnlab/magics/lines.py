@@ -7,7 +7,7 @@ from typing import Any
 
 from nnlab.core.options import Option, options_of, override_values
 from nnlab.core.params import UNSET_WORDS, Param, Weights, as_cell, params_of, show_value
-from nnlab.core.recipe import left_open
+from nnlab.core.recipe import must_name_network
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, defaults_for
 from nnlab.magics.scan import Word, quote
@@ -42,8 +42,8 @@ def to_line(
 
 def _lacks_model(spec: Any, written: list[tuple[Option, Any]]) -> bool:
     """Whether the data would choose a network where the spec has one that is the default."""
-    said = {f"{option.field}.{option.name}" if option.part else option.name: value for option, value in written}
-    return isinstance(spec, TrainSpec) and spec.model.name != CUSTOM and left_open(said)
+    said = (f"{option.field}.{option.name}" if option.part else option.name for option, _ in written)
+    return isinstance(spec, TrainSpec) and must_name_network(spec, said)
 
 
 def words_of(options: Mapping[str, Any], known: Mapping[str, Option]) -> list[str]:

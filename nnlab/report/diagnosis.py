@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from nnlab.core.diagnose.doctor import Diagnosis
     from nnlab.core.diagnose.registry import Plot, Verdict
 
-IN_ROW, ROW_HEIGHT = 3, 168
+IN_ROW, ROW_HEIGHT = 2, 190
 FEWEST_BARS = 5  # for which there is room, so that two are no walls
 MAPS = {
     "gradient": "gradient norm",
     "weight": "weight norm",
-    "activation": "activation, root mean square",
-    "update": "step, as a share of the weight norm",
+    "activation": "activation (RMS)",
+    "update": "step by weight norm",
 }
 MOST_NAMES = 12  # layers that have their name at a heat map
 LAYER_HEIGHT, LEAST_HEIGHT, MOST_HEIGHT = 17, 62, 340  # of a heat map, in points of the page
@@ -70,6 +70,8 @@ def diagnosis_bundles(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = 
 
 def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = None) -> Iterator[Block]:
     """The headline, each verdict with its evidence and what mends it, and what could not be looked at."""
+    from nnlab.core.diagnose.mending import mending_words
+
     run = diagnosis.run
     network = run.spec.model.values.get("name") or CUSTOM if run.spec.model.name == CUSTOM else run.spec.model
     yield Sentence(_headline(diagnosis), f"in run {run.name or run.id}: {network} on {run.pipeline.target.name}")
@@ -79,7 +81,7 @@ def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = N
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
             advice = f" ({verdict.advice})" if verdict.advice else ""
-            yield Line(f"This would mend it{advice}:", line)
+            yield Line(f"This would {verdict.effect}, by {mending_words(run, verdict)}{advice}:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():
@@ -98,7 +100,7 @@ def _headline(diagnosis: "Diagnosis") -> str:
 
 def _call(diagnosis: "Diagnosis", verdict: "Verdict") -> str:
     """The call of Python that mends it."""
-    from nnlab.core.diagnose.mending import mended, prepared_anew
+    from nnlab.core.diagnose.mending import mended, options_that_mend, prepared_anew
 
     steps = []
     if verdict.prepare:
@@ -106,7 +108,7 @@ def _call(diagnosis: "Diagnosis", verdict: "Verdict") -> str:
         steps.append(f"data = {python_call('prepare', spec, f'frame, target={spec.target!r}')}")
     if verdict.fix or verdict.prepare:
         wanted, calibrate = mended(diagnosis.run, verdict)
-        call = python_call("fit", wanted)
+        call = python_call("fit", wanted, keep=options_that_mend(diagnosis.run, verdict))
         steps.append(f"run = {call[:-1]}, calibrate=True)" if calibrate else f"run = {call}")
     return "\n".join(steps)
 
@@ -212,7 +214,7 @@ def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> 
     finite = values[np.isfinite(values)]
     parts: list[Any] = []
     if len(finite) < values.size:
-        parts.append(TextArea("not finite", textprops={"color": BEST, "size": 8.5}))
+        parts.append(TextArea("not finite", textprops={"color": BEST, "size": 9.5}))
     if len(finite):
         inks = DrawingArea(INK_WIDTH * len(INKS), INK_HEIGHT)
         ends = float(finite.min()), float(finite.max())
@@ -220,7 +222,7 @@ def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> 
         for at, power in enumerate(np.linspace(first, last, len(INKS))):
             ink = ink_of(float(power))
             inks.add_artist(Rectangle((INK_WIDTH * at, 0), INK_WIDTH, INK_HEIGHT, color=ink, linewidth=0))
-        low, high = (TextArea(_short(end), textprops={"size": 8.5}) for end in ends)
+        low, high = (TextArea(_short(end), textprops={"size": 9.5}) for end in ends)
         parts += [low, inks, high]
     packed = HPacker(children=parts, align="center", pad=0, sep=4)
     place: dict[str, Any] = {"bbox_to_anchor": (1, 1.02), "bbox_transform": axes.transAxes}

@@ -1,13 +1,15 @@
 """What a spec changes from the defaults, as a table and as the Python that repeats it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from nnlab.core.options import override_values
 from nnlab.core.params import Param, params_of, show_value
+from nnlab.core.recipe import must_name_network
 from nnlab.core.registry import Part
-from nnlab.core.spec import CUSTOM, PrepareSpec, defaults_for
+from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, defaults_for
 from nnlab.report.tables import Table, number
 
 NO_DEFAULT = "–"
@@ -103,11 +105,19 @@ def magic_options(spec: Any) -> str:
     return " ".join(words)
 
 
-def python_call(verb: str, spec: Any, subject: str = "data") -> str:
-    """The call of nnlab that gives this spec: nnlab.fit(data, optimizer='sgd', lr=0.1)."""
+def python_call(verb: str, spec: Any, subject: str = "data", keep: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The call of nnlab that gives this spec: nnlab.fit(data, optimizer='sgd', lr=0.1).
+
+    keep: options that are written though they have their defaults.
+    """
     words = [subject]
     qualified = {}
-    for name, value, _ in differences(spec):
+    rows = [(name, value) for name, value, _ in differences(spec)]
+    named = {name.rpartition(".")[2] for name, _ in rows}
+    rows += [(name, value) for name, value in keep.items() if name.rpartition(".")[2] not in named]
+    if isinstance(spec, TrainSpec) and must_name_network(spec, (name for name, _ in rows)):
+        rows.insert(0, ("model", spec.model.name))
+    for name, value in rows:
         if "." in name:
             qualified[name] = value
         elif name == "model" and spec.model.name == CUSTOM:

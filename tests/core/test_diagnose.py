@@ -104,7 +104,7 @@ def test_lr_that_is_too_high_is_mended_by_the_line() -> None:
 
 
 def test_first_weights_that_are_far_away_are_no_step_that_is_too_large() -> None:
-    """Focal loss of one prediction for all rows is so small that that of the first epoch is many times as large."""
+    """Focal loss of a constant prediction is so small that that of the first epoch is many times as large."""
     patient = PLANTED["miscalibrated"](2)
     run = patient.run()
     case = Case(run, patient.data)

@@ -11,9 +11,11 @@ import nnlab
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError
-from nnlab.core.events import EpochDone, Finished
+from nnlab.core.events import EpochDone, Finished, Probed
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.probe import Probe
 from nnlab.core.run import Run
+from nnlab.core.store.trees import unpack_tree
 from nnlab.core.train import Job, set_up, train
 from tests.core.resuming import every_step as every_step
 from tests.core.resuming import spec_of, taken_up, whole_run
@@ -70,6 +72,32 @@ def test_patience_that_is_changed_while_the_run_lives_is_that_of_each_member(cla
     assert all(torch.equal(weight, ends[1][2][name]) for name, weight in ends[0][2].items())
 
 
+TECHNIQUES: list[dict[str, Any]] = [
+    {"bagging": 0.7, "own_order": True, "class_weight": "balanced"},
+    {"norm": "batch", "clip_norm": 0.3, "l1": 1e-3, "embed": "piecewise_linear"},
+    {"model": "packed", "optimizer": "momentum", "lr": 0.3, "weight_decay": 0.01, "average": "swa", "eps": None},
+    {"gradient_noise": 0.001},
+]
+
+
+@pytest.mark.parametrize("more", TECHNIQUES, ids=str)
+def test_members_that_have_left_change_no_bit_and_no_event(
+    more: dict[str, Any], classes: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose stack becomes smaller, and the same run that goes on to compute all."""
+    options = {name: value for name, value in (MANY | more).items() if value is not None}
+    smaller, all_on = (set_up(spec_of(**options), classes) for _ in range(2))
+    left: list[list[int]] = []
+    monkeypatch.setattr(all_on.learner, "_leave_out", left.append)
+    epochs, end, weights = trained(smaller)
+    others, their_end, theirs = trained(all_on)
+    told = [(done.train, done.valid, dict(done.spread), done.members, done.best) for done in epochs]
+    assert told == [(done.train, done.valid, dict(done.spread), done.members, done.best) for done in others]
+    assert (end.reason, end.epoch, end.best_epoch) == (their_end.reason, their_end.epoch, their_end.best_epoch)
+    assert all(torch.equal(weight, theirs[name]) for name, weight in weights.items())
+    assert bool(left) == ("gradient_noise" not in more), "noise is drawn for all at once, so all are computed on"
+
+
 @pytest.mark.parametrize("more", [{}, {"optimizer": "lion", "eps": None}], ids=["stack", "module"])
 def test_what_an_epoch_tells_is_what_would_be_kept(more: dict[str, Any], classes: Prepared) -> None:
     options = {name: value for name, value in (MANY | more).items() if value is not None}
@@ -94,6 +122,32 @@ def test_a_run_goes_on_to_the_same_bits(place: int, classes: Prepared, every_ste
     whole, places = whole_run(classes, spec)
     at, state = places[place]
     assert taken_up(classes, spec, state).same(whole, at.epoch)
+
+
+def test_a_run_goes_on_without_the_members_that_have_left(classes: Prepared, every_step: None) -> None:
+    """To the same bits, and with no more members in the stack than it had."""
+    spec = spec_of(**MANY)
+    whole, places = whole_run(classes, spec)
+    stacked = [list(unpack_tree(state, "here")["learner"]["stacked"]) for _, state in places]
+    place = next(place for place, some in enumerate(stacked) if len(some) < 4) + 1
+    assert len(stacked[place]) < 4
+    at, state = places[place]
+    assert taken_up(classes, spec, state).same(whole, at.epoch)
+
+
+def test_looks_go_on_where_members_have_left(classes: Prepared) -> None:
+    """A layer's norm is told as if all were there, so that nothing jumps."""
+    job = set_up(spec_of(**MANY), classes)
+    probe = Probe(job.learner.model, classes, "cpu")
+    rows = torch.arange(100)
+    probe.step(job.learner, rows, 1e-3, 1, 1)
+    job.learner.keep([1, 3])  # type: ignore[attr-defined]
+    probe.step(job.learner, rows, 1e-3, 1, 2)
+    before, after = probe.take()
+    assert isinstance(before, Probed) and isinstance(after, Probed) and before.layers == after.layers
+    for name in ("gradient", "weight", "update"):
+        assert after.values[name] == pytest.approx(before.values[name], rel=0.5), name
+    assert len(next(iter(job.learner.model.parameters()))) == 2
 
 
 def test_the_store_keeps_the_epochs_of_members(classes: Prepared, tmp_path: Path) -> None:

@@ -113,6 +113,16 @@ def test_the_python_call_gives_the_same_spec_again() -> None:
     assert resolve(TrainSpec, repeated) == spec
 
 
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.3, "epochs": 7}, {"weight_decay": 0.2}], ids=str)
+def test_the_python_call_names_a_network_that_the_data_would_not_choose(options: dict[str, Any]) -> None:
+    """Where nothing said of the network is left, a call without its name would train the recipe."""
+    call = python_call("fit", resolve(TrainSpec, options))
+    assert call.startswith("nnlab.fit(data, model='mlp'")
+    assert python_call("fit", resolve(TrainSpec, {"hidden": (8,)})).startswith("nnlab.fit(data, **{'model.hidden'")
+    kept = python_call("fit", resolve(TrainSpec, options), keep={"lr": 0.01, "dropout": 0.3})
+    assert ", lr=0.01" in kept and kept.count("dropout") == 1
+
+
 def test_a_network_of_the_users_own_is_named_and_its_cell_repeated() -> None:
     code = "class Net(nn.Module):\n    ...\nNet"
     spec = TrainSpec(model=Part(CUSTOM, {"name": "Net", "code": code}))

@@ -17,6 +17,7 @@ LARGEST = float(np.finfo(np.float32).max)
 FLOAT32_ROUNDS = float(np.finfo(np.float32).eps)  # a column may come as float32 that training had as float64
 FALLBACK = "median"  # fills what an imputer of the whole table or along an order leaves open
 WHOLE = ("table", "order")  # scopes of imputers that look beyond the column or the row
+FEWEST = 10  # training rows with a gap, and without: a flag that is set in fewer says what chance made of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ NOTHING = Step("none", {})
 
 @dataclass(frozen=True, eq=False)
 class Number:
-    """A number: gaps filled, then scaled; with a 0/1 feature for the gaps where training rows had some.
+    """A number: gaps filled, then scaled; with a 0/1 feature for the gaps where enough training rows had some.
 
     imputer: what fills the gaps, one of the whole table or the fill of this column. clip: the fitted rule for extremes.
     reading: how text is read, where it is not written as numbers usually are. low, high: ends of the training rows;
@@ -209,7 +210,7 @@ def fit_number(
     expand = NOTHING
     if part["expand"].name != "none":
         expand = Step(part["expand"].name, make(EXPANDERS, part["expand"], numbers, rng))
-    flag = spec.indicators and gappy
+    flag = spec.indicators and FEWEST <= len(present) <= len(rows) - FEWEST
     return Number(
         name,
         fill,

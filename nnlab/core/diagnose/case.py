@@ -107,7 +107,7 @@ class Case:
 
     @cached_property
     def baseline(self) -> float | None:
-        """The loss of one prediction for all rows: class shares, or the mean; None where that cannot be told."""
+        """The loss of a constant prediction: class shares, or the mean; None where that cannot be told."""
         if self.data is not None:
             return self._baseline_of(self.data)
         evaluation = self.run.evaluation

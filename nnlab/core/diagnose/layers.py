@@ -39,7 +39,10 @@ def exploding_gradients(
     if np.isfinite(first).all() and first.max() < norm and not growth > ratio:
         return None
     where = int(np.argmax(np.nan_to_num(first, nan=np.inf)))
-    evidence = f"in the first step the gradient of layer {case.layers[where]} has norm {first[where]:.2g}"
+    evidence = (
+        f"in the first step the gradient of layer {case.layers[where]} has norm {first[where]:.2g}"
+        f" (up to {norm:g} is usual)"
+    )
     if growth > ratio:
         evidence += f"; the first layers' are {growth:.1g} times the last one's"
     plot = Plot(
@@ -89,7 +92,7 @@ def vanishing_gradients(
         labels=case.layers,
     )
     own = case.spec.model.name == CUSTOM
-    advice = "where that is not enough, in the network's text: SiLU in place of sigmoid or tanh, a norm in each layer"
+    advice = "where that is not enough, in the network's code: SiLU in place of sigmoid or tanh, a norm in each layer"
     fix = _calmer(case, {"activation": "silu", "norm": "layer"})
     return Verdict("vanishing_gradients", "gradients vanish", evidence, fix, advice=advice * own, plot=plot)
 
@@ -143,7 +146,10 @@ def saturated_activations(
     if not np.nanmax(ends, initial=0.0) > share:
         return None
     worst = int(np.nanargmax(ends))
-    evidence = f"{ends[worst]:.0%} of the values of layer {case.layers[worst]} are at an end of their range"
+    evidence = (
+        f"{ends[worst]:.0%} of the values of layer {case.layers[worst]} are at an end of their range, where the slope"
+        " is almost 0, so that little is learned"
+    )
     plot = Plot(
         f"saturated values of layer {case.layers[worst]}",
         case.steps.tolist(),

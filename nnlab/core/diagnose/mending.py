@@ -20,6 +20,11 @@ def mended(run: Run, verdict: Verdict) -> tuple[TrainSpec, bool]:
     return spec, bool(taken.get(ASIDE, False))
 
 
+def options_that_mend(run: Run, verdict: Verdict) -> dict[str, Any]:
+    """The options of a training that the verdict asks for, of those that the run's parts have."""
+    return {name: value for name, value in _resolved(run.spec, verdict.fix)[1].items() if name != ASIDE}
+
+
 def mending_words(run: Run, verdict: Verdict) -> str:
     """The options that the verdict asks for, as they are typed; '' where no option can mend it."""
     _, taken = _resolved(run.spec, verdict.fix)

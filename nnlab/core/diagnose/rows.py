@@ -14,6 +14,8 @@ from nnlab.core.params import Within
 from nnlab.core.spec import CUSTOM, part_values
 
 LEAKS = ("target_copy", "near_copy", "unknown_at_prediction")  # kinds of the audit's findings
+LOOK_FIRST = "look at the rows that are most wrong first, by %nn_evaluate"
+SOFTENED = "let them do less harm"  # what is done about rows that only their owner can correct
 SURE = 2.0  # standard errors
 FEWEST_STEPS = 50  # of a run that can have learned its classes
 FEWEST = 8  # rows of a class that must have had a chance
@@ -186,7 +188,8 @@ def _other_labels(case: Case, wrong: float, flat: float) -> Verdict | None:
         "labels look wrong for some rows",
         evidence,
         fix,
-        advice="classes that overlap much can look the same; look at such rows first",
+        effect=SOFTENED,
+        advice=f"{LOOK_FIRST}: classes that overlap much look the same",
         plot=plot,
     )
 
@@ -216,7 +219,8 @@ def _far_targets(case: Case, far: float) -> Verdict | None:
         {"rows": counts.tolist()},
         "",
     )
-    return Verdict("label_noise", "target values look wrong for some rows", evidence, {"loss": "huber"}, plot=plot)
+    what = "target values look wrong for some rows"
+    return Verdict("label_noise", what, evidence, {"loss": "huber"}, effect=SOFTENED, advice=LOOK_FIRST, plot=plot)
 
 
 @DIAGNOSES.add(needs=("data", "valid", "weights", "epochs"), explains=("class_ignored", "miscalibrated"))
@@ -234,14 +238,13 @@ def underfitting(
     error = float(better.std()) / np.sqrt(max(len(better), 1))
     if not better.mean() > max(sure * error, worth * float(own.mean()), 1e-9):
         return None
-    what = "mean squared error, in scaled units," if case.run.task == "regression" else "share of wrong validation rows"
+    what = "mean squared error" if case.run.task == "regression" else "share of wrong rows"
+    unit = " (of the scaled target)" if case.run.task == "regression" else ""
     evidence = (
-        f"the {what} is {own.mean():.3g}, that of a forest {other.mean():.3g}"
-        f" ({better.mean() / max(error, 1e-12):.0f} standard errors better)"
+        f"on the validation rows its {what}{unit} is {own.mean():.3g}, that of a random forest {other.mean():.3g},"
+        f" which is better by {better.mean() / max(error, 1e-12):.0f} standard errors"
     )
-    plot = Plot(
-        what.rstrip(","), range(2), {"": [float(own.mean()), float(other.mean())]}, "", labels=("network", "forest")
-    )
+    plot = Plot(what, range(2), {"": [float(own.mean()), float(other.mean())]}, "", labels=("network", "forest"))
     return Verdict("underfitting", "the network underfits", evidence, _freed(case), plot=plot)
 
 

@@ -37,7 +37,7 @@ class Watch:
             self._spent += time.process_time() - now
 
     def _case(self) -> Case:
-        """The run as it is now. The loss of one prediction for all rows stays the same."""
+        """The run as it is now. The loss of a constant prediction stays the same."""
         case = Case(self._run, self._data)
         if self._baseline is None:
             self._baseline = (case.baseline,)
@@ -47,7 +47,7 @@ class Watch:
 
 def _told(run: Run, verdict: Verdict) -> Warned:
     words = mending_words(run, verdict)
-    return Warned(f"{verdict}; this would mend it: {words}" if words else str(verdict), about=verdict.name)
+    return Warned(f"{verdict}; this would {verdict.effect}: {words}" if words else str(verdict), about=verdict.name)
 
 
 def watched(events: Generator[Event, None, None], run: Run, data: Prepared) -> Generator[Event, None, None]:

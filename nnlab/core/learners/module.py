@@ -93,6 +93,7 @@ class ModuleLearner:
         places[list(codes)] = True
         self._codes = places if codes else None
         self._made = 0
+        self._going: list[int] | None = None  # members that still learn, where some have left
 
     @property
     def model(self) -> nn.Module:
@@ -198,11 +199,16 @@ class ModuleLearner:
             output = forward(self._model, self._valid[0], self.device)
         return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
 
+    def keep(self, members: Sequence[int]) -> None:
+        """As in `Ensemble`. The others are still computed."""
+        self._going = list(members)
+
     def outputs_of_members(self) -> Tensor:
-        """What each member gives for the validation rows, (K, n, n_out)."""
+        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
         assert isinstance(self._model, Joined)
         with self._best_weights():
-            return forward(self._model.network, self._valid[0], self.device).transpose(0, 1)
+            outputs = forward(self._model.network, self._valid[0], self.device).transpose(0, 1)
+        return outputs if self._going is None else outputs[self._going]
 
     def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
         """The loss and every metric, or these, of what some members give for the validation rows, together."""
@@ -256,6 +262,7 @@ class ModuleLearner:
             "made": self._made,
             "scaler": self.scaler.state_dict() if self.scaler is not None else None,
             "pieces": self._pieces.count,
+            "going": self._going,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -272,6 +279,7 @@ class ModuleLearner:
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
         self._pieces.count = state["pieces"]
+        self._going = state.get("going")
 
 
 def optimizer_for(spec: TrainSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

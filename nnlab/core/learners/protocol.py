@@ -55,8 +55,12 @@ class Learner(Protocol):
 class Ensemble(Learner, Protocol):
     """A learner whose network has members."""
 
+    def keep(self, members: Sequence[int]) -> None:
+        """Only these go on to learn, with the bits that they would have beside the others: what those have is not asked
+        for again until all come back with `restore`."""
+
     def outputs_of_members(self) -> Tensor:
-        """What each member gives for the validation rows, (K, n, n_out)."""
+        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
 
     def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
         """The loss and every metric, or these, of what some members give for the validation rows, together."""

@@ -1,6 +1,7 @@
 """What all learners begin with, and how they measure: one way, so that it is no difference between them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,9 @@ from nnlab.core.data.prepare import Prepared, Rows
 from nnlab.core.data.target import Target, match
 from nnlab.core.errors import SpecError, did_you_mean, nearest
 from nnlab.core.inits import initialize, matrices
+from nnlab.core.learners.state import dropouts
 from nnlab.core.losses import Loss, levels_of, outputs_for
+from nnlab.core.members import take_members
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import fit_rows, loss_of, network_for
@@ -47,6 +50,18 @@ def first_network(spec: TrainSpec, data: Prepared, maker: custom.Maker = None) -
     if dtype != torch.float32:
         network = in_precision(network, spec)  # the first weights are those of any precision
         custom.check_output(network, len(data.feature_names), n_out, dtype)
+    return network
+
+
+def network_of_some(spec: TrainSpec, data: Prepared, whole: nn.Module, chosen: Sequence[int]) -> nn.Module:
+    """A network of the run's kind that holds these members of the whole one; nothing is drawn for it."""
+    part = Part(spec.model.name, {**spec.model.values, "members": len(chosen)})
+    with torch.random.fork_rng(devices=[]):
+        network = in_precision(network_for(replace(spec, model=part), data.pipeline), spec)
+    network = network.to(next(whole.parameters()).device).train()
+    take_members(network, whole, chosen)
+    for layer, own in zip(dropouts(network), dropouts(whole), strict=True):
+        layer.p = own.p
     return network
 
 

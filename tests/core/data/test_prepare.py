@@ -93,6 +93,20 @@ def test_what_comes_out() -> None:
     )
 
 
+@pytest.mark.parametrize(("gaps", "flagged"), [(1, False), (9, False), (10, True), (118, True), (119, False)])
+def test_gaps_that_training_hardly_had_are_filled_and_not_flagged(gaps: int, flagged: bool) -> None:
+    """A flag that is set in one row learns that row's label, and makes every later gap as sure of it."""
+    frame = people().fillna({"age": 40.0})
+    rows = prepare(frame, "income").train.index
+    frame.loc[rows[:gaps], "age"] = np.nan
+    data = prepare(frame, "income")
+    assert np.array_equal(data.train.index, rows) and len(rows) == 128
+    assert ("age <missing>" in data.feature_names) is flagged
+    unknown = frame.drop(columns="income").assign(age=np.nan)
+    usual = unknown.assign(age=float(frame.loc[rows, "age"].median()))
+    assert np.array_equal(data.transform(unknown), data.transform(usual)) is not flagged
+
+
 def test_a_regression_target_is_scaled_by_training_rows_and_undone() -> None:
     draw = np.random.default_rng(0)
     x = draw.normal(size=(300, 2))

@@ -42,7 +42,8 @@ class Flat:
 
     A parameter of shape s is (K, *s), its members one behind the other. Groups are contiguous. joint: the parameters of
     a module have a first dimension for members, of which there may be several in one; K is the number of all. turned:
-    matrices that lie column by column.
+    matrices that lie column by column. of: as many losses the mean is of that a module learns, those of members that
+    have left it too.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Flat:
         groups: Groups,
         joint: bool = False,
         turned: Collection[str] = (),
+        of: int | None = None,
     ) -> None:
         given = {name: [weight] for name, weight in modules[0].named_parameters()}
         for module in modules[1:]:
@@ -60,6 +62,7 @@ class Flat:
         self._turned = turned
         self.joint, self.in_module = joint, some.shape[0] if joint else 1
         self.members = len(modules) * self.in_module
+        self.mean_of = of or self.in_module
         first = {name: weights[0][0] if joint else weights[0] for name, weights in given.items()}
         self._places: dict[str, tuple[int, int, torch.Size]] = {}
         self.groups: list[Group] = []

@@ -182,7 +182,7 @@ class Engine:
         port = self._bound(x.expand(members, -1, -1), build)
         rows_of = partial(torch.Tensor.view, size=(sets, 1, size))
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
-        loss, total = bind_loss(self._criterion, port, room, target, counted, self._flat.in_module)
+        loss, total = bind_loss(self._criterion, port, room, target, counted, self._flat.mean_of)
         backward = [call for layer in reversed(build.backward) for call in layer]
         sources = [(table.y, y)]
         if table.weight is not None and weight is not None:

@@ -15,10 +15,18 @@ from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.stack.parts import Parts
-from nnlab.core.learners.start import average_of, class_counts, first_network, measured, penalties_of, tensors_of
+from nnlab.core.learners.start import (
+    average_of,
+    class_counts,
+    first_network,
+    measured,
+    network_of_some,
+    penalties_of,
+    tensors_of,
+)
 from nnlab.core.learners.state import dropouts, load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
-from nnlab.core.members import Joined
+from nnlab.core.members import Joined, give_members
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of, member_count, members_apart
@@ -64,7 +72,10 @@ def _groups(network: nn.Module, specs: Sequence[TrainSpec]) -> Groups:
 
 
 class StackLearner:
-    """The learner for networks whose gradients are written by hand. steps: of the whole run."""
+    """The learner for networks whose gradients are written by hand. steps: of the whole run.
+
+    Of members that have left the network as a whole keeps what they had; the one that learns has the others alone.
+    """
 
     name = "stack"
     why = ""
@@ -76,46 +87,45 @@ class StackLearner:
         self._loss_part = loss_of(spec, data.target)
         self._loss = make_loss(self._loss_part, class_counts(data))
         self._smoothing = part_values(LOSSES, self._loss_part).get("label_smoothing", 0.0)
-        self._model = first_network(spec, data).to(device).train()
+        self._spec, self._data = spec, data
+        self._model = self._whole = first_network(spec, data).to(device).train()
         self.parameters = sum(p.numel() for p in self._model.parameters())
         self._valid = tensors_of(data.valid, spec, data, device)
-        decaying, fixed = decay_groups(self._model)
-        self._joint = "members" in MODELS[spec.model.name].params
         self._count = member_count(spec)
-        seeds = [member_seed(spec.seed, k) for k in range(self._count)]
-        self._members = members_for([self._model], [spec], data, device, seeds, self._joint)
-        self._members.dropout = [next((layer.p for layer in self._dropouts), 0.0)] * self._count
-        self._gradients = Parts(self._members, self._members.table, self._loss, lambda: list(self._model.buffers()))
-        self._weights = [*decaying, *fixed]
-        self._take_techniques(spec, data, decaying, steps)
-        flat = self._members.flat
-        for name, weight in self._model.named_parameters():
-            weight.grad = flat.views(flat.gradients, name)[0]
-
-    def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
-        """What is done to gradients and weights besides the plain step; mostly nothing."""
+        self._stacked = self._going = list(range(self._count))  # members that are computed, and those that still learn
+        self._lost = [0.0] * self._count
+        joint = "members" in MODELS[spec.model.name].params
+        seeds = [member_seed(spec.seed, k) for k in self._stacked]
+        self._members = members_for([self._model], [spec], data, device, seeds, joint)
+        self._members.dropout = [next((layer.p for layer in dropouts(self._model)), 0.0)] * self._count
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        self._apart = members_apart(spec)
         self.draws = bool(self._rules)  # noise on gradients does; masks have streams of their own
-        self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
         self._average = average_of(spec, self._model, steps)
         self._made = 0
+        self._take_network()
+
+    def _take_network(self) -> None:
+        """What is done to gradients and weights of the network that learns; mostly nothing but the plain step."""
+        spec, flat = self._spec, self._members.flat
+        self._gradients = Parts(self._members, self._members.table, self._loss, lambda: list(self._model.buffers()))
+        decaying, fixed = decay_groups(self._model)
+        self._weights = [*decaying, *fixed]
+        self._apart = flat.members if members_apart(spec) else None
+        self._penalties = penalties_of(spec, self._model, decaying, len(self._data.feature_names))
+        for name, weight in self._model.named_parameters():
+            weight.grad = flat.views(flat.gradients, name)[0]
 
     @property
     def model(self) -> nn.Module:
         """The network as it is now."""
         return self._model
 
-    @property
-    def _dropouts(self) -> list[Any]:
-        return dropouts(self._model)
-
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers, (n,), or (K, n) where each member has its own."""
-        self._gradients(rows)
+        self._gradients(rows[self._stacked] if rows.ndim == 2 and len(rows) != len(self._stacked) else rows)
         if self._rules:
-            apply_rules(self._rules, self._weights, self._made, self._apart)
-        self._members.update([lr] * self._count)
+            apply_rules(self._rules, self._weights, self._made, self._apart, self._members.flat.mean_of)
+        self._members.update([lr] * len(self._stacked))
         if self._penalties:
             with torch.no_grad():
                 for penalize in self._penalties:
@@ -136,17 +146,45 @@ class StackLearner:
         return notes + self._members.take_notes()
 
     def take_loss(self) -> float:
-        """Mean training loss over the rows seen since the last call; nan if there were none."""
-        return math.fsum(self._members.take_loss())
+        """Mean training loss over the rows seen since the last call, of members that have left the last that they had;
+        nan if there were none."""
+        for k, loss in zip(self._stacked, self._members.take_loss(), strict=True):
+            if k in self._going:
+                self._lost[k] = loss
+        return math.fsum(self._lost)
 
     def validate(self) -> dict[str, float]:
         """The loss and every metric of the validation rows; empty if there are none."""
         return self.measure(self.outputs_of_members()) if len(self._valid[1]) else {}
 
+    def keep(self, members: Sequence[int]) -> None:
+        """As in `Ensemble`."""
+        self._going = list(members)
+        if not any(GRADIENTS[part.name].facts.get("draws") for part in self._spec.gradients):  # for all at once
+            self._leave_out(self._going)
+
+    def _leave_out(self, chosen: list[int]) -> None:
+        """Compute these of the stacked members alone from now on."""
+        self._give_back()
+        places, parts = [self._stacked.index(k) for k in chosen], self._gradients.count
+        self._model = network_of_some(self._spec, self._data, self._whole, chosen)
+        self._members = self._members.keep(places, self._model)
+        if self._average is not None:
+            self._average = self._average.of(self._model, places)
+        self._stacked = chosen
+        self._take_network()
+        self._gradients.count = parts
+
+    def _give_back(self) -> None:
+        """The network as a whole has what members have learned since others left."""
+        if self._model is not self._whole:
+            give_members(self._model, self._whole, self._stacked)
+
     def outputs_of_members(self) -> Tensor:
-        """What each member gives for the validation rows, (K, n, n_out)."""
+        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
         with self._best_weights():
-            return self._members.outputs(self._valid[0])
+            outputs = self._members.outputs(self._valid[0])
+        return outputs if self._going == self._stacked else outputs[[self._stacked.index(k) for k in self._going]]
 
     def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
         """The loss and every metric, or these, of what some members give for the validation rows, together."""
@@ -161,25 +199,41 @@ class StackLearner:
             self._members.loss = part_values(LOSSES, smoothed(self._loss_part, value))
             return old
         if name == "weight_decay":
-            old, self._members.decays = self._members.decays[0], [value] * self._count
+            old, self._members.decays = self._members.decays[0], [value] * len(self._stacked)
             return old
-        if self._dropouts:
-            self._members.dropout = [value] * self._count
+        if dropouts(self._model):
+            self._members.dropout = [value] * len(self._stacked)
+        if self._model is not self._whole:
+            set_dropout(self._whole, value)
         return set_dropout(self._model, value)
 
     def snapshot(self) -> Mapping[str, Tensor]:
         """A copy of weights and buffers."""
         with self._best_weights():
-            return {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+            now = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+        if self._model is self._whole:
+            return now
+        every = {name: tensor.detach().clone() for name, tensor in self._whole.state_dict().items()}
+        for name, tensor in now.items():
+            if tensor.shape == every[name].shape:
+                every[name] = tensor
+            else:
+                every[name][self._stacked] = tensor
+        return every
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Take weights and buffers back from a snapshot."""
-        self._model.load_state_dict(weights)
+        self._whole.load_state_dict(weights)
+        self._model = self._whole
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs; the tensors are the learner's own, no copies."""
+        self._give_back()
         return {
-            "network": network_state(self._model),
+            "network": network_state(self._whole),
+            "stacked": self._stacked,
+            "going": self._going,
+            "lost": self._lost,
             "members": self._members.state(),
             "average": self._average.state() if self._average is not None else None,
             "made": self._made,
@@ -189,7 +243,11 @@ class StackLearner:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave, in a learner of the same spec and data."""
-        load_network(self._model, state["network"])
+        load_network(self._whole, state["network"])
+        stacked = list(state.get("stacked", self._stacked))
+        if stacked != self._stacked:
+            self._leave_out(stacked)
+        self._going, self._lost = list(state.get("going", stacked)), list(state.get("lost", self._lost))
         if state.get("smoothing", self._smoothing) != self._smoothing:
             self.change("label_smoothing", state["smoothing"])
         self._members.load_state(state["members"])

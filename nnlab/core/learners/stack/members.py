@@ -24,7 +24,7 @@ class Members:
 
     groups: names of parameters, whether they decay, and a factor on the step size, or each member's. optimizer: a part
     with all values. seeds: of each member's dropout, which begins as 0. joint: each module has members, and its loss is
-    their mean. recorder: what makes one call of the many of a step; on CUDA it is there by itself.
+    their mean; of: as in `Flat`. recorder: what makes one call of the many of a step; on CUDA it is there by itself.
     """
 
     def __init__(  # noqa: PLR0913 (the parts of a training)
@@ -37,12 +37,13 @@ class Members:
         seeds: Sequence[int],
         joint: bool = False,
         recorder: type[Recorder] | None = None,
+        of: int | None = None,
     ) -> None:
         self.networks = list(networks)
         self._given = (groups, criterion, table, optimizer)
         layers = translated(networks)
         with torch.no_grad():
-            self.flat = Flat(networks, groups, joint, turned(layers))
+            self.flat = Flat(networks, groups, joint, turned(layers), of)
         device, values = self.flat.values.device.type, dict(optimizer.values)
         self._kind = recorder or (Recorder if device == "cuda" else None)
         self._streams = Streams(seeds, device, recorded=self._kind is not None)
@@ -125,18 +126,21 @@ class Members:
         self._given = (self._given[0], criterion, *self._given[2:])
         self._engine.set_criterion(criterion)
 
-    def keep(self, chosen: Sequence[int]) -> "Members":
+    def keep(self, chosen: Sequence[int], network: nn.Module | None = None) -> "Members":
         """Some of the members, which go on to the same bits as they would beside the others; these are given up.
 
-        Losses since the last `take_loss` are forgotten. Of networks of their own, one in each module.
+        Losses since the last `take_loss` are forgotten. Of networks of their own, one in each module; or network:
+        another module, that holds these of one alone.
         """
-        networks, seeds, (groups, *_) = [self.networks[k] for k in chosen], [0] * len(chosen), self._given
+        networks = [self.networks[k] for k in chosen] if network is None else [network]
+        seeds, (groups, *_) = [0] * len(chosen), self._given
         own = [(names, decays, _chosen(factor, chosen)) for names, decays, factor in groups]
-        kept = Members(networks, own, *self._given[1:], seeds, self.flat.joint, recorder=self._kind)
+        kept = Members(networks, own, *self._given[1:], seeds, self.flat.joint, self._kind, self.flat.mean_of)
         kept._update.take(self._update, chosen)
         states = self._streams.state()
         kept._streams.load_state([states[k] for k in chosen])
         kept.dropout = [self.dropout[k] for k in chosen]
+        kept._told = self._told
         return kept
 
     def copy(self, source: int, target: int) -> None:
