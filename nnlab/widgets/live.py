@@ -22,7 +22,7 @@ from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
-REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
+REST = 200  # a drawing of t seconds of CPU is followed by 200 t without; ipykernel's own thread spends as much again
 SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
 STAND_IN_EVERY = 10.0  # what a notebook holds that is saved meanwhile is at most so old
 NO_ANSWER = "nothing has come from this front end yet: if Stop does nothing, the interrupt key (square) stops the run"
@@ -139,11 +139,11 @@ class LiveView:
         pressed = (self._controls.paused, self._controls.stop_reason, ended, getattr(self._panel, "pressed", None))
         if now < self._next_draw and pressed == self._shown:
             return
-        self._shown = pressed
+        self._shown, began = pressed, time.thread_time()  # CPU time: others on a busy machine do not make it rarer
         self._panel.draw()
-        done = time.perf_counter()
-        before, self._took = self._took, done - now
-        self._next_draw = done + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        before, self._took = self._took, time.thread_time() - began
+        rest = max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        self._next_draw = time.perf_counter() + rest
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""
