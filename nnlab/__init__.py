@@ -88,7 +88,7 @@ def __dir__() -> list[str]:
 
 
 def load(word: str = "last", model: Any = None) -> "Run":
-    """The run that word means (last, an id, a name), with its pipeline; model: the network, if it was your own."""
+    """The run that word means (last, a number, an id, a name) with its pipeline. model: your own network."""
     from nnlab.core.store.runs import Store
 
     return Store().load(word, model)
@@ -110,11 +110,14 @@ def unload_ipython_extension(ip: Any) -> None:
     unregister(ip)
 
 
-def _live_view(controls: Any, kind: Any, since: float | None = None, below: str = "") -> Any:
-    """The view of the cell that works; of a run in the background, since it began, with a line below it."""
+def _live_view(controls: Any, kind: Any, *, fields: bool = False, since: float | None = None, below: str = "") -> Any:
+    """The view of the cell that works; of a run in the background, since it began, with a line below it. fields: in
+    place of sliders."""
     from nnlab.widgets.live import BackgroundView, LiveView
 
-    return LiveView(controls, kind) if since is None else BackgroundView(controls, since, below)
+    if since is None:
+        return LiveView(controls, kind, fields)
+    return BackgroundView(controls, since, below, fields)
 
 
 def _explorer(found: Any, label: Any, outputs: Any) -> None:

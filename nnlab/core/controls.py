@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from nnlab.core.events import Changed, Reason
 from nnlab.core.steering import check_change
@@ -31,6 +32,8 @@ class Controls:
         self.stop_reason: Reason | None = None
         self.paused = False
         self.looking = False  # whether somebody wants to look at the network while it learns
+        self.ground: Any = None  # over which; see nnlab.core.playground
+        self.layers_wanted = False
 
     def set(self, name: str, value: float) -> None:
         """Change a value of `nnlab.core.steering.LIVE` from the next step on; patience counts at the epoch's end."""
@@ -60,6 +63,14 @@ class Controls:
     def pause(self, paused: bool = True) -> None:
         """Hold the run between two steps, or let it go on."""
         self.paused = paused
+
+    def look_at(self, ground: Any) -> None:
+        """Look at the network over a ground from now on."""
+        self.ground, self.looking = ground, True
+
+    def want_layers(self) -> None:
+        """Look at its layers, once."""
+        self.layers_wanted = True
 
     def steer(self, what: str, text: str) -> None:
         """Ask a study to pin, narrow, free or queue what the text says, from its next trials on."""

@@ -84,7 +84,7 @@ class _Side:
 
 
 def diff(a: "Run | RunInfo | str", b: "Run | RunInfo | str", store: str | Path | None = None) -> Difference:
-    """What differs between two runs, from a to b: runs, or words for runs of the store (last, ids, names).
+    """What differs between two runs, from a to b: runs, or words for runs of the store (last, numbers, ids, names).
 
     Metrics are judged by the spread over seeds where the store holds three runs or more that differ from one of the two
     in nothing but the seed, and both were measured on the same rows; else by a bootstrap over validation rows, which

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 200  # a larger confusion matrix helps nobody and grows with the square
 MOST_PAIRS = 500
+MOST_SAMPLED = 20  # classes
+DIGITS, LEAST_LOG = 4, -50.0  # of logarithms of probabilities
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Evaluation:
     """Predictions against the truth; rows: how many were evaluated.
 
     confusion: counts, [true class][predicted class], in the order of classes. true, predicted: pairs of a sample of the
-    rows of a regression, in original units. spread: standard deviation of each metric over an ensemble's members.
+    rows of a regression, in original units. codes, logs: of a sample of the rows the true class and the logarithm of
+    each class's probability; other runs on these rows have the same sample. spread: standard deviation of each metric
+    over an ensemble's members.
     """
 
     rows: int
@@ -34,6 +38,8 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...] = ()
     true: tuple[float, ...] = ()
     predicted: tuple[float, ...] = ()
+    codes: tuple[int, ...] = ()
+    logs: tuple[tuple[float, ...], ...] = ()
     spread: Mapping[str, float] = field(default_factory=dict)
 
     def by_class(self) -> "pd.DataFrame":
@@ -58,9 +64,10 @@ class Evaluation:
         confusion = tuple(tuple(int(count) for count in row) for row in plain["confusion"])
         true, predicted = (tuple(float(value) for value in plain[name]) for name in ("true", "predicted"))
         spread = floats(plain.get("spread", {}))
-        return cls(
-            int(plain["rows"]), tuple(str(label) for label in plain["classes"]), confusion, true, predicted, spread
-        )
+        codes = tuple(int(code) for code in plain.get("codes", ()))
+        logs = tuple(tuple(float(value) for value in row) for row in plain.get("logs", ()))
+        classes = tuple(str(label) for label in plain["classes"])
+        return cls(int(plain["rows"]), classes, confusion, true, predicted, codes, logs, spread)
 
 
 def evaluate(
@@ -78,7 +85,18 @@ def _mean(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss:
     output = points(forward(model, rows.x, device), loss, target.task).cpu().numpy()
     if target.task == "regression":
         return _pairs(target.decode(rows.y), target.decode(output[:, 0]))
-    return counted_classes(rows.y, output.argmax(1), target.labels)
+    return _with_sample(counted_classes(rows.y, output.argmax(1), target.labels), rows.y, output)
+
+
+def _with_sample(found: Evaluation, y: np.ndarray, output: np.ndarray) -> Evaluation:
+    """The evaluation with a sample of what it was made of; none of so many classes that it would be large."""
+    if output.shape[1] > MOST_SAMPLED:
+        return found
+    chosen = _sample(len(y))
+    kept = output[chosen].astype(np.float64)
+    logs = kept - np.logaddexp.reduce(kept, axis=1, keepdims=True)
+    rounded = tuple(tuple(round(max(float(value), LEAST_LOG), DIGITS) for value in row) for row in logs)
+    return replace(found, codes=tuple(int(code) for code in np.asarray(y)[chosen]), logs=rounded)
 
 
 def counted_classes(true: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> Evaluation:
@@ -92,9 +110,13 @@ def counted_classes(true: np.ndarray, predicted: np.ndarray, classes: tuple[str,
 
 def _pairs(true: np.ndarray, predicted: np.ndarray) -> Evaluation:
     """A sample that is the same every time."""
-    count = len(true)
-    chosen = np.arange(count)
-    if count > MOST_PAIRS:
-        chosen = np.sort(np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False))
+    count, chosen = len(true), _sample(len(true))
     first, second = (tuple(float(value) for value in np.asarray(values)[chosen]) for values in (true, predicted))
     return Evaluation(count, (), (), first, second)
+
+
+def _sample(count: int) -> np.ndarray:
+    """Some of so many rows, or all."""
+    if count <= MOST_PAIRS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False))

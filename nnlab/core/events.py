@@ -112,6 +112,15 @@ class Lookable:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What was seen of the network. values: over the ground, as its `values` gives them; layers: of each layer, where
+    they were asked for. None: not looked at."""
+
+    values: Any = field(default=None, repr=False, compare=False)
+    layers: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Grounded:
     """The run is to be looked at over this ground: a `Ground` of nnlab.core.playground. Told before it starts."""
 
@@ -231,6 +240,7 @@ Event = (
     | Resumed
     | Earlier
     | Lookable
+    | Looked
     | Grounded
     | Changed
     | Probed

@@ -81,19 +81,22 @@ def row_noise(
 ) -> dict[str, tuple[float, bool]]:
     """Of the difference of each metric, by a bootstrap over validation rows (Efron, 1979), and whether it is paired.
 
-    metrics: of both runs. A regression keeps pairs of its rows: where both runs have the same rows these are drawn
-    together. Of classes only counts are kept, so each run is drawn by itself; on the same rows that is more noise than
-    there is, never less. Metrics that the counts do not tell (they need probabilities) are left out.
+    metrics: of both runs. They keep a sample of their rows with what was predicted; where both have the same rows these
+    are drawn together. Of many classes, and in stores of older versions, only counts are kept, so each run is drawn by
+    itself; on the same rows that is more noise than there is, never less. Then metrics that the counts do not tell
+    (they need probabilities) are left out.
     """
     names = tuple(
         name for name in metrics[0] if name in metrics[1] and name in METRICS and not is_missing("metrics", name)
     )
     draw = np.random.default_rng(0)
-    if a.true and b.true:
-        paired = same_rows and a.true == b.true and a.rows == b.rows
-        places = [draw.integers(len(side.true), size=(DRAWS, len(side.true))) for side in (a, b)]
-        first = _pairs_drawn(names, a, places[0])
-        second = _pairs_drawn(names, b, places[0] if paired else places[1])
+    kept = [side for side in (_kept(a), _kept(b)) if side is not None]
+    if len(kept) == 2:
+        names += ("loss",) * all(_is_log_loss(*side) for side in zip(kept, metrics, strict=True))
+        paired = same_rows and _truth(a) == _truth(b) and a.rows == b.rows
+        places = [draw.integers(len(truth), size=(DRAWS, len(truth))) for _, truth in (kept[0], kept[1])]
+        first = _rows_drawn(names, a.rows, kept[0], places[0])
+        second = _rows_drawn(names, b.rows, kept[1], places[0] if paired else places[1])
         return {name: (_half(first[name], second[name], paired), paired) for name in names}
     if not (a.confusion and b.confusion):
         return {}
@@ -102,19 +105,45 @@ def row_noise(
     return {name: (_half(drawn[0][name], drawn[1][name], False), False) for name in names}
 
 
+def _is_log_loss(kept: "tuple[Tensor, Tensor]", metrics: Mapping[str, float]) -> bool:
+    """Whether the loss is the mean of -log p(true), as far as the sample tells: it may be weighted or smoothed."""
+    output, truth = kept
+    if truth.is_floating_point() or "loss" not in metrics:
+        return False
+    each = -output[range(len(truth)), truth]
+    return abs(float(each.mean()) - metrics["loss"]) <= 3 * float(each.std()) / math.sqrt(len(truth))
+
+
+def _truth(side: Evaluation) -> tuple[float, ...]:
+    return side.codes or side.true
+
+
+def _kept(side: Evaluation) -> "tuple[Tensor, Tensor] | None":
+    """Outputs (n, outputs) and truth (n,) of the sampled rows; None where there is no sample."""
+    import torch
+
+    if side.logs:
+        return torch.tensor(side.logs, dtype=torch.float64), torch.tensor(side.codes)
+    if side.true:
+        return torch.tensor(side.predicted, dtype=torch.float64).unsqueeze(1), torch.tensor(
+            side.true, dtype=torch.float64
+        )
+    return None
+
+
 def _half(first: np.ndarray, second: np.ndarray, paired: bool) -> float:
     if paired:
         return NORMAL * float(np.nanstd(second - first, ddof=1))
     return NORMAL * math.hypot(float(np.nanstd(first, ddof=1)), float(np.nanstd(second, ddof=1)))
 
 
-def _pairs_drawn(names: tuple[str, ...], side: Evaluation, places: np.ndarray) -> dict[str, np.ndarray]:
+def _rows_drawn(
+    names: tuple[str, ...], rows: int, kept: "tuple[Tensor, Tensor]", places: np.ndarray
+) -> dict[str, np.ndarray]:
     """Values of each metric in the draws, nearer to their mean as more rows than the sample were seen."""
-    import torch
-
-    true, predicted = (torch.tensor(values, dtype=torch.float64) for values in (side.true, side.predicted))
-    shrink = math.sqrt(len(side.true) / max(side.rows, len(side.true)))
-    found = {name: np.array([_one(name, predicted[at].unsqueeze(1), true[at]) for at in places]) for name in names}
+    output, truth = kept
+    shrink = math.sqrt(len(truth) / max(rows, len(truth)))
+    found = {name: np.array([_one(name, output[at], truth[at]) for at in places]) for name in names}
     return {name: np.nanmean(values) + shrink * (values - np.nanmean(values)) for name, values in found.items()}
 
 
@@ -146,7 +175,8 @@ def _one(name: str, output: "Tensor", truth: "Tensor") -> float:
     """The metric, nan where a function of the user's own fails on such rows."""
     from nnlab.core.metrics import measure
 
+    word = "log_loss" if name == "loss" else name
     try:
-        return measure((name,), output, truth)[name]
+        return measure((word,), output, truth)[word]
     except Exception:
         return math.nan

@@ -3,7 +3,8 @@
 All other features stay as they are in a typical row: at their median over the training rows.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, SpecError, did_you_mean
+from nnlab.core.events import Lookable, Looked
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from nnlab.core.controls import Controls
     from nnlab.core.registry import Part
     from nnlab.core.spec import TrainSpec
 
@@ -26,6 +29,9 @@ DOTS = 300
 ROWS = 20_000  # at most so many tell where the rows lie
 SEEN = 256  # rows by which activations are looked at
 BINS = 16
+EVERY = 0.4  # seconds at least between two looks
+REST = 100  # a look that took t seconds is followed by 100 t without
+FIRST_AFTER = 0.5  # seconds; a shorter run has its final picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +148,31 @@ def _in_units(data: Prepared, typical: np.ndarray, place: int, axis: np.ndarray)
         return np.asarray(column.to_numpy(), np.float64)
     except (DataError, KeyError, TypeError, ValueError):
         return axis
+
+
+class Looker:
+    """Looks at the network over the ground of the controls when it is time: 1% of it at most, what is done with what is
+    seen included; at the layers at once when they are wanted."""
+
+    def __init__(self, controls: "Controls") -> None:
+        self._controls = controls
+        self._next = time.perf_counter() + FIRST_AFTER
+        self._before = float("inf")
+
+    def __call__(self, event: Lookable, show: Callable[[Looked], None]) -> None:
+        ground = self._controls.ground
+        if ground is None:
+            return
+        if self._controls.layers_wanted:
+            self._controls.layers_wanted = False
+            show(Looked(layers=event.look(lambda model, device: layers_of(model, ground.rows, device))))
+        began = time.perf_counter()
+        if began < self._next:
+            return
+        show(Looked(event.look(ground.values)))
+        ended = time.perf_counter()
+        before, self._before = self._before, ended - began
+        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
 
 
 @dataclass(frozen=True)

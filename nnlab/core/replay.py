@@ -35,9 +35,9 @@ def replay(  # noqa: PLR0913 (the front door of plain Python)
 ) -> Run:
     """Train a run of the store again: its spec, its threads, its changes at the same steps, stopped where it was.
 
-    word: last, an id or a name. data: as the run was prepared; None reads and prepares its file again, if it came from
-    one. model: the network, if it was your own. The result is a run of its own, whose facts name the other; how it
-    compares with it, `bits` says. Errors as for `resume`; RunError for a run that is alive.
+    word: last, a number, an id or a name. data: as the run was prepared; None reads and prepares its file again, if it
+    came from one. model: the network, if it was your own. The result is a run of its own, whose facts name the other;
+    how it compares with it, `bits` says. Errors as for `resume`; RunError for a run that is alive.
     """
     place = as_store(store)
     past = past_run(place, word)

@@ -1,19 +1,20 @@
 """Runs in the background: what shows them, in which cell, and how they are stopped and shown again."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
 from nnlab.core.errors import NNLabError, RunError
+from nnlab.core.events import Event
 from nnlab.magics import subjects
 from nnlab.magics.front_end import front_end
 from nnlab.magics.runs import any_run
 from nnlab.magics.scan import Word, plain, value_of
 from nnlab.magics.text import Call
-from nnlab.magics.views import View, show
-from nnlab.magics.work import drawn, publish, under_view
+from nnlab.magics.views import FIELDS, LIVE, View, show
+from nnlab.magics.work import Training, drawn, publish, under_view
 from nnlab.report.bundle import Bundle
 from nnlab.report.html import visible
 
@@ -27,7 +28,8 @@ SHOWN_AGAIN = "is shown again; run the cell once more to train anew"
 
 @dataclass(eq=False)
 class Shown:
-    """A run in the background as this session knows it. cell: what asked for it, to know it again.
+    """A run in the background as this session knows it. cell: what asked for it, to know it again. told: what each of
+    its views hears first.
 
     news: it has ended by itself, perhaps behind a closed tab, and no cell has asked for it since.
     """
@@ -35,26 +37,22 @@ class Shown:
     run: "BackgroundRun"
     cell: tuple[Any, ...]
     bundles_of: Callable[[Any], list[Bundle]]
+    told: Sequence[Event] = ()
     view: View | None = None
     news: bool = False
 
 
-def carried(
-    lab: "Lab",
-    said: Call,
-    own: Mapping[str, Any],
-    cell: tuple[Any, ...],
-    work: Callable[..., "Run"],
-    bundles_of: Callable[[Any], list[Bundle]],
-) -> Any:
+def carried(lab: "Lab", said: Call, own: Mapping[str, Any], cell: tuple[Any, ...], training: Training) -> Any:
     """A training under its view: in this cell, or in the background. cell: by which it is known when it runs again."""
     if wanted(lab, own):
-        return started(lab, said, own["view"], cell, partial(work, background=True), bundles_of)
+        return started(lab, said, own["view"], cell, training)
 
     def watched(view: View, controls: Controls) -> "Run":
-        return work(view=view, controls=controls)
+        for event in training.told:
+            view(event)
+        return training.work(view=view, controls=controls)
 
-    return under_view(lab, own["view"], said.muted, "train", watched, bundles_of)
+    return under_view(lab, own["view"], said.muted, "train", watched, training.bundles_of)
 
 
 def wanted(lab: "Lab", own: Mapping[str, Any]) -> bool:
@@ -67,21 +65,14 @@ def wanted(lab: "Lab", own: Mapping[str, Any]) -> bool:
     return False
 
 
-def started(
-    lab: "Lab",
-    said: Call,
-    word: str,
-    cell: tuple[Any, ...],
-    begin: Callable[[], "Run"],
-    bundles_of: Callable[[Any], list[Bundle]],
-) -> "BackgroundRun":
+def started(lab: "Lab", said: Call, word: str, cell: tuple[Any, ...], training: Training) -> "BackgroundRun":
     """The run that begins now, shown in this cell; of a cell that is run again, the one that it asked for before."""
     before: Shown | None = lab.background
     if before is not None and before.cell == cell and (before.run.alive or before.news):
         _say(f"run {before.run.label} {'still trains, and moves into this cell' if before.run.alive else SHOWN_AGAIN}")
         return _shown_here(lab, before, word, said.muted)
-    run: Any = begin()
-    lab.background = here = Shown(run, cell, bundles_of)
+    run: Any = training.work(background=True)
+    lab.background = here = Shown(run, cell, training.bundles_of, training.told)
     lab.later[run] = lambda run: _remembered(lab, here)
     run.when_over(lambda: _over(lab, here))
     return _shown_here(lab, here, word, said.muted)
@@ -136,7 +127,15 @@ def _is_meant(run: "BackgroundRun", said: Call, names: Mapping[str, Any]) -> boo
     if subjects.is_a(held, ("nnlab", "Run")):
         return held is run
     word = str(plain(value, said.subject.text))
-    return word in ("last", run.id, run.name) or (len(word) >= 4 and run.id[-8:].startswith(word))
+    return word in ("last", run.id, run.name) or _stored_id(word) == run.id
+
+
+def _stored_id(word: str) -> str | None:
+    from nnlab.core.store.runs import Store
+
+    with contextlib.suppress(NNLabError):
+        return Store().find(word).id
+    return None
 
 
 def _shown_here(lab: "Lab", here: Shown, word: str, muted: bool) -> "BackgroundRun":
@@ -158,6 +157,8 @@ def _shown_here(lab: "Lab", here: Shown, word: str, muted: bool) -> "BackgroundR
         _say(repr(run) if before is not None or run.record.started else _promise(run))
     else:
         here.view = view
+        for event in here.told:
+            view(event)
         run.watch(view)
         run.when_over(lambda: _closed(lab, here, view))
     return run
@@ -170,11 +171,10 @@ def _promise(run: "BackgroundRun") -> str:
 def _view(lab: "Lab", here: Shown, word: str) -> View | None:
     """What moves while the run trains; None where nothing can."""
     front = front_end(lab.ip)
-    if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) != "live":
+    if lab.live_view is None or not front.widgets or (front.view if word == "auto" else word) not in LIVE:
         return None
-    live: Any = lab.live_view  # takes more of a run in the background
-    view: View = live(here.run.controls, "train", here.run.began, _promise(here.run))
-    return view
+    told: dict[str, Any] = {"since": here.run.began, "below": _promise(here.run), "fields": word == FIELDS}
+    return lab.live_view(here.run.controls, "train", **told)
 
 
 def _over(lab: "Lab", here: Shown) -> None:

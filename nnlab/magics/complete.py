@@ -14,6 +14,7 @@ from nnlab.core.params import Column, Param, Weights, Within
 from nnlab.core.spec import PER_COLUMN, PrepareSpec
 from nnlab.core.tune.objectives import OF_NETWORK
 from nnlab.core.tune.space import STEPS
+from nnlab.magics.column_words import column_words
 from nnlab.magics.options import topics
 from nnlab.magics.scan import OPENERS, Word, quote, scan
 from nnlab.magics.space_words import entry_words, searchable, value_words
@@ -198,11 +199,13 @@ def _value(option: Option | None, current: str, place: Place) -> Found:
         default = param.show(param.default)
         return Found(current, (Candidate(default, "default"),) if default.startswith(current) else ())
     start = _item_start(current) if param.many else 0
-    return _matching(current[start:], _words_for(param, place), many=param.many)
+    return _matching(current[start:], _words_for(param, current[start:], place), many=param.many)
 
 
-def _words_for(param: Param, place: Place) -> list[Candidate]:
+def _words_for(param: Param, typed: str, place: Place) -> list[Candidate]:
     """The words that can be typed as the value of a parameter."""
+    if own := column_words(param.name, typed.lstrip("\"'"), place.words, place.options, place.names):
+        return [Candidate(name, "column" if param.name != "label" else "value") for name in own]
     if isinstance(param.domain, Column):
         subject = place.words[0] if place.words else None
         return [Candidate(name, "column") for name in columns(subject, place.names)]
@@ -356,9 +359,10 @@ def _body_value(name: str, typed: str, place: Place) -> Found:
 
 
 def stored_names(kind: str) -> list[str]:
-    """Names and ids of runs of the store, newest first, names of its studies or tags; [] if it cannot be read."""
+    """Names, numbers and ids of runs of the store, newest first, names of its studies or tags; [] without a store."""
     from nnlab.core.errors import NNLabError
     from nnlab.core.store.marks import known_tags
+    from nnlab.core.store.numbers import numbers_of
     from nnlab.core.store.runs import Store
 
     try:
@@ -370,4 +374,6 @@ def stored_names(kind: str) -> list[str]:
         return []
     if kind == "tag":
         return known_tags(run.path for run in runs)
-    return [*dict.fromkeys(info.name for info in runs if info.name), *(info.id for info in runs)]
+    known = numbers_of(info.path for info in runs)
+    names = dict.fromkeys(info.name for info in runs if info.name)
+    return [*names, *(str(known[info.path]) for info in runs if info.path in known), *(info.id for info in runs)]

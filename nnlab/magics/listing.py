@@ -91,7 +91,7 @@ def _deed(said: Call, own: Mapping[str, Any]) -> str:
         raise SpecError("%nn_runs --undo takes no runs: it brings back what was deleted last")
     if asked and asked != ["undo"] and not said.words:
         option = next(name for name in (*MARKING, "delete") if name in said.options)
-        raise SpecError(f"%nn_runs --{option} needs runs: ids, names, variables or last")
+        raise SpecError(f"%nn_runs --{option} needs runs: numbers, ids, names, variables or last")
     return asked[0] if asked else ""
 
 
@@ -108,7 +108,9 @@ def _delete(said: Call, names: Mapping[str, Any], store: "Store") -> None:
 def difference(said: Call, names: Mapping[str, Any], store: "Store") -> "Difference":
     """What differs between the two runs that are named."""
     if len(said.words) != said.verb.words:
-        raise SpecError("%nn_diff needs two runs, such as  %nn_diff baseline last;  %nn_runs lists them")
+        raise SpecError(
+            "%nn_diff needs two runs, such as  %nn_diff 3 7  or  %nn_diff baseline last;  %nn_runs lists them"
+        )
     from nnlab.core.difference import diff
     from nnlab.report.difference import difference_bundles
 

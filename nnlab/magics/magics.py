@@ -22,7 +22,7 @@ from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
 from nnlab.magics.views import View
-from nnlab.magics.work import beside_earlier, publish, under_view
+from nnlab.magics.work import Training, beside, publish, under_view
 from nnlab.report.bundle import Bundle, page
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def ordered(lab: "Lab", said: Call, names: Names) -> _Ordered:
 
 def _train(lab: "Lab", said: Call, names: Names) -> Any:
     if said.options.get("resume") is not None:
-        return _resume(lab, said, names)
+        return resuming.go_on(lab, said, names, _store())
     if repeat := repeating.deed(said):
         return repeat(lab, said, names, _store())
     data = subjects.prepared(said.subject, names, said.verb.name)
@@ -176,27 +176,10 @@ def _train(lab: "Lab", said: Call, names: Names) -> Any:
         if order.own["find_lr"]:
             return tested
     told = {word: order.own[word] for word in ("name", *SWITCHES, "calibrate", "checkpoint_seconds", "log_to")}
-    training = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
+    work = partial(fit, data, spec=spec, model=model, line=line, code=said.body, chosen=chosen, **told)
     ground, known = asked_ground(data, order.own["playground"], spec), (line, data.fingerprint)
-    work = beside_earlier(data.fingerprint, training, ground)
-    return background.carried(lab, said, order.own, known, work, lambda run: bundles_over(run, line, data, ground))
-
-
-def _resume(lab: "Lab", said: Call, names: Names) -> Any:
-    run = resuming.meant(said, names, _store())
-    data = resuming.data_of(said, names, run)
-    from nnlab.core.resume import resume
-    from nnlab.report.bundle import run_bundles
-
-    options, own = settle(lab, said, based=True)
-    model, _ = network_said(said, names, None)
-    resuming.check_network(run, own_network=model is not None or said.body is not None)
-    model = model if said.body is None else run_body(lab.ip, said.body)
-
-    told: dict[str, Any] = {"code": said.body, **{word: own[word] for word in ("checkpoint_seconds", "log_to")}}
-    told |= {word: own[word] for word in resuming.AGAIN if word in said.options}
-    work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **told)
-    return background.carried(lab, said, own, ("resume", run.id), work, lambda done: run_bundles(done, done.line, data))
+    training = Training(work, lambda run: bundles_over(run, line, data, ground), beside(data.fingerprint, ground))
+    return background.carried(lab, said, order.own, known, training)
 
 
 def _tune(lab: "Lab", said: Call, names: Names) -> Any:

@@ -4,14 +4,18 @@ from typing import Annotated, Literal
 
 from nnlab.core.params import Column, Within
 
-ViewWord = Literal["auto", "live", "text", "none"]
+ViewWord = Literal["auto", "live", "fields", "text", "none"]
 EvaluationView = Literal[
     "curves", "confusion", "thresholds", "residuals", "losses", "slices", "importance", "dependence"
 ]
 
 
 def view(
-    view: Annotated[ViewWord, "how it is shown while it works; auto: what the front end can do"] = "auto",
+    view: Annotated[
+        ViewWord,
+        "how it is shown while it works; auto: what the front end can do; fields: live, with fields for sliders, which "
+        "every screen reader names",
+    ] = "auto",
 ) -> None:
     """Options of every magic that works for a while."""
 
@@ -31,9 +35,12 @@ def train(
         "study, run or spec to start from: a variable, or a run of the store; with RUN@12 the run's state after epoch "
         "12 is taken over",
     ] = None,
-    resume: Annotated[str | None, "run to go on with where it was cut: last, an id or a name; alone: last"] = None,
+    resume: Annotated[
+        str | None, "run to go on with where it was cut: last, a number, an id or a name; alone: last"
+    ] = None,
     replay: Annotated[
-        str | None, "run to train again, with its changes at the same steps: last, an id or a name; alone: last"
+        str | None,
+        "run to train again, with its changes at the same steps: last, a number, an id or a name; alone: last",
     ] = None,
     background: Annotated[bool, "train in a process of its own and give the cell back at once"] = False,
 ) -> None:

@@ -12,7 +12,7 @@ from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
-from nnlab.report.blocks import Code, Sentence
+from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.tables import Table
 
@@ -172,6 +172,10 @@ class Board:
 
     def bundle(self, note: str = "") -> Bundle:
         """What stays of the panel: its lines, and a table of what they say."""
+        return page(self.blocks(note))
+
+    def blocks(self, note: str = "") -> list[Block]:
+        """The same in its parts."""
         rows, lines = [], []
         for verb in PRESETS:
             try:
@@ -185,4 +189,4 @@ class Board:
         strong = "What the panel says" if rows else "The panel says nothing:"
         rest = note if rows else f"nnlab and the data choose. {note}"
         table = [Table(("magic", "option", "value"), rows, align="lll")] if rows else []
-        return page([Sentence(strong, rest), Code("Lines", "\n".join(lines)), *table])
+        return [Sentence(strong, rest), Code("Lines", "\n".join(lines)), *table]

@@ -11,13 +11,14 @@ from nnlab.magics.body import run_body
 from nnlab.magics.scan import plain, quote
 from nnlab.magics.text import Call
 from nnlab.magics.verbs import options_for
+from nnlab.magics.work import Training, beside_stored
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
     from nnlab.core.store.runs import Store
     from nnlab.magics import Lab
 
-REPLAYED = ("replay", "name", "view", "model", "background", "checkpoint_seconds", "log_to")
+REPLAYED = ("replay", "name", "view", "model", "background", "checkpoint_seconds", "log_to", "playground")
 PLACE = re.compile(r"(.+)@(\d+)")
 
 
@@ -41,7 +42,7 @@ def replay(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> 
     from nnlab.core.replay import bits
     from nnlab.core.replay import replay as repeat
     from nnlab.report.blocks import Sentence
-    from nnlab.report.bundle import run_bundles
+    from nnlab.report.playground import bundles_over
 
     for name in said.options:
         if name not in REPLAYED:
@@ -52,16 +53,17 @@ def replay(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> 
     work = partial(repeat, ready["id"], ready["data"], model=ready["model"], line=line, code=said.body, **_how(own))
 
     def bundles_of(run: "Run") -> Any:
-        return run_bundles(run, line, ready["data"], [Sentence(bits(run, past_run(store, ready["id"])))])
+        same = [Sentence(bits(run, past_run(store, ready["id"])))]
+        return bundles_over(run, line, ready["data"], ready["ground"], same)
 
-    return background.carried(lab, said, own, ("replay", line), work, bundles_of)
+    return background.carried(lab, said, own, ("replay", line), Training(work, bundles_of, ready["told"]))
 
 
 def branch(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> Any:
     """Go on from an epoch of a run with other settings."""
     from nnlab.core.branch import branch as go_on
     from nnlab.magics.magics import settle
-    from nnlab.report.bundle import run_bundles
+    from nnlab.report.playground import bundles_over
 
     found = place(said)
     assert found is not None
@@ -73,7 +75,11 @@ def branch(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> 
     line = _line(said, names, {"from": f"{word}@{found[1]}", **options, "name": own["name"]})
     told: dict[str, Any] = {"model": ready["model"], "line": line, "code": said.body, **_how(own), **options}
     work = partial(go_on, ready["id"], found[1], ready["data"], **told)
-    return background.carried(lab, said, own, ("branch", line), work, lambda run: run_bundles(run, line, ready["data"]))
+
+    def bundles_of(run: "Run") -> Any:
+        return bundles_over(run, line, ready["data"], ready["ground"])
+
+    return background.carried(lab, said, own, ("branch", line), Training(work, bundles_of, ready["told"]))
 
 
 def _word(value: Any, names: Mapping[str, Any], option: str) -> str:
@@ -88,7 +94,8 @@ def _how(own: Mapping[str, Any]) -> dict[str, Any]:
 def _ready(
     lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store", word: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run's id, its data and the network where it is the user's own; and the options of the magic."""
+    """The run's id, its data, the network where it is the user's own, the ground to look at it over, and what its view
+    is told before; and the options of the magic."""
     from nnlab.magics.magics import network_said, settle
 
     run = store.find(word)
@@ -97,7 +104,8 @@ def _ready(
     model, _ = network_said(said, names, None)
     resuming.check_network(run, own_network=model is not None or said.body is not None)
     model = model if said.body is None else run_body(lab.ip, said.body)
-    return {"id": run.id, "data": data, "model": model}, own
+    data, ground, told = beside_stored(run, data, own["playground"], again=True)
+    return {"id": run.id, "data": data, "model": model, "ground": ground, "told": told}, own
 
 
 def _line(said: Call, names: Mapping[str, Any], told: Mapping[str, Any]) -> str:

@@ -36,7 +36,9 @@ def write_report(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], s
 def _meant(said: Call, limit: int, names: Mapping[str, Any], store: "Store") -> tuple[list[Any], list[str]]:
     """The runs and studies that are named, and what is said of those that `all` leaves out."""
     if not said.words:
-        raise SpecError("%nn_report needs runs or studies: variables, last, ids, names, or all; %nn_runs lists them")
+        raise SpecError(
+            "%nn_report needs runs or studies: variables, last, numbers, ids, names, or all; %nn_runs lists them"
+        )
     if [word.text for word in said.words] != [ALL]:
         found = {id(thing): thing for thing in (_thing(word, names, store) for word in said.words)}
         return list(found.values()), []

@@ -1,21 +1,49 @@
-"""Which run `%nn_train --resume` goes on with, and on what data."""
+"""%nn_train --resume: which run goes on, and on what data."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError
 from nnlab.core.spec import CUSTOM, PrepareSpec, from_json
-from nnlab.magics import subjects
+from nnlab.magics import background, subjects
+from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import plain
 from nnlab.magics.text import Call
+from nnlab.magics.work import Training, beside_stored
 
 if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
+    from nnlab.magics import Lab
 
 AGAIN = ("probe", "baseline", "calibrate")  # what the run began with, unless the line says otherwise
-TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model", "background", "log_to")
+TAKEN = ("resume", "epochs", "checkpoint_seconds", *AGAIN, "view", "model", "background", "log_to", "playground")
+
+
+def go_on(lab: "Lab", said: Call, names: Mapping[str, Any], store: "Store") -> Any:
+    """Take up the run that --resume names."""
+    from nnlab.magics.magics import network_said, settle
+
+    run = meant(said, names, store)
+    data = data_of(said, names, run)
+    from nnlab.core.resume import resume
+    from nnlab.report.playground import bundles_over
+
+    options, own = settle(lab, said, based=True)
+    model, _ = network_said(said, names, None)
+    check_network(run, own_network=model is not None or said.body is not None)
+    model = model if said.body is None else run_body(lab.ip, said.body)
+    data, ground, told = beside_stored(run, data, own["playground"], again=False)
+    how: dict[str, Any] = {"code": said.body, **{word: own[word] for word in ("checkpoint_seconds", "log_to")}}
+    how |= {word: own[word] for word in AGAIN if word in said.options}
+    work = partial(resume, run.id, data, model=model, epochs=options.get("epochs"), **how)
+
+    def bundles_of(done: Any) -> Any:
+        return bundles_over(done, done.line, data, ground)
+
+    return background.carried(lab, said, own, ("resume", run.id), Training(work, bundles_of, told))
 
 
 def meant(said: Call, names: Mapping[str, Any], store: "Store") -> "RunInfo":

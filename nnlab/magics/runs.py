@@ -52,7 +52,9 @@ def stored_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run"
     from nnlab.core.store.runs import Store
 
     if said.subject is None:
-        raise SpecError(f"%{said.verb.name} needs a run: last, an id, a name, or a folder; %nn_runs lists them")
+        raise SpecError(
+            f"%{said.verb.name} needs a run: last, a number, an id, a name, or a folder; %nn_runs lists them"
+        )
     network = network_of(model, names)
     word = str(plain(value_of(said.subject, names), said.subject.text))
     if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):

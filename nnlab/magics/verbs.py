@@ -131,13 +131,14 @@ _ALL = (
     Verb(
         "nn_runs",
         "List the runs of the store, lay the curves of some over one another, tag, annotate or delete them.",
-        "runs: ids, names, variables, or last",
+        "runs: numbers, ids, names, variables, or last",
         1000,
         (),
         _own(own_options.runs, own_options.marks),
         (
             "%nn_runs",
             "%nn_runs last baseline",
+            "%nn_runs 3 5 7",
             "%nn_runs --explore",
             '%nn_runs --where "accuracy>0.9 and optimizer=sgd" --sort accuracy --curves',
             "%nn_runs --tag good 3f2a91aa",
@@ -150,14 +151,14 @@ _ALL = (
     Verb(
         "nn_diff",
         "Say what differs between two runs: options, data, code, environment, and metrics, judged against noise.",
-        "two runs: variables, last, ids or names",
+        "two runs: variables, last, numbers, ids or names",
         2,
-        examples=("%nn_diff baseline last", "%nn_diff run 3f2a91aa"),
+        examples=("%nn_diff baseline last", "%nn_diff 3 7", "%nn_diff run 3f2a91aa"),
     ),
     Verb(
         "nn_load",
         "Bring a run back with its model and its preparation.",
-        "run: last, an id, a name, or its folder",
+        "run: last, a number, an id, a name, or its folder",
         1,
         (),
         _own(own_options.load),
@@ -166,14 +167,14 @@ _ALL = (
     Verb(
         "nn_stop",
         "End the run that trains in the background after its step, keep its best epoch, and wait for that.",
-        "run: its variable, id or name; the one that trains, if none is named",
+        "run: its variable, number, id or name; the one that trains, if none is named",
         1,
         examples=("%nn_stop", "%nn_stop run"),
     ),
     Verb(
         "nn_attach",
         "Show a run in this cell: its panel while it trains in the background, else its result.",
-        "run: a variable, last, an id or a name; the newest in the background, if none is named",
+        "run: a variable, last, a number, an id or a name; the newest in the background, if none is named",
         1,
         (),
         _own(own_options.view),
@@ -182,7 +183,7 @@ _ALL = (
     Verb(
         "nn_diagnose",
         "Say what went wrong in a run, with the evidence, the line that would mend it, and its layers over time.",
-        "run: a variable, last, an id, a name, or its folder",
+        "run: a variable, last, a number, an id, a name, or its folder",
         1,
         (),
         _own(own_options.diagnose),
@@ -191,7 +192,7 @@ _ALL = (
     Verb(
         "nn_evaluate",
         "Look at a run's predictions: curves, thresholds, the rows that are most wrong, slices, what the columns do.",
-        "run: a variable, last, an id, a name, or its folder",
+        "run: a variable, last, a number, an id, a name, or its folder",
         1,
         (),
         _own(own_options.evaluate, own_options.evaluated),
@@ -206,7 +207,7 @@ _ALL = (
     Verb(
         "nn_report",
         "Write runs and studies as one file that anybody can read: HTML, Markdown or PDF.",
-        "runs and studies: variables, last, ids, names, or all",
+        "runs and studies: variables, last, numbers, ids, names, or all",
         1000,
         (),
         _own(own_options.report),

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
-from nnlab.core.controls import Controls
 from nnlab.core.events import Event
 from nnlab.magics.front_end import front_end
 from nnlab.magics.plain import SilentView, TextView
 from nnlab.report.bundle import Bundle
 
 Kind = Literal["train", "tune"]
-LiveView = Callable[[Controls, Kind], "View"]
+LiveView = Callable[..., "View"]  # of controls and kind; fields: no sliders; more for a run in the background
+FIELDS = "fields"
+LIVE = ("live", FIELDS)
 
 
 class View(Protocol):
@@ -30,8 +31,9 @@ def show(bundle: Bundle) -> None:
     display(bundle.data, metadata=bundle.metadata, raw=True)  # type: ignore[no-untyped-call]
 
 
-def make_view(word: str, muted: bool, ip: Any, live: Callable[[], View] | None) -> View:
-    """The view that was asked for; live falls back to what is possible, in one line. live: makes the live view."""
+def make_view(word: str, muted: bool, ip: Any, live: Callable[[bool], View] | None) -> View:
+    """The view that was asked for; live falls back to what is possible, in one line. live: makes the live view, with
+    fields in place of sliders or not."""
     front = front_end(ip)
     if muted:
         return SilentView(None)
@@ -39,11 +41,11 @@ def make_view(word: str, muted: bool, ip: Any, live: Callable[[], View] | None) 
         word = front.view
         if front.advice:
             print(f"nnlab: a line of text for the live view: {front.why}:  {front.advice}")
-    elif word == "live" and not front.widgets:
+    elif word in LIVE and not front.widgets:
         word = front.view
         print(f"nnlab: no live view: {front.why}")
-    if word == "live":
-        return live() if live else SilentView(show)
+    if word in LIVE:
+        return live(word == FIELDS) if live else SilentView(show)
     return TextView(show) if word == "text" else SilentView(show)
 
 

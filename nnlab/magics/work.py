@@ -1,11 +1,12 @@
 """Work that is watched while it goes on, and what is shown when it is done."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Earlier, Grounded
+from nnlab.core.events import Earlier, Event, Grounded
 from nnlab.core.store.files import store_root
 from nnlab.magics.body import begin_at_user
 from nnlab.magics.views import Kind, View, make_view, second_press, show
@@ -13,7 +14,21 @@ from nnlab.report.bundle import Bundle
 from nnlab.report.html import visible
 
 if TYPE_CHECKING:
+    from nnlab.core.run import Run
+    from nnlab.core.store.reading import RunInfo
     from nnlab.magics import Lab
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that was ordered. work: gets view and controls, or that it is in the background, and gives the run.
+
+    bundles_of: what the result shows. told: what a view hears before the run begins.
+    """
+
+    work: Callable[..., "Run"]
+    bundles_of: Callable[[Any], list[Bundle]]
+    told: Sequence[Event] = ()
 
 
 def under_view(
@@ -27,7 +42,7 @@ def under_view(
     """Work under a view, which is closed however the work ends. A late interrupt does not lose the result."""
     controls = Controls()
     live = lab.live_view
-    view = make_view(word, muted, lab.ip, (lambda: live(controls, kind)) if live else None)
+    view = make_view(word, muted, lab.ip, (lambda fields: live(controls, kind, fields=fields)) if live else None)
     lab.working = controls
     try:
         result = work(view, controls)
@@ -54,19 +69,36 @@ def under_view(
     return result
 
 
-def beside_earlier(fingerprint: str, work: Callable[..., Any], ground: Any = None) -> Callable[..., Any]:
-    """A training whose view may also show the run before it on the same data, and what it gives over a ground."""
+def beside(fingerprint: str, ground: Any = None, other_than: str = "") -> list[Event]:
+    """What a view is told before a run of this data begins: the run before it, and the ground to look at it over.
 
-    def worked(**how: Any) -> Any:
-        if "view" in how:
-            from nnlab.core.store.earlier import earlier_run
+    other_than: the id of the run itself, where it goes on.
+    """
+    from nnlab.core.store.earlier import earlier_run
 
-            how["view"](Earlier(lambda: earlier_run(store_root(), fingerprint)))
-            if ground is not None:
-                how["view"](Grounded(ground))
-        return work(**how)
+    told: list[Event] = [Earlier(lambda: earlier_run(store_root(), fingerprint, other_than))]
+    return told if ground is None else [*told, Grounded(ground)]
 
-    return worked
+
+def beside_stored(run: "RunInfo", data: Any, words: Sequence[str], again: bool) -> tuple[Any, Any, list[Event]]:
+    """The same for a run of the store that goes on or, again, is repeated or left at an epoch: then it is the run to be
+    seen beside. Gives the data, which is read where a ground needs it and it is None; the ground or None; what is told.
+    """
+    from nnlab.core.store.earlier import course_of
+    from nnlab.core.store.reading import read_beginning, understood
+
+    with understood(run.path):
+        _, facts, spec = read_beginning(run.path)
+    ground = None
+    if words:
+        from nnlab.core.playground import asked_ground
+        from nnlab.core.resume import data_for
+
+        data = data_for(facts, data)
+        ground = asked_ground(data, words, spec)
+    if not again:
+        return data, ground, beside(facts.fingerprint, ground, run.id)
+    return data, ground, [Earlier(lambda: course_of(run.path)), *([] if ground is None else [Grounded(ground)])]
 
 
 def drawn(bundles_of: Callable[[Any], list[Bundle]], result: Any) -> list[Bundle]:

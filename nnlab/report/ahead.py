@@ -8,7 +8,7 @@ import numpy as np
 from nnlab.core.wording import counted
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page, picture
-from nnlab.report.charts import WIDE, epoch_axis, number_axis
+from nnlab.report.charts import WIDE, epoch_axis, in_rows, number_axis
 from nnlab.report.drawing import BEST, FAINT, GRID, INK, VALID, decimate, draw, title
 from nnlab.report.tables import Table, number
 
@@ -34,14 +34,14 @@ def plan_bundles(plan: "Plan", line: str) -> list[Bundle]:
         courses.append(("rows per step", plan.epochs.astype(float), plan.batch_size.astype(float)))
 
     def paint(figure: "Figure") -> None:
-        for axes, (name, x, y) in zip(figure.subplots(1, len(courses), squeeze=False)[0], courses, strict=True):
+        for axes, (name, x, y) in zip(in_rows(figure, len(courses)), courses, strict=True):
             axes.plot(*decimate(x, y), color=VALID, marker="o" if len(x) < 2 else None, markersize=4)
             title(axes, name)
             epoch_axis(axes, plan.epochs.astype(float) if name != "learning rate" else np.array([0.0, plan.epochs[-1]]))
             number_axis(axes)
 
     words = ", ".join(name for name, _, _ in courses)
-    return [picture(draw(WIDE, 220, paint), f"planned {words}"), page(_plan_blocks(plan, line))]
+    return [picture(draw(WIDE, 210 * -(-len(courses) // 2), paint), f"planned {words}"), page(_plan_blocks(plan, line))]
 
 
 def _plan_blocks(plan: "Plan", line: str) -> Iterator[Block]:

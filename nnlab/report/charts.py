@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nnlab.core.events import Changed, Resumed
 
-WIDE, NARROW = 840, 520  # points of the page
+WIDE, NARROW = 640, 480  # points of the page; a wide picture can be read at 360, too
 ROUND = (1, 2, 2.5, 5, 10)  # what ticks count by
 STEEP = 30.0  # a loss that falls by more than this factor is drawn by ratio
 MOST_BARS = 12
@@ -53,13 +53,16 @@ def curves(
     shown = metric if metric and metric != "loss" and f"valid_{metric}" in history else None
 
     def paint(figure: "Figure") -> None:
-        shares = [5.0, 5.0, 2.6] if shown else [8.0, 3.0]
-        panels = figure.subplots(1, len(shares), width_ratios=shares)
+        grid = figure.add_gridspec(2, 1 + bool(shown), height_ratios=[10, 3])
+        above = [figure.add_subplot(grid[0, at]) for at in range(1 + bool(shown))]
+        panels = [*above, figure.add_subplot(grid[1, :])]
         _loss_panel(panels[0], history, best_epoch)
         if shown:
             _band(panels[1], history, shown)
             _panel(panels[1], history, [(f"valid_{shown}", "validation", VALID)], shown, best_epoch)
-        _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=4)
+        _panel(panels[-1], history, [("lr", "", INK)], "", None, ticks=8)
+        number_axis(panels[-1], levels=2)
+        panels[-1].set_ylim(bottom=0)
         words = [("changed", CHANGE)] * bool(changes) + [("resumed", MUTED)] * bool(resumed)
         title(panels[-1], "learning rate", words)
         for axes in panels:
@@ -68,7 +71,7 @@ def curves(
             for place in resumed:
                 axes.axvline(place.epoch + 0.5, color=MUTED, linewidth=1.0, linestyle=":", zorder=1)
 
-    return draw(WIDE, 252, paint)
+    return draw(WIDE, 370, paint)
 
 
 def _loss_panel(axes: "Axes", history: "pd.DataFrame", best_epoch: int | None) -> None:
@@ -119,13 +122,20 @@ def _panel(
     if best_epoch is not None and best_epoch in history.index and lines:
         column = lines[-1][0]
         value = float(history[column].loc[best_epoch])
-        right = f"{number(value)} at epoch {best_epoch}"
+        right = f"{number(value)}, epoch {best_epoch}"
         axes.axvline(best_epoch, color=BEST, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.plot(best_epoch, value, "o", color=BEST, markersize=5.5, markeredgecolor="white", zorder=5)
     if name:
         title(axes, name, [(word, color) for _, word, color in lines], right)
     epoch_axis(axes, epochs, ticks)
     number_axis(axes)
+
+
+def in_rows(figure: "Figure", count: int) -> list["Axes"]:
+    """So many panels, two in a row; the last one has a row for itself where it stands alone."""
+    grid = figure.add_gridspec(-(-count // 2), 2)
+    places = [grid[at // 2, at % 2] for at in range(count - count % 2)]
+    return [figure.add_subplot(place) for place in [*places, *([grid[count // 2, :]] if count % 2 else [])]]
 
 
 def _dot(x: np.ndarray) -> str | None:
@@ -144,8 +154,8 @@ def epoch_axis(axes: "Axes", epochs: np.ndarray, ticks: int = 6) -> None:
     axes.set_xlabel("epoch")
 
 
-def number_axis(axes: "Axes") -> None:
-    """Few round numbers at the y axis, written out."""
+def number_axis(axes: "Axes", levels: int = 5) -> None:
+    """Few round numbers at the y axis, written out; at most so many."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if axes.get_yscale() == "log":
@@ -155,7 +165,7 @@ def number_axis(axes: "Axes") -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.margins(y=0.08)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, min_n_ticks=2, steps=ROUND))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=levels, min_n_ticks=2, steps=ROUND))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
@@ -234,9 +244,9 @@ def overlay(histories: Mapping[str, "pd.DataFrame"], metric: str) -> bytes:
         epoch_axis(axes, np.array([1.0, longest]))
         number_axis(axes)
         if len(axes.get_legend_handles_labels()[0]) > 0:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.4)
+            figure.legend(loc="outside lower left", ncols=2, frameon=False, handlelength=1.4)
 
-    return draw(WIDE, 300, paint)
+    return draw(WIDE, 290 + 20 * -(-min(len(histories), len(SERIES)) // 2), paint)
 
 
 @dataclass(frozen=True)
@@ -256,16 +266,17 @@ class Course:
 
 
 def study_history(course: Course, importance: Mapping[str, float] | None = None) -> bytes:
-    """The score of each trial and the best so far; beside it the importance of what was searched."""
+    """The score of each trial and the best so far; below it the importance of what was searched."""
     ranked = sorted((importance or {}).items(), key=lambda item: item[1])[-6:]
+    heights = [240, *([50 + 24 * len(ranked)] if ranked else [])]
 
     def paint(figure: "Figure") -> None:
-        panels = np.atleast_1d(figure.subplots(1, 1 + bool(ranked), width_ratios=[7, 3] if ranked else [1]))
+        panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         _trials_panel(panels[0], course)
         if ranked:
             _importance_panel(panels[1], ranked)
 
-    return draw(WIDE, 252, paint)
+    return draw(WIDE, sum(heights), paint)
 
 
 def _trials_panel(axes: "Axes", course: Course) -> None:
@@ -295,6 +306,8 @@ def _mark_outside(axes: "Axes", course: Course) -> None:
     low, high = axes.get_ylim()
     for outside, place, mark in ((course.scores > high, 0.985, "^"), (course.scores < low, 0.015, "v")):
         at = course.numbers[outside]
+        if not len(at):
+            continue  # the layout would make room for a line of no points
         where = axes.get_xaxis_transform()
         axes.plot(at, np.full(len(at), place), mark, color=TRAIN, markersize=5, transform=where, clip_on=False)
 

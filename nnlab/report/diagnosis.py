@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from nnlab.core.diagnose.doctor import Diagnosis
     from nnlab.core.diagnose.registry import Plot, Verdict
 
-IN_ROW, ROW_HEIGHT = 3, 168
+IN_ROW, ROW_HEIGHT = 2, 190
 FEWEST_BARS = 5  # for which there is room, so that two are no walls
 MAPS = {
     "gradient": "gradient norm",
     "weight": "weight norm",
-    "activation": "activation, root mean square",
-    "update": "step, as a share of the weight norm",
+    "activation": "activation (RMS)",
+    "update": "step by weight norm",
 }
 MOST_NAMES = 12  # layers that have their name at a heat map
 LAYER_HEIGHT, LEAST_HEIGHT, MOST_HEIGHT = 17, 62, 340  # of a heat map, in points of the page
@@ -217,7 +217,7 @@ def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> 
     finite = values[np.isfinite(values)]
     parts: list[Any] = []
     if len(finite) < values.size:
-        parts.append(TextArea("not finite", textprops={"color": BEST, "size": 8.5}))
+        parts.append(TextArea("not finite", textprops={"color": BEST, "size": 9.5}))
     if len(finite):
         inks = DrawingArea(INK_WIDTH * len(INKS), INK_HEIGHT)
         ends = float(finite.min()), float(finite.max())
@@ -225,7 +225,7 @@ def _scale(axes: "Axes", values: np.ndarray, ink_of: Callable[[float], Any]) -> 
         for at, power in enumerate(np.linspace(first, last, len(INKS))):
             ink = ink_of(float(power))
             inks.add_artist(Rectangle((INK_WIDTH * at, 0), INK_WIDTH, INK_HEIGHT, color=ink, linewidth=0))
-        low, high = (TextArea(_short(end), textprops={"size": 8.5}) for end in ends)
+        low, high = (TextArea(_short(end), textprops={"size": 9.5}) for end in ends)
         parts += [low, inks, high]
     packed = HPacker(children=parts, align="center", pad=0, sep=4)
     place: dict[str, Any] = {"bbox_to_anchor": (1, 1.02), "bbox_transform": axes.transAxes}

@@ -26,7 +26,7 @@ FONTS = ("Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 FONTS_BEYOND_LATIN = ("Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
 
 STYLE: dict[str, Any] = {
-    "font.size": 8.5,
+    "font.size": 9.5,
     "text.color": INK,
     "text.usetex": False,
     "axes.edgecolor": "#c3cad2",
@@ -44,8 +44,8 @@ STYLE: dict[str, Any] = {
     "ytick.color": "#c3cad2",
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
     "ytick.major.size": 0,
     "xtick.major.size": 3,
     "xtick.minor.size": 0,
@@ -106,14 +106,14 @@ def title(axes: "Axes", name: str, words: Sequence[tuple[str, str]] = (), right:
 
     def place(loc: str, x: float, texts: list[tuple[str, dict[str, Any]]]) -> None:
         parts: list[Artist] = [TextArea(label(text), textprops=props) for text, props in texts]
-        box = HPacker(children=parts, align="baseline", pad=0, sep=7)
+        box = HPacker(children=parts, align="baseline", pad=0, sep=6)
         anchor: dict[str, Any] = {"bbox_to_anchor": (x, 1.02), "bbox_transform": axes.transAxes}
         axes.add_artist(AnchoredOffsetbox(loc=loc, child=box, frameon=False, borderpad=0, pad=0, **anchor))
 
-    legend = [(word, {"color": color, "size": 8.5}) for word, color in words]
-    place("lower left", 0, [(name, {"weight": "bold", "size": 9.5}), *legend])
+    legend = [(word, {"color": color, "size": 9.5}) for word, color in words]
+    place("lower left", 0, [(name, {"weight": "bold", "size": 10.5}), *legend])
     if right:
-        place("lower right", 1, [("", {"weight": "bold", "size": 9.5}), (right, {"color": BEST, "size": 8.5})])
+        place("lower right", 1, [("", {"weight": "bold", "size": 10.5}), (right, {"color": BEST, "size": 9.5})])
 
 
 def decimate(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnlab.report.charts import ROUND, WIDE, number_axis
+from nnlab.report.charts import ROUND, WIDE, in_rows, number_axis
 from nnlab.report.drawing import BEST, FAINT, INK, MUTED, SERIES, TRAIN, VALID, decimate, draw, label, title
 from nnlab.report.tables import number
 
@@ -27,40 +27,33 @@ Dependences = Sequence[tuple[tuple[str, ...], "pd.DataFrame"]]
 
 
 def outcome_picture(found: "Evaluated", one: Any) -> bytes:
-    """Of classes ROC, precision and recall, calibration, and with several of them the confusion matrix; of numbers
+    """Of classes the confusion matrix, ROC, precision and recall, calibration; of numbers
     predicted against true, residuals and their spread. one: the class that is looked at."""
     panels = _regression_panels() if not found.labels else _class_panels(found)
-    down = -(-len(panels) // 3) if len(panels) != 4 else 2
-    across = -(-len(panels) // down)
 
     def paint(figure: "Figure") -> None:
-        axes = figure.subplots(down, across, squeeze=False).ravel()
-        for place, panel in zip(axes, panels, strict=True):
+        for place, panel in zip(in_rows(figure, len(panels)), panels, strict=True):
             panel(place, found, one)
 
-    return draw(WIDE, (ROW if down == 1 else ROW + 40) * down, paint)
+    return draw(WIDE, (ROW + 30) * -(-len(panels) // 2), paint)
 
 
 def columns_picture(found: "Evaluated", important: "pd.DataFrame | None", drawn: Dependences, one: Any) -> bytes:
     """The importance of the columns, then the partial dependence on some."""
     count = (important is not None) + len(drawn)
-    across = min(count, 2 if count in (2, 4) else 3)
-    down = -(-count // across)
 
     def paint(figure: "Figure") -> None:
-        axes = list(figure.subplots(down, across, squeeze=False).ravel())
-        for spare in axes[count:]:
-            spare.set_axis_off()
+        axes = in_rows(figure, count)
         if important is not None:
             _importance_panel(axes.pop(0), important, found.main)
         for place, (names, table) in zip(axes, drawn, strict=False):
             (_surface_panel if len(names) == 2 else _dependence_panel)(place, names, table, found, one)
 
-    return draw(WIDE, ROW * down, paint)
+    return draw(WIDE, ROW * -(-count // 2), paint)
 
 
 def _class_panels(found: "Evaluated") -> list[Any]:
-    shown = 2 < len(found.labels) <= MOST_CELLS
+    shown = len(found.labels) <= MOST_CELLS
     return [*([_confusion_panel] if shown else []), _roc_panel, _recall_panel, _calibration_panel]
 
 
@@ -125,10 +118,12 @@ def _confusion_panel(axes: "Axes", found: "Evaluated", one: Any) -> None:
     if size <= 12:
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.55 else INK if count else FAINT
-            axes.text(column, row, f"{int(count):,}", ha="center", va="center", color=color, fontsize=7.5)
+            axes.text(
+                column, row, f"{int(count):,}", ha="center", va="center", color=color, fontsize=9 if size <= 6 else 7.5
+            )
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    title(axes, "confusion", [("shaded by share of the true class", MUTED)])
+    title(axes, "confusion", [("shade: share of true", MUTED)])
 
 
 def _predicted_panel(axes: "Axes", found: "Evaluated", one: Any) -> None:
@@ -203,6 +198,7 @@ def _dependence_panel(
     axes.set_ylabel(f"{what} of {_short(one)}" if found.labels and not order else label(what, 24))
     if found.labels:
         axes.set_ylim(-0.02, 1.04)
+        number_axis(axes)
     if kind == "dates":
         _date_ticks(axes.xaxis)
     elif not levels:

@@ -1,10 +1,12 @@
 """The picture that stays of what a network gives over a ground."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnlab.report import bundle
+from nnlab.report.blocks import Block
 from nnlab.report.bundle import Bundle, picture
 from nnlab.report.charts import ROUND, number_axis
 from nnlab.report.colours import inks_of, painted
@@ -24,9 +26,11 @@ MOST_NAMED = 5
 COLORS = 128  # of a surface, whose shades would leave none of the few for text and dots
 
 
-def bundles_over(run: "Run", line: str | None, data: "Prepared | None", ground: "Ground | None") -> list[Bundle]:
-    """What is shown of a run, and at its end what it gives over the ground that was asked for."""
-    shown = bundle.run_bundles(run, line, data)
+def bundles_over(
+    run: "Run", line: str | None, data: "Prepared | None", ground: "Ground | None", before: Iterable[Block] = ()
+) -> list[Bundle]:
+    """What is shown of a run, and at its end what it gives over the ground. before: is said first."""
+    shown = bundle.run_bundles(run, line, data, before)
     return shown if ground is None or run.best_epoch is None else [*shown, playground_bundle(run, ground)]
 
 

@@ -12,6 +12,7 @@ from nnlab.core.metrics import main_metric
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store.marks import marks_of
+from nnlab.core.store.numbers import numbers_of
 from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
@@ -227,6 +228,9 @@ def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = ()) -> T
     columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
     rows = [[f"{guide}{first}", *rest] for guide, (first, *rest) in zip(guides, map(_run_row, runs), strict=True)]
     align = "lllllrrr"
+    if known := numbers_of(run.path for run in runs):
+        columns, align = ["no.", *columns], f"r{align}"
+        rows = [[known.get(run.path) if run.path else None, *row] for run, row in zip(runs, rows, strict=True)]
     marks = [marks_of(run.path) for run in runs]
     for title, words in (("tags", [", ".join(one.tags) for one in marks]), ("note", [one.note for one in marks])):
         if any(words):

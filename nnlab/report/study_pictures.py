@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from nnlab.core.tune.study import Study
 
 ROW = 170  # points of a row of plots
-BESIDE = 3  # plots in a row
+BESIDE = 2  # plots in a row
+MOST_SLICES = 4
 LONGEST = 14
 
 
@@ -21,10 +22,10 @@ def overview(study: "Study") -> bytes | None:
     """How the values of the trials go with their scores, and how they came to them; None for fewer than two trials."""
     trials, importance = scored(study), study.importance
     wide = [plot for plot in (parallel(study, trials, importance),) if plot]
-    small = slices(study, trials, importance)[:BESIDE]
+    small = slices(study, trials, importance)[:MOST_SLICES]
     course, further = courses(study, trials), fronts(study)[1:]  # the first front has a picture of its own
     more = [plot for plot in (course, *further) if plot]
-    rows = [row for row in (wide, small, more[:BESIDE]) if row]
+    rows = [row for row in (wide, small[:BESIDE], small[BESIDE:], more[:BESIDE]) if row]
     if not wide:
         return None
 

@@ -117,31 +117,35 @@ def said(param: Param, widget: Any) -> Any:
     return None if value is UNSET else value
 
 
-def live_sliders(spec: TrainSpec, values: Mapping[str, float], controls: Controls, tell: Tell) -> list[Any]:
-    """A slider for each value that the run's parts have and that can be changed while it lives; as `steerable` gives
-    them, but none for the dropout of a network of the user's own, which may have no such layer."""
+def live_controls(
+    spec: TrainSpec, values: Mapping[str, float], controls: Controls, tell: Tell, sliders: bool = True
+) -> list[Any]:
+    """A slider, or a field, for each value that the run's parts have and that can be changed while it lives; as
+    `steerable` gives them, but none for the dropout of a network of the user's own, which may have no such layer."""
     options = options_of(TrainSpec, {f.name: getattr(spec, f.name) for f in fields(spec)})
-    sliders = []
+    made = []
     for name, value in values.items():
         if option := options.get(name):
-            slider = _live_control(name, option.param, value)
-            slider.style.description_width, slider.layout.width = "initial", "auto"
-            slider.layout.flex, slider.layout.max_width = f"1 1 {120 + 6 * len(name)}px", "300px"
-            slider.layout.margin = "2px 0 2px 16px"
-            slider.observe(_setter(name, option.param, controls, tell), "value")
-            sliders.append(slider)
-    return sliders
+            widget = _live_control(name, option.param, value, sliders)
+            widget.style.description_width, widget.layout.width = "initial", "auto"
+            widget.layout.flex, widget.layout.max_width = f"1 1 {120 + 6 * len(name)}px", "300px"
+            widget.layout.margin = "2px 0 2px 16px"
+            widget.observe(_setter(name, option.param, controls, tell), "value")
+            made.append(widget)
+    return made
 
 
-def _live_control(name: str, param: Param, value: float) -> Any:
+def _live_control(name: str, param: Param, value: float, sliders: bool) -> Any:
     """As `control`, but a batch size is one of the usual powers, and any amount can go down to 0."""
     if name == "batch_size":
         sizes = sorted({*(2**power for power in range(3, 13)), int(value)})
         texts = {"description": "batch size", "tooltip": param.help, "continuous_update": False}
+        if not sliders:
+            return ipywidgets.Dropdown(options=sizes, value=int(value), description="batch size", tooltip=param.help)
         return ipywidgets.SelectionSlider(options=sizes, value=int(value), **texts)
     if name in AMOUNTS:
         param = replace(param, domain=Within(0.0, param.domain.offered.high))
-    return control(param, None if math.isinf(value) else value)
+    return control(param, None if math.isinf(value) else value, sliders=sliders)
 
 
 def _setter(name: str, param: Param, controls: Controls, tell: Tell) -> Callable[[Any], None]:

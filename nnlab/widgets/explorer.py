@@ -7,6 +7,7 @@ import ipywidgets
 import numpy as np
 from ipywidgets import GridBox, HBox, Layout, VBox
 
+from nnlab.report.blocks import Sentence
 from nnlab.report.tables import shorten, show
 from nnlab.widgets import look
 from nnlab.widgets.curves import thin
@@ -22,6 +23,7 @@ MOST_CLASSES = 12  # whose matrix is made of buttons
 MOST_ROWS, MOST_COLUMNS = 20, 12
 LONGEST_CELL = 40
 MOST_DOTS = 1000
+NOTE = Sentence("An evaluation was being explored here;", "run the cell again to explore it. What it began with:")
 OPEN: list["Explorer"] = []  # at most one: another closes the one before
 
 
@@ -49,7 +51,7 @@ class Explorer:
         self.root.add_class("nnl")
         self._show(found.top_losses(MOST_ROWS), f"most wrong of {len(found):,} rows")
         self._slot = Slot()
-        self._slot.show(self.root, str(self._outputs[0].data["text/plain"]) if self._outputs else "an explorer")
+        self._slot.show(self.root, [NOTE], self._outputs[0] if self._outputs else None)
 
     def close(self) -> None:
         """Put the picture in the widget's place; nothing is left in the kernel."""

@@ -1,6 +1,7 @@
 """The live view in a notebook: events in, a widget that moves, and static output when the work is over."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
@@ -11,6 +12,8 @@ from ipywidgets import Widget
 from nnlab.core.controls import Controls
 from nnlab.core.events import Earlier, Event, Finished, Grounded, Started, StudyFinished, StudyStarted
 from nnlab.magics.front_end import VS_CODE, front_end
+from nnlab.report.blocks import Block, Sentence
+from nnlab.report.tables import Table
 from nnlab.widgets.controls import NO_PUMP
 from nnlab.widgets.pump import Pump
 from nnlab.widgets.slot import Slot, StaticOutput
@@ -19,11 +22,16 @@ from nnlab.widgets.training import TrainPanel
 
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
-REST = 200  # a drawing that took t seconds is followed by 200 t without; ipykernel's own thread spends as much again
+REST = 200  # a drawing of t seconds of CPU is followed by 200 t without; ipykernel's own thread spends as much again
 SILENT_AFTER = 8.0  # seconds without word that the widget is drawn: a slow page on a slow line takes some
-STAND_IN_EVERY = 10.0
+STAND_IN_EVERY = 10.0  # what a notebook holds that is saved meanwhile is at most so old
 NO_ANSWER = "nothing has come from this front end yet: if Stop does nothing, the interrupt key (square) stops the run"
-NO_WIDGETS = "nothing here has drawn the live view, so this line stands in for it; the interrupt key stops the run"
+NO_WIDGETS = "; nothing here has drawn the live view, so this stands in for it; the interrupt key stops the run."
+DEEDS = {"train": "Training", "tune": "Search"}
+SAVED = {
+    "train": ". If nothing moves, the notebook was saved meanwhile: %nn_runs lists the run, %nn_attach shows it.",
+    "tune": ". If nothing moves, the notebook was saved meanwhile: %nn_tune --resume goes on with the study.",
+}
 LOG = logging.getLogger(__name__)
 
 
@@ -38,22 +46,25 @@ class Panel(Protocol):
     def forget(self, line: str) -> None: ...
     @property
     def progress(self) -> str: ...
+    @property
+    def figures(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]: ...
 
 
 class LiveView:
     """A view for %nn_train ("train") or %nn_tune ("tune"): takes events, writes to the controls, never ends the work.
 
-    Main thread only. `close` must be called however the work ends.
+    Main thread only. `close` must be called however the work ends. fields: in place of sliders, which no screen reader
+    names: ipywidgets gives them no label.
     """
 
-    def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train") -> None:
-        self._controls, self._kind = controls, kind
+    def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train", fields: bool = False) -> None:
+        self._controls, self._kind, self._fields = controls, kind, fields
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
         self._failed = False
         self._told: list[Event] = []  # before the run began
-        self._next_pump = self._next_draw = self._took = self._next_silence = 0.0
-        self._answered = False
+        self._next_pump = self._next_draw = self._took = self._next_note = self._silent_from = 0.0
+        self._answered = self._silent = False
         self._shown: tuple[Any, ...] = ()
         self._outcome = "training ended without a result"
 
@@ -80,6 +91,9 @@ class LiveView:
             self._draw(now, event)
             if self._pump.ok and not self._answered:
                 self._wait_for_answer(self._panel, now)
+            if now >= self._next_note:
+                self._next_note = now + STAND_IN_EVERY
+                self._slot.note(self._note(self._panel))
 
     def _listen(self) -> None:
         """Handle the presses that wait; say so once if that works no longer."""
@@ -90,27 +104,33 @@ class LiveView:
 
     def _open(self, event: Event) -> None:
         if self._kind == "train" and isinstance(event, Started):
-            self._panel = TrainPanel(event, self._controls, self._pump.ok)
+            self._panel = TrainPanel(event, self._controls, self._pump.ok, sliders=not self._fields)
         elif self._kind == "tune" and isinstance(event, StudyStarted):
             self._panel = StudyPanel(event, self._controls, self._pump.ok)
         if self._panel is not None:
             for told in self._told:
                 self._panel.take(told)
-            self._slot.show(self._panel.root)
-            self._next_draw = time.perf_counter() + DRAW_EVERY
-            self._next_silence = time.perf_counter() + SILENT_AFTER
+            self._slot.show(self._panel.root, self._note(self._panel))
+            now = time.perf_counter()
+            self._next_draw, self._next_note = now + DRAW_EVERY, now + STAND_IN_EVERY
+            self._silent_from = now + SILENT_AFTER
+
+    def _note(self, panel: Panel) -> list[Block]:
+        """What is read where the widget is not seen: in a notebook that was saved meanwhile, or without widgets."""
+        columns, rows = panel.figures
+        rest = NO_WIDGETS if self._silent else SAVED[self._kind]
+        table = [Table(columns, rows, align="l" + "r" * (len(columns) - 1))] if rows else []
+        return [Sentence(f"{DEEDS[self._kind]}: {panel.progress}", rest), *table]
 
     def _wait_for_answer(self, panel: Panel, now: float) -> None:
         """Until the front end says that it has drawn the widget: what is told where none does, or where none hears."""
         if self._slot.drawn:
-            self._answered = True
+            self._answered, self._silent = True, False
             panel.forget(NO_ANSWER)
-        elif now >= self._next_silence:
-            self._next_silence = now + STAND_IN_EVERY
-            panel.forget(NO_ANSWER)
+        elif now >= self._silent_from and not self._silent:
             panel.tell(NO_ANSWER)
-            if front_end(get_ipython()).name != VS_CODE:  # which has widgets, but may send nothing while a cell runs
-                self._slot.stand_in(f"{panel.progress}; {NO_WIDGETS}")
+            self._silent = front_end(get_ipython()).name != VS_CODE  # has widgets, but may be mute while a cell runs
+            self._silent_from, self._next_note = math.inf, now
 
     def _draw(self, now: float, event: Event) -> None:
         """Draw when it is time, and at once when somebody has pressed a button."""
@@ -119,11 +139,11 @@ class LiveView:
         pressed = (self._controls.paused, self._controls.stop_reason, ended, getattr(self._panel, "pressed", None))
         if now < self._next_draw and pressed == self._shown:
             return
-        self._shown = pressed
+        self._shown, began = pressed, time.thread_time()  # CPU time: others on a busy machine do not make it rarer
         self._panel.draw()
-        done = time.perf_counter()
-        before, self._took = self._took, done - now
-        self._next_draw = done + max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        before, self._took = self._took, time.thread_time() - began
+        rest = max(DRAW_EVERY, REST * min(before, self._took))  # one hiccup does not count
+        self._next_draw = time.perf_counter() + rest
 
     def _fail(self, error: Exception) -> None:
         """Say once what is wrong, and go on without drawing; Stop and the sliders still work."""
@@ -152,8 +172,8 @@ class BackgroundView(LiveView):
     the buttons by itself, so nothing is pumped.
     """
 
-    def __init__(self, controls: Controls, since: float, below: str) -> None:
-        super().__init__(controls)
+    def __init__(self, controls: Controls, since: float, below: str, fields: bool = False) -> None:
+        super().__init__(controls, fields=fields)
         self._since = since
         self._pump.ok = True
         self._slot.reserve(below)

@@ -18,6 +18,7 @@ from nnlab.widgets.slot import Slot
 
 OPEN: list["Panel"] = []  # at most one: another panel closes the one before
 WAITS = "starts as soon as the running cell has ended"
+NOTE = "(it was open when this was saved; run the cell again to have it)"
 NEW_CELL = (
     "The line comes as a new cell below the cell that you run next, where the front end does that; or copy it here."
 )
@@ -52,7 +53,7 @@ class Panel:
         self._tabs.observe(lambda _: self._act(lambda: None), "selected_index")
         self._line.observe(lambda change: self._act(lambda: self._paste(change["new"])), "value")
         self._draw()
-        self._slot.show(self.root, f"a panel was open here, for the line  {self._line.value}")
+        self._slot.show(self.root, self._board.blocks(NOTE))
 
     def _build(self) -> None:
         boxes = self._pages.boxes
@@ -116,6 +117,8 @@ class Panel:
                 state = self._board.state(tab.verb)
                 self._pages.show(tab, state)
                 if not wrong and (pressed or state.line != self._drawn):  # else what was typed stays to be mended
+                    if self in OPEN and state.line != self._drawn:
+                        self._slot.note(self._board.blocks(NOTE))
                     self._line.value = self._drawn = state.line
             except NNLabError as error:  # a variable is gone since
                 told, wrong = str(error), True

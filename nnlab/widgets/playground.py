@@ -1,7 +1,6 @@
 """What a network gives over a ground, drawn again and again while it learns; its layers on demand."""
 
 import io
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 from ipywidgets import HBox, Layout, VBox
 
 from nnlab.core.controls import Controls
-from nnlab.core.events import Lookable
-from nnlab.core.playground import Ground, Layer, layers_of
+from nnlab.core.events import Lookable, Looked
+from nnlab.core.playground import Ground, Layer, Looker
 from nnlab.report.colours import inks_of, painted
 from nnlab.report.sparks import spark
 from nnlab.report.tables import shorten
@@ -24,55 +23,46 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
     import bqplot
 
-EVERY = 0.4  # seconds at least between two drawings
-REST = 100  # a drawing that took t seconds is followed by 100 t without
-FIRST_AFTER = 0.5  # seconds; a shorter run has its final picture
 MOST_LAYERS = 24
 DOTS = 150
 
 
 class PlaygroundView:
-    """The ground under a row of its own. `take` draws when it is time; the button only writes down that it was
+    """The ground under a row of its own. `take` draws when it is time; the button only says that it was
     pressed."""
 
     def __init__(self, ground: Ground, controls: Controls, text: Callable[..., Any]) -> None:
         self._ground, self._text = ground, text
-        controls.looking = True
-        self._next = time.perf_counter() + FIRST_AFTER
-        self._before = float("inf")
+        controls.look_at(ground)
+        self._looker = Looker(controls)
         self._chart: Any = None
-        self._wanted = False
         self._layers = text()
         self._button = ipywidgets.Button(
             description="Layers", icon="bars", tooltip="weights and activations of each layer, as they are now"
         )
-        self._button.on_click(self._ask)
+        self._button.on_click(lambda button: controls.want_layers())
         self._place = VBox(layout=Layout(flex="1 1 420px", min_width="260px", max_width="560px"))
         right = VBox([self._button, self._layers], layout=Layout(flex="1 1 320px", min_width="240px"))
         self.root = HBox([self._place, right], layout=Layout(width="100%", flex_flow="row wrap"))
 
-    def _ask(self, button: Any) -> None:
-        self._wanted = True
+    def take(self, event: Lookable | Looked) -> None:
+        """Look and draw if it is time; of a run in another process, draw what was seen there."""
+        if isinstance(event, Lookable):
+            self._looker(event, self._show)
+        else:
+            self._show(event)
 
-    def take(self, event: Lookable) -> None:
-        """Draw if it is time: 1% of it at most, and what somebody has asked for at once."""
-        now = time.perf_counter()
-        if self._wanted:
-            self._wanted = False
-            rows = self._ground.rows
-            self._layers.value = layers_table(event.look(lambda model, device: layers_of(model, rows, device)))
-        if now < self._next:
+    def _show(self, seen: Looked) -> None:
+        if seen.layers is not None:
+            self._layers.value = layers_table(seen.layers)
+        if seen.values is None:
             return
         first = self._chart is None
         if first:
             self._chart = Surface(self._ground) if len(self._ground.axes) == 2 else Response(self._ground)
-        began = time.perf_counter()
-        self._chart.draw(event.look(self._ground.values))
-        ended = time.perf_counter()
+        self._chart.draw(seen.values)
         if first:  # an empty chart is not shown
             self._place.children = [self._text(self._title()), self._chart.widget]
-        before, self._before = self._before, ended - began
-        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
 
     def _title(self) -> str:
         ground = self._ground

@@ -14,7 +14,7 @@ from typing import Any
 
 import zmq
 
-WIDGET_MESSAGES = ("comm_open", "comm_msg", "comm_close")
+WIDGET_MESSAGES = ("comm_open", "comm_msg", "comm_close", "comm_info_request")  # the last: a page that is loaded again
 AT_MOST = 50  # messages of one call: a slider dragged wildly must not stop the training
 LOG = logging.getLogger(__name__)
 
@@ -36,9 +36,10 @@ class Pump:
         self._kernel: Any = get_ipython().kernel
         self._channel: Any = getattr(self._kernel, "shell_channel_thread", None)
         if self._channel is not None:  # ipykernel 7: a thread of its own reads the socket and hands over to this one
-            pair = self._channel.manager.get_shell_channel_to_subshell_pair(None)
-            self._socket, self._stream = pair.to_socket, pair.to_stream
-            self._to_main = pair.from_socket
+            manager = self._channel.manager
+            pair = manager.get_shell_channel_to_subshell_pair(None)
+            self._socket, self._to_main = pair.to_socket, pair.from_socket
+            self._stream = manager.get_subshell_to_shell_channel_socket(None)  # takes replies
         else:
             self._stream = self._kernel.shell_stream
             self._socket = self._stream.socket

@@ -11,6 +11,8 @@ from nnlab.core.errors import NNLabError
 from nnlab.core.metrics import METRICS
 from nnlab.core.store.marks import known_tags
 from nnlab.core.wording import counted, visible
+from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.charts import WIDE
 from nnlab.report.html import esc
 from nnlab.report.runs import overlay, runs_table
 from nnlab.widgets import look
@@ -42,6 +44,7 @@ class RunTable:
     ) -> None:
         self._runs, self._loaded, self._bundles = list(runs), loaded, bundles
         self._shown: list[Any] = []
+        self._slot: Slot | None = None  # until it is shown
         text = look.Texts()
         self._said, self._head, self._line = text(), text(), text()
         filters = self._filters(own)
@@ -51,7 +54,9 @@ class RunTable:
             tooltip="runs; those that are chosen show their curves",
         )
         self._list.add_class("nnl-mono")
-        self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
+        self._curves = ipywidgets.Image(
+            format="png", layout=Layout(width="100%", max_width=f"{WIDE}px", display="none")
+        )
         self.root = VBox([text(look.CSS), filters, self._said, self._head, self._list, self._curves, self._line])
         self.root.add_class("nnl")
         for widget in (self._where, self._tag, self._sort, self._turned):
@@ -59,7 +64,7 @@ class RunTable:
         self._list.observe(lambda change: self._draw(), "value")
         self._fill()
         self._slot = Slot()
-        self._slot.show(self.root, runs_table(self._shown).text())
+        self._slot.show(self.root, self._note())
 
     def _filters(self, own: dict[str, Any]) -> HBox:
         """What chooses and sorts the runs, and the button that ends the table."""
@@ -89,9 +94,14 @@ class RunTable:
             [self._where, self._tag, self._sort, self._turned, close], layout=Layout(width="100%", flex_flow="row wrap")
         )
 
+    def _note(self) -> list[Block]:
+        """The table as it is filtered and sorted, and its line."""
+        said = Sentence("Runs were being looked through here;", "run the cell again to go on. What was listed:")
+        return [said, *([runs_table(self._shown)] if self._shown else []), Code("The same as a line", self.line)]
+
     def close(self) -> None:
         """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""
-        if self in OPEN:
+        if self in OPEN and self._slot is not None:
             OPEN.remove(self)
             self._slot.replace(self._bundles(self._picked() or self._shown), "the table was closed")
 
@@ -145,6 +155,8 @@ class RunTable:
         if picked:
             self._curves.value = overlay(picked)
         self._line.value = look.notes([self.line])
+        if self._slot is not None:
+            self._slot.note(self._note())
 
 
 def sortable(runs: Sequence[Any]) -> list[str]:

@@ -94,7 +94,7 @@ class StudyPanel:
         """Show the newest state; chart and table only after a new trial."""
         self._buttons.follow()
         self._draw_head()
-        table = look.table(*self._top()) if self._trials else ""
+        table = look.table(*self.figures) if self._trials else ""
         self._below.value = table + look.notes(tuple(self._notes))
         if (now := (len(self._trials), self._views.value)) != self._drawn:
             self._drawn = now
@@ -153,7 +153,8 @@ class StudyPanel:
         scored = [t for t in self._trials if t.state == "complete" and t.score is not None and math.isfinite(t.score)]
         return sorted(scored, key=lambda trial: sign * (trial.score or 0.0))
 
-    def _top(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def figures(self) -> tuple[list[str], list[list[str]]]:
         names = list(self._started.space)
         rows = [
             [f"{t.number}", look.number(t.score), f"{t.epochs}", f"{t.seconds:.1f}"]

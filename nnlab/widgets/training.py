@@ -15,6 +15,7 @@ from nnlab.core.events import (
     Finished,
     Grounded,
     Lookable,
+    Looked,
     Progress,
     Resumed,
     Started,
@@ -23,7 +24,7 @@ from nnlab.core.events import (
 from nnlab.core.pace import batch_of
 from nnlab.core.steering import steerable
 from nnlab.widgets import look
-from nnlab.widgets.controls import NO_PUMP, Buttons, live_sliders
+from nnlab.widgets.controls import NO_PUMP, Buttons, live_controls
 from nnlab.widgets.curves import CHARTS_HEIGHT
 from nnlab.widgets.history import History
 from nnlab.widgets.playground import PlaygroundView
@@ -36,7 +37,7 @@ NOTES = 4  # the newest of them are shown
 class TrainPanel:
     """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
 
-    def __init__(self, started: Started, controls: Controls, live: bool) -> None:
+    def __init__(self, started: Started, controls: Controls, live: bool, sliders: bool = True) -> None:
         self._started, self._controls = started, controls
         self.began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
@@ -47,9 +48,9 @@ class TrainPanel:
         self._durations: deque[float] = deque(maxlen=10)
         self._finished = False
         self._playground: PlaygroundView | None = None
-        self._build(live)
+        self._build(live, sliders)
 
-    def _build(self, live: bool) -> None:
+    def _build(self, live: bool, sliders: bool) -> None:
         self._text = look.Texts()
         self._history = History(self._started, self._text)
         self._head, self._below = self._text(), self._text()
@@ -57,13 +58,13 @@ class TrainPanel:
         self._buttons = Buttons(self._controls, self.tell)
         spec, rows = self._started.spec, self._started.rows
         values = steerable(spec, self._started.task, batch_of(spec, rows))
-        sliders = live_sliders(spec, values, self._controls, self.tell)
+        steered = live_controls(spec, values, self._controls, self.tell, sliders)
         if not live:
             self.tell(NO_PUMP)
-            for widget in (*self._buttons.widgets, *sliders):
+            for widget in (*self._buttons.widgets, *steered):
                 widget.disabled = True
         row = HBox(
-            [*self._buttons.widgets, *sliders], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
+            [*self._buttons.widgets, *steered], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
         )
         self.root = VBox([self._text(look.CSS), self._head, row, self._charts, self._below])
         self.root.add_class("nnl")
@@ -105,7 +106,7 @@ class TrainPanel:
         elif isinstance(event, Grounded):
             self._playground = PlaygroundView(event.ground, self._controls, self._text)
             self.root.children = [*self.root.children[:-1], self._playground.root, self.root.children[-1]]
-        elif isinstance(event, Lookable) and self._playground is not None:
+        elif isinstance(event, (Lookable, Looked)) and self._playground is not None:
             self._playground.take(event)
         elif isinstance(event, Warned):
             self.tell(f"{look.DOCTOR} {event.message}" if event.about else event.message)
@@ -132,7 +133,7 @@ class TrainPanel:
         """Show the newest state; charts and table only after a new epoch."""
         self._buttons.follow()
         self._draw_head()
-        table = look.table(*self._figures()) if self._last else ""
+        table = look.table(*self.figures) if self._last else ""
         self._below.value = table + look.notes(tuple(self._notes))
         if self._last is None or (self._last is self._drawn and not self._history.changed):
             return
@@ -172,7 +173,8 @@ class TrainPanel:
         bound = "up to " if self._started.spec.patience else ""
         return f"  {bound}{look.clock(epochs * each)} left"
 
-    def _figures(self) -> tuple[list[str], list[list[str]]]:
+    @property
+    def figures(self) -> tuple[list[str], list[list[str]]]:
         names = list(self._last.valid) if self._last else []
         rows = []
         for label, event in (("last", self._last), ("best", self._best)):

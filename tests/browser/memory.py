@@ -24,8 +24,8 @@ from nnlab.widgets import live
 def draw_quickly(): live.DRAW_EVERY, live.REST = 0.03, 1
 threading.Timer(15, draw_quickly).start()  # until then the run hastens on, so that the charts are full
 """
-COUNT = """facts => { window.drawings = 0; new MutationObserver(() => window.drawings += 1).observe(
-    facts.closest('.widget-html-content'), {childList: true}); }"""
+COUNT = """head => { window.drawings = 0; new MutationObserver(() => window.drawings += 1).observe(
+    head, {childList: true}); }"""
 CELLS = [PREPARED, QUICK, f"{ENDLESS} --model mlp --hidden 8"]
 SETTLED = 1500  # epochs: from then on the charts hold as many points as they ever will
 
@@ -46,7 +46,9 @@ def samples(notebook: harness.Notebook, drawings: int, times: int) -> Iterator[S
     notebook.start(2)
     facts = notebook.output(2).locator(".nnl-facts")
     harness.wait_for(lambda: facts.count() and _epochs(facts) > SETTLED, "the charts are full", 600)
-    facts.evaluate(COUNT)
+    notebook.output(2).locator(".widget-html-content:has(.nnl-facts)").evaluate(
+        COUNT
+    )  # which stays, unlike its content
     devtools = notebook.page.context.new_cdp_session(notebook.page)
     devtools.send("Performance.enable")
     for number in range(times):
@@ -55,7 +57,7 @@ def samples(notebook: harness.Notebook, drawings: int, times: int) -> Iterator[S
         yield _sample(devtools, _drawings(notebook))
     devtools.detach()
     notebook.press(2, "Stop")
-    notebook.wait_end(2)
+    notebook.wait_end(2, 600)  # after so long a run its baselines have more time than a test waits
 
 
 def _epochs(facts: Any) -> int:

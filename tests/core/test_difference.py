@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 import nnlab
 from nnlab.core.data.prepare import Prepared
@@ -84,7 +85,8 @@ def test_code_and_environment(classes: Prepared, tmp_path: Path) -> None:
 def test_noise_comes_from_seeds_where_there_are_three(classes: Prepared, tmp_path: Path) -> None:
     runs = [trained(classes, tmp_path, seed=seed) for seed in (0, 1, 1)]
     other = trained(classes, tmp_path, lr=0.001, name="other")
-    assert {judged.name: judged.source for judged in diff(runs[0], other).metrics}["accuracy"] == "validation rows"
+    sources = {judged.name: judged.source for judged in diff(runs[0], other).metrics}
+    assert {"accuracy", "log_loss", "loss"} <= set(sources) and set(sources.values()) == {"validation rows, paired"}
     runs.append(trained(classes, tmp_path, seed=2))
     found = {judged.name: judged for judged in diff(runs[0], other).metrics}
     assert {judged.source for judged in found.values()} == {"3 seeds"}  # seed 1 twice tells nothing new
@@ -122,6 +124,26 @@ def test_the_bootstrap_of_counts_is_the_binomial_error() -> None:
     found = row_noise(side, side, (metrics, metrics), same_rows=True)
     assert set(found) == {"accuracy"}  # the counts do not tell a ranking
     assert found["accuracy"][0] == pytest.approx(1.96 * np.sqrt(2 * 0.85 * 0.15 / 1000), rel=0.12)
+
+
+def test_the_bootstrap_of_probabilities_is_that_of_the_rows() -> None:
+    draw = np.random.default_rng(0)
+    codes = draw.integers(0, 2, 500)
+    chances = np.clip(0.5 + (codes - 0.5) * 0.3 + draw.normal(0, 0.2, 500), 0.01, 0.99)
+    logs = np.log(np.column_stack([1 - chances, chances]))
+    side = Evaluation(2000, ("no", "yes"), codes=tuple(codes.tolist()), logs=tuple(map(tuple, logs.tolist())))
+    each = -logs[range(500), codes]
+    metrics = {"loss": float(each.mean()), "roc_auc": roc_auc_score(codes, chances)}
+    found = row_noise(side, side, (metrics, metrics), same_rows=False)
+    assert found["loss"][0] == pytest.approx(1.96 * np.sqrt(2) * each.std() / np.sqrt(2000), rel=0.12)
+    ranked = metrics["roc_auc"]  # Hanley and McNeil, 1982, whose exponential scores are near enough
+    no, yes = (2000 * (codes == code).mean() for code in (0, 1))
+    q1, q2 = ranked / (2 - ranked), 2 * ranked**2 / (1 + ranked)
+    error = ranked * (1 - ranked) + (yes - 1) * (q1 - ranked**2) + (no - 1) * (q2 - ranked**2)
+    assert found["roc_auc"][0] == pytest.approx(1.96 * np.sqrt(2 * error / (yes * no)), rel=0.15)
+    assert row_noise(side, side, (metrics, metrics), same_rows=True) == {"roc_auc": (0.0, True), "loss": (0.0, True)}
+    smoothed = metrics | {"loss": 2.0}
+    assert set(row_noise(side, side, (smoothed, smoothed), same_rows=True)) == {"roc_auc"}
 
 
 def test_the_bootstrap_of_a_regression_is_paired() -> None:

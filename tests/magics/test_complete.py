@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nnlab
 from nnlab.core.data.steps import SCALERS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
@@ -145,6 +146,33 @@ def test_every_range_that_is_offered_can_be_searched() -> None:
             parse_space((words.strip('"'),), base)
     for name in ("trials", "sampler", "startup", "device", "fresh", "name"):
         assert not [word for word in found(f"%%nn_tune data\n{name}: ")[1] if word.startswith("{") or ".." in word]
+
+
+@pytest.mark.parametrize(
+    ("text", "some", "none"),
+    [
+        ("%nn_train data --playground ", ["height", "width", "pca"], ["kind", "y"]),
+        ("%nn_train data --playground height,w", ["width"], ["height", "pca"]),
+        ("%%nn_train data\nplayground: he", ["height"], []),
+        ("%nn_train number --playground ", [], ["height"]),
+        ("%nn_evaluate last --slices ", ["height", "kind", "y"], ["age", "pca"]),
+        ("%nn_evaluate last --slices kind,w", ["width"], ["kind"]),
+        ("%nn_evaluate last --on df --slices ", ["age", "'my col'"], ["height"]),
+        ("%nn_evaluate last --on test --slices ", ["height"], ["age"]),
+        ("%nn_evaluate last --dependence ", ["height"], ["height:width"]),
+        ("%nn_evaluate last --dependence width,height:", ["height:width", "height:kind"], ["height", "height:height"]),
+        ("%nn_evaluate last --label ", ["no", "yes"], ["height"]),
+    ],
+)
+def test_columns_where_no_table_is_named(text: str, some: list[str], none: list[str]) -> None:
+    frame = pd.DataFrame(
+        {"height": [x % 17 for x in range(40)], "width": [x * x for x in range(40)], "kind": list("aabb") * 10}
+    )
+    data = nnlab.prepare(frame.assign(y=["no", "yes"] * 20), target="y", encode="codes")
+    result = complete(text, "", {**NAMES, "data": data}, stored)
+    candidates = [candidate.text for candidate in result.candidates] if result else []
+    assert set(some) <= set(candidates) and not set(none) & set(candidates)
+    assert text.endswith(result.fragment if result else "")
 
 
 def test_python_body_leaves_room_for_other_completers() -> None:

@@ -30,7 +30,7 @@ def colab(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
 
 def picked(word: str, ip: Any) -> str:
     live = object()
-    view = make_view(word, False, ip, lambda: live)  # type: ignore[arg-type, return-value]
+    view = make_view(word, False, ip, lambda fields: live)  # type: ignore[arg-type, return-value]
     return "live" if view is live else type(view).__name__
 
 

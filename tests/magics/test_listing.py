@@ -38,6 +38,23 @@ def test_variables_names_ids_and_last(two: Session) -> None:
     assert text_of(two.run("found = %nn_diff a b;\nfound")) == texts[0]
 
 
+def test_numbers_are_taken_wherever_a_run_is_named(two: Session) -> None:
+    listed = text_of(two.run("%nn_runs")).splitlines()
+    rows = {line.split()[1]: line.split()[0] for line in listed[3:]}
+    assert rows == {"plain": "1", "fast": "2"}
+    assert text_of(two.run("%nn_diff 1 2")) == text_of(two.run("%nn_diff a b"))
+    assert [run.name for run in two.value("%nn_runs 2 1")] == ["fast", "plain"]
+    for line in ("%nn_load 1", "%nn_attach 1", "%nn_diagnose 1", "%nn_evaluate 1 --views losses"):
+        found = two.value(f"{line};")
+        assert getattr(found, "run", found).name == "plain", line
+    two.run(f"%nn_report 1 2 --out both.html\nc = %nn_train data --from 2 {QUICK};\nd = %nn_train --replay 1;")
+    assert (two.names["c"].spec.optimizer.values["lr"], two.names["d"].facts.origin.id) == (0.1, two.names["a"].id)
+    assert two.value("%nn_train data --from 2@1 --epochs 2;").facts.origin.id == two.names["b"].id
+    two.run("%nn_runs --tag good 1")
+    assert marks_of(two.names["a"].path).tags == ("good",)
+    assert "no run 9 in" in two.error("%nn_load 9")[1] and "cannot go on" not in two.error("%nn_train --resume 9")[1]
+
+
 @pytest.mark.parametrize(
     ("cell", "words"),
     [

@@ -342,7 +342,7 @@ def test_view_follows_the_front_end(session: Session) -> None:
     made = object()
 
     def pick(word: str, muted: bool = False) -> str:
-        view = make_view(word, muted, shell, lambda: made)  # type: ignore[arg-type, return-value]
+        view = make_view(word, muted, shell, lambda fields: made)  # type: ignore[arg-type, return-value]
         return "live" if view is made else type(view).__name__
 
     assert [pick("auto"), pick("text"), pick("none"), pick("auto", True)] == [
@@ -353,7 +353,7 @@ def test_view_follows_the_front_end(session: Session) -> None:
     ]
     kernel._allow_stdin = False
     assert [pick("auto"), pick("live"), pick("text")] == ["SilentView", "SilentView", "TextView"]
-    terminal = make_view("auto", False, object(), lambda: made)  # type: ignore[arg-type, return-value]
+    terminal = make_view("auto", False, object(), lambda fields: made)  # type: ignore[arg-type, return-value]
     assert type(terminal).__name__ == "TextView"
 
 

@@ -22,7 +22,7 @@ def test_runs_and_studies_are_written(prepared: Session) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("%nn_report", "needs runs or studies: variables, last, ids, names, or all"),
+        ("%nn_report", "needs runs or studies: variables, last, numbers, ids, names, or all"),
         ("%nn_report all", "there is nothing to report in"),
         ("%nn_report data --out x.doc", "x.doc: a report is written as .html, .md or .pdf"),
     ],

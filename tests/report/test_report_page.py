@@ -45,7 +45,7 @@ def test_nothing_is_loaded_from_anywhere(html: str) -> None:
 def test_picture_verdict_and_tables_are_in_the_page(html: str) -> None:
     (source,) = re.findall(r'<img[^>]*src="data:image/png;base64,([^"]+)"', html)
     assert base64.b64decode(source).startswith(b"\x89PNG")
-    assert 'width="840"' in html
+    assert 'width="640"' in html
     for piece in (
         "<b>accuracy 0.9",
         "<table>",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.browser.harness import wait_for
-from tests.widgets.live_kernel import ENDLESS, Kernel
+from tests.widgets.live_kernel import ENDLESS, Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SHORT = "%nn_train data --epochs 3 --seed 4 --name {name}"
@@ -133,3 +133,22 @@ def test_a_run_goes_on_in_the_background(kernel: Kernel) -> None:
         "print(more.id == run.id, more.stop().resumptions[0].epoch <= run.finished.epoch)"
     )
     assert printed == "True True\n"
+
+
+def test_the_playground_and_the_run_before_are_shown_also_when_it_goes_on(kernel: Kernel) -> None:
+    kernel.run(f"first = {SHORT.format(name='first')};")
+    for line in (f"{ENDLESS} --playground b,c", "run = %nn_train data --resume last --playground b,c"):
+        kernel.published.clear()
+        kernel.run(f"{line} --background")
+        pictures: set[bytes] = set()
+
+        def drawn(message: dict[str, Any], pictures: set[bytes] = pictures) -> bool:
+            pictures |= {bytes(part) for part in message["buffers"] if bytes(part[:4]) == b"\x89PNG"}
+            return len(pictures) > 1
+
+        kernel.until(drawn)
+        kernel.click("Layers")
+        kernel.until(lambda m: "activations" in str(update_of(m).get("value", "")))
+        kernel.model(tooltip="show first, the run before on the same data")
+        kernel.click("Stop")
+        kernel.until(lambda m: "y over b and c" in shown(m))

@@ -12,7 +12,7 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 from nnlab.core.steering import steerable
 from nnlab.magics.verbs import VERBS, any_option
-from nnlab.widgets.controls import Buttons, control, live_sliders, put, said
+from nnlab.widgets.controls import Buttons, control, live_controls, put, said
 
 OPTIONS = options_of(TrainSpec)
 
@@ -48,7 +48,7 @@ def test_sliders_write_changes_of_what_the_parts_have() -> None:
     spec = TrainSpec(model=Part("mlp", {"dropout": 0.3}))
     sliders = {
         slider.description: slider
-        for slider in live_sliders(spec, steerable(spec, "binary", 100), controls, told.append)
+        for slider in live_controls(spec, steerable(spec, "binary", 100), controls, told.append)
     }
     assert list(sliders) == ["lr", "weight decay", "dropout", "batch size", "label smoothing", "patience"]
     assert sliders["dropout"].value == pytest.approx(0.3)
@@ -62,17 +62,29 @@ def test_sliders_write_changes_of_what_the_parts_have() -> None:
     assert not told
 
 
+def test_fields_write_the_same_and_are_no_sliders() -> None:
+    controls, spec = Controls(), TrainSpec(model=Part("mlp", {"dropout": 0.3}))
+    values = steerable(spec, "binary", 100)
+    made = {one.description: one for one in live_controls(spec, values, controls, print, sliders=False)}
+    assert not [name for name, one in made.items() if "Slider" in type(one).__name__]
+    made["lr"].value, made["dropout"].value, made["batch size"].value = "0.004", "0.5", 64
+    changes = [("lr", 0.004), ("dropout", 0.5), ("batch_size", 64)]
+    assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == changes
+
+
 def test_amounts_that_the_run_has_can_be_turned_down_to_0() -> None:
     spec = TrainSpec(augments=(Part("mixup", {"alpha": 0.3}), Part("swap_noise")))
     values = steerable(spec, "binary", 128)
-    sliders = {slider.description: slider for slider in live_sliders(spec, values, Controls(), print)}
+    sliders = {slider.description: slider for slider in live_controls(spec, values, Controls(), print)}
     assert (sliders["mixup"].value, sliders["mixup"].min, sliders["swap noise"].value) == (0.3, 0.0, 0.1)
     assert "cutmix" not in sliders
 
 
 def test_an_own_network_has_no_dropout_slider() -> None:
     spec = TrainSpec(model=Part("custom", {"name": "Mine", "code": ""}))
-    names = [slider.description for slider in live_sliders(spec, steerable(spec, "regression", 100), Controls(), print)]
+    names = [
+        slider.description for slider in live_controls(spec, steerable(spec, "regression", 100), Controls(), print)
+    ]
     assert names == ["lr", "weight decay", "batch size", "patience"]
 
 
@@ -101,7 +113,7 @@ def test_an_error_in_a_callback_is_told_and_not_raised() -> None:
 
     controls, told = Broken(), []
     Buttons(controls, told.append).widgets[0].click()
-    live_sliders(TrainSpec(), {"lr": 0.01}, controls, told.append)[0].value = 0.002
+    live_controls(TrainSpec(), {"lr": 0.01}, controls, told.append)[0].value = 0.002
     assert told == ["the button failed: no", "lr was not changed: neither"]
 
 

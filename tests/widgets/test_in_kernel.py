@@ -17,6 +17,16 @@ def test_stop_ends_the_run_with_a_usable_model(kernel: Kernel) -> None:
     assert kernel.run("print(run.finished.reason, len(run.predict(frame.head(3))))").split() == ["stopped", "3"]
 
 
+def test_a_page_that_is_loaded_again_is_told_of_the_widgets_while_the_cell_runs(kernel: Kernel) -> None:
+    request = kernel.send(ENDLESS)
+    stop = kernel.model(description="Stop")
+    asked = kernel.client.comm_info("jupyter.widget")
+    assert stop in kernel.reply(asked)["comms"]
+    kernel.tell(stop, CLICK)
+    assert kernel.reply(request)["status"] == "ok"
+    assert kernel.run("print(run.finished.reason)") == "stopped\n"
+
+
 def test_pause_holds_until_resume(kernel: Kernel) -> None:
     request = kernel.send(ENDLESS)
     kernel.click("Pause")

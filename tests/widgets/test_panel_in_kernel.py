@@ -33,7 +33,7 @@ def test_a_run_of_the_panel_is_the_run_of_its_line(kernel: Kernel) -> None:
     change(kernel, "%nn_train data --epochs 3 --model mlp", description="line")
     kernel.until(lambda m: update_of(m).get("value") == "run = %nn_train data --epochs 3 --model mlp")
     kernel.click("Train")
-    kernel.until(lambda m: "text/html" in m["content"].get("data", {}) and m["msg_type"] == "display_data")
+    kernel.until(lambda m: "image/png" in m["content"].get("data", {}))
     same = kernel.run(
         "again = %nn_train data --epochs 3 --model mlp\nhistory = [r.history.drop(columns=['seconds'])"
         " for r in (run, again)]\nprint(again.spec == run.spec, again.line == run.line, history[0].equals(history[1]))"

@@ -235,6 +235,15 @@ class RemoteControls(Controls):
         super().pause(paused)
         self._send(wire.Order("pause", (paused,)))
 
+    def look_at(self, ground: Any) -> None:
+        """Look at the network over a ground from now on; what is seen comes as `Looked`."""
+        super().look_at(ground)
+        self._send(wire.Order("look_at", (ground,)))
+
+    def want_layers(self) -> None:
+        """Look at its layers, once."""
+        self._send(wire.Order("want_layers"))
+
 
 def alive() -> BackgroundRun | None:
     """The run that goes on in the background of this process."""

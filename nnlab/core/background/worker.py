@@ -34,17 +34,21 @@ def _done(parcel: wire.Parcel, coming: Iterator[bytes], say: Callable[[Any], Non
     import torch
 
     from nnlab.core.controls import Controls
-    from nnlab.core.events import EpochDone, Event, Resumable
+    from nnlab.core.events import EpochDone, Event, Lookable, Resumable
+    from nnlab.core.playground import Looker
 
     torch.set_num_threads(parcel.threads)
     wire.put_entries(parcel.entries)
     linecache.cache.update(parcel.sources)
     controls = Controls()
+    looker = Looker(controls)
     threading.Thread(target=_obey, args=(coming, controls), daemon=True).start()
 
     def view(event: Event) -> None:
         if isinstance(event, EpochDone):
             say(replace(event, weights=None))
+        elif isinstance(event, Lookable):  # the network stays here, what is seen of it goes out
+            looker(event, say)
         elif not isinstance(event, Resumable):
             say(event)
 

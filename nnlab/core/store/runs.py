@@ -14,6 +14,7 @@ from nnlab.core.store import files
 from nnlab.core.store.checkpoint import SECONDS, place_of
 from nnlab.core.store.facts import Choices, Facts, new_facts, new_id
 from nnlab.core.store.folder import GO_ON, RunFolder
+from nnlab.core.store.numbers import numbers
 from nnlab.core.store.reading import RUN_ID, RunInfo, read_info
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class Store:
         return [run for run in self.runs() if run.state in UNFINISHED and place_of(run.path) is not None]
 
     def find(self, word: str) -> RunInfo:
-        """The run that is meant: last, an id, the unique beginning of one or of its hex digits, or a name (the newest
-        with it). StoreError with what is near."""
+        """The run that is meant: last, an id, a name (the newest with it), a number as `%nn_runs` shows it, or the
+        unique beginning of an id or of its hex digits. StoreError with what is near."""
         runs = self.runs()
         if not runs:
             raise StoreError(f"there are no runs in {self.root}")
@@ -86,6 +87,9 @@ class Store:
         named = [info for info in runs if word in (info.id, info.name)]
         if named:
             return named[0]
+        ids = {str(number): run for run, number in numbers(self.root).items()} if word.isdecimal() else {}
+        if word in ids:
+            return self._numbered(ids[word], word, runs)
         begun = [info for info in runs if any(part.startswith(word) for part in (info.id, info.id[-8:]))]
         if len(begun) == 1 and len(word) >= SHORTEST_PREFIX:
             return begun[0]
@@ -94,8 +98,18 @@ class Store:
             raise StoreError(
                 f"{word!r} begins {len(begun)} runs ({shown}{', ...' if len(begun) > 3 else ''}); write more of it"
             )
+        if ids and len(word) < SHORTEST_PREFIX:
+            raise StoreError(f"no run {word} in {self.root}: the newest is number {len(ids)}; %nn_runs lists them")
         known = {word for info in runs for word in (info.id, info.name) if word} | {LAST}
         raise StoreError(f"no run {str(word)[:80]!r} in {self.root}{did_you_mean(word, known)}")
+
+    @staticmethod
+    def _numbered(run: str, word: str, runs: list[RunInfo]) -> RunInfo:
+        """The run of a number, unless it was deleted."""
+        for info in runs:
+            if info.id == run:
+                return info
+        raise StoreError(f"run {word} ({run}) was deleted; %nn_runs --undo brings back what was deleted last")
 
     def load(self, word: str, model: Any = None) -> "Run":
         """The run with its pipeline and best weights, ready to predict. model: as for `Run.load`."""

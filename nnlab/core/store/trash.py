@@ -1,5 +1,6 @@
 """Runs that were deleted: they lie in the store's trash, from where the last ones come back."""
 
+import contextlib
 import os
 import re
 import time
@@ -49,6 +50,13 @@ def undo(root: Path) -> list[RunInfo]:
     except OSError as error:
         raise StoreError(f"the runs cannot be brought back: {error.strerror or error} ({error.filename})") from error
     return [read_info(root / "runs" / id) for id in back]
+
+
+def deleted(root: Path) -> dict[str, Path]:
+    """The folders of the runs that the trash holds, by their ids; {} where it cannot be read."""
+    with contextlib.suppress(StoreError):
+        return {run: root / TRASH / f"{when}-{run}" for when, run in sorted(_deleted(root))}
+    return {}
 
 
 def _deleted(root: Path) -> list[tuple[str, str]]:

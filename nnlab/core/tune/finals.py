@@ -22,7 +22,7 @@ from nnlab.core.tune.study import Study
 from nnlab.core.tune.training import Again, Group
 from nnlab.core.tune.watch import Searching, Watch
 
-WHOLE = 3  # best trials that are trained with all members, where trials have fewer
+WHOLE = 2  # best trials that are trained with all members, where trials have fewer
 FIRST = 0  # the trial that the search begins with
 Pair = tuple[int, int]
 FoldsOf = Callable[[Mapping[str, Value]], Sequence[Prepared]]

@@ -11,6 +11,7 @@ Imports torch; import this module only where such a search begins.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -151,11 +152,11 @@ def ranked(
     best first. longer: its epochs for one of a trial's. told: view, controls and name, as for `fit`."""
     base, metric = header.base, header.metric
     parts = Parts(header.space, base, base.seed)
-    network = supernet(parts, base, data)
-    spec = replace(base, model=own_part(lambda: network, None), embed=TrainSpec().embed, feature_dropout=0.0)
+    make = partial(supernet, parts, base, data)  # called by the run, so that its seed draws the weights
+    spec = replace(base, model=own_part(make, None), embed=TrainSpec().embed, feature_dropout=0.0)
     epochs = max(1, round(longer * base.epochs))
     spec = replace(spec, embedding_dropout=0.0, init=None, epochs=epochs, patience=None)
-    run = fit(data, spec=spec, model=lambda: network, store=False, baseline=False, **told)
+    run = fit(data, spec=spec, model=make, store=False, baseline=False, **told)
     if run.finished.reason not in ("completed", "stopped_early"):
         return run, []
     held: dict[tuple[tuple[int, ...], str], dict[str, Value]] = {}

@@ -9,7 +9,8 @@ import pytest
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import facts as facts_module
-from nnlab.core.store import files
+from nnlab.core.store import files, trash
+from nnlab.core.store.numbers import numbers_of
 from nnlab.core.store.reading import RunInfo, read_run
 from nnlab.core.store.runs import Store
 from tests.core.store.store_training import SPEC, Training
@@ -126,6 +127,21 @@ def test_a_run_is_found_by_id_beginning_name_and_last(store: Store, training: Tr
         store.find("wied")
     with pytest.raises(StoreError, match="no run"):
         store.find("../../etc/passwd")
+
+
+def test_a_run_is_found_by_its_number_which_it_keeps(store: Store, training: Training) -> None:
+    oldest, middle, newest = (add(store, training, epochs=1) for _ in range(3))  # within a second or two
+    assert [store.find(word).id for word in "123"] == [oldest.id, middle.id, newest.id]
+    trash.delete(store.root, [middle])
+    assert store.find("3").id == newest.id
+    with pytest.raises(StoreError, match=rf"run 2 \({middle.id}\) was deleted"):
+        store.find("2")
+    with pytest.raises(StoreError, match=r"no run 4 .* newest is number 3"):
+        store.find("4")
+    named = add(store, training, name="1", epochs=1)
+    assert store.find("1").id == named.id  # a name is meant first
+    trash.undo(store.root)
+    assert numbers_of([middle.path, named.path, None]) == {middle.path: 2, named.path: 4}
 
 
 def test_many_threads_get_folders_of_their_own(
