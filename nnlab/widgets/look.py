@@ -21,6 +21,7 @@ CSS = """<style>
 .nnl .widget-html-content{line-height:1.35}
 .nnl-facts{display:flex;flex-wrap:wrap;gap:6px 26px;align-items:flex-end;font-variant-numeric:tabular-nums}
 .nnl-fact b{display:block;font-size:16px;font-weight:600;white-space:nowrap}
+.nnl-fact:nth-child(2) b{font-size:21px;line-height:1.1}
 .nnl-fact b small{font-size:12px;font-weight:400;color:var(--nnl-dim)}
 .nnl-fact span{display:block;font-size:11px;color:var(--nnl-dim);white-space:nowrap}
 .nnl-state{margin-left:auto;font-size:11px;padding:2px 10px;border-radius:10px;border:1px solid var(--nnl-rule);
@@ -28,8 +29,8 @@ CSS = """<style>
 .nnl-state.held{color:var(--nnl-ink);border-color:currentColor}
 .nnl-bar{height:4px;margin-top:8px;border-radius:2px;background:var(--nnl-rule);overflow:hidden}
 .nnl-bar i{display:block;height:100%;border-radius:2px;background:#3b82f6}
-.nnl-title{font-size:12px;font-weight:600;white-space:nowrap;padding-left:8px}
-.nnl-title span{font-weight:400;color:var(--nnl-dim);margin-left:12px}
+.nnl-title{font-size:12px;font-weight:600;padding-left:8px}
+.nnl-title span{font-weight:400;color:var(--nnl-dim);margin:0 0 0 12px;white-space:nowrap;display:inline-block}
 .nnl-title i{display:inline-block;width:12px;height:3px;border-radius:2px;margin-right:5px;vertical-align:3px}
 .nnl-title i.dot{width:7px;height:7px;border-radius:50%;vertical-align:1px}
 .nnl-scroll{overflow-x:auto}

@@ -12,6 +12,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.core.store.marks import known_tags
 from nnlab.core.wording import counted, visible
 from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.charts import WIDE
 from nnlab.report.html import esc
 from nnlab.report.runs import overlay, runs_table
 from nnlab.widgets import look
@@ -53,7 +54,9 @@ class RunTable:
             tooltip="runs; those that are chosen show their curves",
         )
         self._list.add_class("nnl-mono")
-        self._curves = ipywidgets.Image(format="png", layout=Layout(max_width="840px", display="none"))
+        self._curves = ipywidgets.Image(
+            format="png", layout=Layout(width="100%", max_width=f"{WIDE}px", display="none")
+        )
         self.root = VBox([text(look.CSS), filters, self._said, self._head, self._list, self._curves, self._line])
         self.root.add_class("nnl")
         for widget in (self._where, self._tag, self._sort, self._turned):

@@ -57,7 +57,7 @@ def samples(notebook: harness.Notebook, drawings: int, times: int) -> Iterator[S
         yield _sample(devtools, _drawings(notebook))
     devtools.detach()
     notebook.press(2, "Stop")
-    notebook.wait_end(2)
+    notebook.wait_end(2, 600)  # after so long a run its baselines have more time than a test waits
 
 
 def _epochs(facts: Any) -> int:
