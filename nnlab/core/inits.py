@@ -147,6 +147,7 @@ def lsuv(
     x: "Tensor",
     tolerance: Annotated[float, Within(1e-4, 1.0), "how near to 1 the variance must come"] = 0.01,
     rounds: Annotated[int, Within(1, 100), "tries for each layer"] = 10,
+    center: Annotated[bool, "biases let each output have mean 0 as well (Krähenbühl et al. 2016)"] = False,
 ) -> None:
     """Orthogonal, then layers are scaled until outputs of training rows have variance 1 (Mishkin & Matas 2016)."""
     for layer in linears(network):
@@ -156,10 +157,12 @@ def lsuv(
             outputs = _outputs_of(network, layer, x)
             if outputs is None:
                 break
-            variance = float(outputs.var())
+            variance = float((outputs - outputs.mean(0) if center else outputs).var())
             if abs(variance - 1.0) < tolerance or not variance > 0.0:
                 break
             layer.weight.div_(variance**0.5)
+        if center and layer.bias is not None and (outputs := _outputs_of(network, layer, x)) is not None:
+            layer.bias.sub_(outputs.mean(0))
 
 
 @INITS.add(scope="network")

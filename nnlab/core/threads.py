@@ -19,10 +19,10 @@ from nnlab.core.spec import TrainSpec
 SMALL = 1 << 22  # multiply-adds of a step below which one thread is always the better choice
 WORTH = 1 << 36  # multiply-adds of the whole run from which a trial costs little of it
 STEPS = 1000  # and its steps
-BUSY = 1.25  # other processes that want a core, for each core, from which threads wait for one another
+BUSY = 1.25  # other processes that want a core, for each core of the machine, from which threads wait for one another
 LOOKS, PAUSE = 5, 0.003  # at how many want one just now, and seconds between them
 CLEARLY = 0.9  # of the time on one thread: what all must stay below in every round, as they suffer most from others
-ROUNDS = 3
+ROUNDS, BUSY_ROUNDS = 3, 7  # the more others come and go, the more looks it takes
 HOPELESS = 4.0  # times as long: no further steps are lost on it
 
 
@@ -54,14 +54,15 @@ def tried_threads(
         return usual, []
     if usual == 1 and not work.worth_a_trial:
         return 1, []
-    if busy(everything):
+    crowded = busy(everything)
+    if crowded and not work.worth_a_trial:
         told = f"threads: 1, as other work keeps the cores busy; --threads {everything} takes all, --threads 1 this one"
         return 1, [told] if usual != 1 else []
     if not work.worth_a_trial:
         return usual, []
     few = _first_rows(data, work.batch)
     trials = {threads: _Trial(spec, few, device, maker, threads) for threads in (1, everything)}
-    times = _times(trials)
+    times = _times(trials, BUSY_ROUNDS if crowded else ROUNDS)
     one, many = (statistics.median(times[threads]) for threads in (1, everything))
     faster = max(times[everything]) < CLEARLY * min(times[1])
     chosen, other = (everything, 1) if faster else (1, everything)
@@ -75,8 +76,11 @@ def tried_threads(
 
 
 def busy(cores: int) -> bool:
-    """Whether other work wants the cores now: the mean of the last minute would tell of work that is over."""
-    looks = []
+    """Whether other work wants the cores now: the mean of the last minute would tell of work that is over.
+
+    cores: that torch would take. Where they are a few of a machine's, it is told of the processes of the whole.
+    """
+    looks, cores = [], max(cores, os.cpu_count() or 1)
     for _ in range(LOOKS):
         running = _running()
         if running is None:
@@ -126,10 +130,10 @@ class _Trial:
         return [weight.detach() for weight in self._learner.model.parameters()]
 
 
-def _times(trials: dict[int, _Trial]) -> dict[int, list[float]]:
+def _times(trials: dict[int, _Trial], rounds: int) -> dict[int, list[float]]:
     """Seconds of steps, one after the other so that all see the same machine."""
     found: dict[int, list[float]] = {threads: [] for threads in trials}
-    for round_ in range(1 + ROUNDS):  # the first one warms up
+    for round_ in range(1 + rounds):  # the first one warms up
         now = {threads: trial.seconds() for threads, trial in trials.items()}
         for threads, seconds in now.items():
             found[threads] = [seconds] if round_ <= 1 else [*found[threads], seconds]

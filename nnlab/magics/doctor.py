@@ -42,6 +42,8 @@ def _cell(run: "Run", verdict: "Verdict", data: str) -> str:
         name = str(run.summary["name"])
         frame = "df" if name in NAMELESS else name
         steps.append(f"{data} = {to_line('nn_preprocess', frame, prepared_anew(run, verdict))}")
+    if verdict.look:
+        return to_line("nn_evaluate", run.name or run.id)
     if verdict.fix or verdict.prepare:
         spec, calibrate = mended(run, verdict)
         extra = {"model": _network(run), "calibrate": calibrate or None}

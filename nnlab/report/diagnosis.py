@@ -81,7 +81,8 @@ def diagnosis_blocks(diagnosis: "Diagnosis", lines: Mapping[str, str] | None = N
         line = (lines or {}).get(verdict.name) if lines is not None else _call(diagnosis, verdict)
         if line:
             advice = f" ({verdict.advice})" if verdict.advice else ""
-            yield Line(f"This would {verdict.effect}, by {mending_words(run, verdict)}{advice}:", line)
+            by = f", by {words}" if (words := mending_words(run, verdict)) else ""
+            yield Line(f"This would {verdict.effect}{by}{advice}:", line)
     if diagnosis.curve is not None:
         yield Sentence("learning curve:", str(diagnosis.curve))
     for why, names in diagnosis.open.items():
@@ -103,6 +104,8 @@ def _call(diagnosis: "Diagnosis", verdict: "Verdict") -> str:
     from nnlab.core.diagnose.mending import mended, options_that_mend, prepared_anew
 
     steps = []
+    if verdict.look:
+        steps.append("nnlab.evaluate(run, data, frame=frame).top_losses(20)")
     if verdict.prepare:
         spec = prepared_anew(diagnosis.run, verdict)
         steps.append(f"data = {python_call('prepare', spec, f'frame, target={spec.target!r}')}")

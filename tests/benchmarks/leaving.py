@@ -25,7 +25,7 @@ from nnlab.core.recipe import recipe
 from nnlab.core.spec import TrainSpec
 from nnlab.core.train import set_up, train
 
-SIZES = (600, 4_000, 12_000)  # rows, one for each network of the recipe
+SIZES = (400, 1_000, 4_000)  # rows, for two networks of the recipe
 PATIENT = {"own_best": True, "patience": 5, "epochs": 64}
 
 

@@ -376,14 +376,18 @@ class Slow(nn.Module):
 
     clock = 0.0
 
-    def __init__(self, slow_on: int, digits: float = 0.0) -> None:
+    def __init__(self, slow_on: int, digits: float = 0.0, held_up: int = 0) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.body, self.slow_on, self.digits = nn.Linear(5, 3), slow_on, digits
+        self.held_up, self.calls = held_up, 0  # two threads wait for one that others hold up, once in so many calls
         self.seen: set[int] = set()
 
     def forward(self, x: Tensor) -> Tensor:
         Slow.clock += 0.003 if torch.get_num_threads() == self.slow_on else 0.001
+        if self.held_up and torch.get_num_threads() > 1:
+            self.calls += 1
+            Slow.clock += 0.004 * (self.calls % self.held_up == 0)
         self.seen |= {torch.get_num_threads()} if self.training else set()
         return self.body(x) * (1 + self.digits * torch.get_num_threads())
 
@@ -440,10 +444,14 @@ def test_small_runs_are_not_worth_a_trial() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_one_thread_is_taken_where_the_cores_are_busy(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_cores_are_busy_a_trial_tells_whether_they_are_ours(
+    classes: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are taken where not one of many steps was held up: the others may be on cores that this process has not."""
     monkeypatch.setattr(threads, "busy", lambda cores: True)
-    run = nnlab.fit(classes, model=Slow(1), epochs=1, store=False)
-    assert run.model.seen == {1} and not run.warnings
+    free, rarely = (nnlab.fit(classes, model=model, epochs=1, store=False) for model in (Slow(1), Slow(1, held_up=5)))
+    assert free.model.seen == {2} and rarely.model.seen == {1} and not free.warnings and not rarely.warnings
+    monkeypatch.setattr(Work, "worth_a_trial", False)
     work, spec = Work(4096, 10, 1_000_000), TrainSpec()
     chosen, (told,) = threads.tried_threads(spec, classes, "cpu", None, work, usual=2)
     assert chosen == 1 and told.startswith("threads: 1, as other work keeps the cores busy; --threads 2 takes all")
@@ -477,9 +485,13 @@ def test_where_the_system_does_not_tell_the_last_minute_counts(monkeypatch: pyte
         place.write_text(text)
         assert threads._running(str(place)) == running
     assert threads._running(str(tmp_path / "none")) is None
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     for running, busy in [(1, False), (3, False), (4, True)]:
         monkeypatch.setattr(threads, "_running", lambda running=running: running)
         assert threads.busy(2) is busy
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert not threads.busy(2), "of a machine of 64 cores, two of which this process has"
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(threads, "_running", lambda: None)
     for load, busy in [(2.4, False), (2.6, True)]:
         monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))

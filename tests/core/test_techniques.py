@@ -359,6 +359,23 @@ def test_data_decide_the_scale_of_each_layer(name: str) -> None:
             assert ((share > 0) & (share < 1)).all(), "every kink lies within the data"
 
 
+def test_centered_outputs_let_gradients_through_sigmoids() -> None:
+    """Their values are all above 0, so that without it outputs lie far out, where the slope is small."""
+    x, shares = torch.randn(500, 6), []
+    for center in (False, True):
+        torch.manual_seed(0)
+        layers = [part for width in (6, *[32] * 7) for part in (nn.Linear(width, 32), nn.Sigmoid())]
+        network = nn.Sequential(*layers, nn.Linear(32, 1))
+        initialize(network, Part("lsuv", {"center": center}), None, x)
+        out = network[:9](x).detach()
+        assert float((out - center * out.mean(0)).var()) == pytest.approx(1.0, abs=0.02)
+        assert not center or float(out.mean(0).abs().max()) < 1e-5
+        network(x).square().mean().backward()
+        first, last = (network[at].weight.grad.norm() for at in (0, 14))
+        shares.append(float(first / last))
+    assert shares[0] < 1e-3 and shares[1] > 0.01
+
+
 @pytest.mark.parametrize(("activation", "variance"), [("relu", 2 / 5), ("selu", 1 / 5), ("silu", 1 / 15)])
 def test_the_activation_chooses_where_nobody_does(activation: str, variance: float, classes: Prepared) -> None:
     spec = resolve(TrainSpec, {"activation": activation, "hidden": "4000"})

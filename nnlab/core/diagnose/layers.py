@@ -93,7 +93,7 @@ def vanishing_gradients(
     )
     own = case.spec.model.name == CUSTOM
     advice = "where that is not enough, in the network's code: SiLU in place of sigmoid or tanh, a norm in each layer"
-    fix = _calmer(case, {"activation": "silu", "norm": "layer"})
+    fix = _calmer(case, {"activation": "silu", "norm": "layer"}) | ({"center": True} if own else {})
     return Verdict("vanishing_gradients", "gradients vanish", evidence, fix, advice=advice * own, plot=plot)
 
 

@@ -45,14 +45,15 @@ class Plot:
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """name: of the diagnosis. what: it in words; evidence: the numbers. fix: options of a training that would mend it;
-    prepare: options of a preparation. effect: what these would do. advice: what no option can do. plot: the evidence
-    drawn."""
+    prepare: options of a preparation. look: instead of these, the rows that are most wrong are to be looked at. effect:
+    what the line would do. advice: what no option can do. plot: the evidence drawn."""
 
     name: str
     what: str
     evidence: str
     fix: Mapping[str, Any] = field(default_factory=dict)
     prepare: Mapping[str, Any] = field(default_factory=dict)
+    look: bool = False
     effect: str = "mend it"
     advice: str = ""
     plot: Plot | None = None

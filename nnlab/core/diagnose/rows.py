@@ -9,13 +9,13 @@ from nnlab.core.diagnose.case import Case
 from nnlab.core.diagnose.registry import DIAGNOSES, Live, Plot, Verdict
 from nnlab.core.diagnose.yardstick import MOST_ROWS, evenly
 from nnlab.core.models import MODELS
+from nnlab.core.network import member_count
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.params import Within
 from nnlab.core.spec import CUSTOM, part_values
 
 LEAKS = ("target_copy", "near_copy", "unknown_at_prediction")  # kinds of the audit's findings
 LOOK_FIRST = "look at the rows that are most wrong first, by %nn_evaluate"
-SOFTENED = "let them do less harm"  # what is done about rows that only their owner can correct
 SURE = 2.0  # standard errors
 FEWEST_STEPS = 50  # of a run that can have learned its classes
 FEWEST = 8  # rows of a class that must have had a chance
@@ -178,20 +178,25 @@ def _other_labels(case: Case, wrong: float, flat: float) -> Verdict | None:
         {"": [float(other[t].mean()) for t in tenths]},
         "tenths of rows, the surest first",
     )
-    fix = (
-        {"label_smoothing": 0.1}
-        if case.loss_part.name == "cross_entropy"
-        else {"loss": "cross_entropy", "label_smoothing": 0.1}
-    )
-    return Verdict(
-        "label_noise",
-        "labels look wrong for some rows",
-        evidence,
-        fix,
-        effect=SOFTENED,
-        advice=f"{LOOK_FIRST}: classes that overlap much look the same",
-        plot=plot,
-    )
+    fix: dict[str, object] = {"label_smoothing": 0.1}
+    if case.loss_part.name != "cross_entropy":
+        fix = {"loss": "cross_entropy"} | fix
+    done = member_count(case.spec) > 1 or case.loss_part.values.get("label_smoothing", 0.0) > 0.0
+    advice = "classes that overlap much look the same"
+    return _softened("labels look wrong for some rows", evidence, {} if done else fix, advice, plot)
+
+
+def _softened(what: str, evidence: str, fix: dict[str, object], advice: str, plot: Plot) -> Verdict:
+    """Options that let wrong rows do less harm, or the rows themselves where there are none.
+
+    Which do was measured with the true labels of planted ones: smoothing saves a network alone a fifth of the errors,
+    but nothing where the mean of members is taken; the mean absolute error has a third of the error of the square.
+    """
+    if not fix:
+        show = "show those that the network finds most wrong"
+        return Verdict("label_noise", what, evidence, look=True, effect=show, advice=advice, plot=plot)
+    advice = "; ".join(filter(None, (LOOK_FIRST, advice)))
+    return Verdict("label_noise", what, evidence, fix, effect="let them do less harm", advice=advice, plot=plot)
 
 
 def _at_least(share: float, rows: int) -> float:
@@ -219,8 +224,8 @@ def _far_targets(case: Case, far: float) -> Verdict | None:
         {"rows": counts.tolist()},
         "",
     )
-    what = "target values look wrong for some rows"
-    return Verdict("label_noise", what, evidence, {"loss": "huber"}, effect=SOFTENED, advice=LOOK_FIRST, plot=plot)
+    fix: dict[str, object] = {"loss": "mae"} if case.loss_part.name in ("mse", "huber") else {}
+    return _softened("target values look wrong for some rows", evidence, fix, "", plot)
 
 
 @DIAGNOSES.add(needs=("data", "valid", "weights", "epochs"), explains=("class_ignored", "miscalibrated"))

@@ -71,6 +71,9 @@ def _groups(network: nn.Module, specs: Sequence[TrainSpec]) -> Groups:
     return [(own, decays, factor) for (decays, factor), own in found.items()]
 
 
+GOING_ON = 0.75  # of the members that are computed, at most: to take some out costs as much as a few dozen steps
+
+
 class StackLearner:
     """The learner for networks whose gradients are written by hand. steps: of the whole run.
 
@@ -160,7 +163,8 @@ class StackLearner:
     def keep(self, members: Sequence[int]) -> None:
         """As in `Ensemble`."""
         self._going = list(members)
-        if not any(GRADIENTS[part.name].facts.get("draws") for part in self._spec.gradients):  # for all at once
+        draws = any(GRADIENTS[part.name].facts.get("draws") for part in self._spec.gradients)  # for all at once
+        if not draws and len(members) <= GOING_ON * len(self._stacked):
             self._leave_out(self._going)
 
     def _leave_out(self, chosen: list[int]) -> None:
