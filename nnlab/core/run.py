@@ -330,6 +330,7 @@ def finish(
     record: Record, model: "nn.Module", data: Prepared, folder: RunFolder | None, facts: Facts, spent: float | None
 ) -> Run:
     """The run of a training that has ended: its validation rows are evaluated and its folder, if any, is completed.
+    Not those of a trial that was pruned, whose run nobody keeps.
 
     spent: seconds that it took, of which baselines may take a share; None: there shall be none.
     """
@@ -339,7 +340,7 @@ def finish(
     model.eval()
     take_memory(model)
     evaluation, loss = None, loss_of(started.spec, data.target)
-    if finished.best_epoch is not None and len(data.valid.y):
+    if finished.best_epoch is not None and len(data.valid.y) and finished.reason != "pruned":
         evaluation = evaluate(model, data.valid, data.target, started.device, loss, started.metrics)
     share = spent if evaluation is not None and finished.reason in WHOLE else None
     beside = () if share is None else fit_baselines(data, loss, started.metrics, share)
