@@ -152,11 +152,13 @@ def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
     assert kernel.run(COUNT) == before
     shown = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
     live = next(m for m in shown if m["msg_type"] == "display_data" and VIEW in m["content"]["data"])
-    final = [m for m in shown if m["msg_type"] == "update_display_data"]
-    assert [set(m["content"]["data"]) for m in final] == [{"image/png", "text/plain"}]
-    assert final[0]["content"]["transient"] == live["content"]["transient"]
-    below = [m for m in shown if m["msg_type"] == "display_data" and m is not live]
-    assert [set(m["content"]["data"]) for m in below] == [{"text/html", "text/markdown", "text/plain"}]
+    (note,) = [m for m in shown if m["msg_type"] == "display_data" and m is not live]
+    words = {"text/html", "text/markdown", "text/plain"}
+    assert set(note["content"]["data"]) == words and "Training: epoch" in note["content"]["data"]["text/plain"]
+    final = [m for m in shown if m["msg_type"] == "update_display_data"][-2:]
+    assert [set(m["content"]["data"]) for m in final] == [{"image/png", "text/plain"}, words]
+    assert [m["content"]["transient"] for m in final] == [m["content"]["transient"] for m in (live, note)]
+    assert "<style" not in final[1]["content"]["data"]["text/html"]
 
 
 def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:
