@@ -7,6 +7,7 @@ import pytest
 from nnlab.core.controls import Controls
 from nnlab.core.errors import SpecError
 from nnlab.core.events import Steered, TrialDone, Warned
+from nnlab.core.learners.stack.together import Together
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.strategies import SAMPLERS
@@ -98,23 +99,27 @@ def test_another_process_that_holds_the_study_steers_it_while_it_runs(classes, t
     assert (study.trials["lr"][2:] == 0.03).all() and study.trials["lr"][1] != 0.03
 
 
-def test_what_is_pinned_lets_trials_stand_together_that_could_not_before(classes, tmp_path):
+def test_what_is_pinned_lets_trials_stand_together_that_could_not_before(classes, monkeypatch):
+    sizes, make = [], Together.__init__
+
+    def counted(self, specs, *others):
+        sizes.append(len(specs))
+        make(self, specs, *others)
+
+    monkeypatch.setattr(Together, "__init__", counted)
     space = ("lr=1e-3..1e-1", "hidden=[4..64]x1..3")
     by = By({0: [("pin", "hidden=8")]})
-    told = {"epochs": 1, "space": space, "batch_size": 256, "trials": 40, "view": by, "controls": by.controls}
+    told = {"epochs": 1, "space": space, "batch_size": 256, "trials": 40, "controls": by.controls}
 
     def stop(event):
         by(event)
         if isinstance(event, TrialDone) and event.number == 2:
             by.controls.stop()
 
-    study = tune(classes, store=False, **{**told, "view": stop})
-    claimed = [trial for trial in study._journal.get_trials() if trial.number > 0]
+    study = tune(classes, store=False, view=stop, **told)
     assert (study.trials["hidden"][1:] == "8").all()
-    assert (
-        sum(trial.state.is_finished() for trial in claimed) == 5
-    )  # five at once, of which three were not trained to their end
-    assert study.trials["state"].tolist() == ["complete"] * 3 + ["stopped"] * 3
+    assert sizes == [5]  # five at once, as one stack, after the first alone
+    assert study.trials["state"].tolist() == ["complete"] * 6  # they end in the same epoch, before the stop counts
 
 
 @pytest.mark.parametrize(
