@@ -122,7 +122,7 @@ def test_cells_of_another_kind_are_named(data: Prepared, change: dict[str, objec
 
 def test_dates_become_their_parts() -> None:
     when = pd.to_datetime(["2024-02-29 23:59", None, "1969-12-31 01:00", "2000-01-01 00:00"])
-    frame = pd.DataFrame({"d": np.resize(when.to_numpy(), 40), "y": np.arange(40) / 7})
+    frame = pd.DataFrame({"d": np.resize(when.to_numpy(), 80), "y": np.arange(80) / 7})
     data = prepare(frame, "y", scale="none", scale_target="none")
     assert data.feature_names == (
         "d year",
