@@ -167,8 +167,9 @@ def plateau(
         return None
     if case.living and plan(case.spec, case.run.started.rows).end_lr[-1] < STEADY * case.peak:
         return None  # smaller steps are to come
+    course = f"fell by {fallen:.1%}" if fallen > 0 else f"rose by {-fallen:.1%}"
     evidence = (
-        f"in the last {count} epochs the training loss fell by {fallen:.1%}, from {np.median(last[:half]):.3g}"
+        f"in the last {count} epochs the training loss {course}, from {np.median(last[:half]):.3g}"
         f" to {np.median(last[half:]):.3g}, at lr {rates[-1]:.2g}"
     )
     plot = Plot("training loss", case.epochs.tolist(), {"": case.train.tolist()}, place=float(case.epochs[-count]))
