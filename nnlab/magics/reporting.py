@@ -1,6 +1,7 @@
 """What `%nn_report` writes, and where."""
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 UNTITLED = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_NAME = 60
 
 
 def write_report(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], store: "Store") -> Path:
@@ -28,7 +30,7 @@ def write_report(said: Call, own: Mapping[str, Any], names: Mapping[str, Any], s
         kind_of(Path(own["out"]))  # before anything is read or drawn
     things, left_out = _meant(said, own["limit"], names, store)
     document = document_of(things, own["title"])
-    path = write_document(document, _target(own["out"], things))
+    path = write_document(document, _target(own["out"], said, things))
     print(f"{_told(path, document)}{''.join(chr(10) + line for line in left_out)}")
     return path
 
@@ -39,7 +41,7 @@ def _meant(said: Call, limit: int, names: Mapping[str, Any], store: "Store") -> 
         raise SpecError(
             "%nn_report needs runs or studies: variables, last, numbers, ids, names, or all; %nn_runs lists them"
         )
-    if [word.text for word in said.words] != [ALL]:
+    if not _all(said):
         found = {id(thing): thing for thing in (_thing(word, names, store) for word in said.words)}
         return list(found.values()), []
     things, left_out = [], []
@@ -71,11 +73,18 @@ def _study(name: str, store: "Store") -> Any:
     return Study.load(store.study_folder(name))
 
 
-def _target(out: str | None, things: list[Any]) -> Path:
+def _all(said: Call) -> bool:
+    return [word.text for word in said.words] == [ALL]
+
+
+def _target(out: str | None, said: Call, things: list[Any]) -> Path:
     if out is not None:
         return Path(out).expanduser()
-    name = (things[0].name or getattr(things[0], "id", "")) if len(things) == 1 else ALL
-    return Path(f"nnlab-report-{UNTITLED.sub('-', str(name)).strip('-.')[:60] or 'run'}.html")
+    names = [ALL] if _all(said) else [str(thing.name or getattr(thing, "id", "")) for thing in things]
+    name = UNTITLED.sub("-", "-".join(names)).strip("-.")
+    if len(name) > LONGEST_NAME:  # what is cut away may be all that tells it from another report
+        name = f"{name[:LONGEST_NAME]}-{hashlib.blake2s(name.encode(), digest_size=4).hexdigest()}"
+    return Path(f"nnlab-report-{name or 'run'}.html")
 
 
 def _told(path: Path, document: "Document") -> str:

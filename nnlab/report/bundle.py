@@ -59,12 +59,12 @@ def run_bundles(
     before: what is said first.
     """
     from nnlab.core.metrics import main_metric
-    from nnlab.report.card import KEY, provenance
+    from nnlab.report.card import KEY, carried
     from nnlab.report.charts import curves
     from nnlab.report.runs import run_blocks, verdict
 
     blocks = page([*before, *run_blocks(run, line, data)])
-    blocks = replace(blocks, metadata={KEY: provenance(run)})
+    blocks = replace(blocks, metadata={KEY: carried(run)})
     if not len(run.history):
         return [blocks]
     shown = main_metric(run.metrics, run.spec.monitor)

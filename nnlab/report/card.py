@@ -9,16 +9,19 @@ from nnlab.core.scores import test_scores
 from nnlab.core.store.files import read_json
 from nnlab.core.store.folder import versions
 from nnlab.core.wording import counted
-from nnlab.report.blocks import Block, Sentence
-from nnlab.report.tables import Table, number
+from nnlab.report.blocks import Block
+from nnlab.report.html import visible
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.run import Run
 
 LEFT_OUT = ("id", "text", "constant", "dropped")  # roles of columns that are no features
 MOST_NAMES = 12
+ON_TEST = "on test rows"
 WEAK = 0.5  # recall of a class below which its cell of the card names it
-KEY = "nnlab"  # of an output's metadata, where the template of nbconvert looks for the provenance
+KEY = "nnlab"  # of an output's metadata, where the template of nbconvert looks for provenance and card
+CARD = "card"  # its entry beside the provenance
 
 
 def provenance(run: "Run") -> dict[str, str]:
@@ -53,6 +56,16 @@ def card_blocks(run: "Run") -> Iterator[Block]:
     yield Table(["", "what is known"], list(_card(run)), "Model card", "lw")
 
 
+def carried(run: "Run") -> dict[str, Any]:
+    """What an output carries along of a run: its provenance and beside it, as `card`, its model card.
+
+    That it was never scored on test rows is not said: a later cell of the same notebook may do it.
+    """
+    scored = bool(test_scores(run.path))
+    card = {name: visible(shorten(value)) for name, value in _card(run) if scored or name != ON_TEST}
+    return {**provenance(run), CARD: card}
+
+
 def _card(run: "Run") -> Iterator[tuple[str, str]]:
     summary, target = run.summary, run.summary.get("target", "")
     classes = summary.get("classes") or ()
@@ -69,7 +82,7 @@ def _card(run: "Run") -> Iterator[tuple[str, str]]:
     if run.metrics:
         values = ", ".join(f"{name} {number(value)}" for name, value in run.metrics.items())
         yield "on validation rows", values
-    yield "on test rows", _tested(run)
+    yield ON_TEST, _tested(run)
     if weak := _weak(run):
         yield "weak at", weak
     findings = [str(found.get("what", "")) for found in summary.get("audit", ()) if isinstance(found, Mapping)]
@@ -108,12 +121,3 @@ def _written(run: "Run") -> Mapping[str, Any]:
     with contextlib.suppress(StoreError, OSError):
         return read_json(run.path / "run.json")
     return {}
-
-
-def cards(runs: "list[Run]") -> Iterator[Block]:
-    """Card and provenance of each; with several runs under its name."""
-    for run in runs:
-        if len(runs) > 1:
-            yield Sentence(run.name or run.id)
-        yield from card_blocks(run)
-        yield provenance_table(run)

@@ -4,6 +4,7 @@ import base64
 import datetime
 import itertools
 import re
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ class Document:
                 if png := bundle.data.get("image/png"):
                     name = f"{at}-{len(pictures) + 1}.png"
                     pictures[name] = base64.b64decode(png)
-                    lines.append(f"![{md(bundle.data['text/plain'][:100])}]({place}/{name})")
+                    address = urllib.parse.quote(f"{place}/{name}")
+                    lines.append(f"![{md(bundle.data['text/plain'][:100])}]({address})")
                 else:
                     lines.append(bundle.data.get("text/markdown", bundle.data["text/plain"]))
         return "\n\n".join(lines) + "\n", pictures
@@ -80,7 +82,7 @@ def document_of(things: Sequence[Any], title: str | None = None) -> Document:
     sections += [study_section(thing) if isinstance(thing, Study) else run_section(thing) for thing in things]
     now = datetime.datetime.now(datetime.UTC)
     names = [_name(thing) for thing in things]
-    told = title or (f"Report of {names[0]}" if len(names) == 1 else f"Report of {counted(len(runs), 'run')}")
+    told = title or f"Report of {names[0] if len(names) == 1 else _count(len(runs), len(things) - len(runs))}"
     return Document(told, f"Made by nnlab on {now:%Y-%m-%d %H:%M} UTC", sections)
 
 
@@ -95,6 +97,12 @@ def run_section(run: "Run") -> Section:
 def study_section(study: "Study") -> Section:
     """All that is said of a study."""
     return Section(f"Study {_name(study)}", study_bundles(study))
+
+
+def _count(runs: int, studies: int) -> str:
+    """What there is of both: 2 runs and 1 study."""
+    both = (counted(runs, "run") if runs else "", counted(studies, "study", "studies") if studies else "")
+    return " and ".join(filter(None, both))
 
 
 def _name(thing: Any) -> str:

@@ -1,6 +1,7 @@
 """A page as PDF, printed by the browser that is there."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ PLACES = (
 )
 QUIET = ("--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 PATIENCE = 120.0  # seconds
+_FOLDED = re.compile(r"<details(?![^>]*\sopen\b)(?=[\s>])")
 
 
 def browser() -> str | None:
@@ -35,7 +37,10 @@ def _browsers() -> Iterator[str]:
 
 
 def print_page(html: str, target: Path) -> None:
-    """Print the page to target; RunError that says what to do where no browser is found, or it fails."""
+    """Print the page to target, with what is folded laid open.
+
+    RunError that says what to do where no browser is found, or it fails.
+    """
     program = browser()
     if program is None:
         raise RunError(
@@ -46,7 +51,7 @@ def print_page(html: str, target: Path) -> None:
     rootless = ["--no-sandbox"] if sys.platform == "linux" and os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as folder:
         page, printed = Path(folder) / "page.html", Path(folder) / "page.pdf"
-        page.write_text(html, "utf-8", "backslashreplace")
+        page.write_text(_FOLDED.sub("<details open", html), "utf-8", "backslashreplace")
         profile = f"--user-data-dir={folder}/profile"
         command = [program, *QUIET, *rootless, profile, "--no-pdf-header-footer", f"--print-to-pdf={printed}"]
         try:

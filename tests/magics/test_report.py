@@ -1,9 +1,12 @@
 """%nn_report, typed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from nnlab.magics.reporting import _target
+from nnlab.magics.text import parse
 from tests.magics.conftest import Session
 
 
@@ -13,10 +16,33 @@ def test_runs_and_studies_are_written(prepared: Session) -> None:
     assert "report  nnlab-report-my-run.html  (1 section," in prepared.run("%nn_report run").stdout
     prepared.run("%nn_report 'my run' look --out both.md --title 'Both of them'")
     text = Path("both.md").read_text("utf-8")
+    assert "report  nnlab-report-my-run-look.html  (2 sections," in prepared.run("%nn_report run study").stdout
+    assert "<h1>Report of 1 run and 1 study</h1>" in Path("nnlab-report-my-run-look.html").read_text("utf-8")
     assert text.startswith("# Both of them\n") and "## Study look" in text and "## Run my run" in text
     prepared.run("%nn_report all --out all.html")
     html = Path("all.html").read_text("utf-8")
     assert "Run my run" in html and "Study look" in html
+
+
+@pytest.mark.parametrize(
+    ("names", "line", "file"),
+    [
+        (["a", "b"], "a b", "nnlab-report-a-b.html"),
+        (["a"], "a", "nnlab-report-a.html"),
+        (["a", "b"], "all", "nnlab-report-all.html"),
+        (["a"], "all", "nnlab-report-all.html"),
+        (["../x/é"], "a", "nnlab-report-x.html"),
+        (["é"], "a", "nnlab-report-run.html"),
+    ],
+)
+def test_the_file_is_named_for_what_is_in_it(names: list[str], line: str, file: str) -> None:
+    assert _target(None, parse(line, None, "nn_report"), [SimpleNamespace(name=name) for name in names]) == Path(file)
+
+
+def test_long_names_stay_apart() -> None:
+    runs = [[SimpleNamespace(name=name) for name in ("x" * 80, last)] for last in "ab"]
+    first, second = (_target(None, parse("1 2", None, "nn_report"), things) for things in runs)
+    assert first != second and len(first.name) < 100
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,10 @@ class RunStandIn:
         return {name.removeprefix("valid_"): float(row[name]) for name in row.index if name.startswith("valid_")}
 
     @property
+    def by_class(self) -> pd.DataFrame:
+        return (self.evaluation or Evaluation(0)).by_class()
+
+    @property
     def evaluation(self) -> Evaluation | None:
         if self.best_epoch is None or not self.classes:
             return None

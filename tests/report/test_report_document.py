@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import urllib.parse
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from nnlab.core.errors import RunError, SpecError
 from nnlab.core.store.commit import commit_of
 from nnlab.report import printing
 from nnlab.report.bundle import run_bundles
-from nnlab.report.card import KEY, provenance
+from nnlab.report.card import CARD, KEY, card_blocks, provenance
 from nnlab.report.document import document_of, write_document
 from nnlab.report.page import page_of, write_page
 from tests.browser.harness import chromium
@@ -79,6 +81,12 @@ def test_markdown_has_its_pictures_beside_it_and_leaves_others_alone(run: nnlab.
     assert "| metric | training | validation |" in text
 
 
+def test_a_folder_of_any_name_is_found_from_markdown(run: nnlab.Run, tmp_path: Path) -> None:
+    text = write_document(document_of([run]), tmp_path / "my report (1).md").read_text("utf-8")
+    (address,) = re.findall(r"\]\((\S+/1-1\.png)\)\n", text)
+    assert (tmp_path / urllib.parse.unquote(address)).is_file() and "(" not in address
+
+
 def test_another_ending_is_refused(run: nnlab.Run, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"r\.docx: a report is written as \.html, \.md or \.pdf"):
         write_document(document_of([run]), tmp_path / "r.docx")
@@ -90,6 +98,23 @@ def test_a_browser_prints_it(run: nnlab.Run, tmp_path: Path) -> None:
     path = write_document(document_of([run]), tmp_path / "r.pdf")
     data = path.read_bytes()
     assert data.startswith(b"%PDF") and len(data) > 10_000
+
+
+def test_on_paper_nothing_is_folded(run: nnlab.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = tmp_path / "browser"  # "prints" what it is given
+    copies.write_text(
+        "#!/bin/sh\n"
+        "for word; do case $word in --print-to-pdf=*) out=${word#*=};; file://*) page=${word#file://};; esac; done\n"
+        'cp "$page" "$out"\n'
+    )
+    copies.chmod(0o755)
+    monkeypatch.setenv("NNLAB_BROWSER", str(copies))
+    nbformat.write(executed(run), tmp_path / "lab.ipynb")
+    html = write_page(tmp_path / "lab.ipynb", tmp_path / "lab.pdf").read_text("utf-8")
+    folded = re.findall("<details[^>]*>", page_of(executed(run), "lab"))
+    assert '<details class="code">' in folded
+    printed = re.findall("<details[^>]*>", html)
+    assert len(printed) == len(folded) and all(len(re.findall(r"\bopen\b", tag)) == 1 for tag in printed)
 
 
 def test_without_a_browser_it_says_what_to_do(run: nnlab.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +142,39 @@ def test_the_template_lists_contents_and_where_runs_come_from(run: nnlab.Run) ->
     assert run.fingerprint in Reader(html).text and 'id="provenance"' in html
 
 
+def test_the_template_says_what_a_run_is_good_for(run: nnlab.Run) -> None:
+    text = Reader(page_of(executed(run), "x")).text
+    (card,) = card_blocks(run)
+    for name, value in card.rows:  # type: ignore[attr-defined]
+        assert name in text and value in text
+    assert text.count("Model card") == 1 and "looked at once" in text
+
+
+def test_of_a_run_that_is_shown_twice_the_newest_card_counts(run: nnlab.Run) -> None:
+    notebook = executed(run)
+    before = deepcopy(notebook.cells[1])
+    before.outputs[-1].metadata[KEY][CARD]["predicts"] = "out of date"
+    notebook.cells.insert(1, before)
+    html = page_of(notebook, "x")
+    assert "out of date" not in html and html.count("do not use for") == 1 and html.count(run.fingerprint) == 1
+
+
+def test_what_a_later_cell_may_do_is_not_denied(run: nnlab.Run) -> None:
+    unscored = replace(run, path=None)
+    assert "never scored" in str(document_of([unscored]).html())
+    assert "on test rows" not in run_bundles(unscored)[-1].metadata[KEY][CARD]
+
+
 def test_hostile_provenance_makes_no_element(run: nnlab.Run) -> None:
     notebook = executed(run)
     for payload in HOSTILE:
         if payload != "\ud800":
             notebook.cells[1].outputs.append(
-                new_output("display_data", data={"text/plain": "x"}, metadata={KEY: {payload: payload, "run": payload}})
+                new_output(
+                    "display_data",
+                    data={"text/plain": "x"},
+                    metadata={KEY: {payload: payload, "run": payload, CARD: {payload: payload}}},
+                )
             )
     read = Reader(page_of(notebook, "x"))
     assert {"script", "svg", "iframe", "form", "object"}.isdisjoint(read.tags)
