@@ -100,6 +100,15 @@ def test_healthy_runs_are_let_be(name: str) -> None:
     assert found.names == () and not found.open
 
 
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+def test_a_step_of_many_along_searched_lines_is_not_too_large(name: str) -> None:
+    data = healthy(0)[name].data
+    run = fit(data, model="mlp", hidden=(32,), optimizer="lbfgs", store=False, baseline=False)
+    assert run.finished.reason in ("completed", "stopped_early")
+    assert "lr_too_high" not in diagnose(run, data).names
+    assert not [warning for warning in run.warnings if "learning rate is too high" in warning]
+
+
 def test_lr_that_is_too_high_is_mended_by_the_line() -> None:
     patient, run, found = examined("lr_too_high")
     spec, _ = mended(run, found.verdicts[0])
