@@ -45,7 +45,7 @@ def test_what_is_planted_is_named_with_numbers_and_a_plot(name: str) -> None:
     _, run, found = examined(name)
     assert name in found.names, found
     verdict = next(verdict for verdict in found.verdicts if verdict.name == name)
-    assert any(char.isdigit() for char in verdict.evidence)
+    assert any(char.isdigit() for char in verdict.evidence) and verdict.plot is not None
     assert verdict.fix or verdict.prepare or verdict.look
     sizes = [bundle.size for bundle in diagnosis_bundles(found)]
     assert sum(sizes) < 60_000
