@@ -153,6 +153,7 @@ def test_the_template_says_what_a_run_is_good_for(run: nnlab.Run) -> None:
 def test_of_a_run_that_is_shown_twice_the_newest_card_counts(run: nnlab.Run) -> None:
     notebook = executed(run)
     before = deepcopy(notebook.cells[1])
+    before.id = "earlier"
     before.outputs[-1].metadata[KEY][CARD]["predicts"] = "out of date"
     notebook.cells.insert(1, before)
     html = page_of(notebook, "x")
