@@ -54,3 +54,5 @@ def _of_others(spec: TrainSpec, data: "Prepared", model: "nn.Module") -> Iterato
     matrices = [weight for weight in decay_groups(model)[0] if weight.ndim == 2]
     if spec.optimizer.name == "muon" and len(matrices) < 2:
         yield "muon", "it steps hidden matrices, of which this network has none of two dimensions; all is AdamW's"
+    if spec.optimizer.name == "soap" and not matrices:
+        yield "soap", "it turns matrices, of which this network has none of two dimensions; all is Adam's"

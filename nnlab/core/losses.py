@@ -70,7 +70,8 @@ def focal(
 
     def compute(out: "Tensor", y: "Tensor", reduction: str = "mean") -> "Tensor":
         logs = out.log_softmax(1).gather(1, y.unsqueeze(1)).squeeze(1)
-        each = -((1 - logs.exp()).clamp(min=0) ** gamma) * logs
+        least = torch.finfo(logs.dtype).tiny  # at 0 the slope of a power below 1 is infinite
+        each = -((-torch.expm1(logs)).clamp(min=least) ** gamma) * logs
         if scale is None:
             return each.mean() if reduction == "mean" else each
         own = scale.to(out)[y]

@@ -56,6 +56,12 @@ OTHERS: dict[str, dict[str, Any]] = {
     "layer-wise step size": {"layer_decay": 0.8},
     "step size by kind of weight": {"lr_bias": 0.1, "lr_head": 0.5},
     "float64": {"precision": "float64"},
+    "bf16": {"precision": "bf16"},
+    "focal loss": {"loss": "focal"},
+    "balanced cross-entropy": {"loss": "balanced_cross_entropy"},
+    "label smoothing": {"label_smoothing": 0.1},
+    "accumulation in 4 parts": {"accumulate": 4},
+    "activations computed twice": {"checkpoint_activations": True},
 }
 
 

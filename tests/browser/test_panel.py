@@ -203,7 +203,8 @@ def test_a_closed_panel_is_a_table_in_the_saved_notebook(notebook: Open) -> None
     assert sources.nth(3).inner_text().startswith("run = %nn_train data --model realmlp")
     board.press("Close")
     wait_for(board.root.locator("table").count, "the table stays")
-    (output,) = made.saved().cells[1].outputs
+    output, note = made.saved().cells[1].outputs
+    assert note.data == {"text/plain": ""}, "nothing is left of the note"
     assert set(output.data) == {"text/html", "text/markdown", "text/plain"}
     assert "run = %nn_train data --model realmlp" in output.data["text/plain"]
 

@@ -45,7 +45,7 @@ def test_what_is_planted_is_named_with_numbers_and_a_plot(name: str) -> None:
     _, run, found = examined(name)
     assert name in found.names, found
     verdict = next(verdict for verdict in found.verdicts if verdict.name == name)
-    assert any(char.isdigit() for char in verdict.evidence)
+    assert any(char.isdigit() for char in verdict.evidence) and verdict.plot is not None
     assert verdict.fix or verdict.prepare or verdict.look
     sizes = [bundle.size for bundle in diagnosis_bundles(found)]
     assert sum(sizes) < 60_000
@@ -98,6 +98,15 @@ def test_healthy_runs_are_let_be(name: str) -> None:
     patient = healthy(0)[name]
     found = diagnose(patient.run(), patient.data)
     assert found.names == () and not found.open
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes"])
+def test_a_step_of_many_along_searched_lines_is_not_too_large(name: str) -> None:
+    data = healthy(0)[name].data
+    run = fit(data, model="mlp", hidden=(32,), optimizer="lbfgs", store=False, baseline=False)
+    assert run.finished.reason in ("completed", "stopped_early")
+    assert "lr_too_high" not in diagnose(run, data).names
+    assert not [warning for warning in run.warnings if "learning rate is too high" in warning]
 
 
 def test_lr_that_is_too_high_is_mended_by_the_line() -> None:

@@ -13,6 +13,7 @@ IDLE: list[tuple[dict[str, Any], str]] = [
     ({"optimizer": "sgd", "decay_schedule": "cosine"}, "decay_schedule does nothing here: sgd runs with no"),
     ({"schedule": "one_cycle", "warmup": 0.2}, "warmup does nothing here: one_cycle has a rise of its own"),
     ({"optimizer": "muon", "model": "packed"}, "muon does nothing here: it steps hidden matrices"),
+    ({"optimizer": "soap", "model": "packed"}, "soap does nothing here: it turns matrices"),
     ({"confidence_penalty": 0.1}, "confidence_penalty does nothing here: it is for classes"),
 ]
 

@@ -34,6 +34,15 @@ def test_focal_loss_is_its_definition() -> None:
     torch.testing.assert_close(balanced, functional.cross_entropy(out, y, weight=own))
 
 
+@pytest.mark.parametrize("gamma", [0.1, 0.5, 0.9, 2.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_of_focal_loss_is_finite_where_rows_are_sure(gamma: float, dtype: torch.dtype) -> None:
+    out = torch.tensor([[30.0, -30.0], [200.0, -200.0], [-30.0, 30.0], [8.0, -8.0]], dtype=dtype, requires_grad=True)
+    make_loss(Part("focal", {"gamma": gamma}), [1, 1])(out, torch.tensor([0, 0, 0, 1])).backward()
+    assert out.grad is not None and out.grad.isfinite().all()
+    assert out.grad[:2].abs().max() < 1e-6 and out.grad[2:].abs().min() > 0.1
+
+
 def test_balanced_cross_entropy_is_torchs_with_class_weights() -> None:
     out, y, _ = logits()
     own = torch.tensor([100 / 30, 100 / 60, 100 / 210], dtype=torch.float64)

@@ -162,9 +162,10 @@ def test_live_view_where_there_is_a_front_end(front: Front) -> None:
     assert reply["status"] == "ok", outputs
     kinds = [set(output["data"]) for output in outputs if output["type"] != "stream"]
     assert any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds)
-    last_of_slot = next(o for o in reversed(outputs) if o["type"] == "update_display_data")
-    assert "image/png" in last_of_slot["data"]
-    assert "application/vnd.jupyter.widget-view+json" not in last_of_slot["data"]
+    # what came in place of the widget, and of its note
+    curves, tables = [o["data"] for o in outputs if o["type"] == "update_display_data"][-2:]
+    assert "image/png" in curves and "text/html" in tables
+    assert all("application/vnd.jupyter.widget-view+json" not in left for left in (curves, tables))
 
 
 def test_error_in_a_body_names_the_cell_line(front: Front, tmp_path: Path) -> None:

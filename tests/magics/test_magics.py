@@ -311,7 +311,7 @@ def test_view_is_closed_however_the_work_ends(prepared: Session) -> None:
     seen: list[Event] = []
 
     class View:
-        def __init__(self, controls: Controls, kind: str) -> None:
+        def __init__(self, controls: Controls, kind: str, fields: bool) -> None:
             assert kind == "train"
 
         def __call__(self, event: Event) -> None:

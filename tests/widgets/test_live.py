@@ -41,7 +41,7 @@ def epoch(number: int, loss: float = 0.5, **valid: Any) -> EpochDone:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that the test moves; a look at it takes no time."""
     moved = SimpleNamespace(now=0.0)
-    moved.perf_counter = lambda: moved.now
+    moved.perf_counter = moved.thread_time = lambda: moved.now
     monkeypatch.setattr(live, "time", moved)
     monkeypatch.setattr("nnlab.widgets.training.time", moved)
     monkeypatch.setattr("nnlab.widgets.study.time", moved)

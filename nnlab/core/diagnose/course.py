@@ -70,8 +70,8 @@ def _ran_away(case: Case) -> str:
 
 
 def _too_large(case: Case, rate: float) -> str:
-    if not case.looks:
-        return ""
+    if not case.looks or OPTIMIZERS[case.spec.optimizer.name].facts.get("full_batch"):
+        return ""  # a step of these is many small ones along searched lines
     rates = np.nan_to_num(case.usual_rates, posinf=math.inf)
     most = int(np.argmax(rates))
     if not rates[most] > rate or _learned(case):

@@ -17,6 +17,7 @@ from nnlab.core.spec import CUSTOM, part_values
 LEAKS = ("target_copy", "near_copy", "unknown_at_prediction")  # kinds of the audit's findings
 LOOK_FIRST = "look at the rows that are most wrong first, by %nn_evaluate"
 SURE = 2.0  # standard errors
+MOST_BARS = 6  # columns or features in a picture
 FEWEST_STEPS = 50  # of a run that can have learned its classes
 FEWEST = 8  # rows of a class that must have had a chance
 SURELY = 3  # the rows that a model is surest of are one in so many
@@ -35,6 +36,7 @@ def leak(
                 "a column tells the target",
                 f"{finding['what']}: {finding['evidence']}",
                 prepare={"drop": finding["columns"]},
+                plot=_relations(case),
             )
     if case.data is None or len(case.run.pipeline.target.classes) != 2:
         return None
@@ -45,7 +47,7 @@ def leak(
         return None
     name = case.data.feature_names[most]
     column = _column_of(case, most)
-    order = np.argsort(-areas)[:6]
+    order = np.argsort(-areas)[:MOST_BARS]
     plot = Plot(
         "area under the ROC curve, one feature alone",
         range(len(order)),
@@ -57,6 +59,15 @@ def leak(
     )
     evidence = f"feature {name} alone parts the two classes (area under its ROC curve {areas[most]:.4f})"
     return Verdict("leak", "a column tells the target", evidence, prepare={"drop": (column,)}, plot=plot)
+
+
+def _relations(case: Case) -> Plot | None:
+    """How strongly each column goes with the target, of those that do most; None where the data is not at hand."""
+    told = case.data.columns if case.data is not None else ()
+    known = [(one.relation, one.name) for one in told if one.relation is not None and one.role != "target"]
+    most = sorted(known, reverse=True)[:MOST_BARS]
+    bars, names = [strength for strength, _ in most], [name for _, name in most]
+    return Plot("relation with the target, 0 to 1", range(len(bars)), {"": bars}, "", labels=names) if bars else None
 
 
 def _column_of(case: Case, place: int) -> str:

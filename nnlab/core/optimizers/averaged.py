@@ -20,7 +20,7 @@ def schedule_free_adamw(
     eps: Annotated[float, Eps, "added to the divisor"] = 1e-8,
     weight_decay: Annotated[float, Decay, "share of the weights taken off, times the step size"] = 0.01,
 ) -> "Optimizer":
-    """AdamW whose weights are averaged instead of a falling step size (Defazio et al. 2024)."""
+    """AdamW, weights averaged, not a falling step size (Defazio et al. 2024); penalties give no exact zeros."""
     from nnlab.core.stepping.schedule_free import ScheduleFree
 
     return ScheduleFree(groups, lr, beta1, beta2, eps, weight_decay, adaptive=True)
@@ -33,7 +33,7 @@ def schedule_free_sgd(
     beta1: Annotated[float, Between, "how near to the mean gradients are taken"] = 0.9,
     weight_decay: Annotated[float, Decay, "share of the weights taken off, times the step size"] = 0.0,
 ) -> "Optimizer":
-    """SGD whose weights are averaged instead of a falling step size (Defazio et al. 2024)."""
+    """SGD, weights averaged, not a falling step size (Defazio et al. 2024); penalties give no exact zeros."""
     from nnlab.core.stepping.schedule_free import ScheduleFree
 
     return ScheduleFree(groups, lr, beta1, 0.0, 1e-8, weight_decay, adaptive=False)
