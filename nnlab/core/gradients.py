@@ -65,7 +65,7 @@ def clip_adaptive(
     limit: Annotated[float, Within(0.0, 10.0, search=(0.005, 0.2)), "largest gradient for a weight of norm 1"] = 0.02,
     floor: Annotated[float, Within(1e-9, 1.0, log=True), "norm that smaller weights are taken for"] = 1e-3,
 ) -> None:
-    """The gradient of each output neuron at most `limit` times the norm of its weights (Brock et al. 2021)."""
+    """Gradient of a neuron at most `limit` times its weights' norm, in all layers (Brock et al. 2021: all but last)."""
     import torch
 
     for weight in weights:

@@ -20,8 +20,11 @@ Groups = list[dict[str, Any]]
 
 
 def groups_of(model: nn.Module, spec: TrainSpec) -> Groups:
-    """The groups of an optimizer: params, decays, and factor, which the step size of the run is multiplied by."""
-    factors = _factors(model, spec)
+    """The groups of an optimizer: params, decays, and factor, which the step size of the run is multiplied by.
+
+    The group with the matrix of the last layer has its place among params as head.
+    """
+    factors, last = _factors(model, spec), _head(model)
     found: Groups = []
     for decays, weights in zip((True, False), decay_groups(model), strict=True):
         by_factor: dict[float, list[nn.Parameter]] = {}
@@ -29,6 +32,10 @@ def groups_of(model: nn.Module, spec: TrainSpec) -> Groups:
             by_factor.setdefault(factors.get(id(weight), 1.0), []).append(weight)
         fixed = {} if decays else {"weight_decay": 0.0}
         found += [{"params": some, "decays": decays, "factor": f} | fixed for f, some in by_factor.items()]
+    for group in found:
+        places = [id(weight) for weight in group["params"]]
+        if last in places:
+            group["head"] = places.index(last)
     return found
 
 
@@ -61,8 +68,7 @@ def _factors(model: nn.Module, spec: TrainSpec) -> dict[int, float]:
     by_role = {role: getattr(spec, field) for role, field in ROLES.items()}
     if spec.layer_decay == 1.0 and set(by_role.values()) == {1.0}:
         return {}
-    head = linears(model)[-1:]
-    last = id(head[0].weight) if head else None
+    last = _head(model)
     depths = {id(weight): depth for depth, weight in _depths(model)}
     deepest = max(depths.values(), default=0)
     return {
@@ -70,6 +76,12 @@ def _factors(model: nn.Module, spec: TrainSpec) -> dict[int, float]:
         * spec.layer_decay ** (deepest - depths[id(weight)])
         for role, weight in roles(model)
     }
+
+
+def _head(model: nn.Module) -> int | None:
+    """The id of the matrix of the last layer; None in a network without a linear layer."""
+    layers = linears(model)
+    return id(layers[-1].weight) if layers else None
 
 
 def roles(model: nn.Module, inherited: str = "") -> Iterator[tuple[str, nn.Parameter]]:

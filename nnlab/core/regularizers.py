@@ -1,6 +1,6 @@
 """Penalties and limits on the weights, one decorated function each, applied in place after every step.
 
-weights: the tensors that may shrink (no biases, no norms). lr: the step size of that step. Penalties are proximal
+weights: the tensors that may shrink (no biases, no norms). lr: their step size in that step. Penalties are proximal
 steps, so that what they make zero is exactly 0. Facts: scope="input" for those that are given the matrices of the first
 layer alone and `columns`, the feature that each of its inputs comes from; zeros=True for those that make zeros.
 """

@@ -27,7 +27,7 @@ def test_find_lr_shows_the_region_and_the_line_that_uses_it(prepared: Session) -
     assert isinstance(found, LrRange) and found.best is not None and found.rounded is not None
     picture, words = shown.outputs[-2:]
     width, height = struct.unpack(">II", base64.b64decode(picture.data["image/png"])[16:24])
-    assert (width, height) == (1680, 504)
+    assert (width, height) == (1280, 504)
     assert f"%nn_train data --hidden 16 --lr {found.rounded:g}" in words.data["text/plain"].replace("0.0", "0.0")
     again = prepared.run("found")
     assert "of the region that learns" in again.outputs[-1].data["text/html"]

@@ -74,16 +74,16 @@ class ModuleLearner:
         if self._searches and self.scaler is not None:
             raise SpecError(f"precision=fp16 does not go with {spec.optimizer}, which evaluates the loss several times")
         self._weights = [*decaying, *fixed]
-        self._take_techniques(spec, data, decaying, steps)
+        self._take_techniques(spec, data, steps)
         self._weight_decay = part_values(OPTIMIZERS, spec.optimizer).get("weight_decay", 0.0)
         self._sum = torch.zeros((), dtype=dtype_of(spec), device=device)
         self._seen = 0
 
-    def _take_techniques(self, spec: TrainSpec, data: Prepared, decaying: list[nn.Parameter], steps: int) -> None:
+    def _take_techniques(self, spec: TrainSpec, data: Prepared, steps: int) -> None:
         """What is done to rows, loss, gradients and weights besides the plain step; mostly nothing."""
         self._apart = members_apart(spec)
         self._rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-        self._penalties = penalties_of(spec, self._model, decaying, len(data.feature_names))
+        self._penalties = penalties_of(spec, self._model, len(data.feature_names))
         self._own_augments, self._augments = spec.augments, list(spec.augments)
         self._terms = [(TERMS[part.name].make, part.values) for part in spec.terms]
         self._adding: list[Any] = [layer for layer in self._model.modules() if hasattr(layer, "added_loss")]

@@ -22,7 +22,7 @@ from nnlab.core.members import take_members
 from nnlab.core.metrics import measure, wide
 from nnlab.core.models import MODELS, custom
 from nnlab.core.network import fit_rows, loss_of, network_for
-from nnlab.core.parameter_groups import separate
+from nnlab.core.parameter_groups import groups_of, separate
 from nnlab.core.params import by_label
 from nnlab.core.precision import dtype_of, in_precision
 from nnlab.core.predict import points
@@ -90,16 +90,22 @@ def tensors_of(rows: Rows, spec: TrainSpec, data: Prepared, device: str) -> tupl
     return x, y.to(dtype) if y.is_floating_point() else y, weight
 
 
-def penalties_of(spec: TrainSpec, model: nn.Module, weights: list[nn.Parameter], features: int) -> list[Penalty]:
-    """The regularizers of a spec on weights that may shrink, each called with the step size of the step.
+def penalties_of(spec: TrainSpec, model: nn.Module, features: int) -> list[Penalty]:
+    """The regularizers of a spec on weights that may shrink, each called with the step size of the run.
 
     SpecError for a network whose features a regularizer of inputs could not leave out.
     """
+    if not spec.regularizers:
+        return []
     found: list[Penalty] = []
+    groups = groups_of(model, spec)
     for part in spec.regularizers:
         entry = REGULARIZERS[part.name]
         if entry.facts.get("scope") != "input":
-            found.append(partial(entry.make, separate(model, weights), **part.values))
+            for group in groups:
+                if group["decays"]:
+                    step = partial(entry.make, separate(model, group["params"]), **part.values)
+                    found.append(_with_share(step, group["factor"]))
             continue
         columns = input_columns(model, features)
         if columns is None:
@@ -108,8 +114,15 @@ def penalties_of(spec: TrainSpec, model: nn.Module, weights: list[nn.Parameter],
                 "it is for --model mlp, resnet, packed, realmlp, tabm, linear"
             )
         layer = first_layer(model)
-        found.append(partial(entry.make, matrices(layer), columns=columns.to(layer.weight.device), **part.values))
+        step = partial(entry.make, matrices(layer), columns=columns.to(layer.weight.device), **part.values)
+        shares = {id(weight): group["factor"] for group in groups for weight in group["params"]}
+        found.append(_with_share(step, shares.get(id(layer.weight), 1.0)))
     return found
+
+
+def _with_share(step: Callable[..., None], factor: float) -> Penalty:
+    """The proximal step of weights whose own step size is the factor times that of the run."""
+    return lambda lr: step(lr=lr * factor)
 
 
 def average_of(spec: TrainSpec, model: nn.Module, steps: int) -> Average | None:

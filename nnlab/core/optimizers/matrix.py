@@ -31,7 +31,10 @@ def muon(
     from nnlab.core.stepping.together import Together
 
     matrices = [weight for group in groups if group.get("decays", True) for weight in group["params"]]
-    matrices = [weight for weight in matrices if weight.ndim == 2][:-1]
+    matrices = [weight for weight in matrices if weight.ndim == 2]
+    heads = [group["params"][group["head"]] for group in groups if "head" in group] or matrices[-1:]
+    matrices = [weight for weight in matrices if all(weight is not head for head in heads)]
+    groups = [{key: value for key, value in group.items() if key != "head"} for group in groups]  # no place in a part
     hidden = {id(weight) for weight in matrices}
     rest = [group | {"params": [w for w in group["params"] if id(w) not in hidden]} for group in groups]
     rest = [group for group in rest if group["params"]]

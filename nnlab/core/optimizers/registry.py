@@ -1,7 +1,8 @@
 """The registry of optimizers and of what is put around them, with the ranges that they share.
 
-An optimizer is called with torch parameter groups (those that must not decay have "decays": False) and its values, and
-gives a torch.optim.Optimizer that keeps all it needs in state_dict. Facts: closure=True where a step evaluates the
+An optimizer is called with torch parameter groups and its values, and gives a torch.optim.Optimizer that keeps all it
+needs in state_dict. Groups that must not decay have "decays": False; "head" is the place of the last layer's matrix
+among the params of its group. Facts: closure=True where a step evaluates the
 loss several times, full_batch=True where it needs all rows at once. A wrapper is called with an optimizer and values.
 Files that register import torch inside their functions; classes with an update of their own are in nnlab.core.stepping.
 """

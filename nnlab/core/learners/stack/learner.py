@@ -114,7 +114,7 @@ class StackLearner:
         decaying, fixed = decay_groups(self._model)
         self._weights = [*decaying, *fixed]
         self._apart = flat.members if members_apart(spec) else None
-        self._penalties = penalties_of(spec, self._model, decaying, len(self._data.feature_names))
+        self._penalties = penalties_of(spec, self._model, len(self._data.feature_names))
         for name, weight in self._model.named_parameters():
             weight.grad = flat.views(flat.gradients, name)[0]
 

@@ -85,7 +85,7 @@ class Together:
         self.members.decays = [float(part_values(OPTIMIZERS, spec.optimizer)["weight_decay"]) for spec in specs]
         self.members.dropout = [next((layer.p for layer in dropouts(network)), 0.0) for network in networks]
         self.learners = [
-            MemberLearner(self, network, at, average_of(spec, network, steps))
+            MemberLearner(self, spec, network, at, average_of(spec, network, steps))
             for at, (spec, network) in enumerate(zip(specs, networks, strict=True))
         ]
         for learner, one in zip(self.learners, held, strict=True):
@@ -103,7 +103,7 @@ class Together:
             learner.weights = [*decaying, *fixed]
             learner.apart = members_apart(spec)
             learner.rules = [(GRADIENTS[part.name].make, part.values) for part in spec.gradients]
-            learner.penalties = penalties_of(spec, learner.model, decaying, len(self.data.feature_names))
+            learner.penalties = penalties_of(learner.spec, learner.model, len(self.data.feature_names))
             for name, weight in learner.model.named_parameters() if learner.rules else ():
                 weight.grad = flat.views(flat.gradients, name)[learner.at]
 
@@ -165,7 +165,7 @@ class Together:
 
 
 class MemberLearner:
-    """The learner of one run in a stack. at: its place there. average: of its weights, if it has one.
+    """The learner of one run in a stack. spec: of the run. at: its place there. average: of its weights, if it has one.
 
     weights, rules, penalties, apart: what `Together` gives it for its network.
     """
@@ -174,8 +174,8 @@ class MemberLearner:
     why = ""
     draws = False
 
-    def __init__(self, stack: Together, network: nn.Module, at: int, average: Average | None) -> None:
-        self.device, self.at, self.average = stack.device, at, average
+    def __init__(self, stack: Together, spec: TrainSpec, network: nn.Module, at: int, average: Average | None) -> None:
+        self.device, self.spec, self.at, self.average = stack.device, spec, at, average
         self.weights: list[nn.Parameter] = []
         self.rules: Rules = ()
         self.penalties: list[Penalty] = []
