@@ -29,8 +29,10 @@ def control(param: Param, value: Any = None, columns: Sequence[str] = (), slider
     Numbers become a slider over the offered range, widened to hold the value: ipywidgets would clamp it silently. Where
     a number may also be open, 0 has no place on the scale, or no sliders are wanted, it is a text field that offers
     some. Choices and columns become a list; other lists and free text become a text field, as a person would type them.
+    A word in a number's place, such as find for lr, is shown as it is, in a text field.
     """
-    value = param.default if value is None else param.read(value)
+    sliders = sliders and not _is_word(param, value)
+    value = param.default if value is None else value if _is_word(param, value) else param.read(value)
     texts: dict[str, Any] = {"description": param.name.replace("_", " "), "tooltip": param.help}
     if isinstance(param.domain, Column) and columns:
         made: Any = ipywidgets.SelectMultiple(rows=4, **texts) if param.many else ipywidgets.Dropdown(**texts)
@@ -64,6 +66,15 @@ def _number(param: Param, value: Any, texts: dict[str, Any], sliders: bool) -> A
         return ipywidgets.IntSlider(min=int(offered.low), max=int(offered.high), **texts)
     step = (offered.high - offered.low) / 100
     return ipywidgets.FloatSlider(min=offered.low, max=offered.high, step=step, readout_format=".3f", **texts)
+
+
+def _is_word(param: Param, value: Any) -> bool:
+    return not param.many and isinstance(param.domain, Within) and isinstance(value, str)
+
+
+def can_show(param: Param, widget: Any, value: Any) -> bool:
+    """Whether `put` can give the widget the value: a slider has no place for a word, such as find for lr."""
+    return isinstance(widget, ipywidgets.Text) or not _is_word(param, value)
 
 
 def _some(param: Param) -> tuple[str, ...]:
@@ -145,7 +156,11 @@ def _live_control(name: str, param: Param, value: float, sliders: bool) -> Any:
         return ipywidgets.SelectionSlider(options=sizes, value=int(value), **texts)
     if name in AMOUNTS:
         param = replace(param, domain=Within(0.0, param.domain.offered.high))
-    return control(param, None if math.isinf(value) else value, sliders=sliders)
+    if math.isinf(value):
+        made = control(param, sliders=sliders)
+        put(param, made, None)  # which is open, not the default
+        return made
+    return control(param, value, sliders=sliders)
 
 
 def _setter(name: str, param: Param, controls: Controls, tell: Tell) -> Callable[[Any], None]:

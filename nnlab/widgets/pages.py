@@ -11,7 +11,7 @@ from nnlab.magics.form import Settled
 from nnlab.magics.layout import RUNS, TABS, Group, Tab, grouped
 from nnlab.magics.panel import Board
 from nnlab.widgets import look
-from nnlab.widgets.controls import control, put, said
+from nnlab.widgets.controls import can_show, control, put, said
 from nnlab.widgets.slot import family
 
 COLUMNS = "repeat(auto-fill, minmax(min(290px, 100%), 1fr))"
@@ -73,10 +73,10 @@ class Pages:
                 widget.close()
 
     def _control(self, tab: Tab, name: str, option: Any, state: Settled) -> Any:
-        """The control of an option, made anew only where its declaration is another one."""
+        """The control of an option, made anew only where the declaration is another, or it cannot show the value."""
         value, columns = state.value(option), self._board.columns() if tab.verb == "nn_preprocess" else []
         known, made = self._controls.get((tab.verb, name), (None, None))
-        if known == option.param:
+        if known == option.param and can_show(option.param, made, value):
             put(option.param, made, value, columns)
             return made
         self._gone += [made] if made is not None else []

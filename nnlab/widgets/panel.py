@@ -36,6 +36,10 @@ def close_panels() -> None:
         OPEN[-1].close()
 
 
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, NNLabError) else f"{type(error).__name__}: {error}"
+
+
 class Panel:
     """The widgets over a board. Callbacks may come on any thread, one at a time; runs are done in the main thread."""
 
@@ -99,8 +103,8 @@ class Panel:
                 return
             try:
                 told, wrong = act() or "", False
-            except NNLabError as error:
-                told, wrong = str(error), True
+            except Exception as error:
+                told, wrong = _words(error), True
             self._draw(told, wrong)
 
     def _draw(self, told: str = "", wrong: bool = False, pressed: bool = True) -> None:
@@ -120,8 +124,8 @@ class Panel:
                     if self in OPEN and state.line != self._drawn:
                         self._slot.note(self._board.blocks(NOTE))
                     self._line.value = self._drawn = state.line
-            except NNLabError as error:  # a variable is gone since
-                told, wrong = str(error), True
+            except Exception as error:  # such as a variable that is gone since
+                told, wrong = _words(error), True
             for button in self._presets.children[1:]:
                 button.disabled = tab.verb not in PRESETS
             self._run.description, self._run.disabled = tab.deed, bool(self._ordered)

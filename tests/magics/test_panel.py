@@ -3,7 +3,10 @@
 from nnlab.magics import Lab
 from nnlab.magics.complete import complete
 from nnlab.magics.config import NNLab
+from nnlab.magics.layout import TABS
 from nnlab.magics.panel import Board
+from nnlab.widgets.look import Texts
+from nnlab.widgets.pages import Pages
 from tests.magics.conftest import Session
 
 
@@ -27,6 +30,21 @@ def test_what_a_board_runs_is_what_the_line_runs(prepared: Session) -> None:
     board.reset("nn_train")
     board.take_settings(run)
     assert "--hidden 4" in board.state("nn_train").line and "--epochs 2" in board.state("nn_train").line
+
+
+def test_a_word_in_the_place_of_a_number_is_drawn_on_every_page(prepared: Session) -> None:
+    board = Board(Lab(prepared.shell, None, NNLab()))
+    tabs = [tab for tab in TABS if tab.verb == "nn_train"]
+    drawn, fresh = (Pages(board, Texts(), lambda act: act(), True) for _ in "12")
+    for line, pages in (("lr 0.02", [drawn]), ("lr find", [drawn, fresh]), ("lr 0.03", [drawn, fresh])):
+        board.paste(f"%nn_train data --{line}")
+        for page in pages:
+            for tab in tabs:
+                page.show(tab, board.state("nn_train"))
+            ((_, made),) = [found for (_, name), found in page._controls.items() if name == "optimizer.lr"]
+            assert str(made.value) == line.removeprefix("lr ")
+    drawn.close()
+    fresh.close()
 
 
 def test_data_prepared_on_its_page_is_what_is_trained(prepared: Session) -> None:

@@ -12,7 +12,7 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 from nnlab.core.steering import steerable
 from nnlab.magics.verbs import VERBS, any_option
-from nnlab.widgets.controls import Buttons, control, live_controls, put, said
+from nnlab.widgets.controls import Buttons, can_show, control, live_controls, put, said
 
 OPTIONS = options_of(TrainSpec)
 
@@ -32,6 +32,16 @@ def test_a_value_outside_of_the_offered_range_is_not_clamped() -> None:
     assert control(lr, 5.0).value == pytest.approx(5.0)
     assert control(lr, 1e-7).value == pytest.approx(1e-7)
     assert control(OPTIONS["dropout"].param, 0.9).value == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("sliders", [True, False])
+def test_a_word_in_the_place_of_a_number_has_a_text_field(sliders: bool) -> None:
+    lr = OPTIONS["lr"].param
+    field = control(lr, "find", sliders=sliders)
+    assert said(lr, field) == "find" and can_show(lr, field, "find") and can_show(lr, field, 0.01)
+    put(lr, field, 0.01)
+    assert field.value == "0.01"
+    assert can_show(lr, control(lr, sliders=sliders), "find") is not sliders
 
 
 def test_an_optional_choice_can_stay_open() -> None:
@@ -60,6 +70,16 @@ def test_sliders_write_changes_of_what_the_parts_have() -> None:
     changes = [("lr", 0.004), ("dropout", 0.5), ("batch_size", 64), ("patience", math.inf)]
     assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == changes
     assert not told
+
+
+@pytest.mark.parametrize("sliders", [True, False])
+def test_a_run_without_patience_shows_none_and_the_default_is_a_change(sliders: bool) -> None:
+    controls, spec = Controls(), TrainSpec(patience=None)
+    made = live_controls(spec, steerable(spec, "binary", 100), controls, print, sliders)
+    (field,) = [one for one in made if one.description == "patience"]
+    assert field.value == "none"
+    field.value = "20"
+    assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == [("patience", 20)]
 
 
 def test_fields_write_the_same_and_are_no_sliders() -> None:
