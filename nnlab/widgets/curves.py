@@ -156,17 +156,16 @@ def figure(marks: list[Any], axes: list[Any], height: int = 190, **own: Any) -> 
     return made
 
 
-def put_ticks(axis: Any, places: list[float], how: str, words: dict[str, str] | None = None) -> None:
-    """Put ticks at these places, if they are not there; words: what stands at some of them, by `at_tick`.
+def put_ticks(axis: Any, places: Sequence[float], how: str, words: Sequence[str] | None = None) -> None:
+    """Put ticks at these places, if they are not there; words: what stands at each.
 
-    The format goes first, by itself: bqplot writes moved ticks in the one that held before the message.
+    The format goes first, by itself: bqplot writes moved ticks in the one that held before the message. It looks words
+    up by the number as JavaScript writes it, which is that of Python where there are not too many digits.
     """
+    if words is not None:
+        places = [float(f"{place + 0.0:.10g}") for place in places]
+    labels = None if words is None else {f"{place:.10g}": word for place, word in zip(places, words, strict=True)}
     with axis.hold_sync():
-        axis.tick_format, axis.tick_labels = how, words
+        axis.tick_format, axis.tick_labels = how, labels
     if not np.array_equal(axis.tick_values, places):
         axis.tick_values = places
-
-
-def at_tick(place: float) -> str:
-    """A tick as the page writes it, where a word for it is looked up."""
-    return f"{place + 0.0:.10g}"

@@ -16,7 +16,7 @@ from nnlab.report.colours import inks_of, painted
 from nnlab.report.sparks import spark
 from nnlab.report.tables import shorten
 from nnlab.widgets import look
-from nnlab.widgets.curves import at_tick, decimals, figure, put_ticks, ticks
+from nnlab.widgets.curves import decimals, figure, put_ticks, ticks
 from nnlab.widgets.plots import Plane
 
 with warnings.catch_warnings():
@@ -94,8 +94,7 @@ class Surface:
         for axis, name, values, units in zip(axes, ground.names, ground.axes, ground.units, strict=True):
             places = ticks(float(units.min()), float(units.max()), 4)
             at = np.interp(places, units, values) if (np.diff(units) > 0).all() else np.asarray(places)
-            words = {at_tick(where): f"{place:{decimals(places)}}" for where, place in zip(at, places, strict=True)}
-            put_ticks(axis, list(at), "~g", words)
+            put_ticks(axis, list(at), "~g", [f"{place:{decimals(places)}}" for place in places])
             axis.label, axis.label_offset = shorten(name, 30), "28px" if axis is axes[0] else "40px"
         margin = {"top": 8, "bottom": 40, "left": 58, "right": 14}
         surface = figure([self._image, self._dots], axes, 300, fig_margin=margin)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.widgets import look
-from nnlab.widgets.curves import SHORT, at_tick, decimals, figure, put_ticks, ticks
+from nnlab.widgets.curves import SHORT, decimals, figure, put_ticks, ticks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # bqplot's scales are declared in an old way of traitlets
@@ -198,7 +198,7 @@ class SeriesChart:
         put_ticks(self._x_axis, ticks(*x, 4, whole=True), "d" if x[1] < SHORT else "~s")
         if self._log:
             places = log_ticks(*y)
-            put_ticks(self._y_axis, list(places), "~g", {at_tick(at): word for at, word in places.items()})
+            put_ticks(self._y_axis, list(places), "~g", list(places.values()))
         else:
             places_y = ticks(*y, 4)
             put_ticks(self._y_axis, places_y, decimals(places_y))

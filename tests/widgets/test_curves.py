@@ -1,11 +1,13 @@
 """What is drawn: few points that keep every spike, and round numbers on the axes."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnlab.widgets.curves import MOST, Chart, Curves, decimals, thin, ticks
+from nnlab.widgets.curves import MOST, Chart, Curves, decimals, put_ticks, thin, ticks
 from nnlab.widgets.series import Drawn, How, SeriesChart, log_ticks, smoothed
 
 
@@ -149,3 +151,11 @@ def test_zoom_stays_while_points_come_and_goes_back_to_all() -> None:
     chart.zoom(False)
     assert (x_scale.min, x_scale.max, y_scale.min, y_scale.max) == (1.0, None, None, None)
     assert max(chart.widget.axes[0].tick_values) == 30
+
+
+def test_words_stand_at_ticks_that_the_page_writes_as_they_are_looked_up() -> None:
+    axis = SeriesChart({"loss": "black"}).widget.axes[1]
+    words = ["zero", "between", "below", "whole"]
+    put_ticks(axis, [-0.0, 0.123456789012345678, -0.39794000867203766, 3.0], "~g", words)
+    written = [json.dumps(float(place)).removesuffix(".0") for place in axis.tick_values]  # as JavaScript does
+    assert [axis.tick_labels[place] for place in written] == words

@@ -205,8 +205,8 @@ def overfitting(
 def _regularized(case: Case) -> dict[str, object]:
     """Options that hold a network back, those it has raised, and an end soon after its best epoch.
 
-    On few rows it is the vectors of numbers that learn them by heart: without them the validation loss was 3 to 9%
-    lower on the tables of tests/benchmarks/doctor.py, and the rest need not be as strict.
+    On few rows it is the vectors of numbers that learn them by heart: without them the validation loss was 3 and 7%
+    lower in two runs of tests/benchmarks/doctor.py, and the rest need not be as strict.
     """
     values = part_values(MODELS, case.spec.model) if case.spec.model.name != CUSTOM else {}
     options = OPTIMIZERS[case.spec.optimizer.name].params
