@@ -41,7 +41,7 @@ KINDS = "CSV, TSV and text files, packed or not, and Parquet and Arrow files tha
 CELLS = 1 << 19  # of a batch
 FEWEST, MOST = 1024, 1 << 16  # rows of a batch
 BUFFER = 1 << 16  # bytes of a column of a Parquet file that are read at a time
-PEAK = 3  # times its own size that a table takes while it is prepared in memory
+PEAK = 5  # times its own size that a table takes while it is prepared in memory: text 3.7 of pages, 5 of addresses
 UNPACKED = 5  # times its size that a packed file has when it is unpacked
 EXACT = 2**53  # floats hold every whole number up to here
 G = TypeVar("G", bound=Growing)

@@ -19,7 +19,7 @@ ROOM = 150  # MiB beyond what the process has when its libraries are loaded; the
 
 # One process each: libraries are loaded and used once, then the room for addresses is limited.
 PROGRAM = """
-import json, re, resource, sys
+import gc, json, re, resource, sys
 from pathlib import Path
 import nnlab
 
@@ -30,6 +30,7 @@ def size(word):
 
 for stream in (False, True):
     nnlab.fit(nnlab.prepare(small, "y", stream=stream), epochs=1, store=False, device="cpu")
+gc.collect()  # runs hold cycles: whether the first two are gone by now would else be chance
 limit = size("VmSize") + int(room) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:

@@ -65,7 +65,8 @@ def test_a_grid_that_nobody_can_finish_is_refused():
 @pytest.mark.parametrize("name", [name for name, entry in PRUNERS.items() if not entry.facts.get("folds")])
 def test_pruners_end_what_is_worse_and_leave_what_is_better(name):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(pruner=make(PRUNERS, Part(name), 27), sampler=optuna.samplers.RandomSampler(0))
+    parts = {"pruner": make(PRUNERS, Part(name), 27), "sampler": optuna.samplers.RandomSampler(0)}
+    study = optuna.create_study(study_name="named", **parts)  # Hyperband draws a trial's bracket from the study's name
     ended = {"good": 0, "bad": 0}
     for number in range(40):
         trial = study.ask()
