@@ -143,6 +143,20 @@ def test_what_no_longer_fits_falls_out_and_what_is_refused_changes_nothing(lab: 
     assert board.state("nn_train").line == "run = %nn_train data --model mlp --lr 0.5"
 
 
+def test_where_sliders_are_fields_the_run_says_so_unless_another_view_is_said(lab: Any) -> None:
+    board = Board(lab, Word((("data", ""),)), "small", fields=True)
+    line = "run = %nn_train data --view fields --model mlp --hidden 64 --epochs 15 --patience 5"
+    assert board.state("nn_train").line == line and "--view" not in board.state("nn_tune").line
+    board.reset("nn_train")
+    assert board.state("nn_train").line == "run = %nn_train data --view fields"
+    board.paste("%nn_train data --epochs 5")
+    assert board.state("nn_train").line == "run = %nn_train data --view fields --epochs 5"
+    board.paste("%nn_train data --view text")
+    assert board.state("nn_train").line == "run = %nn_train data --view text"
+    board.set("nn_train", "view", "auto")
+    assert board.state("nn_train").line == "run = %nn_train data"
+
+
 def test_an_open_network_that_is_designed_keeps_what_still_fits(lab: Any) -> None:
     board = Board(lab, Word((("data", ""),)))
     board.set("nn_train", "model.members", 3)  # of the network that the data chooses
