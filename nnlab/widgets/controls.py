@@ -150,10 +150,11 @@ def _choices(param: Param) -> list[tuple[str, Any]]:
 
 
 def said(param: Param, widget: Any) -> Any:
-    """What the widget's user says, as the parameter reads it; the places of a slider are rounded to three digits."""
+    """What the widget's user says, as the parameter reads it; places of a slider without digits that nobody chose."""
     value = widget.value
     if isinstance(widget, (ipywidgets.FloatLogSlider, ipywidgets.FloatSlider)):
-        return round(value) if param.kind is int else float(f"{value:.3g}")
+        digits = 3 if isinstance(widget, ipywidgets.FloatLogSlider) else 6
+        return round(value) if param.kind is int else float(f"{value:.{digits}g}")
     return None if value is UNSET else value
 
 
