@@ -51,25 +51,32 @@ def page(blocks: Iterable[Block]) -> Bundle:
 
 
 def run_bundles(
-    run: "Run", line: str | None = None, data: "Prepared | None" = None, before: Iterable[Block] = ()
+    run: "Run",
+    line: str | None = None,
+    data: "Prepared | None" = None,
+    before: Iterable[Block] = (),
+    led: bool = False,
 ) -> list[Bundle]:
     """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run.
 
     line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
-    before: what is said first.
+    before: what is said first. led: the verdict goes above the curves, as on a page; in a cell they stand where the
+    live ones stood, and have its number at their head.
     """
     from nnlab.core.metrics import main_metric
     from nnlab.report.card import KEY, carried
     from nnlab.report.charts import curves
     from nnlab.report.runs import run_blocks, verdict
 
-    blocks = page([*before, *run_blocks(run, line, data)])
-    blocks = replace(blocks, metadata={KEY: carried(run)})
-    if not len(run.history):
-        return [blocks]
-    shown = main_metric(run.metrics, run.spec.monitor)
-    png = curves(run.history, shown, run.best_epoch, run.changes, run.resumptions)
-    return [picture(png, f"curves of the run: {verdict(run).text()}"), blocks]
+    said = [*before, *run_blocks(run, line, data)]
+    head = said[:1] if led else []
+    blocks = replace(page(said[len(head) :]), metadata={KEY: carried(run)})
+    pictures = []
+    if len(run.history):
+        shown = main_metric(run.metrics, run.spec.monitor)
+        png = curves(run.history, shown, run.best_epoch, run.changes, run.resumptions)
+        pictures = [picture(png, f"curves of the run: {verdict(run).text()}")]
+    return [*([page(head)] if head else []), *pictures, blocks]
 
 
 def prepared_bundles(data: "Prepared") -> list[Bundle]:
@@ -86,8 +93,9 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
 
 
 def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:
-    """The course of the study, then its best spec and trials. best_line: the line that trains the best spec again."""
-    from nnlab.report.studies import front_picture, study_blocks, study_picture, study_verdict
+    """The best score and its spec, the course of the study, then its trials. best_line: trains the best spec again."""
+    from nnlab.report.card import KEY, carried_of
+    from nnlab.report.studies import front_picture, study_blocks, study_head, study_picture, study_verdict
     from nnlab.report.study_pictures import overview
 
     png = study_picture(study)
@@ -96,7 +104,8 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
         pictures.append(picture(front, f"objectives of the study against each other: {study_verdict(study).text()}"))
     if trials := overview(study):
         pictures.append(picture(trials, f"values, scores and courses of the trials: {study_verdict(study).text()}"))
-    return [*pictures, page(study_blocks(study, line, best_line))]
+    blocks = replace(page(study_blocks(study, line)), metadata={KEY: carried_of(study)})
+    return [page(study_head(study, line, best_line)), *pictures, blocks]
 
 
 def runs_bundles(
