@@ -1,12 +1,15 @@
 import base64
 import io
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from nnlab.core.baselines import Baseline
@@ -20,12 +23,13 @@ from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec
+from nnlab.core.store.marks import mark
 from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.text import parse
-from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
+from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
-from nnlab.report.runs import confusion_blocks, main_metric, repeat, verdict
+from nnlab.report.runs import confusion_blocks, main_metric, repeat, runs_table, verdict
 from nnlab.report.specs import differences, python_call
 from tests.report.reader import check_bare, size_of
 from tests.report.standins import HOSTILE, RunStandIn, history
@@ -211,6 +215,38 @@ def test_a_list_of_runs_and_no_runs() -> None:
     assert "3 runs" in text.data["text/plain"] and "stopped early" in text.data["text/plain"]
     (text,) = runs_bundles([])
     assert text.data["text/plain"] == "no runs yet"
+
+
+@pytest.mark.parametrize("note", ["", "<b>a long note & more</b> " * 80])
+def test_a_list_of_many_runs_stays_small_and_says_how_many_it_leaves_out(tmp_path: Path, note: str) -> None:
+    runs = []
+    for at in range(400):
+        folder = tmp_path / "runs" / f"20260102T030405-{at:08x}"
+        folder.mkdir(parents=True)
+        mark(folder, note=note[:2000])
+        runs.append(RunStandIn(id=folder.name, path=folder, history=history(3)[:0], best_epoch=None, message="m" * 99))
+    bundles = runs_bundles(runs, 1000)
+    assert saved(bundles) <= 200_000
+    plain = bundles[-1].data["text/plain"]
+    rows = sum(f"  {run.id}" in plain for run in runs)
+    assert plain.startswith("400 runs of 1,000, the newest\n\n" + f"{400 - rows} of them are left out here")
+    assert rows > (20 if note else 150) and check_bare(bundles[-1].data["text/html"])
+    assert "left out" not in runs_bundles(runs[:20])[-1].data["text/plain"]
+    assert saved(runs_bundles([replace(run, history=history(3)) for run in runs], by="loss")) <= 200_000
+
+
+def saved(bundles: list[Bundle]) -> int:
+    """Bytes of a notebook's file with these outputs in a cell."""
+    outputs = [new_output("display_data", data=bundle.data, metadata=bundle.metadata) for bundle in bundles]
+    return len(nbformat.writes(new_notebook(cells=[new_code_cell("%nn_runs", outputs=outputs)])).encode())
+
+
+def test_what_runs_share_is_the_head_of_a_column_and_what_matters_comes_first() -> None:
+    runs = [RunStandIn(name="a"), RunStandIn(name="b", history=history(43, "rmse"))]
+    assert runs_table(runs[:1]).columns[:3] == ["run", "accuracy", "best epoch"]
+    assert runs_table(runs).columns[:4] == ["run", "validation", "value", "best epoch"]
+    assert [row[1] for row in runs_table(runs).rows] == ["accuracy", "rmse"]
+    assert [row[0] for row in runs_table(runs, ids=False).rows] == ["a", "b"]
 
 
 def prepared(count: int, name: str = "age") -> Any:
