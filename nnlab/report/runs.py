@@ -235,13 +235,13 @@ def runs_blocks(
 
 def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = (), ids: bool = True) -> Table:
     """One row a run, what matters most in the first columns: a narrow page shows no more. guides: what is drawn before
-    each, if anything. ids: behind names, too."""
+    each, if anything. ids: whole, also behind names; else their ends where there is no name."""
     guides = guides or [""] * len(runs)
     columns = ["run", "validation", "value", "best epoch", "epochs", "state", "started", "target"]
     rows = [[f"{guide}{_label(run, ids)}", *_run_row(run)] for guide, run in zip(guides, runs, strict=True)]
-    align = "wwrrrwww"
+    align = "wlrrrlll"
     if len(metrics := {row[1] for row in rows} - {None}) == 1:  # the head of the column says it once
-        columns[1:3], align = metrics, "wrrrwww"
+        columns[1:3], align = metrics, "wrrrlll"
         rows = [[label, *rest] for label, _, *rest in rows]
     if known := numbers_of(run.path for run in runs):
         columns, align = ["no.", *columns], f"r{align}"
@@ -249,7 +249,7 @@ def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = (), ids:
     marks = [marks_of(run.path) for run in runs]
     for title, words in (("tags", [", ".join(one.tags) for one in marks]), ("note", [one.note for one in marks])):
         if any(words):
-            columns, align = [*columns, title], f"{align}w"
+            columns, align = [*columns, title], f"{align}l"
             rows = [[*row, word or None] for row, word in zip(rows, words, strict=True)]
     return Table(columns, rows, align=align)
 
@@ -282,7 +282,8 @@ def _origin(run: Any) -> Any:
 
 
 def _label(run: Any, ids: bool) -> str:
-    label = f"{run.name} ({run.id})" if run.name and ids else run.name or run.id
+    label = run.name or (run.id if ids else run.id[-8:])
+    label += f" ({run.id})" if run.name and ids else ""
     if (origin := _origin(run)) is not None:
         label += f", replay of {origin.id[-8:]}" if origin.kind == "replay" else f", from epoch {origin.epoch}"
     return str(label)
