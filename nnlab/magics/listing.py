@@ -50,14 +50,14 @@ def runs(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str, Any
         mark(run.path, own["tag"], own["untag"], (own["note"] or "") if "note" in said.options else None)
     there = list(asked.values()) if said.words else store.runs()
     if own["explore"] and there and not deed and not said.muted and touchable(lab, lab.run_table):
-        lab.run_table(there, dict(own), with_history, runs_bundles)  # type: ignore[misc]  # it is there
+        typed = {"limited": "limit" in said.options, "named": bool(said.words)}
+        lab.run_table(there, {**own, **typed}, with_history, runs_bundles)  # type: ignore[misc]  # it is there
         return Listed(there)
     found = chosen(there, own["tagged"], own["where"])
     found = ordered(found, own["sort"]) if own["sort"] else found
-    first = f"the first by {own['sort']}" if own["sort"] else "the newest"
     shown = found if said.words else found[: own["limit"]]
     shown = [with_history(run) for run in shown] if own["curves"] else shown
-    return _show(shown, said, len(found) or len(there), first, branches=not own["sort"])
+    return _show(shown, said, len(found) or len(there), own["sort"])
 
 
 def _check_tag(tag: str, runs: list[Any]) -> None:
@@ -71,10 +71,10 @@ def _check_tag(tag: str, runs: list[Any]) -> None:
         print(f"nnlab: run {run.name or run.id} has no tag {tag!r}")
 
 
-def _show(found: list[Any], said: Call, total: int, first: str = "the newest", branches: bool = True) -> Listed:
+def _show(found: list[Any], said: Call, total: int, by: str | None = None) -> Listed:
     from nnlab.report.bundle import runs_bundles
 
-    publish(lambda runs: runs_bundles(runs, total, first, branches), found, said.muted)
+    publish(lambda runs: runs_bundles(runs, total, by), found, said.muted)
     return Listed(found)
 
 

@@ -1,6 +1,7 @@
 """What stays in a cell: static outputs that every notebook renderer shows, without a script, a style or a widget."""
 
 import base64
+import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.tune.study import Study
 
-LARGEST = 150_000  # bytes of what is shown of prepared data with many columns
-LARGEST_FULL = 250_000  # where every column has its row: 200 of them take some 200,000
+LARGEST_CELL = 190_000  # bytes of a cell's outputs; some are left for what else it says
+LARGEST = 150_000  # of what is shown of prepared data with many columns
 # Columns that are named, and the bytes for it: fewer where their names are so long that the output grows too large.
-MOST_COLUMNS = {200: LARGEST_FULL, 48: LARGEST, 24: LARGEST, 8: LARGEST}
+MOST_COLUMNS = {200: LARGEST_CELL, 48: LARGEST, 24: LARGEST, 8: LARGEST}
 LONGEST_WORDS = 100  # that stand for a picture
+DEPTH = 3  # blanks before a line of JSON: as many as in a notebook's file, where outputs lie deep inside
+MOST_RUNS = 600  # rows of a list; more never fit
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Bundle:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes in a notebook's file."""
-        return sum(len(str(value).encode()) for value in self.data.values())
+        """Bytes that it takes in a notebook's file, which has a string for each line of text."""
+        lines = {kind: str(value).splitlines(keepends=True) for kind, value in self.data.items()}
+        return len(json.dumps([lines, self.metadata], ensure_ascii=False, indent=DEPTH).encode())
 
 
 def picture(png: bytes, text: str) -> Bundle:
@@ -51,25 +55,32 @@ def page(blocks: Iterable[Block]) -> Bundle:
 
 
 def run_bundles(
-    run: "Run", line: str | None = None, data: "Prepared | None" = None, before: Iterable[Block] = ()
+    run: "Run",
+    line: str | None = None,
+    data: "Prepared | None" = None,
+    before: Iterable[Block] = (),
+    led: bool = False,
 ) -> list[Bundle]:
     """The curves, then verdict, metrics, confusion matrix, options and the line that repeats the run.
 
     line: as typed; without it the run's own. data: what the run was trained on; then training rows are measured too.
-    before: what is said first.
+    before: what is said first. led: the verdict goes above the curves, as on a page; in a cell they stand where the
+    live ones stood, and have its number at their head.
     """
     from nnlab.core.metrics import main_metric
     from nnlab.report.card import KEY, carried
     from nnlab.report.charts import curves
     from nnlab.report.runs import run_blocks, verdict
 
-    blocks = page([*before, *run_blocks(run, line, data)])
-    blocks = replace(blocks, metadata={KEY: carried(run)})
-    if not len(run.history):
-        return [blocks]
-    shown = main_metric(run.metrics, run.spec.monitor)
-    png = curves(run.history, shown, run.best_epoch, run.changes, run.resumptions)
-    return [picture(png, f"curves of the run: {verdict(run).text()}"), blocks]
+    said = [*before, *run_blocks(run, line, data)]
+    head = said[:1] if led else []
+    blocks = replace(page(said[len(head) :]), metadata={KEY: carried(run)})
+    pictures = []
+    if len(run.history):
+        shown = main_metric(run.metrics, run.spec.monitor)
+        png = curves(run.history, shown, run.best_epoch, run.changes, run.resumptions)
+        pictures = [picture(png, f"curves of the run: {verdict(run).text()}")]
+    return [*([page(head)] if head else []), *pictures, blocks]
 
 
 def prepared_bundles(data: "Prepared") -> list[Bundle]:
@@ -86,8 +97,9 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
 
 
 def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:
-    """The course of the study, then its best spec and trials. best_line: the line that trains the best spec again."""
-    from nnlab.report.studies import front_picture, study_blocks, study_picture, study_verdict
+    """The best score and its spec, the course of the study, then its trials. best_line: trains the best spec again."""
+    from nnlab.report.card import KEY, carried_of
+    from nnlab.report.studies import front_picture, study_blocks, study_head, study_picture, study_verdict
     from nnlab.report.study_pictures import overview
 
     png = study_picture(study)
@@ -96,15 +108,25 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
         pictures.append(picture(front, f"objectives of the study against each other: {study_verdict(study).text()}"))
     if trials := overview(study):
         pictures.append(picture(trials, f"values, scores and courses of the trials: {study_verdict(study).text()}"))
-    return [*pictures, page(study_blocks(study, line, best_line))]
+    blocks = replace(page(study_blocks(study, line)), metadata={KEY: carried_of(study)})
+    return [page(study_head(study, line, best_line)), *pictures, blocks]
 
 
-def runs_bundles(
-    runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest", branches: bool = True
-) -> list[Bundle]:
-    """A list of runs, the newest of total, or what first says, branches as a tree; of loaded runs their curves too."""
-    from nnlab.report.runs import overlay, runs_blocks
+def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0, by: str | None = None) -> list[Bundle]:
+    """A list of runs, the first of total; of loaded runs their curves too. by: what they are sorted by."""
+    from nnlab.report.runs import overlay
 
     loaded: list[Any] = [run for run in runs if len(getattr(run, "history", ()))]
     pictures = [picture(overlay(loaded), f"curves of {counted(len(loaded), 'run')}")] if loaded else []
-    return [*pictures, page(runs_blocks(runs, total, first, branches))]
+    room = LARGEST_CELL - sum(bundle.size for bundle in pictures)
+    return [*pictures, page(fitting_runs(runs, total, by, room))]
+
+
+def fitting_runs(runs: "Sequence[RunInfo | Run]", total: int, by: str | None, room: int = LARGEST_CELL) -> list[Block]:
+    """The same list in so many rows that it takes no more than room bytes, and how many runs there are more."""
+    from nnlab.report.runs import runs_blocks
+
+    most = min(len(runs), MOST_RUNS)
+    while (size := page(blocks := list(runs_blocks(runs, total, by, most))).size) > room and most > 1:
+        most = max(1, min(most - 1, most * room // size))
+    return blocks

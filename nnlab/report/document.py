@@ -88,15 +88,18 @@ def document_of(things: Sequence[Any], title: str | None = None) -> Document:
 
 def run_section(run: "Run") -> Section:
     """All that is said of a run, its card and its provenance."""
-    from nnlab.report.card import card_blocks, provenance_table
+    from nnlab.report.card import card_blocks, provenance, provenance_table
 
-    more = page([*card_blocks(run), provenance_table(run)])
-    return Section(f"Run {_name(run)}", [*run_bundles(run), more])
+    more = page([*card_blocks(run), provenance_table(provenance(run))])
+    return Section(f"Run {_name(run)}", [*run_bundles(run, led=True), more])
 
 
 def study_section(study: "Study") -> Section:
-    """All that is said of a study."""
-    return Section(f"Study {_name(study)}", study_bundles(study))
+    """All that is said of a study, the card of its winner and its provenance."""
+    from nnlab.report.card import provenance_table, study_provenance, winner_blocks
+
+    more = page([*winner_blocks(study), provenance_table(study_provenance(study))])
+    return Section(f"Study {_name(study)}", [*study_bundles(study), more])
 
 
 def _count(runs: int, studies: int) -> str:

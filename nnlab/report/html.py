@@ -11,7 +11,7 @@ _MATHS = re.compile(r"[$\\]")
 _MAGIC, _OPTIONS = re.compile(r"(\w+ = )?%+nn_"), re.compile(r" (?=--)")
 LONGEST_CODE = 60  # characters of a line of code that fit everywhere
 LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
-_PIECES = re.compile(rf"[^_./:]{{1,{LONGEST_WORD}}}[_./:]*|[_./:]+", re.DOTALL)
+_PIECES = re.compile(rf"[^\s_./:-]{{1,{LONGEST_WORD}}}[\s_./:-]*|[\s_./:-]+")
 _BREAKS = re.compile(r"[ \-]")
 LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
 
@@ -80,7 +80,7 @@ def _cell(tag: str, text: object, side: str) -> str:
 
 
 def _parted(text: str, inner: str) -> str:
-    """Long words may be parted behind their points and underscores, and in the midst of what is still long."""
+    """Long words may be parted behind their points, dashes and underscores, and in the midst of what is still long."""
     if max(map(len, text.split()), default=0) <= LONGEST_WORD:
         return inner
     pieces = _PIECES.findall(text)

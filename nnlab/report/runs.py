@@ -206,28 +206,43 @@ def confusion_blocks(evaluation: Any, part: str = "validation rows") -> Iterator
 
 
 def runs_blocks(
-    runs: "Sequence[RunInfo | Run]", total: int = 0, first: str = "the newest", branches: bool = True
+    runs: "Sequence[RunInfo | Run]", total: int = 0, by: str | None = None, most: int | None = None
 ) -> Iterator[Block]:
-    """How many runs there are, and the list, in the order given. total: how many there would be without the limit, of
-    which these are the first ones that `first` tells. branches: draw them as a tree, below the run that they left."""
-    runs, guides = tree(runs) if branches else (runs, [""] * len(runs))
+    """How many runs there are, and the list, in the order given. total: how many there would be without the limit.
+    by: what they are sorted by; without it they are the newest, each branch below the run that it left. most: rows of
+    the list, the other runs are counted."""
+    runs, guides = (runs, [""] * len(runs)) if by else tree(runs)
     if not runs:
         yield Sentence(f"none of {counted(total, 'run')} fits" if total else "no runs yet")
         return
-    more = f"of {total:,}, {first}; --limit {total} lists all" if total > len(runs) else ""
+    left = len(runs) - len(runs[:most])
+    more = f"of {total:,}, {f'the first by {by}' if by else 'the newest'}" if total > len(runs) else ""
+    more += f"; --limit {total} lists all" if more and not left else ""
     yield Sentence(counted(len(runs), "run"), more)
+    if left:
+        words = (
+            "are left out here, so that the notebook stays small: the value of the cell has them,  --where, --tagged"
+        )
+        yield Sentence(
+            f"{left:,} of them", f"{words}  and  --sort  bring others to the top,  --explore  looks through all"
+        )
+    runs, guides = runs[:most], guides[:most]
     yield runs_table(runs, guides)
     for run in runs:
         if getattr(run, "message", ""):
             yield Sentence(f"{run.id}:", getattr(run, "message", ""))
 
 
-def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = ()) -> Table:
-    """One row a run. guides: what is drawn before each, if anything."""
+def runs_table(runs: "Sequence[RunInfo | Run]", guides: Sequence[str] = (), ids: bool = True) -> Table:
+    """One row a run, what matters most in the first columns: a narrow page shows no more. guides: what is drawn before
+    each, if anything. ids: whole, also behind names; else their ends where there is no name."""
     guides = guides or [""] * len(runs)
-    columns = ["run", "started", "state", "target", "validation", "value", "best epoch", "epochs"]
-    rows = [[f"{guide}{first}", *rest] for guide, (first, *rest) in zip(guides, map(_run_row, runs), strict=True)]
-    align = "lllllrrr"
+    columns = ["run", "validation", "value", "best epoch", "epochs", "state", "started", "target"]
+    rows = [[f"{guide}{_label(run, ids)}", *_run_row(run)] for guide, run in zip(guides, runs, strict=True)]
+    align = "wlrrrlll"
+    if len(metrics := {row[1] for row in rows} - {None}) == 1:  # the head of the column says it once
+        columns[1:3], align = metrics, "wrrrlll"
+        rows = [[label, *rest] for label, _, *rest in rows]
     if known := numbers_of(run.path for run in runs):
         columns, align = ["no.", *columns], f"r{align}"
         rows = [[known.get(run.path) if run.path else None, *row] for run, row in zip(runs, rows, strict=True)]
@@ -266,18 +281,23 @@ def _origin(run: Any) -> Any:
     return getattr(getattr(run, "facts", run), "origin", None)
 
 
+def _label(run: Any, ids: bool) -> str:
+    label = run.name or (run.id if ids else run.id[-8:])
+    label += f" ({run.id})" if run.name and ids else ""
+    if (origin := _origin(run)) is not None:
+        label += f", replay of {origin.id[-8:]}" if origin.kind == "replay" else f", from epoch {origin.epoch}"
+    return str(label)
+
+
 def _run_row(run: Any) -> list[Any]:
     monitor = getattr(run.spec, "monitor", "loss") if run.spec else "loss"
     metric = main_metric(run.metrics, monitor)
-    label = f"{run.name} ({run.id})" if run.name else run.id
-    if (origin := _origin(run)) is not None:
-        label += f", replay of {origin.id[-8:]}" if origin.kind == "replay" else f", from epoch {origin.epoch}"
     value = float(run.metrics[metric]) if metric else None
     loaded = hasattr(run, "facts")
     began, target = (run.facts.began, run.pipeline.target.name) if loaded else (run.started, run.target)
     epochs = run.finished.epoch if loaded else run.epochs
     when = f"{began.astimezone():%Y-%m-%d %H:%M}"
-    return [label, when, run.state.replace("_", " "), target, metric, value, run.best_epoch, epochs]
+    return [metric, value, run.best_epoch, epochs, run.state.replace("_", " "), when, target]
 
 
 def overlay(runs: "Sequence[Run]") -> bytes:

@@ -43,12 +43,18 @@ def _members(study: "Study", trial: int) -> str:
     return f" with all {member_count(spec)} members" if whole else f" with {study.header.members} of its members"
 
 
-def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Iterator[Block]:
-    """Verdict, the best spec as a line to run, the top trials, what was searched."""
+def study_head(study: "Study", line: str | None, best_line: str | None) -> Iterator[Block]:
+    """What matters most: verdict, what it is worth on new rows, the best spec as a line to run."""
     yield study_verdict(study)
-    yield from _honest(study)
+    yield from _expected(study)
     if study.best_trial is not None:
         yield Code("The best spec, to train again", best_line or _again(study, line))
+
+
+def study_blocks(study: "Study", line: str | None) -> Iterator[Block]:
+    """The top trials, what followed them, what was searched."""
+    yield from _after(study)
+    if study.best_trial is not None:
         yield _front(study) if study.header.several else _top(study)
     steps = study.steering
     if len(steps):
@@ -69,13 +75,17 @@ def study_blocks(study: "Study", line: str | None, best_line: str | None) -> Ite
         yield Code("This study again", line)
 
 
-def _honest(study: "Study") -> Iterator[Block]:
-    """What the winner is worth: the luck in its value, its mean over fresh seeds, and the ensemble beside it."""
+def _expected(study: "Study") -> Iterator[Block]:
+    """What the winner is worth on new rows, without the luck in its value."""
     expected, best = study.expected_score, study.best_score
     if expected is not None and best is not None:
         luck = (best - expected) if study.maximize else (expected - best)
         values = f"the best {study.metric} flatters itself by about {number(max(luck, 0.0))}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
+
+
+def _after(study: "Study") -> Iterator[Block]:
+    """The winner with all its members, its mean over fresh seeds, and the ensemble beside it."""
     if study.header.members is not None and len(whole := study.whole):
         rows = [
             [f"{n} (the run without a search)" if n == 0 else str(n), score, full]

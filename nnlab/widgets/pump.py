@@ -98,6 +98,8 @@ class Pump:
                 _run_to_end(result)
             sys.stdout.flush()
             sys.stderr.flush()
+            if self._channel is None:  # ipykernel 6 sends a reply when its loop is free, which waits for the cell
+                self._stream.flush(zmq.POLLOUT)
             kernel._publish_status("idle", "shell")  # the slider's throttle in the browser waits for it
         except Exception:
             LOG.warning("a widget message failed", exc_info=True)

@@ -12,6 +12,7 @@ from nnlab.core.metrics import METRICS
 from nnlab.core.store.marks import known_tags
 from nnlab.core.wording import counted, visible
 from nnlab.report.blocks import Block, Code, Sentence
+from nnlab.report.bundle import fitting_runs
 from nnlab.report.charts import WIDE
 from nnlab.report.html import esc
 from nnlab.report.runs import overlay, runs_table
@@ -23,13 +24,15 @@ MOST = 200  # runs in the list; a filter finds the others
 ROWS = 12  # that are seen at once
 OPEN: list["RunTable"] = []  # at most one: another closes the one before
 
-Bundles = Callable[[Sequence[Any]], Sequence[StaticOutput]]
+Bundles = Callable[[Sequence[Any], int, str | None], Sequence[StaticOutput]]
 
 
 def open_table(runs: Sequence[Any], own: dict[str, Any], loaded: Callable[[Any], Any], bundles: Bundles) -> None:
-    """Show the table in the running cell. own: where, tagged and sort to begin with.
+    """Show the table in the running cell. own: where, tagged, sort and limit to begin with; limited, whether that was
+    typed; named, whether the runs are those that were named.
 
-    loaded: gives a run with its history. bundles: what stays of the runs that are shown when the table closes.
+    loaded: gives a run with its history. bundles: what stays of the runs that are shown when the table closes: given
+    these, how many they are of, and what they are sorted by.
     """
     while OPEN:
         OPEN[-1].close()
@@ -43,7 +46,10 @@ class RunTable:
         self, runs: Sequence[Any], own: dict[str, Any], loaded: Callable[[Any], Any], bundles: Bundles
     ) -> None:
         self._runs, self._loaded, self._bundles = list(runs), loaded, bundles
+        self._limit, self._limited, self._named = own["limit"], own["limited"], own["named"]
+        self._most = min(own["limit"], MOST) if own["limited"] and not own["named"] else MOST
         self._shown: list[Any] = []
+        self._fitting = 0  # runs of which those that are shown are the first
         self._slot: Slot | None = None  # until it is shown
         text = look.Texts()
         self._said, self._head, self._line = text(), text(), text()
@@ -97,13 +103,15 @@ class RunTable:
     def _note(self) -> list[Block]:
         """The table as it is filtered and sorted, and its line."""
         said = Sentence("Runs were being looked through here;", "run the cell again to go on. What was listed:")
-        return [said, *([runs_table(self._shown)] if self._shown else []), Code("The same as a line", self.line)]
+        return [said, *fitting_runs(self._shown, self._fitting, self._by()), Code("The same as a line", self.line)]
 
     def close(self) -> None:
         """Put the table as it is filtered, or the curves of the chosen runs, in the widget's place."""
         if self in OPEN and self._slot is not None:
             OPEN.remove(self)
-            self._slot.replace(self._bundles(self._picked() or self._shown), "the table was closed")
+            picked = self._picked()
+            bundles = self._bundles(picked or self._shown, 0 if picked else self._fitting, self._by())
+            self._slot.replace(bundles, "the table was closed")
 
     def _picked(self) -> list[Any]:
         """The chosen runs with their histories; of one that cannot be read it is said why."""
@@ -120,29 +128,33 @@ class RunTable:
         """The line that lists the same, or overlays the curves of the runs that are chosen."""
         if self._list.value:
             return "%nn_runs " + " ".join(self._shown[at].id for at in self._list.value)
-        words = ["%nn_runs"]
+        words = ["%nn_runs", *([run.id for run in self._runs] if self._named else [])]
         for option, value in (("where", self._where.value.strip()), ("tagged", self._tag.value), ("sort", self._by())):
             if value:
                 mark = "'" if '"' in value else '"'
                 words.append(f"--{option} {value if value.isidentifier() else f'{mark}{value}{mark}'}")
+        if not self._named and (self._limited or len(self._shown) > self._limit):
+            words.append(f"--limit {self._most}")
         return " ".join(words)
 
-    def _by(self) -> str:
+    def _by(self) -> str | None:
+        """What `--sort` takes; None for the order that a list has without it."""
         if self._sort.value == NEWEST:
-            return "-started" if not self._turned.value else "started"
+            return "started" if self._turned.value else "-started" if self._named else None
         return f"-{self._sort.value}" if self._turned.value else str(self._sort.value)
 
     def _fill(self) -> None:
         """The runs that fit, in their order; where the words cannot be read, the list stays and it is said why."""
         try:
-            found = ordered(chosen(self._runs, self._tag.value or None, self._where.value.strip() or None), self._by())
+            found = chosen(self._runs, self._tag.value or None, self._where.value.strip() or None)
+            found = ordered(found, self._by() or "-started")
         except NNLabError as error:
             self._said.value = look.notes([str(error)])
             return
-        self._shown = found[:MOST]
-        more = f", the first {MOST} are listed" if len(found) > MOST else ""
+        self._shown, self._fitting = found[: self._most], len(found)
+        more = f", the first {self._most} are listed" if len(found) > self._most else ""
         self._said.value = look.notes([f"{len(found):,} of {counted(len(self._runs), 'run')}{more}"])
-        head, *rows = runs_table(self._shown).text().splitlines() if self._shown else [""]
+        head, *rows = runs_table(self._shown, ids=self._named).text().splitlines() if self._shown else [""]
         self._head.value = f'<pre class="nnl-mono">{esc(head)}</pre>'
         self._list.value = ()
         self._list.options = [(row.replace(" ", "\xa0"), at) for at, row in enumerate(rows)]

@@ -92,14 +92,14 @@ def test_value_is_underscore_and_semicolon_mutes(prepared: Session) -> None:
 def test_what_is_shown_once_is_not_shown_again_below(prepared: Session) -> None:
     trained = f"%nn_train data {QUICK}"
     searched = f"%nn_tune data --trials 1 {QUICK} --space dropout=0..0.5"
-    for line in (trained, "%nn_preprocess df --target label", searched):
+    for line, outputs in ((trained, 2), ("%nn_preprocess df --target label", 2), (searched, 3)):
         full = [set(output.data) for output in prepared.run(f"value = {line}").outputs]
-        assert len(full) == 2
+        assert len(full) == outputs
         assert [set(output.data) for output in prepared.run(line).outputs] == full
         assert prepared.names["_"] is not prepared.names["value"]
         for tail in ("value", "display(value)", "display(value)\n3"):
             shown = prepared.run(f"value = {line};\n{tail}").outputs
-            assert [set(output.data) for output in shown][:2] == full
+            assert [set(output.data) for output in shown][:outputs] == full
         assert prepared.run(f"%%time\n{line};").outputs == []
     muted = prepared.run(f"value = {trained};\nvalue").outputs
     later = prepared.run("value").outputs
@@ -248,7 +248,7 @@ def test_tune(prepared: Session) -> None:
     assert prepared.value("%nn_train data --from small").spec == study.best
     prepared.run("%nn_config --patience 5")  # the line of the best spec must hold here, where 20 is not the default
     shown = prepared.run(f"%nn_tune data --trials 1 {QUICK} --patience 20 --space dropout=0..0.5")
-    text = plain(shown)[1]
+    text = plain(shown)[0]
     assert "--patience 20" in text.partition("%nn_train data")[2].splitlines()[0]
     body = prepared.value(f"%%nn_tune data {QUICK} --trials 1\nlr: 1e-3..1e-2 log\noptimizer: {{adam, sgd}}")
     assert set(body.space) == {"lr", "optimizer"}

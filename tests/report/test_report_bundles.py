@@ -1,29 +1,35 @@
 import base64
 import io
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from nnlab.core.baselines import Baseline
 from nnlab.core.data.reports import ColumnReport
 from nnlab.core.data.roles import Role
 from nnlab.core.data.target import Target
+from nnlab.core.errors import RunError
 from nnlab.core.events import Changed
 from nnlab.core.models import MODELS
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
+from nnlab.core.run import Run
 from nnlab.core.spec import CUSTOM, OWN_NETWORK, PrepareSpec, TrainSpec
+from nnlab.core.store.marks import mark
 from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.text import parse
-from nnlab.report.bundle import prepared_bundles, run_bundles, runs_bundles, study_bundles
+from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bundles, study_bundles
 from nnlab.report.html import visible
-from nnlab.report.runs import confusion_blocks, main_metric, repeat, verdict
+from nnlab.report.runs import confusion_blocks, main_metric, repeat, runs_table, verdict
 from nnlab.report.specs import differences, python_call
 from tests.report.reader import check_bare, size_of
 from tests.report.standins import HOSTILE, RunStandIn, history
@@ -143,12 +149,12 @@ def test_the_best_spec_of_an_own_network_is_a_cell_to_run_or_a_call() -> None:
     study = StudyStandIn()
     own = replace(OWN_NETWORK, model=Part(CUSTOM, {"name": "Net", "code": "Net = nn.Linear\n"}))
     study.best = resolve(TrainSpec, {"optimizer": "sgd", "lr": 0.0123456789, "patience": None, "l1": 0.01}, own)
-    plain = study_bundles(study, "%%nn_tune table --trials 3")[-1].data["text/plain"]
+    plain = study_bundles(study, "%%nn_tune table --trials 3")[0].data["text/plain"]
     line, code = plain.partition("    %%nn_train ")[2].splitlines()[:2]
     assert line.startswith("table --") and code == "    Net = nn.Linear"
     assert resolve(TrainSpec, parse(line, "Net = nn.Linear", "nn_train").options, own) == study.best
     study.best = replace(study.best, model=Part(CUSTOM, {"name": "Net", "code": ""}))
-    assert "nnlab.fit(data, model=Net, " in study_bundles(study)[-1].data["text/plain"]
+    assert "nnlab.fit(data, model=Net, " in study_bundles(study)[0].data["text/plain"]
 
 
 def test_a_run_without_a_metric_is_not_said_to_lack_rows_when_it_diverged() -> None:
@@ -209,6 +215,38 @@ def test_a_list_of_runs_and_no_runs() -> None:
     assert "3 runs" in text.data["text/plain"] and "stopped early" in text.data["text/plain"]
     (text,) = runs_bundles([])
     assert text.data["text/plain"] == "no runs yet"
+
+
+@pytest.mark.parametrize("note", ["", "<b>a long note & more</b> " * 80])
+def test_a_list_of_many_runs_stays_small_and_says_how_many_it_leaves_out(tmp_path: Path, note: str) -> None:
+    runs = []
+    for at in range(400):
+        folder = tmp_path / "runs" / f"20260102T030405-{at:08x}"
+        folder.mkdir(parents=True)
+        mark(folder, note=note[:2000])
+        runs.append(RunStandIn(id=folder.name, path=folder, history=history(3)[:0], best_epoch=None, message="m" * 99))
+    bundles = runs_bundles(runs, 1000)
+    assert saved(bundles) <= 200_000
+    plain = bundles[-1].data["text/plain"]
+    rows = sum(f"  {run.id}" in plain for run in runs)
+    assert plain.startswith("400 runs of 1,000, the newest\n\n" + f"{400 - rows} of them are left out here")
+    assert rows > (20 if note else 150) and check_bare(bundles[-1].data["text/html"])
+    assert "left out" not in runs_bundles(runs[:20])[-1].data["text/plain"]
+    assert saved(runs_bundles([replace(run, history=history(3)) for run in runs], by="loss")) <= 200_000
+
+
+def saved(bundles: list[Bundle]) -> int:
+    """Bytes of a notebook's file with these outputs in a cell."""
+    outputs = [new_output("display_data", data=bundle.data, metadata=bundle.metadata) for bundle in bundles]
+    return len(nbformat.writes(new_notebook(cells=[new_code_cell("%nn_runs", outputs=outputs)])).encode())
+
+
+def test_what_runs_share_is_the_head_of_a_column_and_what_matters_comes_first() -> None:
+    runs = [RunStandIn(name="a"), RunStandIn(name="b", history=history(43, "rmse"))]
+    assert runs_table(runs[:1]).columns[:3] == ["run", "accuracy", "best epoch"]
+    assert runs_table(runs).columns[:4] == ["run", "validation", "value", "best epoch"]
+    assert [row[1] for row in runs_table(runs).rows] == ["accuracy", "rmse"]
+    assert [row[0] for row in runs_table(runs, ids=False).rows] == ["a", "b"]
 
 
 def prepared(count: int, name: str = "age") -> Any:
@@ -279,10 +317,20 @@ class StudyStandIn:
     expected_score: float | None = None
     finalists: tuple[()] = ()
     after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
-    header: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(several=False, members=None))
+    header: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(
+            several=False, members=None, prepare=None, base=TrainSpec(), source="table", data="0" * 64
+        )
+    )
+    path: None = None
+    began: None = None
     variance: dict[str, float] = field(default_factory=dict)
     steering: pd.DataFrame = field(default_factory=pd.DataFrame)
     courses: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def best_run(self) -> Run:
+        raise RunError("the run of trial 2 is not kept here")
 
     def ranking(self) -> list[int]:
         done = self.trials[self.trials["state"] == "complete"]
@@ -309,12 +357,13 @@ TRIALS = pd.DataFrame(
 
 
 def test_a_study_says_its_best_score_and_how_to_train_it() -> None:
-    chart, values, text = study_bundles(StudyStandIn(), "%nn_tune data", "%nn_train data --from search")
+    head, chart, values, text = study_bundles(StudyStandIn(), "%nn_tune data", "%nn_train data --from search")
     assert "image/png" in chart.data and "image/png" in values.data
-    plain = text.data["text/plain"]
-    assert plain.startswith("best accuracy 0.97 on the validation rows, trial 2 of study search <b>, 4 trials")
-    assert "%nn_train data --from search" in plain and "%nn_tune data" in plain
+    first, plain = head.data["text/plain"], text.data["text/plain"]
+    assert first.startswith("best accuracy 0.97 on the validation rows, trial 2 of study search <b>, 4 trials")
+    assert "%nn_train data --from search" in first and "%nn_tune data" in plain
     assert "trial 1: out of <memory>" in plain
+    check_bare(head.data["text/html"])
     check_bare(text.data["text/html"])
     top = plain.partition("Best trials")[2].splitlines()
     assert top[2].split()[0] == "2" and top[3].split()[0] == "0"
@@ -325,8 +374,8 @@ def test_a_study_without_a_complete_trial_is_reported() -> None:
     study.best_trial = study.best_score = None
     study.trials = TRIALS.assign(score=np.nan, state="failed")
     study.importance = {}
-    (text,) = study_bundles(study)
-    assert text.data["text/plain"].startswith("no complete trial in study")
+    head, _ = study_bundles(study)
+    assert head.data["text/plain"].startswith("no complete trial in study")
 
 
 def test_baselines_stand_beside_the_network_in_every_form() -> None:

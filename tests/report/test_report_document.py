@@ -1,6 +1,7 @@
 """Reports as files: HTML under a strict policy, Markdown with its pictures, PDF by a real browser."""
 
 import re
+import shutil
 import subprocess
 import urllib.parse
 from copy import deepcopy
@@ -17,9 +18,10 @@ import nnlab
 from nnlab.core.errors import RunError, SpecError
 from nnlab.core.store.commit import commit_of
 from nnlab.report import printing
-from nnlab.report.bundle import run_bundles
-from nnlab.report.card import CARD, KEY, card_blocks, provenance
+from nnlab.report.bundle import run_bundles, study_bundles
+from nnlab.report.card import CARD, KEY, card_blocks, provenance, study_provenance
 from nnlab.report.document import document_of, write_document
+from nnlab.report.markdown import md
 from nnlab.report.page import page_of, write_page
 from tests.browser.harness import chromium
 from tests.report.reader import Reader
@@ -27,11 +29,15 @@ from tests.report.standins import HOSTILE
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> nnlab.Run:
+def data() -> nnlab.Prepared:
     draw = np.random.default_rng(0)
     x = draw.normal(size=(200, 3))
     frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "kind": np.where(x[:, 0] > 0, "yes", "no")})
-    data = nnlab.prepare(frame, target="kind", seed=3)
+    return nnlab.prepare(frame, target="kind", seed=3)
+
+
+@pytest.fixture(scope="module")
+def run(data: nnlab.Prepared, tmp_path_factory: pytest.TempPathFactory) -> nnlab.Run:
     run = nnlab.fit(data, epochs=2, seed=7, name="first", model="mlp", store=tmp_path_factory.mktemp("store"))
     run.score(data.test)
     return run
@@ -48,6 +54,55 @@ def test_a_page_is_whole_and_loads_nothing(run: nnlab.Run, tmp_path: Path) -> No
     for fact in provenance(run).values():
         assert fact in text
     assert "looked at once" in text and "split 3, run 7" in text
+
+
+@pytest.fixture(scope="module")
+def study(data: nnlab.Prepared, tmp_path_factory: pytest.TempPathFactory) -> nnlab.Study:
+    words = {"name": "look", "model": "mlp", "epochs": 2, "seed": 7, "space": ("lr=1e-3..1e-1 log",)}
+    return nnlab.tune(data, trials=3, store=tmp_path_factory.mktemp("store"), **words)
+
+
+def test_a_study_has_the_card_of_its_winner_and_says_where_it_comes_from(
+    study: nnlab.Study, run: nnlab.Run, tmp_path: Path
+) -> None:
+    loaded = nnlab.Study.load(study.path)
+    page, text = document_of([loaded]), Reader(document_of([loaded]).html()).text
+    assert f"Model card of the winner, trial {study.best_trial}" in text
+    (card,) = card_blocks(loaded.best_run)
+    assert all(value in text and md(value) in page.markdown("x")[0] for _, value in card.rows)  # type: ignore[attr-defined]
+    told, of_run = study_provenance(loaded), provenance(run)
+    assert all(value in text for value in told.values())
+    assert told["winner"] == f"trial {study.best_trial}" and told["seeds"] == "split 3, search and runs 7"
+    assert told["took"].endswith(" s of work, 3 trials") and told["began"].endswith(" UTC")
+    for name in ("fingerprint of the data", "rows", "versions", "git commit", "computed on"):
+        assert told.get(name) == of_run.get(name), name
+    assert study_provenance(study) == told  # the winner in memory lies in no folder of its own
+    assert html_order(page.html()) == ["best loss", "<img", "Best trials", "Model card", "Provenance"]
+
+
+def test_a_winner_that_cannot_be_loaded_is_no_hindrance(study: nnlab.Study, tmp_path: Path) -> None:
+    shutil.copytree(study.path, tmp_path / "look")
+    for weights in (tmp_path / "look").glob("*/*.safetensors"):
+        weights.unlink()
+    loaded = nnlab.Study.load(tmp_path / "look")
+    text = Reader(document_of([loaded]).html()).text
+    assert "no model card:" in text and "Model card of" not in text
+    told = study_provenance(loaded)
+    assert {name: told[name] for name in ("versions", "git commit")} == {
+        name: study_provenance(study)[name] for name in ("versions", "git commit")
+    }
+
+
+def html_order(html: str) -> list[str]:
+    """What matters on the page of a study, in the order that it stands there."""
+    words = ["Provenance", "Model card", "Best trials", "<img", "best loss"]
+    return sorted(words, key=html.split("<h2>")[-1].index)
+
+
+def test_the_verdict_of_a_run_stands_above_its_curves(run: nnlab.Run) -> None:
+    html = document_of([run]).html()
+    number = f"<b>accuracy {run.metrics['accuracy']:.4g}</b>"
+    assert html.index(number) < html.index("<img") < html.index("<h4>Metrics") and html.count(number) == 1
 
 
 def test_twenty_runs_stay_small_and_are_found_from_the_contents(run: nnlab.Run) -> None:
@@ -140,6 +195,17 @@ def test_the_template_lists_contents_and_where_runs_come_from(run: nnlab.Run) ->
     assert [words for _, words in links] == ["The data", "The run", "What it says"]
     assert all(f'id="{name}"' in html for name, _ in links)
     assert run.fingerprint in Reader(html).text and 'id="provenance"' in html
+
+
+def test_the_template_says_it_of_a_study_too(study: nnlab.Study) -> None:
+    outputs = [
+        new_output("display_data", data=bundle.data, metadata=bundle.metadata) for bundle in study_bundles(study)
+    ]
+    html = page_of(new_notebook(cells=[new_code_cell("%nn_tune data", outputs=outputs)]), "x")
+    text = Reader(html).text
+    assert "study look" in text and text.count("Model card") == 1 and "do not use for" in text
+    assert all(value in text for value in study_provenance(study).values())
+    assert html.index("<b>best loss") < html.index("<img")
 
 
 def test_the_template_says_what_a_run_is_good_for(run: nnlab.Run) -> None:

@@ -100,8 +100,8 @@ def test_the_list_of_a_store_is_shown_as_it_is(data: Prepared) -> None:
 
 def test_a_study_is_told(data: Prepared) -> None:
     study = tune(data, trials=3, space=("lr=1e-4..1e-1 log",), epochs=2, hidden=(8,), store=False)
-    *charts, text = study_bundles(study, "%nn_tune data")
+    head, *charts, text = study_bundles(study, "%nn_tune data")
     assert len(charts) == 2
-    assert text.data["text/plain"].startswith(f"best loss {study.best_score:.4g} on the validation rows, trial")
-    assert size_of([*charts, text]) < 150_000
+    assert head.data["text/plain"].startswith(f"best loss {study.best_score:.4g} on the validation rows, trial")
+    assert size_of([head, *charts, text]) < 150_000
     check_bare(text.data["text/html"])

@@ -30,6 +30,11 @@ same = get_ipython().run_line_magic("nn_runs", table.line.removeprefix("%nn_runs
 assert [run.name for run in same] == names()
 table._where.value = "nonsense"
 assert names() == ["quick", "middle"] and "needed is" in table._said.value
+table._where.value, table._sort.value, table._turned.value = "", "lr", False
+left = table._bundles(table._shown, table._fitting, table._by())[-1].data["text/plain"].splitlines()
+assert [line.split()[0] for line in left[3:]] == ["1", "3", "2"], left  # no tree: the order that was asked for
+table._sort.value = "newest"
+assert table.line == "%nn_runs" and names() == ["middle", "quick", evil]
 table._where.value, table._tag.value = "", "good"
 assert names() == ["quick"]
 table._tag.value = ''
@@ -73,6 +78,26 @@ def test_another_table_closes_the_first_which_leaves_what_it_showed(kernel: Kern
     shown, nothing = updates(kernel)
     assert not nothing and shown.startswith("2 runs") and "middle" in shown and "quick" not in shown
     assert kernel.run(LOOK + LEFT).split() == ["0", "0"]
+
+
+SORTED = """
+get_ipython().run_line_magic("nn_runs", "--explore --sort lr --limit 2")
+table = OPEN[-1]
+assert table.line == "%nn_runs --sort lr --limit 2" and "4 of 4 runs, the first 2" in table._said.value
+get_ipython().run_line_magic("nn_runs", "1 3 --explore --sort loss")
+table = OPEN[-1]
+ids = [run.id for run in table._runs]
+assert table.line == f"%nn_runs {ids[0]} {ids[1]} --sort loss" and len(table._shown) == 2
+table.close()
+"""
+
+
+def test_limit_order_and_named_runs_are_in_the_line_and_in_what_is_left(kernel: Kernel) -> None:
+    kernel.run("%nn_train data --from quick@1 --epochs 2 --no-baseline --view none --name twig;")
+    kernel.run(LOOK.replace("table = OPEN[-1]", ""))
+    kernel.run(SORTED)
+    first, *_ = [text for text in updates(kernel) if text.startswith("2 runs")]
+    assert first.startswith("2 runs of 4, the first by lr; --limit 4 lists all") and "─" not in first
 
 
 def test_curves_of_what_is_listed(kernel: Kernel) -> None:

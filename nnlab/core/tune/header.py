@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from nnlab.core.errors import StoreError
 from nnlab.core.params import show_value
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
+from nnlab.core.store.commit import commit_of
 from nnlab.core.store.files import read_json, write_json
+from nnlab.core.store.folder import versions
 from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.light import light
 from nnlab.core.tune.pbt import last_values
@@ -68,7 +70,8 @@ class Header:
         directions = {"directions": list(self.directions)} if self.directions else {}
         members = {"members": self.members} if self.members else {}
         value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **members, **specs, "space": space}
-        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint})
+        made_by = {"versions": versions(), "commit": commit_of(Path.cwd())}
+        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint} | made_by)
 
     @classmethod
     def read(cls, folder: Path) -> "Header":

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,12 @@ class Study(Steerable):
         """Why trials failed or were cut short, by their number."""
         told = {trial.number: trial.user_attrs.get("result", {}).get("message", "") for trial in self._shown()}
         return {number: message for number, message in told.items() if message}
+
+    @property
+    def began(self) -> datetime | None:
+        """When its first trial began, in UTC; None before there is one."""
+        starts = [trial.datetime_start for trial in self._shown() if trial.datetime_start is not None]
+        return min(starts).astimezone(UTC) if starts else None
 
     def _shown(self) -> "list[FrozenTrial]":
         trials = self._journal.get_trials(deepcopy=False)

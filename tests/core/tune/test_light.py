@@ -96,7 +96,7 @@ def test_more_trials_are_trained_as_before_and_only_new_ones_of_the_best_again(d
 
 def test_what_is_told_of_a_study_says_how_many_members_a_score_is_of(data, study):
     assert f"trial {study.best_trial} with all 3 members" in study_verdict(study).text()
-    tables = [block for block in study_blocks(study, None, None) if isinstance(block, Table)]
+    tables = [block for block in study_blocks(study, None) if isinstance(block, Table)]
     (shown,) = [block for block in tables if block.title == "Trials have 1 member; the best with all"]
     assert [str(row[0]).partition(" ")[0] for row in shown.rows] == [str(number) for number in study.whole["trial"]]
     assert sum("without a search" in str(row[0]) for row in shown.rows) == 1
