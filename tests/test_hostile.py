@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,16 +18,32 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import nnlab
 from nnlab.core.controls import Controls
-from nnlab.core.events import Changed, EpochDone, Event, Started, Warned
+from nnlab.core.evaluated.asking import evaluate
+from nnlab.core.events import Changed, EpochDone, Event, Looked, Started, StudyStarted, TrialDone, Warned
 from nnlab.core.options import resolve
-from nnlab.core.spec import TrainSpec
+from nnlab.core.playground import Layer, ground_of
+from nnlab.core.registry import Part
+from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.core.store.marks import mark
+from nnlab.magics import Lab
+from nnlab.magics.config import NNLab
+from nnlab.magics.layout import TABS
+from nnlab.magics.panel import PREPARE, TRAIN, Board
 from nnlab.magics.plain import TextView
+from nnlab.magics.scan import Word
+from nnlab.report.blocks import render
 from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bundles
 from nnlab.report.difference import difference_bundles
 from nnlab.report.document import document_of
 from nnlab.report.html import visible
 from nnlab.report.page import page_of
+from nnlab.widgets import look
+from nnlab.widgets.explorer import Explorer
+from nnlab.widgets.pages import Pages
+from nnlab.widgets.playground import PlaygroundView
+from nnlab.widgets.run_table import RunTable
+from nnlab.widgets.slot import family
+from nnlab.widgets.study import StudyPanel
 from nnlab.widgets.training import TrainPanel
 from tests.report.reader import Reader
 from tests.report.standins import RunStandIn
@@ -66,7 +84,7 @@ SAFE |= {"lang", "http-equiv", "colspan", "rowspan", "open", "dir", "tabindex"}
 
 @dataclass(frozen=True)
 class Shown:
-    """What one surface shows; kind: html (of a cell), page, markdown or text."""
+    """What one surface shows; kind: html (of a cell), page, markdown, text, or label of a widget."""
 
     kind: str
     source: str
@@ -193,6 +211,69 @@ def panel(made: Made) -> Iterator[Shown]:
         yield Shown("html", "".join(str(widget.value) for widget in (view._head, view._below)))
 
 
+def searching(made: Made) -> Iterator[Shown]:
+    """The live view of a study: its metric, values of trials, and why they failed."""
+    for text in PAYLOADS:
+        view = StudyPanel(StudyStarted("s", TuneSpec(trials=8), 0, {"lr": "1..2"}, text, False), Controls(), True)
+        for event in (Warned(text), TrialDone(0, {"lr": text}, "failed", 0.5, 1, 0.1, True, text)):
+            view.take(event)
+        view.draw()
+        yield from of_widgets(view.root)
+
+
+def panels(made: Made) -> Iterator[Shown]:
+    """%nn_panel: names of columns to choose from, of the data, and what stays of it."""
+    lab: Any = Lab(SimpleNamespace(user_ns={"data": made.data}), None, NNLab())
+    board = Board(lab, Word((("data", ""),)))
+    pages = Pages(board, look.Texts(), lambda work: None, True)
+    for text in PAYLOADS:
+        if text.strip() and board.set("nn_train", "name", text) is None:
+            yield from of_bundles(board.bundle(text))
+    for verb in (PREPARE, TRAIN):
+        pages.show(next(tab for tab in TABS if tab.verb == verb), board.state(verb))
+    yield from (one for box in pages.boxes.values() for one in of_widgets(box))
+
+
+def run_table(made: Made) -> Iterator[Shown]:
+    """%nn_runs --explore: the list, what a filter says that cannot be read, and what is left."""
+    own = {"where": None, "tagged": None, "sort": None, "limit": 20, "limited": False, "named": False}
+    table = RunTable([_bare(name=text) for text in PAYLOADS], own, lambda run: run, runs_bundles)
+    yield from of_widgets(table.root)
+    for text in PAYLOADS:
+        table._where.value = text
+        yield from of_widgets(table.root)
+    yield Shown("html", render(table._note())["text/html"])
+
+
+def explorer(made: Made) -> Iterator[Shown]:
+    """%nn_evaluate --explore: the rows of a press, with what was pressed."""
+    opened = Explorer(evaluate(made.run, made.data), None, [])
+    for text in PAYLOADS:
+        opened._show(pd.DataFrame({text: [text]}, index=[text]), text)
+        yield from of_widgets(opened.root)
+
+
+def playground(made: Made) -> Iterator[Shown]:
+    """The features that a network is looked at over, the target, its classes and its layers."""
+    for text in PAYLOADS:
+        frame = pd.DataFrame({text: np.arange(40.0), "kind": [text, "other"] * 20})
+        data = nnlab.prepare(frame.rename(columns={"kind": f"{text} "}), f"{text} ")
+        ground = ground_of(data, [data.feature_names[0]], Part("cross_entropy"))
+        view = PlaygroundView(ground, Controls(), look.Texts())
+        layers = [Layer(text, (1, 2), 0.0, 1.0)]
+        view.take(Looked(np.full((len(ground.x), 2), 0.5), layers))
+        yield from of_widgets(view.root)
+
+
+def of_widgets(root: Any) -> Iterator[Shown]:
+    """What a page makes of widgets: HTML of some, plain text of the labels of others."""
+    for widget in family(root):
+        if isinstance(widget, ipywidgets.HTML):
+            yield Shown("html", widget.value)
+        elif isinstance(widget, ipywidgets.widget_selection._Selection):
+            yield Shown("label", " ".join(map(str, widget._options_labels)))
+
+
 def terminal(made: Made) -> Iterator[Shown]:
     for text in PAYLOADS:
         out = io.StringIO()
@@ -226,7 +307,8 @@ def _events(text: str) -> tuple[Event, ...]:
 
 
 SURFACES: tuple[Callable[[Made], Iterator[Shown]], ...] = (
-    columns, levels, classes, options, names, marks, errors, files, studies, differences, panel, terminal, notebooks
+    columns, levels, classes, options, names, marks, errors, files, studies, differences, panel, searching, panels,
+    run_table, explorer, playground, terminal, notebooks
 )  # fmt: skip
 
 
@@ -245,7 +327,8 @@ def test_every_text_is_shown_and_none_acts(surface: Callable[[Made], Iterator[Sh
             )
             text = read.text
         assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202e\u2066]", text)
-        seen[shown.kind] = seen.get(shown.kind, "") + squeezed(text)
+        kind = "html" if shown.kind == "label" else shown.kind  # of one widget or another
+        seen[kind] = seen.get(kind, "") + squeezed(text)
     for kind, text in seen.items():
         lost = [payload for payload in PAYLOADS if not any(form in text for form in forms(kind, payload))]
         assert not lost, f"{surface.__name__} as {kind}"

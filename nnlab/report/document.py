@@ -14,7 +14,7 @@ from nnlab.core.errors import RunError, SpecError
 from nnlab.core.store.files import write_file
 from nnlab.core.wording import counted
 from nnlab.report.bundle import Bundle, page, run_bundles, runs_bundles, study_bundles
-from nnlab.report.html import esc, png_image, shown
+from nnlab.report.html import classed, esc, png_image, shown
 from nnlab.report.markdown import md
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _outputs(bundles: Sequence[Bundle]) -> Iterator[str]:
             picture = png_image(base64.b64decode(png), bundle.data["text/plain"], size["width"], size["height"])
             yield picture.replace("<p>", '<p class="picture">', 1)
         else:
-            yield f'<div class="jp-RenderedHTML">{bundle.data["text/html"]}</div>'
+            yield f'<div class="jp-RenderedHTML">{classed(bundle.data["text/html"])}</div>'
 
 
 _PAGE = """<!DOCTYPE html>

@@ -13,6 +13,7 @@ LONGEST_CODE = 60  # characters of a line of code that fit everywhere
 LONGEST_WORD = 20  # characters that are not parted, even on a narrow page
 _PIECES = re.compile(rf"[^\s_./:-]{{1,{LONGEST_WORD}}}[\s_./:-]*|[\s_./:-]+")
 _BREAKS = re.compile(r"[ \-]")
+_ALIGNED = re.compile(r'(<\w+(?: [\w-]+="[^"]*")*?) align="(left|right|center|justify)"((?: [\w-]+="[^"]*")*)')
 LONGEST_LINE = 40  # characters of a cell that stay on one line: a narrow page is scrolled, options are not torn
 
 
@@ -54,6 +55,27 @@ def png_image(png: bytes, words: str, width: int, height: int) -> str:
     """An <img> that brings its picture along. words: for where there are no pictures; width, height: in the page."""
     data = base64.b64encode(png).decode("ascii")
     return f'<p><img src="data:image/png;base64,{data}" alt="{esc(words[:100])}" width="{width}" height="{height}"></p>'
+
+
+def classed(html: str) -> str:
+    """The same for a page that has a style: what notebooks need, which keep no style, and HTML has given up.
+
+    >>> classed('<td align="right"><nobr>no break</nobr></td>')
+    '<td class="to-right"><span class="whole">no break</span></td>'
+    """
+    for old, new in (("<nobr>", '<span class="whole">'), ("</nobr>", "</span>")):
+        html = html.replace(old, new)
+    return _ALIGNED.sub(_with_class, html)
+
+
+def _with_class(found: re.Match[str]) -> str:
+    before, side, after = found.groups()
+    kept = before + after
+    return (
+        kept.replace(' class="', f' class="to-{side} ', 1)
+        if ' class="' in kept
+        else f'{before} class="to-{side}"{after}'
+    )
 
 
 def row(tag: str, cells: Sequence[object], align: str) -> str:

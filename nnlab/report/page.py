@@ -1,12 +1,14 @@
 """An executed notebook as one file. In HTML: no script, nothing from the network, hostile outputs made harmless."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import RunError
 from nnlab.core.store.files import write_file
 from nnlab.report.document import free_folder, kind_of, write_pictures
+from nnlab.report.html import classed
 from nnlab.report.printing import print_page
 
 if TYPE_CHECKING:
@@ -18,10 +20,12 @@ INLINE = {"a", "abbr", "b", "br", "code", "del", "em", "i", "img", "kbd", "nobr"
 INLINE |= {"small", "span", "strong", "wbr"}
 BLOCKS = {"blockquote", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 TABLES = {"caption", "col", "colgroup", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u"}
-ATTRIBUTES = {"a": ("href", "title"), "td": ("align", "colspan", "rowspan"), "th": ("align", "colspan", "rowspan")}
-EVERYWHERE = ("class", "id", "align")
+ATTRIBUTES = {"a": ("href", "title"), "td": ("colspan", "rowspan"), "th": ("colspan", "rowspan")}
+EVERYWHERE = ("class", "id")
+SIDES = ("left", "right", "center", "justify")
 PICTURES = ("data:image/png;", "data:image/jpeg;", "data:image/gif;", "data:image/webp;")
 PICTURE_FACTS = ("alt", "width", "height", "title")
+_HEADING = re.compile(r'(<h[1-6] id=")([^"]*)"')
 _NOT_TEXT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)  # else their source would be shown
 PRIORITY = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain")
 
@@ -70,7 +74,18 @@ def page_of(notebook: "NotebookNode", title: str) -> str:
     )
     exporter.register_filter("clean_html", _clean)
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-    return str(html)
+    return _with_own_ids(str(html))
+
+
+def _with_own_ids(html: str) -> str:
+    """Headings of the same words get ids of their own; links lead to the first."""
+    seen: Counter[str] = Counter()
+
+    def own(found: re.Match[str]) -> str:
+        seen[found[2]] += 1
+        return f'{found[1]}{found[2]}{f"-{seen[found[2]]}" if seen[found[2]] > 1 else ""}"'
+
+    return _HEADING.sub(own, html)
 
 
 def _read(path: Path) -> "NotebookNode":
@@ -96,7 +111,8 @@ def _clean(element: Any) -> str:
 
     text = _NOT_TEXT.sub("", element.decode() if isinstance(element, bytes) else str(element))
     protocols = {"http", "https", "mailto", "data"}
-    return str(bleach.clean(text, tags=INLINE | BLOCKS | TABLES, attributes=_allowed, protocols=protocols, strip=True))
+    tags = INLINE | BLOCKS | TABLES
+    return classed(bleach.clean(text, tags=tags, attributes=_allowed, protocols=protocols, strip=True))
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
@@ -104,4 +120,6 @@ def _allowed(tag: str, name: str, value: str) -> bool:
         return name in PICTURE_FACTS or (name == "src" and value.strip().lower().startswith(PICTURES))
     if tag == "a" and name == "href":
         return not value.strip().lower().startswith("data:")
+    if name == "align" or tag == "nobr":
+        return name == "align" and tag != "nobr" and value in SIDES
     return name in EVERYWHERE or name in ATTRIBUTES.get(tag, ())

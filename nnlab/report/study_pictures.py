@@ -16,6 +16,7 @@ ROW = 170  # points of a row of plots
 BESIDE = 2  # plots in a row
 MOST_SLICES = 4
 LONGEST = 14
+ACROSS = 90  # characters under a row of axes, so that their names do not touch
 
 
 def overview(study: "Study") -> bytes | None:
@@ -46,7 +47,8 @@ def _paint(axes: "Axes", plot: Plot) -> None:
         axes.plot([d.x for d in dots], [d.y for d in dots], "o", color=color, markersize=6 if large else 3.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_xticks([tick.place for tick in plot.x_ticks], [label(tick.text, LONGEST) for tick in plot.x_ticks])
+    longest = min(LONGEST, ACROSS // len(plot.axes)) if plot.axes else LONGEST
+    axes.set_xticks([tick.place for tick in plot.x_ticks], [label(tick.text, longest) for tick in plot.x_ticks])
     if plot.axes:
         _parallel_axes(axes, plot)
     else:

@@ -41,6 +41,9 @@ OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",), "embed": ("si
 FACTORS = tuple(ROLES.values())
 MOST_TOGETHER = 64  # that take over from one another
 MOST = 8  # trials at once where that is left open
+MOST_BLIND = (
+    16  # of samplers that learn nothing between; more gain little, and halving compares those that began together
+)
 SHAPES = 4  # of networks and steps, above which too few of a batch would share one
 BATCHES = 8  # at least so many: sampler and pruner learn between them
 
@@ -52,7 +55,11 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     if SAMPLERS[spec.sampler.name].facts.get("exchange"):
         return min(spec.trials, MOST_TOGETHER)
     own = {*FACTORS, *(name for names in OWN.values() for name in names)}
-    return max(1, min(MOST, spec.trials // BATCHES)) if number_of_shapes(space, own) <= SHAPES else 1
+    if number_of_shapes(space, own) > SHAPES:
+        return 1
+    if SAMPLERS[spec.sampler.name].facts.get("blind"):
+        return min(MOST_BLIND, spec.trials)
+    return max(1, min(MOST, spec.trials // BATCHES))
 
 
 def grouped(

@@ -57,7 +57,7 @@ def tpe(
         )
 
 
-@SAMPLERS.add(several=True)
+@SAMPLERS.add(several=True, blind=True)
 def random(seed: int, points: Points) -> "BaseSampler":
     """Independent draws from the ranges (Bergstra & Bengio 2012)."""
     from optuna.samplers import RandomSampler
@@ -65,7 +65,7 @@ def random(seed: int, points: Points) -> "BaseSampler":
     return RandomSampler(seed)
 
 
-@SAMPLERS.add(several=True)
+@SAMPLERS.add(several=True, blind=True)
 def grid(
     seed: int,
     points: Points,
@@ -115,7 +115,7 @@ def cmaes(
     return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
 
 
-@SAMPLERS.add(several=True)
+@SAMPLERS.add(several=True, blind=True)
 def qmc(seed: int, points: Points) -> "BaseSampler":
     """Sobol's sequence, which leaves no large hole between trials; choices are drawn at random (Sobol 1967)."""
     import optuna

@@ -106,16 +106,17 @@ class Layer(Protocol):
 
 
 class Linear:
-    """z = s x W' + b, with W (out, in), W' its transpose and s a factor that x has open, mostly 1, times that of NTK.
+    """z = x W' + b, with W (out, in) and W' its transpose, W times a factor that x has open and times that of NTK.
 
-    The members' products are one batched product. Backward: dW = s dz' x, db = sum of dz over rows, dx = s dz W.
+    Members' products are one batched product where that gives each the bits that it has alone. Backward, with s for the
+    factors: dW = s dz' x, db = sum of dz over rows, dx = s dz W.
     """
 
     def __init__(
         self, weight: str, bias: str | None, n_in: int, n_out: int, last: bool = False, scale: float = 1.0
     ) -> None:
         self.weight, self._bias, self._last, self._scale = weight, bias, last, scale
-        self.n_out = n_out
+        self.n_in, self.n_out = n_in, n_out
         # A batched product of one has other bits than one of many where a side is 1 or members are not contiguous.
         self.odd = min(n_in, n_out) == 1 or (n_in * n_out) % VECTOR != 0
         self.turned = n_in < n_out and not last
@@ -129,16 +130,17 @@ class Linear:
             z, dz = (t.view(build.members, self.n_out, build.rows) for t in (z, dz))
             axis = 2
         w, dw, before, after = self._matrix(build)
+        w, before, after = self._taking(port.scales, w, dw, before, after, build)
         b = db = None
         if self._bias is not None:
             b, db = (flat.of(buffer, self._bias).unsqueeze(axis) for buffer in (flat.values, flat.gradients))
         forward, backward = [*before], list[Call]()
         if db is not None:
             backward.append(partial(torch.sum, dz, axis, keepdim=True, out=db))
-        for at, scale in self._parts(build, port.scales):
+        for at in self._parts(build):
             x = (port.value[at], [(columns, dx[at]) for columns, dx in port.slopes])
             more = None if b is None else b[at]
-            self._multiply(x, (w[at], dw[at]), (z[at], dz[at]), more, scale, forward, backward)
+            self._multiply(x, (w[at], dw[at]), (z[at], dz[at]), more, forward, backward)
         build.add(forward, [*backward, *after])
         return Port(z, dz, free=not self._last)
 
@@ -147,27 +149,43 @@ class Linear:
         flat = build.flat
         return flat.of(flat.values, self.weight), flat.of(flat.gradients, self.weight), [], []
 
-    def _parts(self, build: Build, scales: Sequence[float] | None) -> list[tuple[Any, float]]:
-        """Members whose products are one call, and what is open of their values."""
-        scales = [self._scale * scale for scale in scales or [1.0] * build.members]
-        if build.apart:
-            return list(enumerate(scales))
-        if scales.count(scales[0]) == build.members:
-            return [(slice(None), scales[0])]
-        return [(slice(k, k + 1), scale) for k, scale in enumerate(scales)]
+    def _taking(
+        self,
+        scales: Sequence[float] | None,
+        w: Tensor,
+        dw: Tensor,
+        before: list[Call],
+        after: list[Call],
+        build: Build,
+    ) -> tuple[Tensor, list[Call], list[Call]]:
+        """The matrix with what its inputs have open in it. Weights are fewer than values of rows, and factors within
+        the products would part those of members that differ in them."""
+        if scales is None:
+            return w, before, after
+        shape = w.shape if w.is_contiguous() or w.stride(2) == 1 else w.mT.shape
+        scaled = build.room.take_members(*shape, apart=build.apart)
+        if shape != w.shape or w.stride(2) != 1:
+            scaled = scaled.mT
+        factors = torch.tensor(scales, dtype=torch.float64).to(w).view(-1, 1, 1)
+        return scaled, [*before, partial(torch.mul, w, factors, out=scaled)], [partial(dw.mul_, factors), *after]
 
-    def _multiply(  # noqa: PLR0913 (values, weights, outputs, each with its gradient)
+    def _parts(self, build: Build) -> list[Any]:
+        """Members whose products are one call, by rules that do not depend on how many there are."""
+        sizes = [build.rows * self.n_in, build.rows * self.n_out]
+        alone = build.apart and (self.odd or any(size % VECTOR for size in sizes))
+        return list(range(build.members)) if alone else [slice(None)]
+
+    def _multiply(
         self,
         xs: tuple[Tensor, Sequence[tuple[slice, Tensor]]],
         ws: tuple[Tensor, Tensor],
         zs: tuple[Tensor, Tensor],
         b: Tensor | None,
-        scale: float,
         forward: list[Call],
         backward: list[Call],
     ) -> None:
         """The three products, each pair a value and its gradient."""
-        (x, slopes), (w, dw), (z, dz) = xs, ws, zs
+        (x, slopes), (w, dw), (z, dz), scale = xs, ws, zs, self._scale
         if self._last:  # z and dz are turned
             forward.append(_product(w, x.mT, z, scale, b))
             backward.append(_product(dz, x, dw, scale))
