@@ -120,10 +120,10 @@ def _live_view(controls: Any, kind: Any, *, fields: bool = False, since: float |
     return BackgroundView(controls, since, below, fields)
 
 
-def _explorer(found: Any, label: Any, outputs: Any) -> None:
+def _explorer(found: Any, label: Any, outputs: Any, sliders: bool) -> None:
     from nnlab.widgets.explorer import explore
 
-    explore(found, label, outputs)
+    explore(found, label, outputs, sliders)
 
 
 def _run_table(runs: Any, own: Any, loaded: Any, bundles: Any) -> None:

@@ -43,7 +43,7 @@ def chosen(runs: Sequence[Any], tagged: str | None = None, where: str | None = N
 
 
 def ordered(runs: Sequence[Any], by: str) -> list[Any]:
-    """The runs by a metric, the best first, or by another value, the smallest first; -name turns it round.
+    """The runs by a metric, the best first, or by another value, the smallest first; -name reverses it.
 
     Runs without the value come last. SpecError for a name that no run knows.
     """

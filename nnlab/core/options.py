@@ -229,7 +229,8 @@ def unknown_option(spec: type[Any], name: str, chosen: Mapping[str, Any]) -> Spe
     known, last = options_of(spec, chosen), name.rpartition(".")[2]
     hint = hint_for_option(name, table=spec is PrepareSpec)
     if shared := [full for full in known if full.endswith(f".{name}")]:
-        return SpecError(f"option {name!r} belongs to several parts; write {' or '.join(shared)}")
+        why = "belongs to several parts" if len(shared) > 1 else "is of a part that is left open"
+        return SpecError(f"option {name!r} {why}; write {' or '.join(shared)}")
     for field, param in params_of(spec).items():
         if param.kind is Part:
             owners = [entry.name for entry in param.domain.values() if last in entry.params]

@@ -24,12 +24,16 @@ UNSET_WORDS = ("none", "auto", "off")
 
 @dataclass(frozen=True)
 class Within:
-    """Numbers from low to high, both included. log: spread by ratio. search: the narrower range that is offered."""
+    """Numbers from low to high, both included. log: spread by ratio. search: the narrower range that is offered.
+
+    least: where low is 0, what sliders go down to by ratio before they come to it.
+    """
 
     low: float
     high: float
     log: bool = False
     search: tuple[float, float] | None = None
+    least: float | None = None
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high  # False for nan
@@ -41,7 +45,7 @@ class Within:
     def offered(self) -> "Within":
         """The range of sliders and of the search."""
         low, high = self.search or (self.low, self.high)
-        return Within(low, high, self.log)
+        return Within(low, high, self.log, least=self.least)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,10 @@ SEEN = 256  # rows by which activations are looked at
 BINS = 16
 EVERY = 0.4  # seconds at least between two looks
 REST = 100  # a look that took t seconds is followed by 100 t without
-FIRST_AFTER = 0.5  # seconds; a shorter run has its final picture
+SHARE = (
+    0.02  # of the time since the run began, all looks together at most; the first, which makes the chart, costs most
+)
+FIRST_AFTER = 2.0  # seconds; a shorter run has its final picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +154,14 @@ def _in_units(data: Prepared, typical: np.ndarray, place: int, axis: np.ndarray)
 
 
 class Looker:
-    """Looks at the network over the ground of the controls when it is time: 1% of it at most, what is done with what is
-    seen included; at the layers at once when they are wanted."""
+    """Looks at the network over the ground of the controls when it is time: 1% of it, and a few one-off costs, what is
+    done with what is seen included; at the layers at once when they are wanted."""
 
     def __init__(self, controls: "Controls") -> None:
         self._controls = controls
-        self._next = time.perf_counter() + FIRST_AFTER
-        self._before = float("inf")
+        self._began = time.perf_counter()
+        self._next = self._began + FIRST_AFTER
+        self._before = self._spent = 0.0
 
     def __call__(self, event: Lookable, show: Callable[[Looked], None]) -> None:
         ground = self._controls.ground
@@ -166,13 +170,14 @@ class Looker:
         if self._controls.layers_wanted:
             self._controls.layers_wanted = False
             show(Looked(layers=event.look(lambda model, device: layers_of(model, ground.rows, device))))
-        began = time.perf_counter()
-        if began < self._next:
+        if time.perf_counter() < self._next:
             return
+        began = time.thread_time()  # CPU time: others on a busy machine do not make looks rarer
         show(Looked(event.look(ground.values)))
-        ended = time.perf_counter()
-        before, self._before = self._before, ended - began
-        self._next = ended + max(EVERY, REST * min(before, ended - began))  # one hiccup does not count
+        before, self._before = self._before, time.thread_time() - began
+        self._spent += self._before
+        rest = max(EVERY, REST * min(before, self._before))
+        self._next = max(time.perf_counter() + rest, self._began + self._spent / SHARE)
 
 
 @dataclass(frozen=True)

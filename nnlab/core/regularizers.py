@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REGULARIZERS = Registry("regularizer")
-Strength = Within(0.0, 100.0, search=(0.0, 0.01))
+Strength = Within(0.0, 100.0, search=(0.0, 0.01), least=1e-6)
 Wide = Within(0.0, 100.0, search=(0.0, 1.0))
 Limit = Within(0.0, 1e6, search=(0.5, 5.0))
 

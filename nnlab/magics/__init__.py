@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nnlab.magics.views import LiveView
     from nnlab.report.bundle import Bundle
 
-    Explorer = Callable[[Any, Any, list[Bundle]], None]
+    Explorer = Callable[[Any, Any, list[Bundle], bool], None]
     OpenPanel = Callable[["Lab", Board, Mapping[str, Any]], None]
 
 SUMMARIES = {
@@ -46,7 +46,7 @@ LISTED = ("nnlab.magics.listing", "Listed")
 class Lab:
     """The magics of one IPython session. live_view makes the view of a front end: live_view(controls, kind).
 
-    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs).
+    explorer opens an evaluation to be explored, in the running cell: explorer(found, label, outputs, sliders).
     run_table does so with runs: run_table(runs, options, what gives a run its history, what makes bundles).
     panel opens a panel in it: panel(lab, board, options). working: the controls of the run that goes on now.
     bundles: what the results that are still held showed, to be shown again. later: what makes that of a muted result.

@@ -36,7 +36,7 @@ def evaluate(lab: "Lab", said: Call, own: Mapping[str, Any], names: Mapping[str,
     lab.later[found] = lambda found: evaluation_bundles(found, asked)
     if own["explore"] and not said.muted and touchable(lab, lab.explorer):
         first, *others = lab.later[found](found)
-        lab.explorer(found, asked.label, [first])  # type: ignore[misc]  # it is there
+        lab.explorer(found, asked.label, [first], own["sliders"])  # type: ignore[misc]  # it is there
         publish(lambda found: others, found, False)
     else:
         publish(lab.later[found], found, said.muted)

@@ -142,7 +142,10 @@ def _fields(spec: Any) -> dict[str, Any]:
 def with_value(lab: "Lab", form: Form, name: str, raw: Any, names: Names) -> Form:
     """The form with one option said anew; not said where the value is the one that it has unsaid."""
     without = replace(form, options={key: value for key, value in form.options.items() if key != name})
-    before = settled(lab, without, names)
+    try:
+        before = settled(lab, without, names)
+    except SpecError:  # a part is said anew of which values are said, that another one may not have
+        before = settled(lab, replace(form, options=_choices(without.options)), names)
     option = before.known.get(name) or settled(lab, form, names).known[name]
     value = _checked(option, raw)
     if name in before.known and before.value(option) == value:
@@ -181,7 +184,9 @@ def read_line(lab: "Lab", text: str, names: Names) -> Form:
     if body.strip() and percent == "%":
         raise SpecError("a panel shows one line; paste one of them")
     said = parse(line, body if percent == "%%" else None, verb, names)
-    if said.help is not None or said.body is not None:
+    if said.help is not None or line == "?":
+        raise SpecError(f"a panel shows options;  %{verb} --help  in a cell tells what each does")
+    if said.body is not None:
         raise SpecError(f"a panel shows options; run such a cell of %%{verb} by itself")
     words = tuple(_without_variables(word, names) for word in said.words)
     form = Form(verb, words, said.options, variable or VARIABLES[verb])

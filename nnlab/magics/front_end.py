@@ -40,8 +40,10 @@ def front_end(ip: Any) -> FrontEnd:
 
 
 def touchable(lab: Any, view: Any) -> bool:
-    """Whether a view that a session may have can be shown as widgets; a line says why not."""
+    """Whether a view that a session may have can be shown as widgets; a line says why not, or not all of it."""
     front = front_end(lab.ip)
-    if view is not None and not front.widgets:
+    if view is not None and front.advice:
+        print(f"nnlab: {front.why}:  {front.advice}")
+    elif view is not None and not front.widgets:
         print(f"nnlab: nothing to touch: {front.why}")
     return view is not None and front.widgets

@@ -51,7 +51,10 @@ def words_of(options: Mapping[str, Any], known: Mapping[str, Option]) -> list[st
     words: list[str] = []
     for name, value in options.items():
         if option := known.get(name):
-            words += [f"--{_option_word(option, known)}", _shown(option.param, value)]
+            # a part that the line leaves open has no short names until one of its values chooses it
+            part = known.get(option.field) if option.part and option.field not in options else None
+            word = _dashed(name) if part is not None and part.param.optional else _option_word(option, known)
+            words += [f"--{word}", _shown(option.param, value)]
         else:
             words += _column_words(name, value)
     return words
@@ -105,7 +108,7 @@ def subject_text(subject: str | Word) -> str:
     if isinstance(subject, str):
         return subject if re.fullmatch(r"[^\W\d]\w*(,[^\W\d]\w*)*", subject) else quote(subject)
     if not subject.quoted:
-        return quote(subject.text) if "," not in subject.text else subject.text
+        return quote(subject.text)
     return quote(subject.text) if quote(subject.text) != subject.text else f"'{subject.text}'"
 
 

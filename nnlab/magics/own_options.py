@@ -98,7 +98,7 @@ def runs(
     limit: Annotated[int, Within(1, 100_000), "newest runs that are listed, or first ones where they are sorted"] = 20,
     tagged: Annotated[str | None, "only runs with this tag"] = None,
     where: Annotated[str | None, 'only runs for which this holds, as in "accuracy>0.9 and optimizer=sgd"'] = None,
-    sort: Annotated[str | None, "metric, the best first, or option to sort by; -name turns it round"] = None,
+    sort: Annotated[str | None, "metric, the best first, or option to sort by; -name reverses it"] = None,
     curves: Annotated[bool, "lay the curves of the runs that are listed over one another"] = False,
     explore: Annotated[
         bool, "filter, sort and choose runs for their curves, where there are widgets; Close leaves the table"
@@ -170,9 +170,14 @@ def report(
 def panel(
     tab: Annotated[Literal["data", "model", "train", "tune", "runs"], "page that is open at first"] = "train",
     preset: Annotated[Literal["small", "default", "strong"], "settings to begin with"] = "default",
-    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
 ) -> None:
     """Options of %nn_panel."""
+
+
+def touched(
+    sliders: Annotated[bool, "sliders for numbers; off: fields, which every screen reader names"] = True,
+) -> None:
+    """Options of what is set by hand."""
 
 
 def config(reset: Annotated[bool, "forget the defaults of this session"] = False) -> None:

@@ -12,6 +12,7 @@ from nnlab.magics.front_end import front_end
 from nnlab.magics.lines import to_line
 from nnlab.magics.scan import Word
 from nnlab.magics.text import Call
+from nnlab.magics.views import FIELDS, show
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.tables import Table
@@ -43,9 +44,7 @@ PRESETS: dict[str, dict[str, str]] = {
 
 def show_panel(lab: "Lab", said: Call, own: Mapping[str, Any]) -> None:
     """Open the panel in this cell; where there are no widgets, show its lines."""
-    from nnlab.magics.views import show
-
-    board, front = Board(lab, said.subject, own["preset"]), front_end(lab.ip)
+    board, front = Board(lab, said.subject, own["preset"], fields=not own["sliders"]), front_end(lab.ip)
     if lab.panel is not None and front.widgets:
         lab.panel(lab, board, own)
     elif not said.muted:
@@ -57,11 +56,15 @@ def _word(text: str) -> tuple[Word, ...]:
 
 
 class Board:
-    """The state behind a panel: one form for each magic. All that its controls and buttons do is done here."""
+    """The state behind a panel: one form for each magic. All that its controls and buttons do is done here.
 
-    def __init__(self, lab: "Lab", subject: Word | None = None, preset: str = "default") -> None:
+    fields: whether a run shows fields in place of sliders, which its line says, unless another view is said.
+    """
+
+    def __init__(self, lab: "Lab", subject: Word | None = None, preset: str = "default", fields: bool = False) -> None:
         self.lab = lab
-        self.forms = {verb: Form(verb, (), {}, name) for verb, name in VARIABLES.items()}
+        self._always = {TRAIN: {"view": FIELDS}} if fields else {}
+        self.forms = {verb: Form(verb, (), self._always.get(verb, {}), name) for verb, name in VARIABLES.items()}
         self._begin(subject)
         for verb in PRESETS if preset != "default" else ():
             self.preset(verb, preset)
@@ -112,6 +115,7 @@ class Board:
     def paste(self, text: str) -> str:
         """Let a typed line set its form; gives its magic. SpecError as the magic would say it."""
         form = read_line(self.lab, text, self.names)
+        form = replace(form, options={**self._always.get(form.verb, {}), **form.options})
         settled(self.lab, form, self.names)
         self.forms[form.verb] = form
         return form.verb
@@ -123,9 +127,9 @@ class Board:
         self.forms[verb] = replace(self.forms[verb], options={**self.forms[verb].options, **preset.options})
 
     def reset(self, verb: str) -> None:
-        """Say nothing but the target."""
+        """Say nothing but the target, and what is said always."""
         kept = {name: value for name, value in self.forms[verb].options.items() if name == "target"}
-        self.forms[verb] = replace(self.forms[verb], options=kept)
+        self.forms[verb] = replace(self.forms[verb], options=kept | self._always.get(verb, {}))
 
     def run(self, verb: str) -> Any:
         """Do what the line says, through the magic itself, and put the value into its variable."""

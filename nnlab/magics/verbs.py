@@ -195,7 +195,7 @@ _ALL = (
         "run: a variable, last, a number, an id, a name, or its folder",
         1,
         (),
-        _own(own_options.evaluate, own_options.evaluated),
+        _own(own_options.evaluate, own_options.evaluated, own_options.touched),
         (
             "%nn_evaluate run",
             "%nn_evaluate run --on test",
@@ -219,7 +219,7 @@ _ALL = (
         "data: a variable that %nn_preprocess gave, or a table to prepare; the newest one where none is named",
         1,
         (),
-        _own(own_options.panel),
+        _own(own_options.panel, own_options.touched),
         ("%nn_panel", "%nn_panel data", "%nn_panel df --tab data", "%nn_panel data --preset strong"),
     ),
     Verb(

@@ -14,6 +14,7 @@ from nnlab.core.params import Column, Param, Within, as_cell
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 
+ROUND = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # of each power of ten, the places of a slider that goes by ratio down to 0
 FINE = 1000  # whole numbers over a wider range cannot be hit with a slider
 AMOUNTS = ("label_smoothing", *AUGMENTS)
 NO_PUMP = "the buttons do not work in this kernel while a cell runs: use the interrupt key (square) to stop"
@@ -59,17 +60,43 @@ def _number(param: Param, value: Any, texts: dict[str, Any], sliders: bool) -> A
         step = max(0.05, math.log10(1 + 1 / offered.low)) if whole else 0.05
         form = ",.0f" if whole else ".1e"
         return ipywidgets.FloatLogSlider(min=ends[0], max=ends[1], step=step, readout_format=form, **texts)
+    if offered.least:
+        return ipywidgets.SelectionSlider(options=_options(_places(offered.least, offered.high)), **texts)
     if offered.high - offered.low > FINE:
         kind = ipywidgets.BoundedIntText if param.kind is int else ipywidgets.BoundedFloatText
         return kind(min=param.kind(param.domain.low), max=param.kind(param.domain.high), **texts)
     if param.kind is int:
         return ipywidgets.IntSlider(min=int(offered.low), max=int(offered.high), **texts)
-    step = (offered.high - offered.low) / 100
-    return ipywidgets.FloatSlider(min=offered.low, max=offered.high, step=step, readout_format=".3f", **texts)
+    power = 10.0 ** math.floor(math.log10((offered.high - offered.low) / 100))
+    step = next(power * times for times in (5, 2, 1) if 100 * power * times <= (offered.high - offered.low) * 1.001)
+    form = f".{max(0, -round(math.log10(power)))}f"
+    return ipywidgets.FloatSlider(min=offered.low, max=offered.high, step=step, readout_format=form, **texts)
+
+
+def _places(least: float, high: float) -> list[float]:
+    """0, and round numbers by ratio from least to high, both included."""
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(high)))
+    between = [float(f"{times}e{power}") for power in powers for times in ROUND]
+    return [0.0, *(place for place in between if least <= place < high), high]
+
+
+def _options(numbers: Sequence[float]) -> list[tuple[str, float]]:
+    return [(f"{number:g}", number) for number in numbers]
 
 
 def _is_word(param: Param, value: Any) -> bool:
     return not param.many and isinstance(param.domain, Within) and isinstance(value, str)
+
+
+def become(widget: Any, other: Any) -> None:
+    """Let a widget offer what another of its kind does, to be given its value by `put`: it stays where it is."""
+    for name in ("options", "step", "readout_format", "tooltip"):
+        if widget.has_trait(name):
+            setattr(widget, name, getattr(other, name))
+    if widget.has_trait("min"):
+        widget.min, widget.max = min(widget.min, other.min), max(widget.max, other.max)  # never the one above the other
+        widget.value = other.value
+        widget.min, widget.max = other.min, other.max
 
 
 def can_show(param: Param, widget: Any, value: Any) -> bool:
@@ -79,8 +106,8 @@ def can_show(param: Param, widget: Any, value: Any) -> bool:
 
 def _some(param: Param) -> tuple[str, ...]:
     """A few values of a number, which a text field offers: the open one first, then over the range."""
-    low, high = param.domain.offered.low, param.domain.offered.high
-    if param.domain.log and low > 0:
+    low, high = param.domain.offered.least or param.domain.offered.low, param.domain.offered.high
+    if (param.domain.log or param.domain.least) and low > 0:
         values = [low * (high / low) ** (part / 4) for part in range(5)]
     else:
         values = [low + (high - low) * part / 4 for part in range(5)]
@@ -103,6 +130,8 @@ def put(param: Param, widget: Any, value: Any, columns: Sequence[str] = ()) -> N
         held = UNSET if held is None else held
     elif isinstance(widget, (ipywidgets.Text, ipywidgets.Combobox)):
         held = ",".join(map(as_cell, held)) if param.many and param.kind is str and held else param.show(held)
+    elif isinstance(widget, ipywidgets.SelectionSlider):
+        _offer(widget, _options(sorted({held, *(number for _, number in widget.options)})))
     elif isinstance(widget, ipywidgets.FloatLogSlider):
         widget.min = min(widget.min, math.floor(math.log10(held)))
         widget.max = max(widget.max, math.ceil(math.log10(held)))
@@ -121,10 +150,11 @@ def _choices(param: Param) -> list[tuple[str, Any]]:
 
 
 def said(param: Param, widget: Any) -> Any:
-    """What the widget's user says, as the parameter reads it; the places of a slider are rounded to three digits."""
+    """What the widget's user says, as the parameter reads it; places of a slider without digits that nobody chose."""
     value = widget.value
     if isinstance(widget, (ipywidgets.FloatLogSlider, ipywidgets.FloatSlider)):
-        return round(value) if param.kind is int else float(f"{value:.3g}")
+        digits = 3 if isinstance(widget, ipywidgets.FloatLogSlider) else 6
+        return round(value) if param.kind is int else float(f"{value:.{digits}g}")
     return None if value is UNSET else value
 
 

@@ -27,18 +27,21 @@ NOTE = Sentence("An evaluation was being explored here;", "run the cell again to
 OPEN: list["Explorer"] = []  # at most one: another closes the one before
 
 
-def explore(found: "Evaluated", label: Any, outputs: Sequence[StaticOutput]) -> None:
-    """Show the explorer in the running cell. outputs: what stays, of which the first takes its place when it closes."""
+def explore(found: "Evaluated", label: Any, outputs: Sequence[StaticOutput], sliders: bool = True) -> None:
+    """Show the explorer in the running cell. outputs: what stays, of which the first takes its place when it closes.
+
+    sliders: whether the threshold is a slider, not a field.
+    """
     while OPEN:
         OPEN[-1].close()
-    OPEN.append(Explorer(found, label, outputs))
+    OPEN.append(Explorer(found, label, outputs, sliders))
 
 
 class Explorer:
     """The widget, in a slot of the running cell. label: the class whose threshold is moved at first."""
 
-    def __init__(self, found: "Evaluated", label: Any, outputs: Sequence[StaticOutput]) -> None:
-        self._found, self._outputs = found, list(outputs)
+    def __init__(self, found: "Evaluated", label: Any, outputs: Sequence[StaticOutput], sliders: bool) -> None:
+        self._found, self._outputs, self._sliders = found, list(outputs), sliders
         self._text = look.Texts()
         self._rows = self._text()
         close = ipywidgets.Button(description="Close", icon="times", tooltip="leave the static picture here")
@@ -61,7 +64,7 @@ class Explorer:
 
     def _class_views(self, label: Any) -> list[Any]:
         views = [self._matrix()] if len(self._found.labels) <= MOST_CLASSES else []
-        return [*views, ThresholdView(self._found, label, self._text).root]
+        return [*views, ThresholdView(self._found, label, self._text, self._sliders).root]
 
     def _matrix(self) -> Any:
         """A button for each cell; the count is its text."""
@@ -118,9 +121,9 @@ class Explorer:
 
 
 class ThresholdView:
-    """A slider for the probability from which rows are taken as one class, with what that gives."""
+    """A slider, or a field, for the probability from which rows are taken as one class, with what that gives."""
 
-    def __init__(self, found: "Evaluated", label: Any, text: Callable[..., Any]) -> None:
+    def __init__(self, found: "Evaluated", label: Any, text: Callable[..., Any], sliders: bool) -> None:
         self._found = found
         self._planes = [
             Plane("false positive rate", "true positive rate", [look.VALID], [look.BEST], unit=True),
@@ -129,17 +132,19 @@ class ThresholdView:
         self._table = text()
         options = [(str(name), place) for place, name in enumerate(found.labels)]
         self._class = ipywidgets.Dropdown(options=options, value=found.place_of(label), description="class")
-        self._slider = ipywidgets.FloatSlider(
-            value=0.5, min=0.0, max=1.0, step=0.01, description="threshold", readout_format=".2f",
-            layout=Layout(width="auto", flex="1 1 260px"),
-        )  # fmt: skip
+        ends = {"value": 0.5, "min": 0.0, "max": 1.0, "step": 0.01, "description": "threshold"}
+        if sliders:
+            wide = Layout(width="auto", flex="1 1 260px")
+            self._threshold: Any = ipywidgets.FloatSlider(readout_format=".2f", layout=wide, **ends)
+        else:
+            self._threshold = ipywidgets.BoundedFloatText(**ends)
         self._class.observe(lambda change: self._draw_class(), "value")
-        self._slider.observe(lambda change: self._draw_threshold(), "value")
+        self._threshold.observe(lambda change: self._draw_threshold(), "value")
         plots = [
             VBox([text(look.title(name)), plane.widget], layout=Layout(flex="1 1 220px", min_width="200px"))
             for name, plane in zip(("ROC", "precision and recall"), self._planes, strict=True)
         ]
-        controls = HBox([self._class, self._slider], layout=Layout(width="100%", flex_flow="row wrap"))
+        controls = HBox([self._class, self._threshold], layout=Layout(width="100%", flex_flow="row wrap"))
         row = HBox(plots, layout=Layout(width="100%", flex_flow="row wrap"))
         self.root = VBox([controls, row, self._table], layout=Layout(flex="3 1 460px", min_width="280px"))
         self._draw_class()
@@ -157,7 +162,7 @@ class ThresholdView:
         self._draw_threshold()
 
     def _draw_threshold(self) -> None:
-        line = self._one.thresholds([self._slider.value]).iloc[0]
+        line = self._one.thresholds([self._threshold.value]).iloc[0]
         others = line["fp"] + line["tn"]
         self._planes[0].dot(0, [line["fp"] / others if others else np.nan], [line["recall"]])
         self._planes[1].dot(0, [line["recall"]], [line["precision"]])

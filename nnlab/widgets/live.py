@@ -53,8 +53,8 @@ class Panel(Protocol):
 class LiveView:
     """A view for %nn_train ("train") or %nn_tune ("tune"): takes events, writes to the controls, never ends the work.
 
-    Main thread only. `close` must be called however the work ends. fields: in place of sliders, which no screen reader
-    names: ipywidgets gives them no label.
+    Main thread only. `close` must be called however the work ends. fields: in place of sliders, which screen readers
+    name only where the page runs the script of `look.CSS`: ipywidgets gives them no label.
     """
 
     def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train", fields: bool = False) -> None:

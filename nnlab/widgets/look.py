@@ -12,8 +12,31 @@ TRAIN, VALID, BEST, FAINT, CHANGE = "#8b949e", "#3b82f6", "#e8590c", "#b9a7e0", 
 
 DOCTOR = "doctor:"  # what lines of the doctor begin with
 
+# What ipywidgets leaves out, added in the page. For screen readers: the names of sliders and their values, which else
+# are powers of ten or places in a list; the names of fields that have a tooltip alone; which buttons are pressed in.
+# And the arrow keys move a slider: in Notebook 7 they are short cuts.
+_HEARD = """const root = this.closest('.nnl');
+const each = (what, act) => root.querySelectorAll(what).forEach(act);
+const tell = () => {
+  each('.widget-inline-hbox:has(.noUi-handle)', box => {
+    const [name, readout, handle] = ['.widget-label', '.widget-readout', '.noUi-handle'].map(c => box.querySelector(c));
+    for (const part of [readout, handle]) {
+      part.setAttribute('aria-label', name.textContent);
+      part.setAttribute('data-lm-suppress-shortcuts', 'true');
+    }
+    if (readout.isContentEditable) readout.setAttribute('role', 'textbox');
+    handle.setAttribute('aria-valuetext', readout.textContent);
+  });
+  each('.widget-label[style*=none] ~ [title]', field => field.setAttribute('aria-label', field.title));
+  each('.widget-toggle-button', one => one.setAttribute('aria-pressed', one.classList.contains('mod-active')));
+};
+if (root && !root.dataset.nnlHeard) {
+  root.dataset.nnlHeard = 'yes';
+  tell();
+  new MutationObserver(tell).observe(root, {childList: true, subtree: true, attributeFilter: ['class']});
+}"""
 # Colours, faces and rules come from the theme (--jp-*); where there is none, the values of the light theme hold.
-CSS = """<style>
+_SHEET = """
 .nnl{--nnl-ink:var(--jp-ui-font-color1,#24292f);--nnl-dim:var(--jp-ui-font-color2,#6e7781);
  --nnl-rule:color-mix(in srgb,var(--nnl-ink) 14%,transparent);--nnl-face:var(--jp-ui-font-family,system-ui,sans-serif);
  color:var(--nnl-ink);font-family:var(--nnl-face);max-width:1180px;padding:2px 0 4px}
@@ -71,7 +94,10 @@ CSS = """<style>
 .nnl .widget-button.nnl-right{font-weight:600}
 .nnl .widget-button.nnl-wrong:enabled{color:color-mix(in srgb,#e5484d 85%,var(--nnl-ink))}
 .nnl .widget-button:disabled{opacity:.45}
-.nnl .widget-button:focus-visible{outline:2px solid #3b82f6}
+.nnl .widget-button:focus-visible,.nnl input:focus-visible,.nnl select:focus-visible,.nnl textarea:focus-visible,
+.nnl .noUi-handle:focus-visible,.nnl .widget-readout:focus-visible,.nnl .lm-TabBar-tab:focus-visible,
+.nnl .bqplot:focus-visible{
+ outline:2px solid #3b82f6!important;outline-offset:-1px}
 .nnl .bqplot .axis text.axislabel{font:11px var(--nnl-face)!important;fill:var(--nnl-dim)!important}
 .nnl .widget-button.nnl-more{border-color:transparent;color:var(--nnl-dim);font-size:12px}
 .nnl .widget-button.nnl-more:hover:enabled,.nnl .widget-button.nnl-more:focus{border-color:currentColor}
@@ -88,6 +114,7 @@ CSS = """<style>
 .nnl-tip{color:#f6f8fa;background:#24292f;border-radius:4px;padding:3px 8px;font:11px system-ui,sans-serif}
 .nnl-tip td{border:0!important;padding:0!important;background:transparent!important}
 </style>"""
+CSS = f'<style onload="{esc(_HEARD)}">{_SHEET}'
 
 
 class Texts:
@@ -116,7 +143,7 @@ def bar(share: float) -> str:
     """A thin progress bar; share: 0 to 1."""
     percent = 100 * min(max(share, 0.0), 1.0)
     return (
-        f'<div class="nnl-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<div class="nnl-bar" role="progressbar" aria-label="epochs" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{percent:.0f}"><i style="width:{percent:.1f}%"></i></div>'
     )
 
@@ -146,6 +173,24 @@ def _note(line: str) -> str:
     if not line.startswith(DOCTOR):
         return f"<div>{esc(line)}</div>"
     return f'<div class="nnl-doctor"><b>{DOCTOR}</b>{esc(line.removeprefix(DOCTOR))}</div>'
+
+
+COPIED, SELECTED = "copied", "selected: press Ctrl+C to copy it, or ⌘C on a Mac"
+
+
+def copier(field: str, hint: str) -> str:
+    """A button that copies what stands in a field of its panel; field: its CSS class. What came of it is `told`.
+
+    It is done by the page itself, at once: only a press may write to the clipboard, and the kernel may be busy. The old
+    command, unlike navigator.clipboard, also works where the page comes over plain http.
+    """
+    act = (
+        f"const p=this.closest('.nnl-panel'),f=p.querySelector('.{field} textarea'),t=p.querySelector('.nnl-told'),"
+        "w=t.textContent;f.select();const d=document.execCommand('copy');if(d)this.focus();"
+        f"t.textContent=d?'{COPIED}':'{SELECTED}';setTimeout(()=>t.textContent=w,5000)"
+    )
+    looks = f'class="jupyter-button widget-button" style="width:96px" title="{esc(hint)}"'
+    return f'<button {looks} onclick="{act}"><i class="fa fa-copy" aria-hidden="true"></i> Copy</button>'
 
 
 def told(text: str, wrong: bool = False) -> str:

@@ -11,7 +11,7 @@ from nnlab.magics.form import Settled
 from nnlab.magics.layout import RUNS, TABS, Group, Tab, grouped
 from nnlab.magics.panel import Board
 from nnlab.widgets import look
-from nnlab.widgets.controls import can_show, control, put, said
+from nnlab.widgets.controls import become, can_show, control, put, said
 from nnlab.widgets.slot import family
 
 COLUMNS = "repeat(auto-fill, minmax(min(290px, 100%), 1fr))"
@@ -73,17 +73,21 @@ class Pages:
                 widget.close()
 
     def _control(self, tab: Tab, name: str, option: Any, state: Settled) -> Any:
-        """The control of an option, made anew only where the declaration is another, or it cannot show the value."""
+        """The control of an option, made anew only where it must be of another kind: the focus must not be lost."""
         value, columns = state.value(option), self._board.columns() if tab.verb == "nn_preprocess" else []
         known, made = self._controls.get((tab.verb, name), (None, None))
-        if known == option.param and can_show(option.param, made, value):
-            put(option.param, made, value, columns)
-            return made
-        self._gone += [made] if made is not None else []
-        made = control(option.param, value, columns, self._sliders)
-        _style(made)
-        made.observe(lambda _: self._act(lambda: self._say(tab.verb, name)), "value")
-        self._controls[tab.verb, name] = (option.param, made)
+        if known != option.param or not can_show(option.param, made, value):
+            new = control(option.param, value, columns, self._sliders)
+            if type(new) is type(made):  # such as a step size that goes between other ends in another network
+                become(made, new)
+                self._gone.append(new)
+            else:
+                self._gone += [made] if made is not None else []
+                made = new
+                _style(made)
+                made.observe(lambda _: self._act(lambda: self._say(tab.verb, name)), "value")
+            self._controls[tab.verb, name] = (option.param, made)
+        put(option.param, made, value, columns)
         return made
 
     def _say(self, verb: str, name: str) -> None:

@@ -19,9 +19,7 @@ from nnlab.widgets.slot import Slot
 OPEN: list["Panel"] = []  # at most one: another panel closes the one before
 WAITS = "starts as soon as the running cell has ended"
 NOTE = "(it was open when this was saved; run the cell again to have it)"
-NEW_CELL = (
-    "The line comes as a new cell below the cell that you run next, where the front end does that; or copy it here."
-)
+NEW_CELL = "The line comes as a new cell below the cell that you run next, where the front end does that; or copy it."
 
 
 def open_panel(lab: Any, board: Board, own: Mapping[str, Any]) -> None:
@@ -80,8 +78,9 @@ class Panel:
         self._stop.add_class("nnl-stop")
         reset = self._button("Reset", "undo", "say nothing: nnlab and the data choose", self._reset)
         new = self._button("New cell", "plus", "put the line into a new cell", self._new_cell)
+        copy = self._text(look.copier("nnl-line", "copy the line"))
         close = self._button("Close", "times", "leave the line and the settings as a table", self.close)
-        buttons = [self._run, self._pause, self._stop, reset, new, close]
+        buttons = [self._run, self._pause, self._stop, reset, copy, new, close]
         parts = [self._presets, self._tabs, self._line, HBox(buttons, layout=row), self._told]
         self.root = VBox([self._text(look.CSS), *parts])
         self.root.add_class("nnl")

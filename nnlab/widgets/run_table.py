@@ -91,7 +91,7 @@ class RunTable:
             options=names, value=by if by in names else NEWEST, description="sort by", layout=Layout(flex="1 1 190px")
         )
         self._turned = ipywidgets.Checkbox(
-            value=(own["sort"] or "").startswith("-"), description="turned round", indent=False,
+            value=(own["sort"] or "").startswith("-"), description="reversed", indent=False,
             layout=Layout(flex="0 1 120px"),
         )  # fmt: skip
         close = ipywidgets.Button(description="Close", icon="times", tooltip="leave the table as it is now")

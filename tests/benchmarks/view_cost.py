@@ -1,6 +1,6 @@
 """What the live view costs: CPU time of `%nn_train` with it over that with `--view none`, paired, in one kernel.
 
-    python tests/benchmarks/view_cost.py [--rows 50000] [--epochs 20] [--pairs 7]
+    python tests/benchmarks/view_cost.py [--rows 50000] [--epochs 20] [--pairs 7] [--words "--playground pca"]
 
 The kernel believes that a front end with a person is there, so widgets, messages and drawing are the real ones; both
 sides show the static output at the end. One thread. Prints the median over pairs of live / none.
@@ -26,7 +26,8 @@ data = nnlab.prepare((x, y), task="multiclass", scale="none", test=0.0, valid=0.
 
 def spent(view):
     cpu, wall = time.process_time(), time.perf_counter()
-    get_ipython().run_line_magic("nn_train", f"data --hidden 128-64 --epochs {epochs} --patience none --view {{view}}")
+    words = "data --hidden 128-64 --epochs {epochs} --patience none {words}"
+    get_ipython().run_line_magic("nn_train", f"{{words}} --view {{view}}")
     return time.process_time() - cpu, time.perf_counter() - wall
 
 spent("live"), spent("none")  # imports
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--words", default="", help="more words of the line, on both sides")
     asked = parser.parse_args()
     manager, client = start_new_kernel()
     try:
@@ -58,7 +60,7 @@ def main() -> None:
                 raise SystemExit("\n".join(content["traceback"]))
             if kind == "stream" and "RESULT" in content["text"]:
                 result = content["text"].partition("RESULT ")[2]
-                print(f"{asked.rows} x 50, {asked.epochs} epochs, {asked.pairs} pairs; {result}")
+                print(f"{asked.rows} x 50, {asked.epochs} epochs, {asked.pairs} pairs {asked.words}; {result}")
                 return
     finally:
         client.stop_channels()

@@ -271,6 +271,38 @@ class Notebook7(Notebook):
         self.page.close()
 
 
+FOCUSED = """() => {
+  const at = document.activeElement, root = at.closest('.nnl'), style = getComputedStyle(at);
+  if (root === null) return null;
+  const place = at.getBoundingClientRect(), from = root.getBoundingClientRect();
+  const label = at.labels && at.labels.length ? at.labels[0].textContent : '';
+  return {
+    top: place.top - from.top, bottom: place.bottom - from.top, left: place.left,
+    seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0,
+    name: (at.getAttribute('aria-label') || label || at.innerText || '').trim(),
+  };
+}"""
+
+
+def tabbed(page: Any, first: Any) -> list[str]:
+    """The names of what the Tab key comes to in a panel from its first control on.
+
+    AssertionError where one has no name, the focus is not seen, or the way goes backwards.
+    """
+    first.focus()
+    names: list[str] = []
+    before: dict[str, Any] = {"top": 0.0, "bottom": 0.0, "left": -1.0}
+    while (stop := page.evaluate(FOCUSED)) is not None:
+        assert stop["name"], f"what comes after {names[-1:]} has no name"
+        assert stop["seen"], f"the focus is not seen on {stop['name']}"
+        below, right = stop["top"] >= before["bottom"] - 4, stop["left"] > before["left"]
+        assert below or (right and stop["top"] > before["top"] - 30), f"{stop['name']} comes after {names[-1:]}"
+        names.append(stop["name"])
+        before = stop
+        page.keyboard.press("Tab")
+    return names
+
+
 def _origin(page: Any) -> str:
     return str(page.evaluate("() => location.origin"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from nnlab.widgets import live
 from tests.browser import memory
-from tests.browser.harness import Notebook, set_theme, wait_for
+from tests.browser.harness import Notebook, set_theme, tabbed, wait_for
 from tests.widgets.live_kernel import ENDLESS
 
 pytestmark = pytest.mark.browser
@@ -71,25 +71,53 @@ def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
     opened.wait_end(1)
 
 
+# Keeps the step size of every step, and of each change that comes from the page its value, how long ago it was sent,
+# and how many steps were made by then.
+WATCHED = """
+import time
+from nnlab.core.controls import Controls
+from nnlab.core.learners.stack.learner import StackLearner
+rates, came = [], []
+def also(kind, name, note):
+    whole = getattr(kind, name)
+    setattr(kind, name, lambda self, *given: (note(*given), whole(self, *given))[1])
+def sent():
+    return get_ipython().kernel.get_parent("shell")["header"]["date"].timestamp()
+also(StackLearner, "step", lambda rows, lr: rates.append(lr))
+also(Controls, "set", lambda name, value: came.append((value, time.time() - sent(), len(rates))))
+"""
+EFFECT = """
+import statistics
+late = [rates[before:].index(value) for value, _, before in came]
+print(len(came) >= 6, max(late) <= 1, statistics.median(wait for _, wait, _ in came) <= 0.3)
+print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3, sorted(late), came)
+"""
+
+
 def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> None:
-    opened = anywhere(ENDLESS, "print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)")
-    opened.start(1)
-    handle = opened.output(1).locator(".widget-slider .noUi-handle").first
-    track = opened.output(1).locator(".widget-slider .noUi-target").first
+    opened = anywhere(WATCHED, ENDLESS, EFFECT)
+    opened.run(1)
+    opened.start(2)
+    panel = opened.output(2)
+    handle = panel.locator(".widget-slider .noUi-handle").first
+    track = panel.locator(".widget-slider .noUi-target").first
 
     def told() -> bool:
         """Press beside the handle until something comes of it: the panel may just have moved."""
         at, along = handle.bounding_box(timeout=60_000), track.bounding_box()
         opened.page.mouse.click(at["x"] + at["width"] / 2 + along["width"] / 8, at["y"] + at["height"] / 2)
         opened.page.wait_for_timeout(500)
-        return "→" in opened.output(1).locator(".nnl-notes").inner_text()
+        return "→" in panel.locator(".nnl-notes").inner_text()
 
     wait_for(told, "the change is told")
-    opened.page.wait_for_timeout(700)  # an epoch with the new value
-    opened.press(1, "Stop")
-    opened.wait_end(1)
-    opened.run(2)
-    assert opened.text(2).split()[-3:] == ["lr", "True", "True"]
+    handle.focus()
+    for _ in range(5):
+        opened.page.keyboard.press("ArrowRight")
+        opened.page.wait_for_timeout(400)  # an epoch with the new value
+    opened.press(2, "Stop")
+    opened.wait_end(2)
+    opened.run(3)
+    assert opened.text(3).split()[:6] == ["True", "True", "True", "lr", "True", "True"], opened.text(3)
 
 
 def test_the_interrupt_key_returns_the_best_model(anywhere: Open) -> None:
@@ -183,6 +211,11 @@ def test_the_panel_is_legible_in_both_themes(notebook: Open, shots: Path, theme:
         opened.start(1)
         wait_for(lambda: epoch(opened, 1) > 60 if curve(opened, 1) else False, "the run goes on for a while")
         opened.page.screenshot(path=shots / f"train-{theme.split()[-1].lower()}.png")
+        pressed = opened.output(1).locator("[aria-pressed=true]")
+        wait_for(pressed.count, "the curves can be chosen")
+        names = tabbed(opened.page, opened.output(1).get_by_role("button", name="Stop"))
+        assert {"Pause", "lr", "weight decay", "dropout", "batch size", "patience", "accuracy", "log"} <= set(names)
+        assert "mean over the last epochs" in names and "accuracy" in pressed.all_inner_texts()
         for part in (".nnl-fact b", ".nnl-fact span", ".nnl-table td", ".nnl-title span", ".bqplot .axis text"):
             assert contrast(opened.output(1).locator(part).first) > 3, part
         opened.press(1, "Stop")
@@ -194,11 +227,11 @@ def test_the_panel_is_legible_in_both_themes(notebook: Open, shots: Path, theme:
 
 def contrast(element: Any) -> float:
     """WCAG's contrast ratio of an element's text to the page."""
-    ink, paper = element.evaluate(
-        """e => { const s = getComputedStyle(e), svg = e instanceof SVGElement;
+    colours = """e => { const s = getComputedStyle(e), svg = e instanceof SVGElement;
         return [svg ? s.fill : s.color, getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')]; }"""
-    )
-    lights = sorted(luminance(colour) for colour in (ink, paper))
+    # an element that is drawn anew between the look for it and the look at it has no colour
+    found = wait_for(lambda: all(seen := element.evaluate(colours)) and seen, "the element stays")
+    lights = sorted(luminance(colour) for colour in found)
     return (lights[1] + 0.05) / (lights[0] + 0.05)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import PATIENCE, Notebook, set_theme, wait_for
+from tests.browser.harness import PATIENCE, Notebook, set_theme, tabbed, wait_for
 from tests.browser.test_live import contrast
 
 pytestmark = pytest.mark.browser
@@ -185,9 +185,7 @@ def test_hostile_names_are_shown_as_they_are(notebook: Open) -> None:
     wait_for(lambda: "--drop" in board.line, "the line has them")
     assert not board.told
     board.press("Close")
-    table = board.root.locator("table")
-    wait_for(table.count, "the table stays")
-    assert all(name in board.root.inner_text() for name in HOSTILE)
+    wait_for(lambda: all(name in board.root.inner_text() for name in HOSTILE), "the table stays")
     assert board.page.evaluate("() => window.hacked") is None
 
 
@@ -195,6 +193,15 @@ def test_a_closed_panel_is_a_table_in_the_saved_notebook(notebook: Open) -> None
     made = notebook("%nn_panel data --preset strong", "1 + 1")
     made.run(1)
     board = Board(made)
+    board.press("Copy")
+    wait_for(lambda: board.told == "copied", "it says that the line is copied")
+    made.page.context.grant_permissions(["clipboard-read"])
+    assert made.page.evaluate("() => navigator.clipboard.readText()") == board.line
+    made.page.evaluate("() => { document.execCommand = () => false; }")
+    board.press("Copy")
+    wait_for(lambda: "press Ctrl+C" in board.told, "a browser that refuses is helped out")
+    assert made.page.evaluate("() => window.getSelection().toString()") == board.line
+    made.page.evaluate("() => { delete document.execCommand; }")
     board.press("New cell")
     wait_for(lambda: "new cell" in board.told, "it says where the cell comes")
     made.run(2)
@@ -227,10 +234,8 @@ def test_the_panel_fits_and_is_legible(notebook: Open, shots: Path, theme: str, 
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         made.run(1)
         board = Board(made)
-        board.root.get_by_role("button", name="strong").focus()
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        assert page.evaluate("() => document.activeElement.closest('.nnl-panel') !== null"), "the keyboard gets there"
+        names = tabbed(page, board.root.get_by_role("button", name="small"))
+        assert {"optimizer", "lr", "weight decay", "epochs", "line", "Copy", "Close"} <= set(names), names
         page.wait_for_timeout(500)
         page.screenshot(path=shots / f"panel-{theme.split()[-1].lower()}-{width}.png")
         box = board.root.locator(".nnl-panel")

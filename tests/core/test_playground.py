@@ -1,5 +1,6 @@
 """A look at a network that learns: what it sees is right, and the training does not feel it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from nnlab import Prepared, SpecError, fit, prepare
+from nnlab.core import playground
 from nnlab.core.controls import Controls
-from nnlab.core.events import Event, Finished, Lookable
+from nnlab.core.events import Event, Finished, Lookable, Looked
 from nnlab.core.playground import Ground, asked_ground, layers_of
 from nnlab.core.spec import TrainSpec
 
@@ -108,3 +110,28 @@ def test_components_are_the_directions_of_most_spread(data: Prepared) -> None:
 def test_what_cannot_be_looked_at_is_refused(data: Prepared, words: list[str], told: str) -> None:
     with pytest.raises(SpecError, match=told):
         asked_ground(data, words, TrainSpec())
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "least"), [(0.03, 0.007, 70), (0.15, 0.007, 60), (0.002, 0.0005, 120), (0.3, 0.3, 3)]
+)
+def test_looks_and_their_drawing_take_two_percent_of_the_time(
+    first: float, later: float, least: int, data: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    clock.perf_counter = clock.thread_time = lambda: clock.now
+    monkeypatch.setattr(playground, "time", clock)
+    controls, begun = Controls(), list[float]()
+    controls.look_at(asked_ground(data, ["a"], TrainSpec()))
+    looker = playground.Looker(controls)
+
+    def drawn(seen: Looked) -> None:
+        spent = first * bool(begun) + later * max(0, len(begun) - 1)
+        assert spent <= 0.02 * clock.now
+        begun.append(clock.now)
+        clock.now += later if len(begun) > 1 else first
+
+    while clock.now < 60.0:
+        clock.now += 0.01  # of steps
+        looker(Lookable(lambda ask: np.zeros((100, 2))), drawn)
+    assert len(begun) >= least and begun[0] < 2.1

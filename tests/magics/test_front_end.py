@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nnlab.magics.front_end import front_end
+from nnlab.magics.front_end import front_end, touchable
 from nnlab.magics.views import make_view
 
 
@@ -62,6 +62,9 @@ def test_colab_is_live_once_its_user_allows_widgets(
     assert picked("auto", shell()) == "TextView"
     assert "enable_custom_widget_manager()" in capsys.readouterr().out
     assert picked("live", shell()) == "live"  # who asks for it gets a try
+    assert touchable(SimpleNamespace(ip=shell()), object())
+    (told,) = capsys.readouterr().out.splitlines()
+    assert "charts only once third-party widgets are allowed:  from google.colab import output; output." in told
     colab("https://example.org/manager.js")
     assert picked("auto", shell()) == "live"
     assert capsys.readouterr().out == ""

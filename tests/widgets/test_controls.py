@@ -1,9 +1,12 @@
 """A declared parameter becomes a widget, and the widgets write to the controls."""
 
+import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from ipywidgets import FloatSlider
 
 from nnlab.core.controls import Controls
 from nnlab.core.options import options_of
@@ -12,7 +15,7 @@ from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec
 from nnlab.core.steering import steerable
 from nnlab.magics.verbs import VERBS, any_option
-from nnlab.widgets.controls import Buttons, can_show, control, live_controls, put, said
+from nnlab.widgets.controls import Buttons, become, can_show, control, live_controls, put, said
 
 OPTIONS = options_of(TrainSpec)
 
@@ -32,6 +35,42 @@ def test_a_value_outside_of_the_offered_range_is_not_clamped() -> None:
     assert control(lr, 5.0).value == pytest.approx(5.0)
     assert control(lr, 1e-7).value == pytest.approx(1e-7)
     assert control(OPTIONS["dropout"].param, 0.9).value == pytest.approx(0.9)
+
+
+def test_a_slider_of_weight_decay_goes_by_ratio_down_to_0() -> None:
+    decay = OPTIONS["weight_decay"].param
+    slider = control(decay, 0.0123)  # a value that is between its places
+    numbers = [number for _, number in slider.options]
+    assert slider.value == 0.0123 and numbers[0] == 0.0 and numbers[1] == 1e-6 and numbers[-1] == 0.3
+    assert max(b / a for a, b in itertools.pairwise(numbers[1:])) < 1.7
+    slider.value = 0.0
+    assert decay.read(said(decay, slider)) == 0.0
+    put(decay, slider, 2.5)
+    assert slider.value == 2.5 and numbers[-1] < 2.5
+
+
+@pytest.mark.parametrize("name", [name for name, o in OPTIONS.items() if isinstance(o.param.domain, Within)])
+def test_steps_of_a_slider_are_round_and_its_readout_shows_each(name: str) -> None:
+    slider = control(OPTIONS[name].param)
+    if isinstance(slider, FloatSlider):
+        assert 50 <= (slider.max - slider.min) / slider.step <= 1000
+        shown = [format(slider.min + k * slider.step, slider.readout_format) for k in range(3)]
+        assert len(set(shown)) == 3 and f"{slider.step:.0e}"[0] in "125" and slider.step == float(f"{slider.step:.0e}")
+
+
+def test_a_slider_becomes_that_of_another_network_in_its_place() -> None:
+    lr = OPTIONS["lr"].param
+    made = control(lr, 0.04)
+    wider = replace(lr, domain=replace(lr.domain, search=(1e-6, 1e-5)))
+    become(made, other := control(wider, 2e-6))
+    put(wider, made, 2e-6)
+    assert (made.min, made.max, made.value) == (other.min, other.max, pytest.approx(2e-6))
+    decay = OPTIONS["weight_decay"].param
+    made = control(decay, 0.1)
+    fewer = replace(decay, domain=replace(decay.domain, least=1e-3, search=(0.0, 0.01)))
+    become(made, control(fewer, 0.0))
+    put(fewer, made, 0.005)
+    assert [made.options[1][1], made.options[-1][1], made.value] == [0.001, 0.01, 0.005]
 
 
 @pytest.mark.parametrize("sliders", [True, False])
@@ -64,10 +103,11 @@ def test_sliders_write_changes_of_what_the_parts_have() -> None:
     assert sliders["dropout"].value == pytest.approx(0.3)
     sliders["lr"].value = 0.004
     sliders["dropout"].value = 0.5
+    sliders["weight decay"].value = 0.0
     assert (sliders["batch size"].value, sliders["patience"].value) == (100, "20")
     sliders["batch size"].value = 64
     sliders["patience"].value = "none"
-    changes = [("lr", 0.004), ("dropout", 0.5), ("batch_size", 64), ("patience", math.inf)]
+    changes = [("lr", 0.004), ("dropout", 0.5), ("weight_decay", 0.0), ("batch_size", 64), ("patience", math.inf)]
     assert [(c.name, c.value) for c in controls.take_changes(1, 1)] == changes
     assert not told
 

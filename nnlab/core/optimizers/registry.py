@@ -18,7 +18,7 @@ WRAPPERS = Registry("optimizer wrapper")
 Groups = list[dict[str, Any]]
 AdaptiveLr = Within(1e-8, 10.0, log=True, search=(3e-4, 3e-2))
 SgdLr = Within(1e-8, 100.0, log=True, search=(1e-3, 1.0))
-Decay = Within(0.0, 10.0, search=(0.0, 0.3))
+Decay = Within(0.0, 10.0, search=(0.0, 0.3), least=1e-6)
 Beta = Within(0.0, 0.99999, search=(0.8, 0.999))
 Eps = Within(1e-16, 1.0, log=True, search=(1e-9, 1e-5))
 Momentum = Within(0.0, 0.9999, search=(0.5, 0.99))
