@@ -131,7 +131,7 @@ def show_times(setting: Setting, text: str, asked: argparse.Namespace, more: dic
 
 
 def show_losses(whole: Setting, halved: Setting, seeds: int) -> None:
-    """The best loss of nnlab, to the end and halved, minus that of Optuna with the tight loop, to the end and halved."""
+    """The best loss of nnlab, to the end and halved, minus that of Optuna with the tight loop."""
     from scipy import stats
 
     sides = {"to the end": whole, "halved": halved}
@@ -143,7 +143,7 @@ def show_losses(whole: Setting, halved: Setting, seeds: int) -> None:
         for text, ours in own.items():
             if (text, other) == ("to the end", "halved"):
                 continue
-            lost = [one - two for one, two in zip(ours, theirs, strict=True)]
+            lost = [mine - their for mine, their in zip(ours, theirs, strict=True)]
             error, p = statistics.stdev(lost) / seeds**0.5, stats.ttest_1samp(lost, 0.0).pvalue
             told = f"{statistics.mean(lost):+.5f} +- {error:.5f}, p {p:.2f}"
             print(f"  best loss, nnlab {text} minus Optuna {other}: {told}", flush=True)
