@@ -59,11 +59,12 @@ def test_mlflow(classes: Prepared, tmp_path: Path) -> None:
 
 
 def test_wandb(classes: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason=LACKING.format("wandb"))
+    wandb = pytest.importorskip("wandb", reason=LACKING.format("wandb"))
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     run = steered(classes, "wandb:tables", "first")
+    wandb.teardown()  # its process writes the file, a while after the run has ended
     written = list(tmp_path.glob(f"wandb/offline-run-*-{run.id}/run-{run.id}.wandb"))
     assert len(written) == 1
     told = written[0].read_bytes()
