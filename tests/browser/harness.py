@@ -295,8 +295,8 @@ def tabbed(page: Any, first: Any) -> list[str]:
     while (stop := page.evaluate(FOCUSED)) is not None:
         assert stop["name"], f"what comes after {names[-1:]} has no name"
         assert stop["seen"], f"the focus is not seen on {stop['name']}"
-        below, right = stop["top"] >= before["bottom"] - 4, stop["left"] > before["left"]
-        assert below or (right and stop["top"] > before["top"] - 30), f"{stop['name']} comes after {names[-1:]}"
+        onward = stop["top"] >= before["bottom"] - 4 or stop["left"] > before["left"]  # a column may be beside another
+        assert onward, f"{stop['name']} comes after {names[-1:]}"
         names.append(stop["name"])
         before = stop
         page.keyboard.press("Tab")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.harness import Notebook, set_theme, wait_for
+from tests.browser.harness import Notebook, set_theme, tabbed, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +34,8 @@ def test_a_press_gives_rows_and_the_slider_moves_the_point(notebook: Open, shots
         set_theme(opened.page, theme)
         opened.page.wait_for_timeout(400)
         opened.page.screenshot(path=shots / f"explorer-{theme.split()[-1].lower()}.png")
+    names = tabbed(opened.page, panel.get_by_role("button", name="Close"))
+    assert {"class", "threshold"} <= set(names) and names.index("class") < names.index("threshold")
     count = int(cell.inner_text())
     cell.click()
     wait_for(lambda: "no predicted as yes" in panel.inner_text() and len(rows(opened)) == min(count, 20), "its rows")

@@ -185,6 +185,10 @@ def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
     opened.start(1)
     dots = opened.output(1).locator(".bqplot .object_grp, .bqplot .dot_grp")
     wait_for(lambda: dots.count() > 1, "the trials are drawn")
+    names = tabbed(opened.page, opened.output(1).get_by_role("button", name="Stop"))
+    assert {"what to steer", "a value to pin, or a range to narrow to", "Pin", "a trial to try next", "Queue"} <= set(
+        names
+    )
     opened.press(1, "Stop")
     opened.wait_end(1)
     opened.run(2)
