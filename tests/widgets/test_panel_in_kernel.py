@@ -43,14 +43,20 @@ def test_a_run_of_the_panel_is_the_run_of_its_line(kernel: Kernel) -> None:
     assert {"image/png", "text/plain"} in shown and {"text/html", "text/markdown", "text/plain"} in shown
 
 
-def test_stop_ends_a_run_of_the_panel(kernel: Kernel) -> None:
-    opened(kernel)
+def test_stop_ends_a_run_of_the_panel_which_has_fields_where_the_panel_has(kernel: Kernel) -> None:
+    kernel.run("1")
+    kernel.published.clear()
+    opened(kernel, "%nn_panel data --sliders off")
     change(kernel, ENDLESS, description="line")
-    kernel.until(lambda m: str(update_of(m).get("value")).startswith("run = %nn_train data --epochs 1000000"))
+    kernel.until(lambda m: str(update_of(m).get("value")).startswith("run = %nn_train data --view fields --epochs "))
     kernel.click("Train")
     kernel.until(lambda m: "training on cpu" in str(m["content"].get("data", {}).get("state", {}).get("value", "")))
     kernel.click("Stop")
     assert kernel.run("print(run.finished.reason)").split()[-1] == "stopped"
+    made = [m["content"]["data"]["state"] for m in kernel.published if m["msg_type"] == "comm_open"]
+    shown = {(one.get("description"), one["_model_name"]) for one in made if "description" in one}
+    assert {("weight decay", "ComboboxModel"), ("batch size", "DropdownModel")} <= shown
+    assert not [name for _, name in shown if "Slider" in name]
 
 
 def test_twenty_panels_leave_nothing_in_the_kernel(kernel: Kernel) -> None:
