@@ -247,7 +247,7 @@ def run_table(made: Made) -> Iterator[Shown]:
 
 def explorer(made: Made) -> Iterator[Shown]:
     """%nn_evaluate --explore: the rows of a press, with what was pressed."""
-    opened = Explorer(evaluate(made.run, made.data), None, [])
+    opened = Explorer(evaluate(made.run, made.data), None, [], True)
     for text in PAYLOADS:
         opened._show(pd.DataFrame({text: [text]}, index=[text]), text)
         yield from of_widgets(opened.root)
@@ -268,7 +268,7 @@ def playground(made: Made) -> Iterator[Shown]:
 def of_widgets(root: Any) -> Iterator[Shown]:
     """What a page makes of widgets: HTML of some, plain text of the labels of others."""
     for widget in family(root):
-        if isinstance(widget, ipywidgets.HTML):
+        if isinstance(widget, ipywidgets.HTML) and widget.value != look.CSS:
             yield Shown("html", widget.value)
         elif isinstance(widget, ipywidgets.widget_selection._Selection):
             yield Shown("label", " ".join(map(str, widget._options_labels)))

@@ -9,7 +9,7 @@ from nnlab.core.wording import agreeing
 from nnlab.report.blocks import Block, Code, Sentence
 from nnlab.report.bundle import Bundle, page
 from nnlab.report.specs import rounded
-from nnlab.report.tables import Table, number
+from nnlab.report.tables import Table, number, shorten
 
 if TYPE_CHECKING:
     from nnlab.core.difference import Change, Difference
@@ -51,7 +51,7 @@ def difference_blocks(found: "Difference") -> Iterator[Block]:
         yield Table(["in", "what", found.a, found.b], list(_rows(found.changes)), "What differs", "llll")
     if found.code:
         more = [f"... {len(found.code) - MOST_LINES} more"] if len(found.code) > MOST_LINES else []
-        yield Code("Code cells", "\n".join([*found.code[:MOST_LINES], *more]))
+        yield Code("Code cells", "\n".join([*map(shorten, found.code[:MOST_LINES]), *more]))
     unchanged = [name for name in SECTIONS[:3] if all(change.section != name for change in found.changes)]
     unchanged += [] if found.code else ["code"]
     if unchanged:

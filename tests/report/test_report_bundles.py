@@ -16,6 +16,7 @@ from nnlab.core.baselines import Baseline
 from nnlab.core.data.reports import ColumnReport
 from nnlab.core.data.roles import Role
 from nnlab.core.data.target import Target
+from nnlab.core.difference import Difference
 from nnlab.core.errors import RunError
 from nnlab.core.events import Changed
 from nnlab.core.models import MODELS
@@ -28,6 +29,7 @@ from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import parse as parse_space
 from nnlab.magics.text import parse
 from nnlab.report.bundle import Bundle, prepared_bundles, run_bundles, runs_bundles, study_bundles
+from nnlab.report.difference import difference_bundles
 from nnlab.report.html import visible
 from nnlab.report.runs import confusion_blocks, main_metric, repeat, runs_table, verdict
 from nnlab.report.specs import differences, python_call
@@ -239,6 +241,12 @@ def saved(bundles: list[Bundle]) -> int:
     """Bytes of a notebook's file with these outputs in a cell."""
     outputs = [new_output("display_data", data=bundle.data, metadata=bundle.metadata) for bundle in bundles]
     return len(nbformat.writes(new_notebook(cells=[new_code_cell("%nn_runs", outputs=outputs)])).encode())
+
+
+def test_a_long_line_in_a_cell_does_not_make_the_difference_large() -> None:
+    found = Difference("a", "b", (), ("-x = 1", *(f"+{'<' * 50_000}" for _ in range(200))), (), True)
+    (bundle,) = difference_bundles(found)
+    assert bundle.size < 120_000 and "... 141 more" in bundle.data["text/plain"]
 
 
 def test_what_runs_share_is_the_head_of_a_column_and_what_matters_comes_first() -> None:
