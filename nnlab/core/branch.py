@@ -8,8 +8,8 @@ from typing import Any
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import SpecError, StoreError
-from nnlab.core.events import Changed, EpochDone, Sink, Started, Warned
-from nnlab.core.fit import Where, as_store, carried, concluded, drive, living, ready, saying
+from nnlab.core.events import Changed, EpochDone, Event, Sink, Started, Warned
+from nnlab.core.fit import Again, Where, as_store, carried, concluded, drive, living, ready, saying
 from nnlab.core.models.custom import Maker
 from nnlab.core.options import resolve
 from nnlab.core.pace import batch_of
@@ -33,7 +33,8 @@ FREE_TOO = ("batch_size", "patience")  # these are such values, too, but fields 
 
 @dataclass(frozen=True, eq=False)
 class Branching:
-    """A branch as it was asked for. spec: its own; epoch: the last one that it shares with `past`."""
+    """A run that leaves another. spec: its own; epoch: the last one that it shares with `past`. again: what changes after
+    that, and where it is stopped; said: what to tell when it begins."""
 
     past: Past
     epoch: int
@@ -43,6 +44,8 @@ class Branching:
     facts: Facts
     store: Store
     checkpoint_seconds: float
+    again: Again
+    said: tuple[Event, ...]
     log_to: tuple[str, ...] = ()
 
 
@@ -85,7 +88,10 @@ def branch(  # noqa: PLR0913 (the front door of plain Python)
         raise SpecError(f"epochs={spec.epochs}: {epoch} are done already; a branch needs more")
     facts = new_facts(data, name, line, code or past.facts.code, past.facts.choices)
     facts = replace(facts, origin=Origin("branch", past.facts.id, epoch))
-    order = Branching(past, epoch, data, spec, model, facts, place, checkpoint_seconds, checked_logs(log_to))
+    again = Again(tuple(_turns(past, epoch, spec, data)), None, None)
+    said = (Warned(f"branches off run {past.facts.name or past.facts.id} after epoch {epoch}"),)
+    logs = checked_logs(log_to)
+    order = Branching(past, epoch, data, spec, model, facts, place, checkpoint_seconds, again, said, logs)
     if background:
         from nnlab.core.background.run import begun
 
@@ -97,7 +103,7 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
     """Train what was ordered, in this process."""
     past, data = order.past, order.data
     with interruptible(controls):
-        state = state_after(past, order.epoch, data, order.model, controls)
+        state = state_after(order.store, past, order.epoch, data, order.model, controls)
     job = ready(set_up(order.spec, data, order.model), order.facts.choices)
     check_room(order.store.root, job.learner.model)
     events = train(job, controls, state)
@@ -106,7 +112,7 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
     except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
         raise StoreError(f"the state of run {past.facts.id} does not fit the branch: {error}") from error
     assert isinstance(started, Started)
-    controls.plan(_turns(order))
+    controls.plan(order.again.changes, order.again.end)
     folder = order.store.create_run(order.spec, data, facts=order.facts, seconds=order.checkpoint_seconds)
     folder(replace(started, resumed_from=None))
     best, record = state["best"], Record()
@@ -114,19 +120,18 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
         kept = isinstance(event, EpochDone) and event.epoch == best["epoch"]
         folder(replace(event, weights=best["weights"]) if kept else event)
     drive(iter([started, *events_until(past, order.epoch)]), *(sink for sink in (record, view) if sink is not None))
-    said = [Warned(f"branches off run {past.facts.name or past.facts.id} after epoch {order.epoch}")]
     run = living(record, job, folder.facts)
     with logging(order.log_to, folder.facts) as programs:
-        spent = carried(saying(said, events), controls, run, data, folder, view, *programs)
+        spent = carried(saying(order.said, events), controls, run, data, folder, view, *programs)
     return concluded(record, job, folder, folder.facts, spent)
 
 
-def _turns(order: Branching) -> list[Changed]:
+def _turns(past: Past, epoch: int, spec: TrainSpec, data: Prepared) -> list[Changed]:
     """What is otherwise from the first step of the branch on."""
-    before, now = (_values(spec, order.data) for spec in (order.past.spec, order.spec))
-    lived = {change.name: change.new for change in order.past.changes if change.epoch <= order.epoch}
+    before, now = (_values(one, data) for one in (past.spec, spec))
+    lived = {change.name: change.new for change in past.changes if change.epoch <= epoch}
     differing = [name for name in now if name in before and now[name] != before[name]]
-    return [Changed(order.epoch + 1, 1, name, lived.get(name, before[name]), now[name]) for name in differing]
+    return [Changed(epoch + 1, 1, name, lived.get(name, before[name]), now[name]) for name in differing]
 
 
 def _values(spec: TrainSpec, data: Prepared) -> Mapping[str, float]:

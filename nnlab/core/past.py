@@ -20,6 +20,7 @@ from nnlab.core.store.facts import Facts
 from nnlab.core.store.reading import read_past, understood
 from nnlab.core.store.runs import Store
 from nnlab.core.train import set_up, train
+from nnlab.core.wording import counted
 
 NATURAL = ("completed", "stopped_early", "diverged")  # ends that come by themselves when the same is done again
 
@@ -44,19 +45,24 @@ class Past:
         """What was changed while it lived."""
         return tuple(self.record.changes)
 
+    def changes_after(self, epoch: int) -> tuple[Changed, ...]:
+        """Those of later epochs."""
+        return tuple(change for change in self.record.changes if change.epoch > epoch)
+
     @property
     def threads(self) -> int | None:
         """The threads that it had, None where they are not known."""
         return (self.record.started.threads or None) if self.record.started else None
 
-    def again(self) -> Again:
-        """What is to happen when it is done again."""
+    def again(self, epoch: int = 0) -> Again:
+        """What is to happen when it is done again, from an epoch on."""
         finished = self.record.finished
         assert finished is not None
+        changes = self.changes_after(epoch)
         if finished.reason in NATURAL:
-            return Again(self.changes, None, self.threads)
+            return Again(changes, None, self.threads)
         reason: Reason = "interrupted" if finished.reason == "interrupted" else "stopped"
-        return Again(self.changes, (*(finished.cut or (finished.epoch + 1, 0)), reason), self.threads)
+        return Again(changes, (*(finished.cut or (finished.epoch + 1, 0)), reason), self.threads)
 
     def notes(self, code: str | None) -> tuple[Event, ...]:
         """Why the bits need not be the same here."""
@@ -85,19 +91,43 @@ def its_data(past: Past, data: Prepared | None, model: Maker) -> Prepared:
     return found
 
 
-def state_after(past: Past, epoch: int, data: Prepared, model: Maker, controls: Controls) -> Any:
+def trunk_of(store: Store, past: Past) -> tuple[Past, int] | None:
+    """The run whose first epochs it took over, and how many; None for a run that trained all of its own.
+
+    StoreError where the store has that run no more.
+    """
+    origin = past.facts.origin
+    if origin is None or not origin.epoch:
+        return None
+    shared = counted(origin.epoch, "epoch")
+    try:
+        while origin is not None and origin.kind == "replay":  # of a branch: it shares what the branch shares
+            origin = store.find(origin.id).origin
+        return (past_run(store, origin.id), origin.epoch) if origin is not None else None
+    except StoreError as error:
+        label = past.facts.name or past.facts.id
+        raise StoreError(f"run {label} took its first {shared} over from another: {error}") from error
+
+
+def state_after(store: Store, past: Past, epoch: int, data: Prepared, model: Maker, controls: Controls) -> Any:
     """The state of the run after an epoch: of a checkpoint that it kept, else by training it again so far."""
     kept = checkpoint_of(past.path, epoch)
-    return kept if kept is not None else _trained_again(past, epoch, data, model, controls)
+    return kept if kept is not None else _trained_again(store, past, epoch, data, model, controls)
 
 
-def _trained_again(past: Past, epoch: int, data: Prepared, model: Maker, controls: Controls) -> Any:
+def _trained_again(store: Store, past: Past, epoch: int, data: Prepared, model: Maker, controls: Controls) -> Any:
     from nnlab.core.store.trees import pack_tree, unpack_tree
 
+    trunk, shared, state = trunk_of(store, past), 0, None
+    if trunk is not None:  # whose spec was another one
+        shared = min(trunk[1], epoch)
+        state = state_after(store, trunk[0], shared, data, model, controls)
+        if shared == epoch:
+            return state
     job = replace(set_up(past.spec, data, model), threads=past.threads)
     own = Controls()
-    own.plan(past.changes)
-    for event in train(job, own):
+    own.plan(past.changes_after(shared))
+    for event in train(job, own, state):
         if isinstance(event, Resumable) and (event.epoch, event.step) == (epoch, 0):
             return unpack_tree(pack_tree(event.state()), "the state of the run")
         if controls.stop_reason:

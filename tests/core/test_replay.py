@@ -13,6 +13,7 @@ from nnlab.core.events import Changed, EpochDone, Event, Progress
 from nnlab.core.past import past_run
 from nnlab.core.replay import bits
 from nnlab.core.run import Run
+from nnlab.core.store import trash
 from nnlab.core.store.facts import Origin
 from nnlab.core.store.runs import Store
 from tests.core.resuming import every_step
@@ -100,6 +101,29 @@ def test_a_branch_is_the_run_with_a_change_at_that_step(
     loaded = store.load("twig")
     assert loaded.history[numbers].equals(found.history[numbers]) and loaded.metrics == found.metrics
     assert (loaded.spec.epochs, loaded.spec.batch_size) == (5, 40)
+
+
+@pytest.mark.parametrize("options", [STACK, MODULE], ids=["stack", "module"])
+def test_branches_are_repeated_and_left_again_as_they_were_trained(
+    classes: Prepared, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    store = Store(tmp_path)
+    trunk = steered(classes, store, {**options, "schedule": "constant"}, {1: [("set", "dropout", 0.3)]})
+    twig = nnlab.branch(trunk.id, 2, classes, store=store, lr=1e-4, schedule="cosine", epochs=6)
+    leaf = nnlab.branch(twig.id, 4, classes, store=store, lr=0.02, epochs=5)
+    again = [nnlab.replay(run.id, classes, store=store) for run in (twig, leaf)]
+    for run, repeated in zip((twig, leaf), again, strict=True):
+        assert bits(repeated, past_run(store, run.id)) == f"same losses, metrics and weights as run {run.id}"
+        assert repeated.facts.origin == Origin("replay", run.id, run.facts.origin.epoch)  # type: ignore[union-attr]
+        assert repeated.changes == run.changes
+    for run in (twig, again[0]):  # a branch that changes nothing is the run that it leaves
+        same = nnlab.branch(run.id, 4, classes, store=store)
+        assert bits(same, past_run(store, twig.id)) == f"same losses, metrics and weights as run {twig.id}"
+    early = nnlab.branch(twig.id, 1, classes, store=store, epochs=2)
+    assert early.history["train_loss"][1] == trunk.history["train_loss"][1]
+    trash.delete(store.root, [store.find(trunk.id)])
+    with pytest.raises(nnlab.StoreError, match=f"run {twig.id} took its first 2 epochs over from another: .*{trunk.id}"):
+        nnlab.replay(twig.id, classes, store=store)
 
 
 def test_what_cannot_branch_is_said(classes: Prepared, tmp_path: Path) -> None:
