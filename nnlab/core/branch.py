@@ -33,8 +33,8 @@ FREE_TOO = ("batch_size", "patience")  # these are such values, too, but fields 
 
 @dataclass(frozen=True, eq=False)
 class Branching:
-    """A run that leaves another. spec: its own; epoch: the last one that it shares with `past`. again: what changes after
-    that, and where it is stopped; said: what to tell when it begins."""
+    """A run that leaves another. spec: its own; epoch: the last one that it shares with `past`. again: what changes
+    after that, and where it is stopped; said: what to tell when it begins."""
 
     past: Past
     epoch: int
@@ -88,7 +88,8 @@ def branch(  # noqa: PLR0913 (the front door of plain Python)
         raise SpecError(f"epochs={spec.epochs}: {epoch} are done already; a branch needs more")
     facts = new_facts(data, name, line, code or past.facts.code, past.facts.choices)
     facts = replace(facts, origin=Origin("branch", past.facts.id, epoch))
-    again = Again(tuple(_turns(past, epoch, spec, data)), None, None)
+    words = {word for option in options for word in option.split(".")}  # lr of optimizer.lr
+    again = Again(tuple(_turns(past, epoch, spec, data, words)), None, None)
     said = (Warned(f"branches off run {past.facts.name or past.facts.id} after epoch {epoch}"),)
     logs = checked_logs(log_to)
     order = Branching(past, epoch, data, spec, model, facts, place, checkpoint_seconds, again, said, logs)
@@ -126,12 +127,13 @@ def branch_off(order: Branching, view: Sink | None, controls: Controls) -> Run:
     return concluded(record, job, folder, folder.facts, spent)
 
 
-def _turns(past: Past, epoch: int, spec: TrainSpec, data: Prepared) -> list[Changed]:
-    """What is otherwise from the first step of the branch on."""
+def _turns(past: Past, epoch: int, spec: TrainSpec, data: Prepared, said: set[str]) -> list[Changed]:
+    """What is otherwise from the first step of the branch on. said: names of options that were given, which hold also
+    where the run began with the same and was changed since."""
     before, now = (_values(one, data) for one in (past.spec, spec))
-    lived = {change.name: change.new for change in past.changes if change.epoch <= epoch}
-    differing = [name for name in now if name in before and now[name] != before[name]]
-    return [Changed(epoch + 1, 1, name, lived.get(name, before[name]), now[name]) for name in differing]
+    held = {**before, **{change.name: change.new for change in past.changes if change.epoch <= epoch}}
+    differing = [name for name in now if name in before and (now[name] != before[name] or name in said)]
+    return [Changed(epoch + 1, 1, name, held[name], now[name]) for name in differing if now[name] != held[name]]
 
 
 def _values(spec: TrainSpec, data: Prepared) -> Mapping[str, float]:

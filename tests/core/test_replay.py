@@ -105,7 +105,7 @@ def test_a_branch_is_the_run_with_a_change_at_that_step(
 
 @pytest.mark.parametrize("options", [STACK, MODULE], ids=["stack", "module"])
 def test_branches_are_repeated_and_left_again_as_they_were_trained(
-    classes: Prepared, tmp_path: Path, options: dict[str, Any]
+    classes: Prepared, tmp_path: Path, every_step: None, options: dict[str, Any]
 ) -> None:
     store = Store(tmp_path)
     trunk = steered(classes, store, {**options, "schedule": "constant"}, {1: [("set", "dropout", 0.3)]})
@@ -121,8 +121,11 @@ def test_branches_are_repeated_and_left_again_as_they_were_trained(
         assert bits(same, past_run(store, twig.id)) == f"same losses, metrics and weights as run {twig.id}"
     early = nnlab.branch(twig.id, 1, classes, store=store, epochs=2)
     assert early.history["train_loss"][1] == trunk.history["train_loss"][1]
+    back = nnlab.branch(trunk.id, 2, classes, store=store, **{"model.dropout": 0.1}, epochs=3)
+    assert back.changes[-1] == Changed(3, 1, "dropout", 0.3, 0.1), "what the run began with is a change again"
     trash.delete(store.root, [store.find(trunk.id)])
-    with pytest.raises(nnlab.StoreError, match=f"run {twig.id} took its first 2 epochs over from another: .*{trunk.id}"):
+    told = f"run {twig.id} took its first 2 epochs over from another: .*{trunk.id}"
+    with pytest.raises(nnlab.StoreError, match=told):
         nnlab.replay(twig.id, classes, store=store)
 
 

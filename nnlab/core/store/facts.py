@@ -37,7 +37,7 @@ class Choices:
 @dataclass(frozen=True)
 class Origin:
     """Where a run comes from. kind: replay, which repeats another run with its changes, or branch, which went on from
-    one after so many epochs with other settings. id: of that run. epoch: those that were taken over, by the branch or by
+    one after so many epochs with other settings. id: of that run. epoch: how many were taken over, by the branch or by
     the one that is repeated."""
 
     kind: Literal["replay", "branch"]
