@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, StoreError
 from nnlab.core.evaluate import Evaluation
+from nnlab.core.events import Changed
 from nnlab.core.noise import FEWEST_SEEDS, Judged, row_noise, seed_noise
 from nnlab.core.options import override_values
 from nnlab.core.params import params_of
@@ -17,7 +18,7 @@ from nnlab.core.spec import CUSTOM, PrepareSpec, TrainSpec, from_json, part_valu
 from nnlab.core.store import files
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.folder import versions
-from nnlab.core.store.reading import RunInfo, read_beginning, understood
+from nnlab.core.store.reading import RunInfo, read_beginning, told_events, understood
 from nnlab.core.store.runs import Store
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Side:
-    """A run as it is compared. about: what run.json says."""
+    """A run as it is compared. about: what run.json says. changes: what was changed while it lived."""
 
     run: "Run | RunInfo"
     about: Mapping[str, Any]
@@ -67,6 +68,7 @@ class _Side:
     spec: TrainSpec
     evaluation: Evaluation | None
     course: Mapping[str, Any]
+    changes: tuple[Changed, ...]
 
     @property
     def lines(self) -> list[str]:
@@ -144,7 +146,8 @@ def _side(run: "Run | RunInfo") -> _Side:
     if not isinstance(run, RunInfo):
         course = {"state": run.state, "epochs": run.finished.epoch, "best epoch": run.best_epoch}
         about = {"versions": versions(), "started": vars(run.started)} | _written(run.path)
-        return _Side(run, about, run.facts, run.spec, run.evaluation, course | {"parameters": run.parameters})
+        course |= {"parameters": run.parameters} | _lived(run.facts, run.changes)
+        return _Side(run, about, run.facts, run.spec, run.evaluation, course, tuple(run.changes))
     if run.state == "broken":
         raise StoreError(run.message)
     with understood(run.path):
@@ -152,8 +155,26 @@ def _side(run: "Run | RunInfo") -> _Side:
         there = (run.path / "evaluation.json").exists()
         evaluation = Evaluation.from_json(files.read_json(run.path / "evaluation.json")) if there else None
         course = {"state": run.state, "epochs": run.epochs, "best epoch": run.best_epoch}
-        course |= {"parameters": int(about["started"]["parameters"])}
-        return _Side(run, about, facts, spec, evaluation, course)
+        changes = _changes(run)
+        course |= {"parameters": int(about["started"]["parameters"])} | _lived(facts, changes)
+        return _Side(run, about, facts, spec, evaluation, course, changes)
+
+
+def _changes(run: RunInfo) -> tuple[Changed, ...]:
+    return tuple(event for event in told_events(run.path) if isinstance(event, Changed))
+
+
+def _lived(facts: Facts, changes: Iterable[Changed]) -> dict[str, str]:
+    """Where a run comes from, and each value that was changed while it lived, with the places."""
+    told: dict[str, str] = {}
+    if facts.origin is not None:
+        place = f", epoch {facts.origin.epoch}" if facts.origin.kind == "branch" else ""
+        told["origin"] = f"{facts.origin.kind} of {facts.origin.id}{place}"
+    for change in changes:
+        name = f"{change.name} changed"
+        place = f"{change.new:g} in epoch {change.epoch}, step {change.step}"
+        told[name] = f"{told[name]}; {place}" if name in told else place
+    return told
 
 
 def _written(path: Path | None) -> dict[str, Any]:
@@ -239,7 +260,7 @@ def _seeds(values: list[list[float]], alike: bool) -> str:
 
 def _kind(side: _Side) -> tuple[Any, ...]:
     """What runs share that differ in nothing but the seed."""
-    return replace(side.spec, seed=0), side.facts.fingerprint, (side.facts.code or "").strip()
+    return replace(side.spec, seed=0), side.facts.fingerprint, (side.facts.code or "").strip(), side.changes
 
 
 def _with_other_seeds(side: _Side, runs: Iterable[RunInfo]) -> list[Mapping[str, float]]:
@@ -250,6 +271,7 @@ def _with_other_seeds(side: _Side, runs: Iterable[RunInfo]) -> list[Mapping[str,
             continue
         about = _written(run.path)
         told = (about.get("fingerprint"), str(about.get("code") or "").strip())
-        if told == (side.facts.fingerprint, (side.facts.code or "").strip()):
+        alike = told == (side.facts.fingerprint, (side.facts.code or "").strip())
+        if alike and _changes(run) == side.changes:  # what was turned by hand is no luck of the seed
             found.setdefault(run.spec.seed, run.metrics)
     return list(found.values())

@@ -79,6 +79,6 @@ def _rows(changes: "tuple[Change, ...]") -> Iterator[tuple[Any, ...]]:
     for section in SECTIONS:
         mine = [change for change in changes if change.section == section]
         for change in mine[:MOST_OF_SECTION]:
-            yield section, change.name, *(None if v is None else rounded(v) for v in (change.a, change.b))
+            yield section, change.name, *(None if v is None else shorten(rounded(v)) for v in (change.a, change.b))
         if (rest := len(mine) - MOST_OF_SECTION) > 0:
             yield section, f"{rest} more {agreeing(rest, 'difference', 'differences')}", None, None

@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import nnlab
+from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.difference import Difference, diff
 from nnlab.core.errors import StoreError
@@ -94,6 +95,26 @@ def test_noise_comes_from_seeds_where_there_are_three(classes: Prepared, tmp_pat
     expected = stats.t.ppf(0.975, 2) * np.sqrt(2) * np.std(values, ddof=1)
     assert found["loss"].noise == pytest.approx(expected)
     assert found["loss"].verdict == ("within noise" if abs(found["loss"].change) <= expected else "worse")
+
+
+def test_what_was_changed_by_hand_is_a_difference_and_no_luck_of_the_seed(classes: Prepared, tmp_path: Path) -> None:
+    runs = [trained(classes, tmp_path, seed=seed) for seed in (0, 1)]
+    controls = Controls()
+    controls.set("lr", 1e-5)
+    controls.set("dropout", 0.5)
+    steered = trained(classes, tmp_path, seed=2, controls=controls)
+    twig = nnlab.branch(runs[0].id, 1, classes, store=tmp_path, lr=0.5, epochs=3)
+    for run in (steered, steered.id):
+        course = told(diff(runs[0], run, tmp_path), "course")
+        assert course["lr changed"] == (None, "1e-05 in epoch 1, step 1")
+        assert course["dropout changed"] == (None, "0.5 in epoch 1, step 1")
+    course = told(diff(steered, twig), "course")
+    assert course["origin"] == (None, f"branch of {runs[0].id}, epoch 1")
+    assert course["lr changed"] == ("1e-05 in epoch 1, step 1", "0.5 in epoch 2, step 1")
+    assert {judged.source for judged in diff(runs[0], runs[1]).metrics} == {"validation rows, paired"}
+    runs.append(trained(classes, tmp_path, seed=2))
+    assert {judged.source for judged in diff(runs[0], runs[1]).metrics} == {"3 seeds"}
+    assert {judged.source for judged in diff(runs[0], steered).metrics} == {"3 seeds"}, "of the run without changes"
 
 
 def test_seed_noise_is_the_interval_of_welch() -> None:
