@@ -88,8 +88,16 @@ def run_blocks(run: "Run", line: str | None, data: "Prepared | None" = None) -> 
         yield Table(["epoch", "step", "value", "from", "to"], rows, "Changed while it ran")
     yield from spec_blocks(run)
     yield Code("This run again", repeat(run, line))
+    yield from _replay_blocks(run, line)
     facts = [f"{run.parameters:,} parameters", f"device {run.device}", _time(run.finished.seconds)]
     yield Sentence("run", ", ".join([run.name or run.id, *facts]) if run.id else ", ".join(facts))
+
+
+def _replay_blocks(run: "Run", line: str | None) -> Iterator[Block]:
+    """The line that does again what was done by hand, which the run's own line does not."""
+    deeds = ["its changes"] * bool(run.changes) + ["its stop"] * (run.finished.reason == "stopped")
+    if deeds and run.path is not None and "--replay" not in repeat(run, line):
+        yield Sentence(f"again with {' and '.join(deeds)}:", f"%nn_train --replay {run.id}")
 
 
 def spec_blocks(run: "Run") -> Iterator[Block]:

@@ -16,7 +16,7 @@ def shown(session: Session, cell: str) -> str:
 def test_a_replay_says_that_the_bits_are_the_same(prepared: Session) -> None:
     prepared.run(TRUNK)
     text = shown(prepared, "again = %nn_train --replay run --name second")
-    assert "same losses, metrics and weights as run trunk" in text
+    assert "same losses, metrics and weights as run trunk" in text and "again with" not in text
     run, again = prepared.names["run"], prepared.names["again"]
     assert again.line == f"%nn_train --replay {run.id} --name second" and again.id != run.id
     assert all(torch.equal(value, again.model.state_dict()[name]) for name, value in run.model.state_dict().items())
@@ -28,6 +28,7 @@ def test_branches_are_drawn_as_a_tree(prepared: Session) -> None:
     prepared.run(TRUNK)
     text = shown(prepared, "twig = %nn_train data --from trunk@2 --lr 1e-4 --name twig")
     twig = prepared.names["twig"]
+    assert f"again with its changes: %nn_train --replay {twig.id}" in text
     assert "branches off run trunk after epoch 2" in text and twig.facts.origin.epoch == 2
     assert twig.line == "%nn_train data --from trunk@2 --lr 1e-4 --name twig"
     assert [(change.epoch, change.step, change.name, change.new) for change in twig.changes] == [(3, 1, "lr", 1e-4)]
