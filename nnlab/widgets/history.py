@@ -194,10 +194,11 @@ class History:
         self._rates.draw(*self._lr_course())
 
     def _at_changes(self) -> list[tuple[float, float]]:
-        """The validation loss of each epoch with a change, as dots."""
+        """The validation loss of each epoch with a change, as dots; the training loss where no row validates."""
         if not self._changes:
             return []
-        epochs, losses = self._values.values(None), self._values.values(1)
+        epochs, training, losses = (self._values.values(which) for which in (None, 0, 1))
+        losses = losses if np.isfinite(losses).any() else training
         there = np.isin(epochs, self._changes) & np.isfinite(losses)
         return list(zip(epochs[there].tolist(), losses[there].tolist(), strict=True))
 

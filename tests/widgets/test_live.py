@@ -91,7 +91,10 @@ def test_changes_and_warnings_are_told(clock: SimpleNamespace) -> None:
 
 def test_a_run_without_validation_is_drawn(clock: SimpleNamespace) -> None:
     view = LiveView(Controls())
-    draw(view, clock, STARTED, replace(epoch(1), valid={}), replace(epoch(2), valid={}, best=False))
+    turned = Changed(2, 1, "lr", 0.1, 0.2)
+    draw(view, clock, STARTED, replace(epoch(1), valid={}), turned, replace(epoch(2, 0.4), valid={}, best=False))
+    dots = [m for m in models() if type(m).__name__ == "Scatter" and m.colors == [look.CHANGE]]
+    assert [(list(m.x), list(m.y)) for m in dots] == [([2], [0.4])], "a change has its dot on the training loss"
     assert "training loss" in texts() and len([m for m in models() if type(m).__name__ == "Figure"]) == 2
     view.close()
 
