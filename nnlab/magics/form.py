@@ -29,6 +29,7 @@ VARIABLES = {
     "nn_runs": "",
     "nn_diff": "",
     "nn_load": "run",
+    "nn_evaluate": "",
     "nn_diagnose": "",
     "nn_report": "",
 }

@@ -122,6 +122,7 @@ RUNS = (
     Tab("Runs", "nn_runs", "List", (_LISTED,), "runs"),
     Tab("Runs", "nn_diff", "Compare", (), "runs"),
     Tab("Runs", "nn_load", "Load", (_OPTIONS,), "runs"),
+    Tab("Runs", "nn_evaluate", "Evaluate", (_OPTIONS,), "runs"),
     Tab("Runs", "nn_diagnose", "Diagnose", (_OPTIONS,), "runs"),
     Tab("Runs", "nn_report", "Report", (_OPTIONS,), "runs"),
 )

@@ -181,9 +181,8 @@ class Panel:
         self._tell("")
         told, wrong = "", False
         try:
-            later = self._board.forms[verb].options.get(
-                "background"
-            )  # it shows itself after this, at places of its own
+            options = self._board.forms[verb].options
+            later = options.get("background") or options.get("explore")  # changes what it shows after this
             with contextlib.nullcontext() if later else self._places.of(self._lab.ip):
                 value = self._board.run(verb)
             variable = self._board.forms[verb].variable

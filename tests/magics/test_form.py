@@ -107,7 +107,7 @@ def test_a_form_becomes_a_line_and_the_same_form(lab: Any, verb: str) -> None:
     holds()
 
 
-@pytest.mark.parametrize("verb", ["nn_runs", "nn_diff", "nn_load", "nn_diagnose", "nn_report"])
+@pytest.mark.parametrize("verb", ["nn_runs", "nn_diff", "nn_load", "nn_evaluate", "nn_diagnose", "nn_report"])
 def test_so_does_a_form_about_runs(lab: Any, verb: str) -> None:
     runs = st.lists(st.sampled_from(["last", "1", "17"]) | texts, max_size=VERBS[verb].words, unique=True)
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.widgets.live_kernel import Kernel, update_of
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -57,6 +59,24 @@ def test_stop_ends_a_run_of_the_panel_which_has_fields_where_the_panel_has(kerne
     shown = {(one.get("description"), one["_model_name"]) for one in made if "description" in one}
     assert {("weight decay", "ComboboxModel"), ("batch size", "DropdownModel")} <= shown
     assert not [name for _, name in shown if "Slider" in name]
+
+
+@pytest.mark.parametrize("line", ["%nn_evaluate seen --explore", "%nn_runs seen --explore", "%nn_evaluate seen"])
+def test_what_the_panel_opens_for_runs_can_be_closed(kernel: Kernel, line: str) -> None:
+    kernel.run("run = %nn_train data --epochs 2 --model mlp --no-baseline --view none --name seen;")
+    kernel.published.clear()
+    request = opened(kernel)
+    change(kernel, line, description="line")
+    kernel.until(lambda m: update_of(m).get("description") in ("Evaluate", "List"))
+    kernel.click("Train")  # as the button was called at first
+    if "explore" not in line:
+        kernel.until(lambda m: "Confusion matrix" in m["content"].get("data", {}).get("text/plain", ""))
+        return
+    kernel.until(lambda m: len([one for one in outputs(kernel, request) if VIEW in one["content"]["data"]]) == 2)
+    view = [one["content"] for one in outputs(kernel, request) if VIEW in one["content"]["data"]][-1]
+    kernel.run("from nnlab.widgets import explorer, run_table\n(explorer.OPEN + run_table.OPEN)[-1].close()")
+    left = [m["content"] for m in kernel.published if m["msg_type"] == "update_display_data"]
+    assert [one for one in left if one["transient"] == view["transient"] and VIEW not in one["data"]]
 
 
 def test_twenty_panels_leave_nothing_in_the_kernel(kernel: Kernel) -> None:
