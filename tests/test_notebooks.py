@@ -111,7 +111,10 @@ def test_papermill_runs_a_notebook_with_a_parameter(tmp_path: Path) -> None:
     )
     node.cells[0].metadata["tags"] = ["parameters"]
     node.cells += notebook(
-        "data = %nn_preprocess x,y", "run = %nn_train data --epochs {epochs} --hidden 16", "len(run.history)"
+        "data = %nn_preprocess x,y",
+        "run = %nn_train data --epochs {epochs} --hidden 16 --background",  # which a program would not wait for
+        "%nn_stop",
+        "len(run.wait().history) if run.stop() is run else 0",
     ).cells
     nbformat.write(node, tmp_path / "in.ipynb")
     papermill.execute_notebook(

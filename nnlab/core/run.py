@@ -123,6 +123,14 @@ class Run:
         """One row an epoch: train_loss, valid_loss, valid_<metric>, lr, seconds, and what was changed by hand."""
         return self.record.history
 
+    def wait(self, seconds: float | None = None) -> "Run":
+        """This run, which is over; one that trains in the background is waited for."""
+        return self
+
+    def stop(self) -> "Run":
+        """This run, which is over; one that trains in the background is ended."""
+        return self
+
     @property
     def changes(self) -> list[Changed]:
         """What was changed while the run lived."""

@@ -103,11 +103,14 @@ def _begun_elsewhere(lab: "Lab") -> Shown | None:
     return here
 
 
-def stop(lab: "Lab", said: Call, names: Mapping[str, Any]) -> "BackgroundRun":
+def stop(lab: "Lab", said: Call, names: Mapping[str, Any]) -> "BackgroundRun | None":
     """End the run that trains in the background, and wait for its end."""
     from nnlab.core.background.run import alive
 
     run = alive()
+    if run is None and front_end(lab.ip).view == "none":  # the cell that asked for the background has trained it
+        _say("no run trains in the background, as a program runs the notebook")
+        return None
     if run is None:
         raise RunError("no run trains in the background")
     if said.subject is not None and not _is_meant(run, said, names):
