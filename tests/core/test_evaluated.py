@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, auc, confusion_matrix, f1_score, log
 
 from nnlab import DataError, Prepared, Run, evaluate, fit, prepare
 from nnlab.core.evaluated.evaluated import Evaluated, OneClass
+from nnlab.core.evaluated.slices import slices
 
 
 def table_of(rows: int) -> pd.DataFrame:
@@ -174,6 +175,24 @@ def test_slices_part_the_rows(found: Evaluated) -> None:
     weak = found.weakest(3)
     assert weak["accuracy"].is_monotonic_increasing and (weak["rows"] >= 20).all()
     assert weak["accuracy"].iloc[0] <= by_city["accuracy"].min()
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        (pd.Series([10, 2, 2, 30]), ["2", "10", "30"]),
+        (pd.Series([2021.0, 2020.0, np.nan]), ["2020", "2021", "missing"]),
+        (pd.Series([0.0506801187398186, -0.044641636506989, -0.044641636506989]), ["-0.04464", "0.05068"]),
+        (pd.Series([1.00001, 1.00002, np.inf]), ["1.00001", "1.00002", "inf"]),
+        (pd.Series([3, None, 1], dtype="Int64"), ["1", "3", "missing"]),
+        (pd.Series([True, False, None], dtype=object), ["False", "True", "missing"]),
+        (pd.Series(["b", "10", "2", None]), ["10", "2", "b", "missing"]),
+    ],
+)
+def test_levels_of_numbers_are_short_and_in_their_order(column: pd.Series, names: list[str]) -> None:
+    found = dict(slices(column))
+    assert list(found) == names
+    assert sum(rows.astype(int) for rows in found.values()).tolist() == [1] * len(column)  # type: ignore[union-attr]
 
 
 def test_numbers_and_a_table_that_training_never_saw(frame: pd.DataFrame) -> None:

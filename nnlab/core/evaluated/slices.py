@@ -25,9 +25,13 @@ def slices(column: "pd.Series", parts: int = PARTS) -> Iterator[tuple[str, np.nd
         cut = pd.qcut(column, parts, duplicates="drop")
         named = ((_interval(place), (cut == place).to_numpy()) for place in cut.cat.categories)
     else:
-        counts = column[there].map(str).value_counts()
-        names = list(counts.index[:LEVELS] if len(counts) > LEVELS else sorted(counts.index))
-        text = column.map(str).to_numpy()
+        present = column[there].sort_values() if numeric else column[there]
+        words = _level if numeric and present.map(_level).nunique() == present.nunique() else str
+        named_rows = present.map(words)
+        counts = named_rows.value_counts()
+        order = list(dict.fromkeys(named_rows)) if numeric else sorted(counts.index)
+        names = list(counts.index[:LEVELS]) if len(counts) > LEVELS else order
+        text = column.map(words, na_action="ignore").to_numpy()
         chosen = [(name, there & (text == name)) for name in names]
         rest = there & ~np.isin(text, names)
         named = iter([*chosen, (OTHERS, rest)])
@@ -38,6 +42,11 @@ def slices(column: "pd.Series", parts: int = PARTS) -> Iterator[tuple[str, np.nd
 
 def _interval(place: "pd.Interval") -> str:
     return f"{_short(place.left)} to {_short(place.right)}"
+
+
+def _level(value: float) -> str:
+    """A number as it is read: 0.05068, 2021."""
+    return str(int(value)) if value % 1 == 0 else f"{value:.4g}"
 
 
 def _short(end: object) -> str:
