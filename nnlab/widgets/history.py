@@ -183,7 +183,7 @@ class History:
         curves, count = {"training": ys[0], "validation": ys[1]}, len(self._metrics)
         spread = {} if np.isnan(ys[2 + count]).all() else {"validation": ys[2 + count]}
         marks = [point for point in [self._point(self._resumed, "loss")] if point]
-        shaded, changes = ("training", "validation"), self._at_changes()
+        shaded, changes = ("training", "validation"), self._at_changes(0 if np.isnan(ys[1]).all() else 1)
         legend = [("training", look.TRAIN, False), ("validation", look.VALID, False), ("best", look.BEST, True)]
         legend += [("resumed", look.FAINT, True)] * bool(marks) + [("changed", look.CHANGE, True)] * bool(changes)
         self._heading.value = look.title("loss", legend)
@@ -193,14 +193,13 @@ class History:
             self._draw_scores(x, ys[2 : 2 + count], ys[3 + count :], before)
         self._rates.draw(*self._lr_course())
 
-    def _at_changes(self) -> list[tuple[float, float]]:
-        """The validation loss of each epoch with a change, as dots; the training loss where no row validates."""
+    def _at_changes(self, curve: int) -> list[tuple[float, float]]:
+        """The value of a curve in each epoch with a change, as dots."""
         if not self._changes:
             return []
-        epochs, training, losses = (self._values.values(which) for which in (None, 0, 1))
-        losses = losses if np.isfinite(losses).any() else training
-        there = np.isin(epochs, self._changes) & np.isfinite(losses)
-        return list(zip(epochs[there].tolist(), losses[there].tolist(), strict=True))
+        epochs, values = self._values.values(None), self._values.values(curve)
+        there = np.isin(epochs, self._changes) & np.isfinite(values)
+        return list(zip(epochs[there].tolist(), values[there].tolist(), strict=True))
 
     def _draw_scores(self, x: np.ndarray, ys: np.ndarray, spreads: np.ndarray, before: Mapping[str, Any]) -> None:
         assert self._scores is not None
@@ -213,7 +212,8 @@ class History:
         hidden = frozenset(self._metrics) - set(self._chosen)
         best = self._point(self._best, main) if main else None
         smooth = How(False, self._how.smooth, hidden)
-        self._scores.draw(Drawn(x, curves, before, best, None, spread), smooth)
+        changes = self._at_changes(2 + self._metrics.index(main)) if main else []
+        self._scores.draw(Drawn(x, curves, before, best, None, spread, (), changes), smooth)
 
     def _lr_course(self) -> tuple[np.ndarray, np.ndarray]:
         """The step size as planned over all epochs, and as it was until now, at the points that either needs."""

@@ -86,6 +86,8 @@ def test_changes_and_warnings_are_told(clock: SimpleNamespace) -> None:
     view = LiveView(Controls())
     draw(view, clock, STARTED, Changed(1, 3, "weight_decay", 0.0, 0.1), Warned("look here"), epoch(1))
     assert "epoch 1: weight decay 0 → 0.1" in texts() and "look here" in texts()
+    dots = [m for m in models() if type(m).__name__ == "Scatter" and m.colors == [look.CHANGE]]
+    assert [(list(m.x), list(m.y)) for m in dots] == [([1], [0.5]), ([1], [0.8])], "on the loss and on the metric"
     view.close()
 
 
