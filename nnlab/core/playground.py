@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nnlab.core.spec import TrainSpec
 
 PCA = "pca"
+COMPONENTS = ("first component", "second component")
 SIDE, LENGTH = 28, 100  # points of a side of a surface; of a curve
 ENDS = (1.0, 99.0)  # percentiles of the training rows between which features go
 ROOM = 0.05  # beyond them
@@ -58,6 +59,14 @@ class Ground:
     def shape(self) -> tuple[int, ...]:
         """Points of each axis."""
         return tuple(len(axis) for axis in self.axes)
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Between which numbers the colours go, of the surface and of the rows alike; None for classes."""
+        if self.target.classes:
+            return None
+        low, high = np.percentile(self.y, ENDS)
+        return float(low), float(high)
 
     def values(self, model: "nn.Module", device: str) -> np.ndarray:
         """What the network gives at each point: probabilities (points, classes), or (points, 1) in the target's
@@ -126,8 +135,7 @@ def _of_components(data: Prepared, loss: "Part") -> Ground:
     points = np.repeat(middle[None], len(mesh), axis=0)
     points[:, numbers] += mesh @ plane
     dots = (_some(data.train.x, DOTS)[:, numbers] - middle[numbers]) @ plane.T
-    names = ("first component", "second component")
-    return _ground(data, names, (axes, axes), points.astype(data.train.x.dtype), dots, loss)
+    return _ground(data, COMPONENTS, (axes, axes), points.astype(data.train.x.dtype), dots, loss)
 
 
 def _some(values: np.ndarray, most: int) -> np.ndarray:

@@ -12,14 +12,14 @@ def inks_of(classes: int) -> list[str]:
     return [CLASSES[place % len(CLASSES)] for place in range(classes)]
 
 
-def painted(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def painted(values: np.ndarray, shape: tuple[int, ...], ends: tuple[float, float] | None = None) -> np.ndarray:
     """Pixels (height, width, 3) uint8 with the first axis to the right and the second upwards.
 
     values: probabilities (points, classes), or numbers (points, 1), the second axis going fastest. Half sure is pale.
+    ends: the numbers that are palest and bluest; those beyond are as these.
     """
     if values.shape[1] == 1:
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+        low, high = ends or (0.0, 1.0)
         share = np.clip((np.nan_to_num(values[:, 0], nan=low) - low) / (high - low or 1.0), 0, 1)[:, None]
         flat = _rgb(LOW) * (1 - share) + _rgb(HIGH) * share
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnlab.core.playground import COMPONENTS
 from nnlab.report import bundle
 from nnlab.report.blocks import Block
 from nnlab.report.bundle import Bundle, picture
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 560, 320  # points of the page
 MOST_NAMED = 5
-COLORS = 128  # of a surface, whose shades would leave none of the few for text and dots
+COLORS = 256  # of a surface, whose shades would leave none of the few for text and dots
 
 
 def bundles_over(
@@ -48,10 +49,20 @@ def playground_bundle(run: "Run", ground: "Ground") -> Bundle:
     return picture(draw(WIDTH, HEIGHT, paint, COLORS), words)
 
 
+def dot_inks(ground: "Ground", y: np.ndarray) -> list[str]:
+    """The colour of each row: of its class, or of its number as the surface has it."""
+    if ground.target.classes:
+        inks = inks_of(len(ground.target.classes))
+        return [inks[int(code)] for code in y]
+    pixels = painted(y[:, None], (len(y), 1), ground.ends)[0]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in pixels.tolist()]
+
+
 def _legend(ground: "Ground") -> list[tuple[str, str]]:
     classes = ground.target.classes
     named = [(label(name, 14), ink) for name, ink in zip(classes, inks_of(len(classes)), strict=True)]
-    others = [("others at their median", MUTED)] * (ground.x.shape[1] > len(ground.axes))
+    where = "through the mean of the rows" if ground.names == COMPONENTS else "others at their median"
+    others = [(where, MUTED)] * (ground.x.shape[1] > len(ground.axes))
     return [*named[:MOST_NAMED], *others]
 
 
@@ -60,10 +71,8 @@ def _surface(axes: "Axes", ground: "Ground", values: np.ndarray) -> None:
 
     ends = [float(end) for axis in ground.axes for end in (axis[0], axis[-1])]
     how: dict[str, Any] = {"aspect": "auto", "interpolation": "bilinear"}
-    axes.imshow(painted(values, ground.shape), extent=(ends[0], ends[1], ends[2], ends[3]), **how)
-    inks: Any = VALID
-    if ground.target.classes:
-        inks = np.array(inks_of(len(ground.target.classes)))[np.asarray(ground.y, int)]
+    axes.imshow(painted(values, ground.shape, ground.ends), extent=(ends[0], ends[1], ends[2], ends[3]), **how)
+    inks = dot_inks(ground, ground.y)
     axes.scatter(ground.dots[:, 0], ground.dots[:, 1], s=13, c=inks, edgecolors="white", linewidths=0.6)
     axes.set_xlim(*ends[:2])
     axes.set_ylim(*ends[2:])
@@ -77,7 +86,7 @@ def _surface(axes: "Axes", ground: "Ground", values: np.ndarray) -> None:
             axis.set_major_locator(MaxNLocator(nbins=5, steps=ROUND))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.set_ylabel(label(ground.names[1]))
-    low_high = "" if ground.target.classes else f"{number(float(values.min()), 3)} to {number(float(values.max()), 3)}"
+    low_high = " to ".join(number(end, 3) for end in ground.ends or ())
     title(axes, label(ground.target.name, 24), _legend(ground), low_high)
 
 

@@ -13,6 +13,7 @@ from nnlab.core.controls import Controls
 from nnlab.core.events import Lookable, Looked
 from nnlab.core.playground import Ground, Layer, Looker
 from nnlab.report.colours import inks_of, painted
+from nnlab.report.playground import dot_inks
 from nnlab.report.sparks import spark
 from nnlab.report.tables import shorten
 from nnlab.widgets import look
@@ -105,7 +106,7 @@ class Surface:
         from PIL import Image
 
         raw = io.BytesIO()
-        Image.fromarray(painted(values, self._ground.shape)).save(raw, "png")
+        Image.fromarray(painted(values, self._ground.shape, self._ground.ends)).save(raw, "png")
         self._pictures.reverse()
         self._pictures[0].value = raw.getvalue()
         self._image.image = self._pictures[0]
@@ -128,15 +129,6 @@ class Response:
         """Show values (points, classes), or (points, 1)."""
         for place, _ in enumerate(self._inks):
             self._plane.line(place, self._ground.units[0], values[:, place])
-
-
-def dot_inks(ground: Ground, y: np.ndarray) -> list[str]:
-    """The colour of each row: of its class, or of a number as the surface has it."""
-    if ground.target.classes:
-        inks = inks_of(len(ground.target.classes))
-        return [inks[int(code)] for code in y]
-    pixels = painted(y[:, None], (len(y), 1))[0]
-    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in pixels.tolist()]
 
 
 def layers_table(layers: list[Layer]) -> str:
