@@ -164,9 +164,9 @@ def _changes(run: RunInfo) -> tuple[Changed, ...]:
     return tuple(event for event in told_events(run.path) if isinstance(event, Changed))
 
 
-def _lived(facts: Facts, changes: Iterable[Changed]) -> dict[str, str]:
+def _lived(facts: Facts, changes: Iterable[Changed]) -> dict[str, Any]:
     """Where a run comes from, and each value that was changed while it lived, with the places."""
-    told: dict[str, str] = {}
+    told: dict[str, Any] = {}
     if facts.origin is not None:
         place = f", epoch {facts.origin.epoch}" if facts.origin.kind == "branch" else ""
         told["origin"] = f"{facts.origin.kind} of {facts.origin.id}{place}"
