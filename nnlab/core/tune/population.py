@@ -30,7 +30,7 @@ from nnlab.core.train import TICK, Job, train
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
 from nnlab.core.tune.space import number_of_shapes
-from nnlab.core.tune.strategies import SAMPLERS
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
     import optuna
@@ -41,9 +41,7 @@ OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",), "embed": ("si
 FACTORS = tuple(ROLES.values())
 MOST_TOGETHER = 64  # that take over from one another
 MOST = 8  # trials at once where that is left open
-MOST_BLIND = (
-    16  # of samplers that learn nothing between; more gain little, and halving compares those that began together
-)
+MOST_BLIND = 16  # where neither sampler nor pruner waits for those that have ended
 SHAPES = 4  # of networks and steps, above which too few of a batch would share one
 BATCHES = 8  # at least so many: sampler and pruner learn between them
 
@@ -57,7 +55,7 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     own = {*FACTORS, *(name for names in OWN.values() for name in names)}
     if number_of_shapes(space, own) > SHAPES:
         return 1
-    if SAMPLERS[spec.sampler.name].facts.get("blind"):
+    if SAMPLERS[spec.sampler.name].facts.get("blind") and PRUNERS[spec.pruner.name].facts.get("racing"):
         return min(MOST_BLIND, spec.trials)
     return max(1, min(MOST, spec.trials // BATCHES))
 

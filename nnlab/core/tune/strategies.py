@@ -248,7 +248,7 @@ def median(
     return MedianPruner(n_startup_trials=min_trials, n_warmup_steps=min_epochs)
 
 
-@PRUNERS.add
+@PRUNERS.add(racing=True)
 def hyperband(
     epochs: int,
     min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 3,
@@ -260,7 +260,7 @@ def hyperband(
     return HyperbandPruner(min_resource=min(min_epochs, epochs), max_resource=epochs, reduction_factor=factor)
 
 
-@PRUNERS.add
+@PRUNERS.add(racing=True)
 def asha(
     epochs: int,
     min_epochs: Annotated[int, Epochs, "epochs that each trial may have"] = 3,
@@ -310,7 +310,7 @@ def wilcoxon(
         return optuna.pruners.WilcoxonPruner(p_threshold=p)
 
 
-@PRUNERS.add
+@PRUNERS.add(racing=True)
 def none(epochs: int) -> "BasePruner":
     """Let every trial run to its end."""
     from optuna.pruners import NopPruner

@@ -96,6 +96,7 @@ def test_stop_ends_what_runs_over_there_and_gives_it_back(cluster, cancer, tmp_p
     assert set(again.trials["state"]) == {"complete"}  # nothing holds the cluster any more
 
 
+@pytest.mark.usefixtures("registries")
 def test_what_fails_over_there_ends_as_such_and_own_functions_travel(cluster, cancer, tmp_path):
     def hits(y_true, y_pred):
         return float((y_true == y_pred).mean())

@@ -201,8 +201,9 @@ def test_left_open_as_many_are_asked_for_as_are_likely_to_share_a_shape():
     narrow, few = parse(SPACE, TrainSpec()), parse((*SPACE, "activation={relu,gelu}"), TrainSpec())
     many = parse((*SPACE, "warmup=0..0.2"), TrainSpec())
     assert [population_of(TuneSpec(trials=trials), narrow) for trials in (3, 16, 30, 100)] == [1, 2, 3, 8]
-    blind = [TuneSpec(trials=trials, sampler=Part("random")) for trials in (3, 30, 100)]
+    blind = [TuneSpec(trials=trials, sampler=Part("random"), pruner=Part("asha")) for trials in (3, 30, 100)]
     assert [population_of(spec, narrow) for spec in blind] == [3, 16, 16]
+    assert population_of(TuneSpec(trials=30, sampler=Part("random")), narrow) == 3, "median waits for trials"
     assert population_of(TuneSpec(), few) == 3
     assert population_of(TuneSpec(), many) == 1
     assert population_of(TuneSpec(population=12), many) == 12
