@@ -223,7 +223,7 @@ def test_a_closed_panel_is_a_table_in_the_saved_notebook(notebook: Open) -> None
 
 
 @pytest.mark.parametrize(
-    ("theme", "width"), [("JupyterLab Light", 1600), ("JupyterLab Dark", 1280), ("JupyterLab Light", 480)]
+    ("theme", "width"), [("JupyterLab Light", 1600), ("JupyterLab Dark", 1280), ("JupyterLab Light", 400)]
 )
 def test_the_panel_fits_and_is_legible(notebook: Open, shots: Path, theme: str, width: int) -> None:
     made = notebook("%nn_panel data")
