@@ -32,9 +32,7 @@ SEEN = 256  # rows by which activations are looked at
 BINS = 16
 EVERY = 0.4  # seconds at least between two looks
 REST = 100  # a look that took t seconds is followed by 100 t without
-SHARE = (
-    0.02  # of the time since the run began, all looks together at most; the first, which makes the chart, costs most
-)
+SHARE = 0.02  # of the time since the run began, all looks together at most
 FIRST_AFTER = 2.0  # seconds; a shorter run has its final picture
 
 

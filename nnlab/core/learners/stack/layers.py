@@ -162,9 +162,9 @@ class Linear:
         the products would part those of members that differ in them."""
         if scales is None:
             return w, before, after
-        shape = w.shape if w.is_contiguous() or w.stride(2) == 1 else w.mT.shape
-        scaled = build.room.take_members(*shape, apart=build.apart)
-        if shape != w.shape or w.stride(2) != 1:
+        lying = w.mT if self.turned else w
+        scaled = build.room.take_members(*lying.shape, apart=build.apart)
+        if self.turned:
             scaled = scaled.mT
         factors = torch.tensor(scales, dtype=torch.float64).to(w).view(-1, 1, 1)
         return scaled, [*before, partial(torch.mul, w, factors, out=scaled)], [partial(dw.mul_, factors), *after]
