@@ -33,6 +33,7 @@ from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import ABOUT_DATA, Study
+from nnlab.core.tune.training import check_study
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.usual import About, default_space, space_around, usual_space
 
@@ -78,8 +79,12 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     space = _space(spec, base, list(for_run), data, frame, around)
     prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data, first)
-    folder = None if store is False else _folder_for(as_store(store), header, data)
-    search = Search(header, folder, prepared, model, view, controls or Controls())
+    check_study(header, model, prepared)
+    folder = None if store is False else _folder_for(as_store(store), header)
+    with contextlib.nullcontext() if folder is None else header.written(folder):
+        if folder is not None and not (folder / ABOUT_DATA).exists():
+            write_json(folder / ABOUT_DATA, summarize(data))
+        search = Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
 
@@ -147,34 +152,21 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
-def _folder_for(store: Store, header: Header, data: Prepared) -> Path:
-    """The study's folder with this header in it; fresh moves an old study to the trash first."""
+def _folder_for(store: Store, header: Header) -> Path:
+    """The study's folder; fresh moves an old study to the trash first. SpecError if another study is in it."""
     folder = store.study_folder(header.name)
     if header.spec.fresh and header.spec.storage is not None:
         raise SpecError("--fresh would delete what others hold in the database; give another --name")
     if header.spec.fresh and (folder / HEADER).exists():
         _set_aside(folder, header.name, store.root / "trash")
         folder = store.study_folder(header.name)
-    _write_header(folder, header, data)
-    return folder
-
-
-def _write_header(folder: Path, header: Header, data: Prepared) -> None:
-    """Put the header into the study's folder; SpecError if another study is in it."""
     if (folder / HEADER).exists() and (different := header.differences(Header.read(folder))):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise SpecError(
             f"study {header.name!r} is about something else: {'; '.join(different[:3])}{more}\n"
             "give another --name, or --fresh to start anew"
         )
-    try:
-        header.write(folder)
-        if not (folder / ABOUT_DATA).exists():
-            write_json(folder / ABOUT_DATA, summarize(data))
-    except OSError as error:
-        raise StoreError(
-            f"the study cannot be kept in {folder}: {error.strerror or error}; give another store"
-        ) from error
+    return folder
 
 
 def _set_aside(folder: Path, name: str, trash: Path) -> None:
