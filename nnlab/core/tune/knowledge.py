@@ -102,7 +102,7 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
     for name, allowed in header.space.items():
         asked = allowed.when is None or allowed.when.holds(values)
         if name not in values and asked and not is_step(name) and option_for(name, options, chosen):
-            raise SpecError(f"with a {name} outside of {allowed}")
+            raise SpecError(f"with {name} outside of {allowed}")
     run = spec_with(values, header.base)
     different, whole = _differing(light(run, header.members), spec), False
     if different:
