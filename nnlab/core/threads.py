@@ -60,7 +60,7 @@ def tried_threads(
         return 1, [told] if usual != 1 else []
     if not work.worth_a_trial:
         return usual, []
-    few = _first_rows(data, work.batch)
+    few = first_rows(data, work.batch)
     trials = {threads: _Trial(spec, few, device, maker, threads) for threads in (1, everything)}
     times = _times(trials, BUSY_ROUNDS if crowded else ROUNDS)
     one, many = (statistics.median(times[threads]) for threads in (1, everything))
@@ -99,7 +99,9 @@ def _running(place: str = "/proc/stat") -> int | None:
         return None
 
 
-def _first_rows(data: Prepared, rows: int) -> Prepared:
+def first_rows(data: Prepared, rows: int) -> Prepared:
+    """Data of these training rows alone."""
+
     def cut(part: Rows, end: int) -> Rows:
         weight = None if part.weight is None else part.weight[:end]
         return replace(part, x=part.x[:end], y=part.y[:end], index=part.index[:end], weight=weight)

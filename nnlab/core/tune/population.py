@@ -30,6 +30,7 @@ from nnlab.core.train import TICK, Job, train
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Space, Value
 from nnlab.core.tune.space import number_of_shapes
+from nnlab.core.tune.stack_size import stack_size
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ OWN = {"optimizer": ("lr", "weight_decay"), "model": ("dropout",), "embed": ("si
 FACTORS = tuple(ROLES.values())
 MOST_TOGETHER = 64  # that take over from one another
 MOST = 8  # trials at once where that is left open
-MOST_BLIND = 16  # where neither sampler nor pruner waits for those that have ended
+MOST_BLIND = 32  # where neither sampler nor pruner waits for those that have ended, and all are to be trained
 SHAPES = 4  # of networks and steps, above which too few of a batch would share one
 BATCHES = 8  # at least so many: sampler and pruner learn between them
 
@@ -55,7 +56,8 @@ def population_of(spec: TuneSpec, space: Space) -> int:
     own = {*FACTORS, *(name for names in OWN.values() for name in names)}
     if number_of_shapes(space, own) > SHAPES:
         return 1
-    if SAMPLERS[spec.sampler.name].facts.get("blind") and PRUNERS[spec.pruner.name].facts.get("racing"):
+    blind = SAMPLERS[spec.sampler.name].facts.get("blind") and PRUNERS[spec.pruner.name].facts.get("racing")
+    if blind and spec.minutes is None and spec.until is None:
         return min(MOST_BLIND, spec.trials)
     return max(1, min(MOST, spec.trials // BATCHES))
 
@@ -205,7 +207,7 @@ def trained(
     """
     try:
         own = [member.data or data for member in members]
-        stack, jobs = _set_up([member.spec for member in members], own)
+        stacks, jobs = _set_up([member.spec for member in members], own, parted=between is None)
         choices = Choices(probe=False, baseline=False)
         several = {id(one): one for one in own}
         facts = {
@@ -218,7 +220,8 @@ def trained(
         # All members set both, and set them back when they end: it must be to the same.
         after.enter_context(thread_limit(jobs[0].spec.threads or 1))
         after.enter_context(matmul_precision(jobs[0].spec.tf32))
-        for member, job, learner in zip(members, jobs, stack.learners, strict=True):
+        learners = [learner for stack in stacks for learner in stack.learners]
+        for member, job, learner in zip(members, jobs, learners, strict=True):
             after.enter_context(contextlib.closing(member.begin(job, learner)))
         alive = list(members)
         while alive:
@@ -226,18 +229,20 @@ def trained(
                 member.watch.shown = member is alive[0]
                 member.measure()
             if between is not None and (living := [member for member in alive if not member.over]):
-                between(stack, living)
+                between(stacks[0], living)
             for member in alive:
                 member.advance()
             ended = [member for member in alive if member.over]
             alive = [member for member in alive if not member.over]
-            stack.keep([member.learner for member in alive])
+            for stack in stacks:
+                stack.keep([member.learner for member in alive if member.learner in stack.learners])
+            stacks = [stack for stack in stacks if stack.learners]
             for member in ended:
                 used = member.data or data
                 told = facts[id(used)]
                 member.finish(used, replace(told, id=new_id(told.began), name=f"{name} {member.title}"))
                 yield member
-            if alive and not _made(stack, alive):
+            if alive and not _made(stacks, alive):
                 return
 
 
@@ -247,8 +252,9 @@ def _tell_broken(members: Sequence[Member], error: Exception) -> None:
     members[0].watch(Warned(told))
 
 
-def _set_up(specs: Sequence[TrainSpec], own: Sequence[Prepared]) -> tuple[Together, list[Job]]:
-    """The stack and the job of each of its members, which begins as it would alone. own: the data of each."""
+def _set_up(specs: Sequence[TrainSpec], own: Sequence[Prepared], parted: bool) -> tuple[list[Together], list[Job]]:
+    """The stacks and the job of each of their members, which begins as it would alone. own: the data of each; parted:
+    whether stacks may be smaller than all."""
     device = pick_device(specs[0].device)
     randoms, networks = [PrivateRandom(spec.seed, device) for spec in specs], []
     for spec, random, data in zip(specs, randoms, own, strict=True):
@@ -256,28 +262,33 @@ def _set_up(specs: Sequence[TrainSpec], own: Sequence[Prepared]) -> tuple[Togeth
             networks.append(first_network(spec, data).to(device).train())
     rows = len(own[0].train.y)
     plan = steps_by_epoch(specs[0], rows)
-    stack = Together(specs, networks, own[0], device, sum(plan), own)
     batch = math.ceil(rows / plan[0])
-    threads = threads_for(specs[0].threads, batch, stack.learners[0].parameters)
-    return stack, [
+    threads = threads_for(specs[0].threads, batch, sum(weight.numel() for weight in networks[0].parameters()))
+    with thread_limit(threads), matmul_precision(specs[0].tf32):
+        size = stack_size(specs, networks, own, device, plan) if parted else len(specs)
+    parts = [slice(at, at + size) for at in range(0, len(specs), size)]
+    stacks = [Together(specs[few], networks[few], own[0], device, sum(plan), own[few]) for few in parts]
+    learners = [learner for stack in stacks for learner in stack.learners]
+    return stacks, [
         Job(replace(spec, threads=threads), data, learner, random, stacked=True)
-        for spec, learner, random, data in zip(specs, stack.learners, randoms, own, strict=True)
+        for spec, learner, random, data in zip(specs, learners, randoms, own, strict=True)
     ]
 
 
-def _made(stack: Together, alive: Sequence[Member]) -> bool:
-    """Make the steps of an epoch, or some of them if the study ends; False if the stack broke."""
+def _made(stacks: Sequence[Together], alive: Sequence[Member]) -> bool:
+    """Make the steps of an epoch, or some of each stack's if the study ends; False if a stack broke."""
     began = last_tick = time.perf_counter()
     try:
-        for done, steps in stack.steps():
-            if time.perf_counter() - last_tick >= TICK:
-                last_tick = time.perf_counter()
-                alive[0].tell_steps(done, steps, last_tick - began)
-                for member in alive:
-                    member.watch.follow_study()
+        for before, stack in enumerate(stacks):
+            for done, steps in stack.steps():
+                if time.perf_counter() - last_tick >= TICK:
+                    last_tick = time.perf_counter()
+                    alive[0].tell_steps(before * steps + done, len(stacks) * steps, last_tick - began)
+                    for member in alive:
+                        member.watch.follow_study()
                 if alive[0].watch.controls.stop_reason:
                     break
-        stack.measure()
+            stack.measure()
     except Exception as error:
         _tell_broken(alive, error)
         return False

@@ -16,6 +16,7 @@ from nnlab.core.fit import fit
 from nnlab.core.learners.stack.together import Together
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, TuneSpec
+from nnlab.core.tune import population, stack_size
 from nnlab.core.tune.population import population_of
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.space import parse
@@ -138,6 +139,27 @@ def test_a_member_with_numbers_that_are_none_ends_alone(classes, monkeypatch):
     assert all(found[number] == whole[number] for number in (0, 2, 3))
 
 
+@pytest.mark.parametrize("pruner", ["none", "asha", "median"])
+def test_trials_in_several_stacks_are_those_in_one(classes, stacks, monkeypatch, pruner):
+    found = []
+    for size in (16, 5):
+        monkeypatch.setattr(population, "stack_size", lambda *_, size=size: size)
+        study, events = studied(classes, 16, trials=16, pruner=pruner, epochs=8)
+        assert not told_of_breaks(events)
+        found.append((ends(events), study.best_run.history["valid_loss"].tolist()))
+    assert found[0] == found[1]
+    assert sorted(stacks) == [1, 5, 5, 5, 16]
+
+
+def test_the_trial_for_the_size_of_stacks_leaves_no_trace(classes, stacks, monkeypatch):
+    found = []
+    for worth in (math.inf, 0):
+        monkeypatch.setattr(stack_size, "WORTH", worth)
+        found.append(ends(studied(classes, 16, trials=16)[1]))
+    assert found[0] == found[1]
+    assert stacks[:3] == [16, 8, 16], "one stack without a trial, then the trial's two"
+
+
 @pytest.mark.parametrize("where", ["__init__", "measure"])
 def test_where_the_stack_breaks_its_trials_are_trained_alone(classes, monkeypatch, where):
     _, usual = studied(classes, 1, trials=4)
@@ -171,7 +193,9 @@ def test_an_interrupt_ends_all_members_and_the_study_goes_on_later(classes, tmp_
     assert sorted(scores) == sorted(score for _, _, score, *_ in ends(whole).values())
 
 
-def test_minutes_end_a_stack_between_two_steps(classes):
+@pytest.mark.parametrize("size", [4, 1])
+def test_minutes_end_stacks_between_two_steps(classes, monkeypatch, size):
+    monkeypatch.setattr(population, "stack_size", lambda *_: size)
     _, events = studied(classes, 4, trials=4, epochs=100_000, patience=None, minutes=0.02)
     assert isinstance(events[-1], StudyFinished)
     assert events[-1].reason == "time"
@@ -202,7 +226,9 @@ def test_left_open_as_many_are_asked_for_as_are_likely_to_share_a_shape():
     many = parse((*SPACE, "warmup=0..0.2"), TrainSpec())
     assert [population_of(TuneSpec(trials=trials), narrow) for trials in (3, 16, 30, 100)] == [1, 2, 3, 8]
     blind = [TuneSpec(trials=trials, sampler=Part("random"), pruner=Part("asha")) for trials in (3, 30, 100)]
-    assert [population_of(spec, narrow) for spec in blind] == [3, 16, 16]
+    assert [population_of(spec, narrow) for spec in blind] == [3, 30, 32]
+    early = [replace(blind[-1], **until) for until in ({"minutes": 5.0}, {"until": 20})]
+    assert [population_of(spec, narrow) for spec in early] == [8, 8], "the end may come before all are trained"
     assert population_of(TuneSpec(trials=30, sampler=Part("random")), narrow) == 3, "median waits for trials"
     assert population_of(TuneSpec(), few) == 3
     assert population_of(TuneSpec(), many) == 1
