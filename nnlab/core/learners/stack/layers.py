@@ -318,7 +318,9 @@ class Sum:
 
 def are_odd(layers: Sequence[Layer], rows: int) -> bool:
     """Whether there are products that members make one by one, which have other bits where values begin elsewhere."""
-    inner = (are_odd(layer.layers, rows) if isinstance(layer, Sum) else getattr(layer, "odd", False) for layer in layers)
+    inner = (
+        are_odd(layer.layers, rows) if isinstance(layer, Sum) else getattr(layer, "odd", False) for layer in layers
+    )
     return rows == 1 or any(inner)
 
 
