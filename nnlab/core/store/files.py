@@ -111,15 +111,15 @@ def sum_of(data: bytes) -> str:
 
 def seal(value: Mapping[str, Any]) -> bytes:
     """JSON text for people, with the checksum of its content in it."""
-    plain = json.loads(json.dumps(value))
-    whole = {**plain, SUM: _content_sum(plain)}
-    entries = ",\n".join(f" {json.dumps(name)}: {_in_lines(item)}" for name, item in whole.items())
-    return f"{{\n{entries}\n}}".encode()
+    entries = [f" {json.dumps(name)}: {_in_lines(item)}" for name, item in value.items()]
+    found = json.loads(f"{{{','.join(entries)}}}")  # what a reader will see: text for names, lists for tuples
+    text = ",\n".join([*entries, f' "{SUM}": "{_content_sum(found)}"'])
+    return f"{{\n{text}\n}}".encode()
 
 
 def _in_lines(value: Any) -> str:
-    """A line for each item of a list of tables. json's own indentation takes ten times as long."""
-    if isinstance(value, list) and value and all(isinstance(item, (list, dict)) for item in value):
+    """A line for each item of a list of mappings. json's own indentation takes ten times as long."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(item, dict) for item in value):
         return "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
     return json.dumps(value)
 

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -112,6 +114,25 @@ def test_sealed_json_comes_back_and_a_flipped_byte_is_refused(tmp_path: Path) ->
             assert "file" in str(error)
             refused += 1
     assert refused > 0.8 * len(data)
+
+
+def test_what_is_sealed_has_the_sum_of_what_a_reader_finds() -> None:
+    value = {
+        "rows": ((1, -0.5), ()),
+        "tables": [{"b": 1, "a": (2,)}, {10: "x", 9: "y"}],
+        "pair": {"\ud83d\ude00": 1, "\uffff": 2},
+    }
+    plain = json.loads(json.dumps(value))
+    data = files.seal(value)
+    assert files.unseal(data, "file") == plain
+    assert list(json.loads(data)["tables"][0]) == ["b", "a"], "the order of names is kept"
+    assert data.splitlines()[3] == b'  {"b": 1, "a": [2]},', "people find a line for each table"
+    assert files.unseal(files.seal({}), "file") == {}
+    # as every version so far has written it
+    old = b'{\n "rows": [\n  [1, -0.5],\n  []\n ],\n "sha256": "%s"\n}'
+    digest = hashlib.sha256(b'{"rows":[[1,-0.5],[]]}').hexdigest().encode()
+    assert files.unseal(old % digest, "file") == {"rows": plain["rows"]}
+    assert digest in files.seal({"rows": value["rows"]})
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"sha256": 1}'])
