@@ -39,7 +39,7 @@ def test_no_text_becomes_a_path(tmp_path: Path, name: str) -> None:
 def test_a_file_is_synced_before_its_name_is_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = Faults(monkeypatch)
     files.write_file(tmp_path / "x", b"data")
-    files.sync_folder(tmp_path)
+    files.sync_folders([tmp_path])
     assert faults.log == ["open", "write", "fsync", "replace", "open", "fsync"]
 
 
@@ -77,13 +77,13 @@ def test_a_failed_append_leaves_only_whole_lines(tmp_path: Path, monkeypatch: py
     for at in range(1, 100):
         path = tmp_path / f"lines-{at}"
         journal = files.LineFile(path)
-        journal.append(["first"], sync=True)
+        journal.append(["first"], os.fsync)
         faults.arm(at, kind)
         try:
-            journal.append(["second line"], sync=True)
+            journal.append(["second line"], os.fsync)
         except OSError:
             assert files.whole_lines(path.read_bytes())[0] == "first"
-            journal.append(["second line"], sync=True)
+            journal.append(["second line"], os.fsync)
         assert path.read_text() == "first\nsecond line\n"
         if not faults.hit:
             break
