@@ -123,10 +123,9 @@ class RunFolder:
             return
         urgent = self._take(event)
         now = self._clock()
-        if urgent or (self._lines and now >= self._lines_due) or (self._best and now >= self._best_due):
+        lines, best = self._lines and now >= self._lines_due, self._best and now >= self._best_due
+        if urgent or lines or best or self._names_wait(now):
             self._write(now, urgent)
-        elif self._unsynced and now >= self._names_due:
-            self._commit([self._lines_part])
 
     def complete(self, evaluation: "Evaluation | None", baselines: "Sequence[Baseline]" = ()) -> None:
         """The last word after Finished: evaluation, baselines, and the manifest that names every file with its sum."""
@@ -206,7 +205,7 @@ class RunFolder:
 
         kept = self._guarded(pack)
         if kept and not event.lasting:
-            kept = self._commit(self._parts(with_best=False))
+            kept = self._commit(self._parts())
             self._packed = None
         if not kept:
             self._checkpoints.postpone(BEST_PAUSE)
@@ -214,17 +213,22 @@ class RunFolder:
     def _write(self, now: float, urgent: bool) -> bool:
         """Write what is due; whether that worked."""
         with_best = self._best is not None and (urgent or now >= self._best_due)
-        together = urgent or with_best or self._first
-        worked = self._commit(self._parts(with_best)) if together else self._guarded(self._append)
+        names = self._names_wait(now)
+        together = urgent or with_best or names or self._first
+        worked = self._commit(self._parts(with_best, names)) if together else self._guarded(self._append)
         if not worked:
             self._lines_due = self._best_due = now + BEST_PAUSE
         return worked
 
-    def _parts(self, with_best: bool) -> list[Callable[[], Part]]:
+    def _names_wait(self, now: float) -> bool:
+        """Whether names have waited long enough for files that they could be synced with."""
+        return bool(self._unsynced) and now >= self._names_due
+
+    def _parts(self, with_best: bool = False, names: bool = False) -> list[Callable[[], Part]]:
         """What there is to write at this moment."""
         there = (
             (self._first_part, self._first),
-            (self._lines_part, self._lines),
+            (self._lines_part, self._lines or names),
             (self._best_part, with_best),
             (self._checkpoint_part, self._packed),
             (self._last_part, self._last),
