@@ -274,10 +274,12 @@ class _Loop:
         deadline, probe = self._last_tick + TICK, self._job.probe
         before, pace, (place, total) = self._pace.made(epoch), self._pace, self._pace.clock(epoch)
         until = controls.steps_to_plan(epoch, self._steps)
+        self._lr, steady = self._peak, spec.schedule.name == "constant" and not spec.warmup
         with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
-                clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
-                self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
+                if not steady:
+                    clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
+                    self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
                 done += 1
                 if probe is not None and due(before + done):
                     probe.step(learner, batches[pace.place(done) - 1], self._lr, epoch, before + done)

@@ -22,6 +22,7 @@ LARGEST_CELL = 190_000  # bytes of a cell's outputs; some are left for what else
 LARGEST = 150_000  # of what is shown of prepared data with many columns
 # Columns that are named, and the bytes for it: fewer where their names are so long that the output grows too large.
 MOST_COLUMNS = {200: LARGEST_CELL, 48: LARGEST, 24: LARGEST, 8: LARGEST}
+MOST_TRIALS = (60, 30, 12)  # that are drawn as lines: fewer where a picture would grow too large
 LONGEST_WORDS = 100  # that stand for a picture
 DEPTH = 3  # blanks before a line of JSON: as many as in a notebook's file, where outputs lie deep inside
 MOST_RUNS = 600  # rows of a list; more never fit
@@ -106,10 +107,15 @@ def study_bundles(study: "Study", line: str | None = None, best_line: str | None
     pictures = [picture(png, f"trials of the study: {study_verdict(study).text()}")] if png else []
     if front := front_picture(study):
         pictures.append(picture(front, f"objectives of the study against each other: {study_verdict(study).text()}"))
-    if trials := overview(study):
-        pictures.append(picture(trials, f"values, scores and courses of the trials: {study_verdict(study).text()}"))
     blocks = replace(page(study_blocks(study, line)), metadata={KEY: carried_of(study)})
-    return [page(study_head(study, line, best_line)), *pictures, blocks]
+    before, after = [page(study_head(study, line, best_line)), *pictures], [blocks]
+    for lines in MOST_TRIALS:
+        if (png := overview(study, lines)) is None:
+            return before + after
+        trials = [picture(png, f"values, scores and courses of the trials: {study_verdict(study).text()}")]
+        if sum(bundle.size for bundle in before + trials + after) <= LARGEST_CELL:
+            break
+    return before + trials + after
 
 
 def runs_bundles(runs: "Sequence[RunInfo | Run]", total: int = 0, by: str | None = None) -> list[Bundle]:

@@ -8,6 +8,7 @@ import numpy as np
 from nnlab.core.network import member_count
 from nnlab.core.spec import CUSTOM
 from nnlab.core.tune.objectives import LATENCY
+from nnlab.core.tune.study import fact
 from nnlab.core.wording import counted
 from nnlab.report import charts
 from nnlab.report.blocks import Block, Code, Sentence
@@ -80,7 +81,7 @@ def _expected(study: "Study") -> Iterator[Block]:
     expected, best = study.expected_score, study.best_score
     if expected is not None and best is not None:
         luck = (best - expected) if study.maximize else (expected - best)
-        values = f"the best {study.metric} flatters itself by about {number(max(luck, 0.0))}"
+        values = f"the best {study.metric} flatters itself by about {number(luck)}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
 
 
@@ -125,7 +126,8 @@ def _front(study: "Study") -> Table:
     """The trials that no other dominates, evenly some of them where they are many."""
     front = study.front
     places = np.unique(np.linspace(0, len(front) - 1, min(len(front), TOP)).round().astype(int))
-    names, objectives = list(study.space), ["score", *study.spec.objectives[1:]]
+    names = list(study.space)
+    objectives = ["score", *(fact(name, names) for name in study.spec.objectives[1:])]
     rows = [
         [int(row["number"]), *(float(row[name]) for name in objectives), *(_value(row[name]) for name in names)]
         for _, row in front.iloc[places].iterrows()
@@ -142,7 +144,8 @@ def front_picture(study: "Study") -> bytes | None:
     if not study.header.several or done.empty:
         return None
     second = study.spec.objectives[1]
-    others = [np.column_stack([one["score"], one[second]]).astype(float) for one in (done, study.front)]
+    values = fact(second, study.space)
+    others = [np.column_stack([one["score"], one[values]]).astype(float) for one in (done, study.front)]
     names = (study.metric, "latency (ms for 1,000 rows)" if second == LATENCY else second)
     return charts.front(names, others[0], others[1], study.front["number"].to_numpy(int))
 
@@ -151,11 +154,12 @@ def _top(study: "Study") -> Table:
     done = study.trials[study.trials["state"] == "complete"]
     best = done.sort_values("score", ascending=not study.maximize, kind="stable").head(TOP)
     names = list(study.space)
+    epochs = fact("epochs", names)
     rows = [
-        [int(row["number"]), float(row["score"]), int(row["epochs"]), *(_value(row[name]) for name in names)]
+        [int(row["number"]), float(row["score"]), int(row[epochs]), *(_value(row[name]) for name in names)]
         for _, row in best.iterrows()
     ]
-    return Table(["trial", study.metric, "epochs", *names], rows, "Best trials", "r" * (3 + len(names)))
+    return Table(["trial", study.metric, epochs, *names], rows, "Best trials", "r" * (3 + len(names)))
 
 
 def _value(value: object) -> object:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from nnlab.report.charts import WIDE
 from nnlab.report.drawing import FAINT, MUTED, draw, label, title
-from nnlab.report.study_plots import Plot, courses, fronts, parallel, scored, slices
+from nnlab.report.study_plots import MOST_LINES, Plot, courses, fronts, parallel, scored, slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +19,14 @@ LONGEST = 14
 ACROSS = 90  # characters under a row of axes, so that their names do not touch
 
 
-def overview(study: "Study") -> bytes | None:
-    """How the values of the trials go with their scores, and how they came to them; None for fewer than two trials."""
+def overview(study: "Study", lines: int = MOST_LINES) -> bytes | None:
+    """How the values of the trials go with their scores, and how they came to them; None for fewer than two trials.
+
+    lines: of a plot that has one for each trial, at most."""
     trials, importance = scored(study), study.importance
-    wide = [plot for plot in (parallel(study, trials, importance),) if plot]
+    wide = [plot for plot in (parallel(study, trials, importance, lines),) if plot]
     small = slices(study, trials, importance)[:MOST_SLICES]
-    course, further = courses(study, trials), fronts(study)[1:]  # the first front has a picture of its own
+    course, further = courses(study, trials, lines), fronts(study)[1:]  # the first front has a picture of its own
     more = [plot for plot in (course, *further) if plot]
     rows = [row for row in (wide, small[:BESIDE], small[BESIDE:], more[:BESIDE]) if row]
     if not wide:

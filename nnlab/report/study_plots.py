@@ -13,6 +13,7 @@ import numpy as np
 from nnlab.core.params import show_value
 from nnlab.core.tune.objectives import LATENCY
 from nnlab.core.tune.ranges import Lists, Range, Searched
+from nnlab.core.tune.study import fact
 from nnlab.report.drawing import BEST, FAINT, TRAIN, VALID
 from nnlab.report.tables import number
 
@@ -87,15 +88,18 @@ def scored(study: "Study") -> list[Scored]:
     return found
 
 
-def parallel(study: "Study", trials: Sequence[Scored], importance: Mapping[str, float]) -> Plot | None:
-    """Each trial a line over the axes of what was searched, the score at the right; good ones in colour."""
+def parallel(
+    study: "Study", trials: Sequence[Scored], importance: Mapping[str, float], most: int = MOST_LINES
+) -> Plot | None:
+    """Each trial, or so many of the best, a line over the axes of what was searched, the score at the right; good ones
+    in colour."""
     names = _names(study, trials, importance, MOST_AXES - 1)
     if len(trials) < 2 or not names:
         return None
     scores = _scale(trials, study.maximize)
     axes = tuple(np.linspace(0, 1, len(names) + 1).tolist())
     lines = []
-    for trial in reversed(trials[:MOST_LINES]):
+    for trial in reversed(trials[:most]):
         places = [_place(study.space[name], trial.values.get(name)) for name in names]
         points = [(x, y) for x, y in zip(axes, places, strict=False) if y is not None]
         lines.append(Line((*points, (1.0, scores.place(trial.score))), _color(trial, trials), trial.rank == 0))
@@ -123,13 +127,13 @@ def slices(study: "Study", trials: Sequence[Scored], importance: Mapping[str, fl
     return found
 
 
-def courses(study: "Study", trials: Sequence[Scored]) -> Plot | None:
-    """The monitored value over the epochs of each trial, those that were ended early too."""
+def courses(study: "Study", trials: Sequence[Scored], most: int = MOST_LINES) -> Plot | None:
+    """The monitored value over the epochs of each trial, or so many of the best and of those that were ended early."""
     table = study.courses
     if table.empty or not np.isfinite(table.to_numpy()).any():
         return None
     ranks = {trial.number: trial for trial in trials}
-    shown = [*(n for n in table if n not in ranks)][-MOST_LINES:] + [t.number for t in reversed(trials[:MOST_LINES])]
+    shown = [*(n for n in table if n not in ranks)][-most:] + [t.number for t in reversed(trials[:most])]
     last = table.shape[0]
     values = table.to_numpy()
     low, high = _fence(values[np.isfinite(values)], study.maximize)
@@ -156,7 +160,7 @@ def fronts(study: "Study") -> list[Plot]:
     best, found = set(study.front["number"]), []
     low, high = _fence(done["score"].to_numpy(float), study.maximize)
     for second in study.spec.objectives[1:]:
-        values = done[second].to_numpy(float)
+        values = done[fact(second, study.space)].to_numpy(float)
         left, right = float(values.min()), float(values.max())
         by_ratio = left > 0 and right > WIDE_RATIO * left
         ends = (math.log(left), math.log(right)) if by_ratio else (left, right)

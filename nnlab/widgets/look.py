@@ -66,6 +66,7 @@ _SHEET = """
 .nnl-table th:first-child,.nnl-table td:first-child{text-align:left}
 .nnl-notes{font-size:12px;color:var(--nnl-dim)}
 .nnl-notes div{overflow-wrap:anywhere}
+.nnl-scroll+.nnl-notes{margin-top:6px}
 .nnl-notes .nnl-doctor{color:var(--nnl-ink)}
 .nnl .bqplot,.nnl .bqplot svg,.nnl .bqplot>div{background:transparent!important}
 .nnl .bqplot .plotarea_background{fill:transparent!important}

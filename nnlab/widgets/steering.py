@@ -19,7 +19,7 @@ class SteerRow:
     """Its callbacks only write to the controls; what was done comes back as an event."""
 
     def __init__(self, started: StudyStarted, controls: Controls, tell: Tell, text: look.Texts) -> None:
-        self._controls, self._space = controls, started.space
+        self._controls, self._space, self._tell = controls, started.space, tell
         self._said: dict[str, str] = {}
         names = [(f"{name}   {allowed}", name) for name, allowed in started.space.items()]
         wide = Layout(width="auto", flex="1 1 150px", max_width="260px")
@@ -77,7 +77,11 @@ class SteerRow:
         return f"{DONE[step.what]} {step.text}, from trial {step.trial} on"
 
     def _wish(self, what: str) -> None:
-        self._controls.steer(what, f"{self._name.value}={self._value.value.strip()}")
+        name, value = self._name.value, self._value.value.strip()
+        if not value:
+            self._tell(f"write {self._value.placeholder} first")
+            return
+        self._controls.steer(what, f"{name}={value}")
 
     def _hint(self) -> None:
-        self._value.placeholder = f"value, or part of {self._space.get(self._name.value, '')}"
+        self._value.placeholder = f"a value, or part of {self._space.get(self._name.value, '')}"

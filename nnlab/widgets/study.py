@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ipywidgets import HBox, Layout, ToggleButtons, VBox
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Event, Started, Steered, StudyFinished, StudyStarted, TrialDone, Warned
+from nnlab.core.tune.study import fact
 from nnlab.magics.verbs import shown_value
 from nnlab.widgets import look
 from nnlab.widgets.controls import NO_PUMP, Buttons
@@ -21,6 +23,7 @@ from nnlab.widgets.trial_charts import FRONT, VIEWS, shown
 HISTORY = "History"
 TOP = 5  # trials in the table
 NOTES = 3
+COUNTED = ("complete", "pruned", "failed")
 FAR = 0.9  # worse scores than those of this share of the trials are drawn at the edge, or they would flatten the rest
 
 
@@ -32,6 +35,8 @@ class StudyPanel:
         self._began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._trials: list[TrialDone] = []
+        self._others = _ended(started, ())  # those of before, and of other kernels
+        self._stale = False  # whether another kernel has taken a number in between
         self._drawn: tuple[int, str] = (0, HISTORY)
         self._running: Started | None = None
         self._epoch: EpochDone | None = None
@@ -44,6 +49,8 @@ class StudyPanel:
         self._plots = self._text()
         self._views = _views(started)
         self._steer = SteerRow(started, controls, self.tell, self._text)
+        if ranked := self._ranked():
+            self._steer.offer(ranked[0].values)
         if not live:
             self.tell(NO_PUMP)
             self._buttons.disable()
@@ -68,7 +75,11 @@ class StudyPanel:
     @property
     def progress(self) -> str:
         """How far the study is, in a few words."""
-        return f"{self._started.done + len(self._trials)} of {self._started.spec.trials} trials"
+        return f"{self._done} of {self._started.spec.trials} trials"
+
+    @property
+    def _done(self) -> int:
+        return len(self._trials) + (self._started.done if self._started.study is None else len(self._others))
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
@@ -77,6 +88,7 @@ class StudyPanel:
         elif isinstance(event, Started):
             self._running, self._epoch = event, None
         elif isinstance(event, TrialDone):
+            self._stale |= event.number > 1 + max((t.number for t in self._everything), default=event.number)
             self._trials.append(event)
             self._running = None
             if event.best:
@@ -93,10 +105,14 @@ class StudyPanel:
     def draw(self) -> None:
         """Show the newest state; chart and table only after a new trial."""
         self._buttons.follow()
+        if self._stale:
+            self._others += _ended(self._started, [trial.number for trial in self._everything])
+            self._stale = False
         self._draw_head()
-        table = look.table(*self.figures) if self._trials else ""
+        columns, rows = self.figures
+        table = look.table(columns, rows) if rows else ""
         self._below.value = table + look.notes(tuple(self._notes))
-        if (now := (len(self._trials), self._views.value)) != self._drawn:
+        if (now := (len(self._everything), self._views.value)) != self._drawn:
             self._drawn = now
             self._draw_view()
 
@@ -121,10 +137,10 @@ class StudyPanel:
         return "stopping" if self._controls.stop_reason else "searching"
 
     def _draw_head(self) -> None:
-        total, done = self._started.spec.trials, self._started.done + len(self._trials)
+        total, done = self._started.spec.trials, self._done
         ranked = self._ranked()
         elapsed = time.perf_counter() - self._began
-        left = max(total - done, 0) * elapsed / len(self._trials) if self._trials else None
+        left = max(total - done, 0) * elapsed / max(done - self._started.done, 1) if self._trials else None
         which = f", trial {ranked[0].number}" if ranked else ""
         items = [
             (f"{done}", f" / {total}", "trials"),
@@ -147,10 +163,16 @@ class StudyPanel:
             return 0.0
         return self._epoch.epoch / self._running.spec.epochs
 
+    @property
+    def _everything(self) -> list[TrialDone]:
+        return [*self._others, *self._trials]
+
     def _ranked(self) -> list[TrialDone]:
         """The trials that have a score and were not pruned, best first."""
         sign = -1.0 if self._started.maximize else 1.0
-        scored = [t for t in self._trials if t.state == "complete" and t.score is not None and math.isfinite(t.score)]
+        scored = [
+            t for t in self._everything if t.state == "complete" and t.score is not None and math.isfinite(t.score)
+        ]
         return sorted(scored, key=lambda trial: sign * (trial.score or 0.0))
 
     @property
@@ -158,13 +180,14 @@ class StudyPanel:
         names = list(self._started.space)
         rows = [
             [f"{t.number}", look.number(t.score), f"{t.epochs}", f"{t.seconds:.1f}"]
-            + [shown_value(name, t.values.get(name)) for name in names]
+            + [shown_value(name, t.values[name]) if name in t.values else "–" for name in names]
             for t in self._ranked()[:TOP]
         ]
-        return ["trial", self._started.metric, "epochs", "seconds", *names], rows
+        return ["trial", self._started.metric, fact("epochs", names), "seconds", *names], rows
 
     def _draw_chart(self) -> None:
-        scored = [t for t in self._trials if t.score is not None and math.isfinite(t.score)]
+        scored = [t for t in self._everything if t.score is not None and math.isfinite(t.score)]
+        scored.sort(key=lambda trial: trial.number)
         if not scored:
             return
         scores = np.array([t.score for t in scored], dtype=float)
@@ -180,6 +203,20 @@ class StudyPanel:
             self._chart = chart
             legend = [("best so far", look.BEST, False), ("trial", look.VALID, True), ("pruned", look.TRAIN, True)]
             self._chart_box.children = [self._text(look.title(self._started.metric, legend)), chart.widget]
+
+
+def _ended(started: StudyStarted, known: Sequence[int]) -> list[TrialDone]:
+    """The trials on record that count, without those that are known."""
+    study = started.study
+    if study is None:
+        return []
+    table = study.trials
+    table = table[table["state"].isin(COUNTED) & ~table["number"].isin(known)]
+    names = [fact(name, study.space) for name in ("number", "state", "score", "epochs", "seconds")]
+    return [
+        TrialDone(number, study.values_of(number), state, score, epochs, seconds, best=False)
+        for number, state, score, epochs, seconds in table[names].itertuples(index=False, name=None)
+    ]
 
 
 def _views(started: StudyStarted) -> Any:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 8, 22
 WIDE, HIGH = 880, 180
+LEAST = 640  # pixels of a wide plot, whose words would be too small to read below; it is then moved sideways
 INK = {"dim": "var(--nnl-dim)", "rule": "var(--nnl-rule)"}
 LONGEST = 22
+HALF_LETTER = 3.1  # pixels that a letter takes on each side of the middle of a word
 MOST_BARS = 8
 NOT_YET = "two complete trials are needed"
 HUES = {
@@ -68,6 +70,7 @@ def _one(plot: Plot, beside: int) -> str:
     def y(share: float) -> float:
         return round(TOP + (1 - share) * (HIGH - TOP - bottom), 1)
 
+    least = f"min-width:{LEAST}px;" if beside == 1 else ""
     parts = [_line(x(at), y(0), x(at), y(1)) for at in plot.axes or (0.0,)]
     parts += [] if plot.axes else [_line(x(0), y(at), x(1), y(at)) for at in (0.0, 0.5, 1.0)]
     for line in plot.lines:
@@ -84,12 +87,14 @@ def _one(plot: Plot, beside: int) -> str:
         parts.append(_text(x(tick.at) + side, y(tick.place) + 4, tick.text, "start" if side > 0 else "end"))
     for tick in plot.x_ticks:
         anchor = "middle" if plot.axes or 0 < tick.place < 1 else "start" if tick.place == 0 else "end"
-        parts.append(_text(x(tick.place), HIGH - 5, tick.text, anchor))
+        half = HALF_LETTER * min(len(tick.text), LONGEST) if anchor == "middle" else 0
+        parts.append(_text(min(max(x(tick.place), half), width - half), HIGH - 5, tick.text, anchor))
     head = look.title(plot.title, [(word, _hue(color), not plot.lines) for word, color in plot.legend])
     names = esc(plot.title or "trials of the study")
     return (
-        f'{head}<svg viewBox="0 0 {width} {HIGH}" width="100%" role="img" aria-label="{names}" '
-        f'style="display:block;max-height:{HIGH + 60}px">{"".join(parts)}</svg>'
+        f'{head}<div role="group" aria-label="{names}" style="overflow-x:auto">'
+        f'<svg viewBox="0 0 {width} {HIGH}" width="100%" role="img" aria-label="{names}" '
+        f'style="display:block;{least}max-height:{HIGH + 60}px">{"".join(parts)}</svg></div>'
     )
 
 

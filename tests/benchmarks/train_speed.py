@@ -44,7 +44,7 @@ def make_data(rows: int, features: int) -> Prepared:
 def with_nnlab(data: Prepared, epochs: int, own: bool = False) -> None:
     """own: the rivals' network as a network of the user's, which autograd trains, and nothing but training."""
     usual = {"lr": LR, "schedule": "constant", "weight_decay": 0.01}
-    usual |= {"epochs": epochs, "batch_size": BATCH, "metrics": "accuracy"}
+    usual |= {"epochs": epochs, "patience": None, "batch_size": BATCH, "metrics": "accuracy"}
     if own:
         bare = {"store": False, "probe": False, "baseline": False}
         nnlab.fit(data, model=lambda n_in, n_out: network(n_in), **usual, **bare)

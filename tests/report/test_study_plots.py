@@ -7,6 +7,7 @@ import pytest
 
 from nnlab.core.data.prepare import prepare
 from nnlab.core.tune.search import tune
+from nnlab.report import bundle as bundle_file
 from nnlab.report import study_pictures
 from nnlab.report.bundle import study_bundles
 from nnlab.report.drawing import BEST, FAINT
@@ -94,6 +95,16 @@ def test_objectives_have_a_plot_each_and_courses_none(data, monkeypatch):
     monkeypatch.setattr(study_pictures, "_paint", lambda axes, plot: (painted.append(plot.title), paint(axes, plot)))
     assert overview(several)
     assert second.title in painted and first.title not in painted  # which has a picture of its own
+
+
+def test_a_picture_that_would_grow_too_large_has_fewer_trials(study, monkeypatch):
+    whole = study_bundles(study)
+    room = sum(bundle.size for bundle in whole) - 1
+    monkeypatch.setattr(bundle_file, "LARGEST_CELL", room)
+    monkeypatch.setattr(bundle_file, "MOST_TRIALS", (60, 5))
+    fewer = study_bundles(study)
+    assert sum(bundle.size for bundle in fewer) <= room and len(fewer) == len(whole)
+    assert len(courses(study, scored(study), 5).lines) == 10 and len(parallel(study, scored(study), {}, 5).lines) == 5
 
 
 def test_the_static_outputs_of_a_study_are_small_and_the_live_ones_escape_what_is_the_users(study):

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from ipywidgets.widgets import widget
+from sklearn.datasets import load_iris
 
 from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import prepare
 from nnlab.core.events import (
     Changed,
     EpochDone,
@@ -24,6 +26,7 @@ from nnlab.core.events import (
     Warned,
 )
 from nnlab.core.spec import TrainSpec, TuneSpec
+from nnlab.core.tune.search import tune
 from nnlab.report.bundle import Bundle
 from nnlab.widgets import live, look
 from nnlab.widgets.live import LiveView
@@ -236,6 +239,27 @@ def test_a_study_is_drawn_with_its_best_trials_first(clock: SimpleNamespace) -> 
     best, complete, pruned = figure.marks
     assert best.y.tolist() == [0.9, 0.4, 0.4, 0.4, 0.4] and pruned.x.tolist() == [4.0]
     assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0]
+    view.close()
+
+
+def test_a_study_that_goes_on_shows_what_it_held_and_what_another_kernel_adds(clock: SimpleNamespace) -> None:
+    data = prepare(load_iris(return_X_y=True))
+    told: dict[str, Any] = {"store": False, "sampler": "random", "population": 1, "lr": 0.01, "view": None}
+    told |= {"epochs": 3, "space": ("epochs=1..3", "model={mlp,resnet}", "resnet.depth=1..2")}
+    study = tune(data, trials=6, **told)
+    space = {name: str(one) for name, one in study.space.items()}
+    view = LiveView(Controls(), "tune")
+    draw(view, clock, StudyStarted("s", replace(study.spec, trials=9), 6, space, "loss", False, study))
+    best = min(range(6), key=study.score_of)  # type: ignore[arg-type]
+    assert f"best loss, trial {best}" in texts() and "<b>6<small> / 9</small></b>" in texts()
+    assert "<th>epochs reached</th>" in texts() and texts().count("<th>epochs</th>") == 1
+    assert "<td>–</td>" in texts() and "<td>auto</td>" not in texts()  # the depth of an mlp
+    figure = next(m for m in models() if type(m).__name__ == "Figure")
+    assert sum(len(mark.x) for mark in figure.marks[1:]) == 6
+    for _ in range(2):  # another kernel's
+        study._journal.add_trial(study._journal.get_trials()[best])
+    draw(view, clock, TrialDone(8, {"epochs": 2, "model": "mlp"}, "complete", 9.0, 2, 0.1, False))
+    assert "<b>9<small> / 9</small></b>" in texts()
     view.close()
 
 

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nnlab.core import own
 from nnlab.core.controls import Controls
 from nnlab.core.data.prepare import Prepared
-from nnlab.core.errors import RunError, SpecError
+from nnlab.core.errors import RunError
 from nnlab.core.events import Event, Warned
 from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
@@ -247,8 +247,6 @@ class Far:
 
 def _place(address: str) -> str | None:
     """What Ray calls the cluster of an address: None for the one that is here."""
-    if address != "ray" and not address.startswith("ray://"):
-        raise SpecError(f"--on {address}: expected ray, or ray://host:port of a cluster")
     return None if address == "ray" else address
 
 

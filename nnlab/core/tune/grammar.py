@@ -111,14 +111,16 @@ def read_values(name: str, text: str, param: Param) -> Searched:
         return read_choices(name, text, param)
     if match := LISTS.fullmatch(text):
         return _lists(name, text, param, match)
+    if param.many and re.fullmatch(r"\[.*\]", text, re.DOTALL):
+        raise SpecError(f"space {name}={text}: a list needs its length; write {name}={text}x1..4")
     match = NUMBERS.fullmatch(text)
     if not match:
-        hint = f"{{{text}}}" if "," in text else f"low..high, {{a,b}}, or --{name} {text} to keep it fixed"
+        hint = (
+            f"{{{text.strip('[]()')}}}" if "," in text else f"low..high, {{a,b}}, or --{name} {text} to keep it fixed"
+        )
         raise SpecError(f"space {name}={text}: expected a range or choices; write {hint}")
     if not isinstance(param.domain, Within) or param.many:
-        raise SpecError(
-            f"space {name}={text}: {name} is not a single number; give choices, as in {name}={_example(param)}"
-        )
+        raise SpecError(f"space {name}={text}: {name} is not a single number; write {name}={_example(param)}")
     return _numbers(name, text, param, (match[1], match[2]), match[3].split())
 
 
@@ -218,7 +220,7 @@ def read_choices(name: str, text: str, param: Param) -> Range:
 
 def _example(param: Param) -> str:
     if param.many and isinstance(param.domain, Within):
-        return "{128-64,256-256}"
+        return f"[{show_value(param.domain.offered.low)}..{show_value(param.domain.offered.high)}]x1..4"
     if isinstance(param.domain, Within):
         return f"{show_value(param.domain.offered.low)}..{show_value(param.domain.offered.high)}"
     return f"{{{','.join(param.choices[:2]) or 'a,b'}}}"

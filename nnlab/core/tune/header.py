@@ -1,8 +1,9 @@
 """What a study is about, as study.json holds it: how it searches, what, around which run, and on which data."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from nnlab.core.errors import StoreError
 from nnlab.core.params import show_value
 from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec, from_json, to_json
 from nnlab.core.store.commit import commit_of
-from nnlab.core.store.files import read_json, write_json
+from nnlab.core.store.files import read_json, write_file, write_json
 from nnlab.core.store.folder import versions
 from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.light import light
@@ -61,7 +62,7 @@ class Header:
         return len(self.directions) > 1
 
     def write(self, folder: Path) -> None:
-        """Put the header into the study's folder."""
+        """Put the header into the study's folder; StoreError if that cannot be."""
         texts = {"name": self.name, "data": self.data, "source": self.source, "metric": self.metric}
         specs = {"spec": to_json(without_password(self.spec)), "base": to_json(self.base)}
         more = {"prepare": self.prepare, "first": self.first}
@@ -71,7 +72,23 @@ class Header:
         members = {"members": self.members} if self.members else {}
         value = {"format": FORMAT, **texts, "maximize": self.maximize, **directions, **members, **specs, "space": space}
         made_by = {"versions": versions(), "commit": commit_of(Path.cwd())}
-        write_json(folder / HEADER, value | {"fingerprint": self.fingerprint} | made_by)
+        try:
+            write_json(folder / HEADER, value | {"fingerprint": self.fingerprint} | made_by)
+        except OSError as error:
+            why = error.strerror or error
+            raise StoreError(f"the study cannot be kept in {folder}: {why}; give another store") from error
+
+    @contextlib.contextmanager
+    def written(self, folder: Path) -> Iterator[None]:
+        """The header stands in the folder; where what follows fails, what stood there before comes back."""
+        place = folder / HEADER
+        before = place.read_bytes() if place.exists() else None
+        self.write(folder)
+        try:
+            yield
+        except Exception:
+            place.unlink(missing_ok=True) if before is None else write_file(place, before)
+            raise
 
     @classmethod
     def read(cls, folder: Path) -> "Header":

@@ -1,6 +1,5 @@
 """One call of tune: claims trials, trains them and puts their ends on record, until the study is full or stopped."""
 
-import importlib.util
 import math
 import time
 import warnings
@@ -33,7 +32,7 @@ from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.tune.study import Study, quiet_optuna
-from nnlab.core.tune.training import Group, check_exchange, exchange_for, parts_to_rank
+from nnlab.core.tune.training import Group, exchange_for, parts_to_rank
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.watch import Watch
 
@@ -69,8 +68,6 @@ class Search:
         self._claims: list[Claim] = []  # that are not settled yet
         self._specs: dict[int, TrainSpec] = {}  # of the claims
         self._parts = parts_to_rank(header, model)
-        folds_of(data.of({}), header.spec.folds)  # says at once if there are not so many
-        check_exchange(header, model, data)
         with quiet_optuna():
             learn = None if folder is None else partial(knowledge, Store(folder.parents[1]), header, data.of({}))
             self.trials = Trials(header, folder, self._held.append, learn)
@@ -134,8 +131,6 @@ class Search:
         header = self._header
         if header.spec.on is None:
             return None
-        if importlib.util.find_spec("ray") is None:
-            raise SpecError(f'--on {header.spec.on} needs the package ray: pip install "nnlab[ray]"')
         from nnlab.core.tune.distributed import Far
 
         return Far(header.spec.on, header, self._model)

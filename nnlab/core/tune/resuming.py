@@ -19,6 +19,7 @@ from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.study import ABOUT_DATA, JOURNAL, Study
+from nnlab.core.tune.training import check_study
 
 
 def resume_study(  # noqa: PLR0913 - a front door of plain Python
@@ -40,9 +41,11 @@ def resume_study(  # noqa: PLR0913 - a front door of plain Python
     folder = study_to_resume(as_store(store), word)
     header = Header.read(folder)
     header = replace(header, spec=resolve(TuneSpec, options, header.spec))
-    data = _data_for(folder, header, data)
-    header.write(folder)
-    return Search(header, folder, Preparations(data, header.space, frame), model, view, controls or Controls()).run()
+    prepared = Preparations(_data_for(folder, header, data), header.space, frame)
+    check_study(header, model, prepared)
+    with header.written(folder):
+        search = Search(header, folder, prepared, model, view, controls or Controls())
+    return search.run()
 
 
 def study_to_resume(store: Store, word: str) -> Path:

@@ -14,16 +14,19 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError, did_you_mean
 from nnlab.core.events import Sink
 from nnlab.core.fit import Where, as_store, own_part
+from nnlab.core.foreign import hint_for_search
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.network import numbers_of
 from nnlab.core.options import options_of, resolve
+from nnlab.core.params import show_value
 from nnlab.core.recipe import recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
 from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
+from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.light import members_of_trials
 from nnlab.core.tune.loop import Search
@@ -33,6 +36,7 @@ from nnlab.core.tune.ranges import Space
 from nnlab.core.tune.space import asks_for_usual, chosen_parts, names_model, parse
 from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
 from nnlab.core.tune.study import ABOUT_DATA, Study
+from nnlab.core.tune.training import check_study
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.usual import About, default_space, space_around, usual_space
 
@@ -78,8 +82,12 @@ def tune(  # noqa: PLR0913 - the arguments are what a user may choose
     space = _space(spec, base, list(for_run), data, frame, around)
     prepared = Preparations(data, space, frame)
     header = _header(spec, base, space, data, first)
-    folder = None if store is False else _folder_for(as_store(store), header, data)
-    search = Search(header, folder, prepared, model, view, controls or Controls())
+    check_study(header, model, prepared)
+    folder = None if store is False else _folder_for(as_store(store), header)
+    with contextlib.nullcontext() if folder is None else header.written(folder):
+        if folder is not None and not (folder / ABOUT_DATA).exists():
+            write_json(folder / ABOUT_DATA, summarize(data))
+        search = Search(header, folder, prepared, model, view, controls or Controls())
     return search.run()
 
 
@@ -93,6 +101,8 @@ def _divided(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any])
     for_run = {name: value for name, value in words.items() if name not in own}
     known = options_of(TrainSpec, chosen_parts(base or TrainSpec(), for_run))
     for name in for_run:
+        if name not in known and (hint := hint_for_search(name)):
+            raise SpecError(f"no option {name!r}: {hint}")
         if name not in known and (near := did_you_mean(name, own)):
             raise SpecError(f"no option {name!r}{near}")
     spec = resolve(TuneSpec, {name: value for name, value in words.items() if name in own}, spec)
@@ -122,10 +132,14 @@ def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, fr
 
 
 def _lines(space: Any) -> list[str]:
-    """A space as Python users write it: lines, one text of lines, or a mapping of names to ranges."""
+    """A space as Python users write it: lines, one text of lines, a mapping of names to ranges or lists of choices."""
     if isinstance(space, Mapping):
-        return [f"{name}={allowed}" for name, allowed in space.items()]
+        return [f"{name}={_choices(one) if isinstance(one, list) else one}" for name, one in space.items()]
     return space.splitlines() if isinstance(space, str) else list(space)
+
+
+def _choices(values: list[Any]) -> str:
+    return "{" + ",".join(show_value(plain(tuple(one) if isinstance(one, list) else one)) for one in values) + "}"
 
 
 def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first: TrainSpec) -> Header:
@@ -147,34 +161,21 @@ def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first
     return header if spec.name else replace(header, name=f"study-{header.fingerprint[:8]}")
 
 
-def _folder_for(store: Store, header: Header, data: Prepared) -> Path:
-    """The study's folder with this header in it; fresh moves an old study to the trash first."""
+def _folder_for(store: Store, header: Header) -> Path:
+    """The study's folder; fresh moves an old study to the trash first. SpecError if another study is in it."""
     folder = store.study_folder(header.name)
     if header.spec.fresh and header.spec.storage is not None:
         raise SpecError("--fresh would delete what others hold in the database; give another --name")
     if header.spec.fresh and (folder / HEADER).exists():
         _set_aside(folder, header.name, store.root / "trash")
         folder = store.study_folder(header.name)
-    _write_header(folder, header, data)
-    return folder
-
-
-def _write_header(folder: Path, header: Header, data: Prepared) -> None:
-    """Put the header into the study's folder; SpecError if another study is in it."""
     if (folder / HEADER).exists() and (different := header.differences(Header.read(folder))):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise SpecError(
             f"study {header.name!r} is about something else: {'; '.join(different[:3])}{more}\n"
             "give another --name, or --fresh to start anew"
         )
-    try:
-        header.write(folder)
-        if not (folder / ABOUT_DATA).exists():
-            write_json(folder / ABOUT_DATA, summarize(data))
-    except OSError as error:
-        raise StoreError(
-            f"the study cannot be kept in {folder}: {error.strerror or error}; give another store"
-        ) from error
+    return folder
 
 
 def _set_aside(folder: Path, name: str, trash: Path) -> None:

@@ -7,11 +7,13 @@ tried where the optimizer has it.
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nnlab.core.errors import SpecError, did_you_mean
+from nnlab.core.foreign import hint_for_option
 from nnlab.core.models import MODELS
 from nnlab.core.options import Option, is_override, option_word, options_of, resolve, unknown_option
 from nnlab.core.params import Param, params_of
@@ -51,7 +53,8 @@ def parse(lines: Iterable[str], base: TrainSpec) -> Space:
     pairs = [(option_word(name), text) for name, text in entries(lines) if name != AUTO]
     texts = dict(pairs)
     if len(texts) < len(pairs):
-        raise SpecError(f"space: a name is there twice: {', '.join(name for name, _ in pairs)}")
+        names = [name for name, _ in pairs]
+        raise SpecError(f"space: {', '.join(n for n in texts if names.count(n) > 1)} is there twice")
     for name in texts:
         if name in NOT_SEARCHED:
             raise SpecError(f"space: {name} cannot be searched; it is fixed for a study")
@@ -165,12 +168,22 @@ def _override(name: str) -> Option:
 
 
 def _unknown(name: str, base: TrainSpec | PrepareSpec, looked_up: list[Lookup]) -> SpecError:
+    part, _, rest = name.rpartition(".")
+    for options, chosen in looked_up:
+        for field, one in chosen.items():
+            if part and getattr(one, "name", one) == part:
+                its = (option.param.name for option in options.values() if option.part and option.field == field)
+                own = list(dict.fromkeys(its))
+                there = f"; it has {', '.join(own)}" if own else ""
+                return SpecError(f"space: {part} has no {rest}{did_you_mean(rest, own) or there}")
     error = unknown_option(type(base), name, chosen_parts(base))
     if not str(error).startswith("no option"):
         return SpecError(f"space: {error}")
     if isinstance(base, TrainSpec) and name in params_of(PrepareSpec):
         return SpecError(f"space: {name} decides which rows or targets are compared; it is fixed for a study")
     known = {word for options, _ in looked_up for word in options}
+    if (said := re.search(r"--([\w-]+)", hint_for_option(name))) and (word := option_word(said[1])) in known:
+        return SpecError(f"space: no option {name!r}; here it is {word}")  # as another library calls it
     return SpecError(f"space: no option {name!r}{did_you_mean(name, known)}")
 
 

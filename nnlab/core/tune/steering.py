@@ -43,7 +43,7 @@ class Steer:
     @property
     def text(self) -> str:
         """As a person types it: "lr=0.001", "lr=0.0001..0.001 log", "lr"."""
-        parts = (name if self.kind == "free" else f"{name}={plain(one)}" for name, one in self.said.items())
+        parts = (name if self.kind == "free" else f"{name}={_shown(one)}" for name, one in self.said.items())
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +76,11 @@ def read_steer(kind: str, lines: Iterable[str], header: "Header") -> dict[str, V
     return {name: _value(_known(name, header.space), text, header) for name, text in found}
 
 
+def _shown(one: Any) -> str:
+    """A value or a range as it is typed; None is auto."""
+    return "auto" if one is None else str(plain(one))
+
+
 def _known(name: str, space: Space) -> str:
     if name not in space:
         raise SpecError(
@@ -102,6 +107,8 @@ def _value(name: str, text: str, header: "Header") -> Value:
 
 def _narrowed(name: str, text: str, header: "Header") -> Searched:
     """A part of a name's range."""
+    if not any(sign in text for sign in ("..", "{", "[", ",")):
+        raise SpecError(f"{name}={text} is one value; pin it, or narrow to a part of {header.space[name]}")
     others = {other: replace(one, when=None) for other, one in header.space.items() if other != name}
     wide = header.space[name]
     narrow = replace(parse([*lines_of(others, header.base), f"{name}={text}"], header.base)[name], when=wide.when)
@@ -192,7 +199,7 @@ class Steerable:
         self._steer("queue", lines, values)
 
     def _steer(self, kind: Kind, lines: Iterable[str], values: Mapping[str, Any]) -> None:
-        said = [f"{name}={plain(tuple(one) if isinstance(one, list) else one)}" for name, one in values.items()]
+        said = [f"{name}={_shown(tuple(one) if isinstance(one, list) else one)}" for name, one in values.items()]
         steer(self._journal, self.header, kind, [*lines, *said])
 
     @property

@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,11 @@ def ranked(journal: "optuna.Study", upwards: Sequence[bool]) -> "list[FrozenTria
     return [trial for _, trial in sorted(scored, key=lambda one: (one[0], one[1].number))]
 
 
+def fact(name: str, searched: Container[str]) -> str:
+    """How a table of trials calls what they came to: the epochs are not those that a trial was asked for."""
+    return f"{name} reached" if name in searched else name
+
+
 def costs(values: Sequence[float], upwards: Sequence[bool]) -> list[float]:
     """The values of the objectives as what shall be small."""
     return [-value if up else value for value, up in zip(values, upwards, strict=True)]
@@ -136,7 +141,9 @@ class Study(Steerable):
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """One row a trial: number, state, score (nan if none), epochs, seconds, then each searched name as typed."""
+        """One row a trial: number, state, score (nan if none), epochs, seconds, then each searched name as typed.
+
+        What a trial came to is called as in `fact` where its name is searched too: "epochs reached"."""
         import pandas as pd
 
         rows = []
@@ -146,9 +153,10 @@ class Study(Steerable):
             score = result.get("score")
             own = {"number": trial.number, "state": state_of(trial), "score": float("nan") if score is None else score}
             others = dict(zip(self.spec.objectives[1:], objectives_of(trial)[1:], strict=False))
-            rows.append(own | others | numbers | self._typed(trial))
+            facts = {fact(name, self.space): one for name, one in (own | others | numbers).items()}
+            rows.append(facts | self._typed(trial))
         own_columns = ["number", "state", "score", *self.spec.objectives[1:], "epochs", "seconds"]
-        return pd.DataFrame(rows, columns=[*own_columns, *self.space])
+        return pd.DataFrame(rows, columns=[*(fact(name, self.space) for name in own_columns), *self.space])
 
     @property
     def front(self) -> "pd.DataFrame":
@@ -247,15 +255,17 @@ class Study(Steerable):
         """What the winner is worth on rows that did not choose it, by a bootstrap over the validation rows (see
         nnlab.core.tune.luck); None for fewer than two trials that can be compared so.
 
-        With all members its luck is taken to be that of the choice among trials, whose rows are the same."""
+        Where the winner is not the trial that scored best, but was chosen with all members or as a finalist, its luck
+        is taken to be that of the choice among trials, whose rows are the same."""
         parts = [self.result_of(number).get("parts") or () for number in self.ranking()]
         values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
         if len(values) < 2:
             return None
-        worth, number = worth_of_choice(np.array(values), self.maximize), self.best_trial
-        whole = None if number is None else self.whole_score(number)
+        worth, own = worth_of_choice(np.array(values), self.maximize), self.best_score
         best = self.score_of(self.ranking()[0])
-        return worth if whole is None or best is None else whole + worth - best
+        if own is None or best is None:
+            return worth
+        return own + (min if self.maximize else max)(worth - best, 0.0)
 
     @property
     def finalists(self) -> "pd.DataFrame":

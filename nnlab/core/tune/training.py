@@ -1,6 +1,7 @@
 """Trials of a group trained: as one stack for each fold where that can be, else one after the other."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from nnlab.core.learners.stack.together import can_share, can_stand_together
 from nnlab.core.models.custom import Maker
 from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.tune.case import Case
+from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.pbt import Exchange
 from nnlab.core.tune.population import MOST_TOGETHER, Claim, Member, trained
@@ -29,6 +31,23 @@ def exchange_for(header: Header, number: int) -> Exchange | None:
     values = part_values(SAMPLERS, header.spec.sampler)
     seed = int(np.random.SeedSequence([header.base.seed, number]).generate_state(1)[0])
     return Exchange(header.space, header.maximize, seed, **values)
+
+
+def check_study(header: Header, model: Maker, data: Preparations) -> None:
+    """SpecError or DataError where a study cannot begin as it is asked for; nothing of it is written before."""
+    folds_of(data.of({}), header.spec.folds)
+    check_exchange(header, model, data)
+    parts_to_rank(header, model)
+    _check_cluster(header.spec.on)
+
+
+def _check_cluster(address: str | None) -> None:
+    if address is None:
+        return
+    if address != "ray" and not address.startswith("ray://"):
+        raise SpecError(f"--on {address}: expected ray, or ray://host:port of a cluster")
+    if importlib.util.find_spec("ray") is None:
+        raise SpecError(f'--on {address} needs the package ray: pip install "nnlab[ray]"')
 
 
 def check_exchange(header: Header, model: Maker, data: Preparations) -> None:

@@ -74,7 +74,7 @@ def test_every_form_is_read(line, expected):
         ("scale={standard,quantil}", r"did you mean 'quantile'\?"),
         ("scale_target={standard,none}", r"scale_target decides which rows or targets are compared"),
         ("valid=0.1..0.3", r"valid decides which rows or targets are compared"),
-        ("scale.noisy=0..1", r"scale\.noisy is not a single number; give choices"),  # of a column
+        ("scale.noisy=0..1", r"scale\.noisy is not a single number; write scale"),  # of a column
         ("indicators.age={on,off}", r"no option 'indicators\.age'"),
     ],
 )

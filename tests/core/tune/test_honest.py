@@ -14,6 +14,7 @@ from nnlab.core.events import EpochDone, Started, TrialDone
 from nnlab.core.fit import fit
 from nnlab.core.losses import make_loss
 from nnlab.core.spec import from_json, to_json
+from nnlab.core.tune import study as study_file
 from nnlab.core.tune.ensemble import Ensemble, chosen
 from nnlab.core.tune.finals import all_rows
 from nnlab.core.tune.luck import better_beyond_chance, parts_of_score, worth_of_choice
@@ -146,7 +147,7 @@ def test_the_expected_score_is_no_better_than_the_best_and_survives_loading(canc
     assert tune(cancer, trials=1, store=False, **SMALL).expected_score is None
 
 
-def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, tmp_path):
+def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, tmp_path, monkeypatch):
     study = tune(cancer, trials=6, finalists=3, seeds=2, store=tmp_path, pruner="none", **SMALL)
     table = study.finalists
     assert set(table["trial"]) == set(study.ranking()[:3])
@@ -161,6 +162,14 @@ def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, t
     loaded = Study.load(study.path)
     assert loaded.best_trial == study.best_trial
     assert loaded.best_run.metrics == study.best_run.metrics
+    best = study.score_of(study.ranking()[0])
+    for place, winner in enumerate(study.ranking()[:3]):  # whichever it is, its luck is that of the choice
+        for seed in (1, 2):
+            study.after.put_fresh(winner, seed, -float(place))
+        assert study.best_trial == winner
+        for gap, luck in ((0.25, 0.25), (-0.25, 0.0)):
+            monkeypatch.setattr(study_file, "worth_of_choice", lambda values, maximize, worth=best + gap: worth)
+            assert study.expected_score - study.best_score == pytest.approx(luck)
 
 
 def test_finalists_of_a_full_study_that_was_stopped_among_them_are_gone_on_with(cancer, tmp_path):

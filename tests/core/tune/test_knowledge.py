@@ -72,7 +72,7 @@ def test_earlier_runs_on_the_same_data_enter_and_others_are_left_out_with_a_reas
     assert known[f"run {turned.id}"].params["lr"] == 0.05  # the value that held in its best epoch
     (note,) = told(events)
     assert note.startswith("2 earlier runs on this data are known to the study; left out: ")
-    assert "1 with a lr outside of 0.001..0.1 log" in note
+    assert "1 with lr outside of 0.001..0.1 log" in note
     assert "1 with other epochs" in note
 
 

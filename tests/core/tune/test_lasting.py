@@ -12,8 +12,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from nnlab.core.data.prepare import prepare
-from nnlab.core.errors import DataError, SpecError, StoreError
+from nnlab.core.errors import DataError, NNLabError, SpecError, StoreError
 from nnlab.core.events import Started, StudyFinished, TrialDone, Warned
+from nnlab.core.tune.header import HEADER
 from nnlab.core.tune.resuming import resume_study
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.study import Study
@@ -132,6 +133,20 @@ def test_a_study_is_gone_on_with_by_its_name_alone(cancer, tmp_path):
         resume_study("a", other, store=tmp_path)
     with pytest.raises(DataError, match="study 'a' needs its data"):
         resume_study("a", store=tmp_path)
+
+
+def test_a_line_that_cannot_run_leaves_no_study_and_changes_none(cancer, tmp_path):
+    study = tune(cancer, trials=2, store=tmp_path, name="a", **SMALL)
+    before = (study.path / HEADER).read_bytes()
+    for wrong in ({"folds": 5}, {"on": "dask"}, {"storage": "no url"}, {"folds": 5, "name": "a", "fresh": True}):
+        with pytest.raises(NNLabError, match=r"5 folds|has no folds|expected ray|no URL"):
+            tune(cancer, trials=2, store=tmp_path, **SMALL | wrong)
+    for wrong in ({"on": "dask"}, {"storage": "no url"}):
+        with pytest.raises(SpecError, match=r"expected ray|no URL"):
+            resume_study("a", cancer, store=tmp_path, trials=9, **wrong)
+    assert (study.path / HEADER).read_bytes() == before
+    assert [path.parent for path in tmp_path.rglob(HEADER)] == [study.path]
+    assert len(resume_study(data=cancer, store=tmp_path).trials) == 2
 
 
 def test_a_study_of_a_file_prepares_it_again(tmp_path):

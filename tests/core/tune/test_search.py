@@ -19,6 +19,7 @@ from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.study import Study
+from nnlab.report.bundle import study_bundles
 
 SPACE = ("lr=1e-3..1e-1", "dropout=0..0.5", "hidden={8,16-8}")
 SMALL = {"epochs": 3, "hidden": (8,), "space": SPACE, "batch_size": 64}
@@ -54,6 +55,26 @@ def test_a_study_tells_what_it_does_and_its_best_spec_gives_its_best_score_again
     assert sum(event.epoch == 1 for event in of_kind(events, EpochDone)) == 6
     assert "6 trials" in repr(study)
     assert "\n" not in repr(study)
+
+
+def test_epochs_that_are_searched_stand_beside_those_that_a_trial_reached(classes):
+    told = {"epochs": 4, "patience": 1, "pruner": "none", "lr": 0.05, "batch_size": 64}
+    study = tune(classes, trials=6, store=False, hidden=(8,), space=("epochs=2..30 step 4",), **told)
+    trials = study.trials
+    assert list(trials) == ["number", "state", "score", "epochs reached", "seconds", "epochs"]
+    assert trials["epochs"][0] == 4 and set(trials["epochs"][1:]) <= set(range(2, 31, 4))
+    assert (trials["epochs reached"] <= trials["epochs"]).all()
+    text = "".join(str(bundle.data.get("text/plain", "")) for bundle in study_bundles(study))
+    assert "epochs reached  epochs\n" in text and "dtype" not in text
+
+
+def test_a_space_in_python_has_ranges_as_texts_and_choices_as_lists(classes):
+    space = {"lr": "1e-3..1e-1 log", "hidden": [(8,), [8, 4]], "batch_size": [None, 64], "norm": ["none", "layer"]}
+    study = tune(classes, trials=1, store=False, model="mlp", epochs=1, space=space)
+    shown = ["0.001..0.1 log", "{8,8-4}", "{auto,64}", "{none,layer}"]
+    assert [str(one) for one in study.space.values()] == shown
+    with pytest.raises(SpecError, match="no option 'n_trials': write  --trials 30"):
+        tune(classes, n_trials=3, store=False)
 
 
 def _shown():

@@ -129,6 +129,7 @@ def test_what_is_pinned_lets_trials_stand_together_that_could_not_before(classes
         ("pin", "lr=much", "lr"),
         ("pin", "lrr=0.1", "did you mean 'lr'"),
         ("pin", "", "nothing is said"),
+        ("narrow", "lr=0.01", "is one value; pin it, or narrow to a part of 0.001..0.1"),
         ("narrow", "lr=1e-4..1e-2", "not within what the study searches"),
         ("narrow", "activation={relu,gelu}", "not within"),
         ("narrow", "hidden=[4..8]x1..3", "not within"),
@@ -155,3 +156,12 @@ def test_conditions_hold_in_a_study_and_for_what_is_steered(classes, tmp_path):
     assert (trials["dropout"].notna() == (trials["model"] == "mlp")).all()
     assert (trials["model"][3:] == "mlp").all() and trials["dropout"][3:].between(0.1, 0.2).all()
     assert str(Study.load(study.path).space["dropout"]) == "0..0.5 if model=mlp"
+
+
+def test_what_is_left_to_nnlab_is_typed_as_auto(classes):
+    by = By({0: [("pin", "batch_size=auto")]})
+    told = {"epochs": 1, "space": ("batch_size={auto,128}",), "population": 1, "lr": 0.01}
+    study = tune(classes, trials=4, store=False, view=by, controls=by.controls, **told)
+    study.pin(batch_size=None)
+    assert study.steering["values"].tolist() == ["batch_size=auto"] * 2
+    assert (study.trials["batch_size"][1:] == "auto").all()

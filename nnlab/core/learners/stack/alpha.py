@@ -5,7 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nnlab.core.learners.stack.layers import Build, Call, Dropout, Port
+from nnlab.core.learners.stack.layers import Build, Dropout, Port
+from nnlab.core.learners.stack.products import Call
 from nnlab.core.learners.stack.streams import Masks
 
 ALPHA = 1.7580993408473766  # SELU's lowest value is -ALPHA

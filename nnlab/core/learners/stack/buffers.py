@@ -106,14 +106,6 @@ class Flat:
             if group.start <= start < group.stop
         ]
 
-    def rows(self, buffer: Tensor, group: Group) -> list[Tensor]:
-        """What a group has, (K, size) for each parameter, padding included."""
-        return [
-            buffer.narrow(0, start, self.members * size).view(self.members, size)
-            for start, size, _ in self._places.values()
-            if group.start <= start < group.stop
-        ]
-
     def scale(self, buffer: Tensor, factors: Sequence[Tensor | float]) -> None:
         """Multiply all that a member has in a buffer of this layout by its factor; one factor: that of all."""
         if len(factors) == 1:

@@ -23,6 +23,7 @@ class RecordedUpdate(Update):
     def __init__(self, flat: Flat, name: str, values: Values, recorder: Recorder) -> None:
         super().__init__(flat, name, values)
         self._values = values
+        self._decoupled = name == "adamw"
         self._momentum, self._nesterov = values.get("momentum", 0.0), name == "nesterov"
         device = flat.values.device
         owner = torch.zeros(len(flat.values), dtype=torch.int64, device=device)

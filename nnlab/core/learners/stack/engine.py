@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Room
-from nnlab.core.learners.stack.layers import Build, Call, Layer, Port, are_odd, dropped
+from nnlab.core.learners.stack.layers import Build, Layer, Port, are_odd, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
+from nnlab.core.learners.stack.products import Call
 from nnlab.core.learners.stack.recording import Recorder
 from nnlab.core.learners.stack.streams import Masks, Streams
 
@@ -187,7 +188,10 @@ class Engine:
         sources = [(table.y, y)]
         if table.weight is not None and weight is not None:
             sources.append((table.weight, weight))
-        gather: Callable[[Tensor], object] = partial(_gather, (table.x, x), sources)
+        if x.is_contiguous():
+            sources.append((table.x, x.view(sets * size, -1)))
+        apart = None if x.is_contiguous() else (table.x, x)
+        gather: Callable[[Tensor], object] = partial(_gather, sources, apart)
         calls = [*start, *build.forward, *loss, *backward]
         if self._recorder is not None:
             rows = torch.zeros((size,) if shared else (sets, size), dtype=torch.int64, device=x.device)
@@ -196,14 +200,11 @@ class Engine:
         return Plan(gather, calls, total, build.masks)
 
 
-def _gather(features: tuple[Tensor, Tensor], sources: Sequence[tuple[Tensor, Tensor]], rows: Tensor) -> None:
-    """The rows of the tables into the buffers of a batch. features: of the values, whose sets may lie apart."""
-    table, x = features
-    chosen = rows.reshape(-1)
-    if x.is_contiguous():
-        torch.index_select(table, 0, chosen, out=x.view(len(chosen), -1))
-    else:
-        for own, out in zip(rows, x, strict=True):
-            torch.index_select(table, 0, own, out=out)
+def _gather(sources: Sequence[tuple[Tensor, Tensor]], apart: tuple[Tensor, Tensor] | None, rows: Tensor) -> None:
+    """The rows of the tables into the buffers of a batch. apart: a table and its buffer, whose sets lie apart."""
+    chosen = rows if rows.ndim == 1 else rows.reshape(-1)
     for table, out in sources:
         torch.index_select(table, 0, chosen, out=out)
+    if apart is not None:
+        for own, out in zip(rows, apart[1], strict=True):
+            torch.index_select(apart[0], 0, own, out=out)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.learners.stack.buffers import VECTOR, Flat, Room, whole
+from nnlab.core.learners.stack.products import Call, as_batched, product
 from nnlab.core.learners.stack.streams import Masks
 
-Call = Callable[[], object]
 aten = torch.ops.aten
 
 
@@ -173,6 +173,8 @@ class Linear:
         """Members whose products are one call, by rules that do not depend on how many there are."""
         sizes = [build.rows * self.n_in, build.rows * self.n_out]
         alone = build.apart and (self.odd or any(size % VECTOR for size in sizes))
+        if build.members == 1 and not alone:
+            alone = as_batched(build.rows, self.n_in, self.n_out, build.flat.values)
         return list(range(build.members)) if alone else [slice(None)]
 
     def _multiply(
@@ -187,23 +189,13 @@ class Linear:
         """The three products, each pair a value and its gradient."""
         (x, slopes), (w, dw), (z, dz), scale = xs, ws, zs, self._scale
         if self._last:  # z and dz are turned
-            forward.append(_product(w, x.mT, z, scale, b))
-            backward.append(_product(dz, x, dw, scale))
+            forward.append(product(w, x.mT, z, scale, b))
+            backward.append(product(dz, x, dw, scale))
         else:
-            forward.append(_product(x, w.mT, z, scale, b))
-            backward.append(_product(dz.mT, x, dw, scale))
+            forward.append(product(x, w.mT, z, scale, b))
+            backward.append(product(dz.mT, x, dw, scale))
         for columns, dx in slopes:
-            backward.append(_product(dz.mT if self._last else dz, w[..., columns], dx, scale))
-
-
-def _product(a: Tensor, b: Tensor, out: Tensor, scale: float, more: Tensor | None = None) -> Call:
-    """out = scale a b + more. A turned out is taken for what it is in memory."""
-    if out.stride(-1) != 1 and more is None:
-        a, b, out = b.mT, a.mT, out.mT
-    if scale == 1.0 and more is None:
-        return partial(torch.bmm if a.ndim == 3 else torch.mm, a, b, out=out)
-    function: Any = torch.baddbmm if a.ndim == 3 else torch.addmm
-    return partial(function, out if more is None else more, a, b, beta=0 if more is None else 1, alpha=scale, out=out)
+            backward.append(product(dz.mT if self._last else dz, w[..., columns], dx, scale))
 
 
 class Dropout:

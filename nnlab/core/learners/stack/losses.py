@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nnlab.core.class_weights import balanced_weights
 from nnlab.core.learners.stack.buffers import Room
-from nnlab.core.learners.stack.layers import Call, Port
+from nnlab.core.learners.stack.layers import Port
+from nnlab.core.learners.stack.products import Call
 
 Values = dict[str, Any]
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nnlab.core.layers import BatchNorm, LayerNorm
-from nnlab.core.learners.stack.layers import Build, Call, Port
+from nnlab.core.learners.stack.layers import Build, Port
+from nnlab.core.learners.stack.products import Call
 
 aten = torch.ops.aten
 

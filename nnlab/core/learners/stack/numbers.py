@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import by_member, padded
-from nnlab.core.learners.stack.layers import Build, Call
+from nnlab.core.learners.stack.layers import Build
+from nnlab.core.learners.stack.products import Call
 from nnlab.core.numeric import NumericEmbedding, Periodic, PeriodicBiased, PiecewiseLinear
 
 aten = torch.ops.aten

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.core.learners.stack.buffers import whole
-from nnlab.core.learners.stack.layers import ACTIVATIONS, Build, Call, Port
+from nnlab.core.learners.stack.layers import ACTIVATIONS, Build, Port
+from nnlab.core.learners.stack.products import Call
 
 aten = torch.ops.aten
 ALPHA, SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # of SELU

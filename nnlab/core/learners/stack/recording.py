@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from nnlab.core.device import out_of_memory
-from nnlab.core.learners.stack.layers import Call
+from nnlab.core.learners.stack.products import Call
 
 WARM = 3  # times that calls run as they are before they are recorded, so that libraries have set themselves up
 

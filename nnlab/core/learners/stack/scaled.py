@@ -5,7 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nnlab.core.learners.stack.layers import Build, Call, Linear
+from nnlab.core.learners.stack.layers import Build, Linear
+from nnlab.core.learners.stack.products import Call
 
 
 class ScaledLinear(Linear):

@@ -57,20 +57,18 @@ class Streams:
         values = like.new_zeros(len(shares), count)
         words = -(-count // DRAWS)
         if self._host:
-            kept = torch.zeros(values.shape, dtype=torch.uint8)
-            parts = [(*_parted(share), own) for share, own in zip(shares, kept.numpy().view(np.bool_), strict=True)]
-            draw = partial(self._draw, values, kept, parts, words)
+            parts = [(*_parted(share), own) for share, own in zip(shares, values.numpy(), strict=True)]
+            draw = partial(self._draw, parts, words)
             return Masks(values, draw, scales=[1.0 / (1.0 - share) for share in shares])
         room = torch.empty(words + 1, dtype=torch.int64, device=like.device)
         own = torch.tensor(shares, dtype=torch.float64, device=like.device)
         return Masks(values, partial(self._draw_on_device, values, own, room), shares=own)
 
-    def _draw(self, values: Tensor, kept: Tensor, parts: Sequence[tuple[int, int, Any]], words: int) -> None:
+    def _draw(self, parts: Sequence[tuple[int, int, Any]], words: int) -> None:
         for source, (limit, extra, own) in zip(self._sources, parts, strict=True):
             drawn = source.random_raw(words + 1)
             lost = min(limit + (int(drawn[words]) >> 32 < extra), 255)
-            np.greater_equal(drawn.view(np.uint8)[: len(own)], lost, out=own)
-        values.copy_(kept)
+            np.greater_equal(drawn.view(np.uint8)[: len(own)], lost, out=own, casting="unsafe")
 
     def _draw_on_device(self, values: Tensor, shares: Tensor, words: Tensor) -> None:
         """The same without waiting for the device, scaled."""

@@ -1,4 +1,4 @@
-"""Steps of the weights of all members: one fused call a group where members agree, else one a member and group."""
+"""Steps of the weights of all members: one fused call a group where members agree, else one a group and member."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +24,6 @@ class Update:
         self.made = torch.zeros((), device=flat.values.device)
         self._one = torch.ones_like(self.made)
         self._counts = name in ("adam", "adamw")
-        self._decoupled = name == "adamw"
         buffers = [flat.values, flat.gradients, *self.moments]
         self._groups = [group for group in flat.groups if group.start < group.stop]
         self._parts = [[[buffer[g.start : g.stop]] for buffer in buffers] for g in self._groups]
@@ -32,12 +31,6 @@ class Update:
             [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
         ]
         self._every = [[buffer] for buffer in buffers]
-        decaying = [group for group in self._groups if group.decays]
-        self._decaying = [rows for group in decaying for rows in flat.rows(flat.values, group)]
-        self._whole = [
-            [[part for own in self._own for part in own[k][at]] for at in range(len(buffers))]
-            for k in range(flat.members)
-        ]
         self._alike = all(group.factor == 1.0 for group in self._groups)
         self._apart = any(isinstance(group.factor, tuple) for group in self._groups)
 
@@ -45,39 +38,19 @@ class Update:
         """One step with these gradients and a step size for each member."""
         if self._counts:
             self.made.add_(self._one)  # a tensor: a Python number costs three times as much
-        if self._apart or lrs.count(lrs[0]) < len(lrs) or self.decays.count(self.decays[0]) < len(lrs):
+        lr, decay = lrs[0], self.decays[0]
+        if self._apart or lrs.count(lr) < len(lrs) or self.decays.count(decay) < len(lrs):
             self._step_each(lrs)
-        elif self._alike and (self._decoupled or not self.decays[0]):
-            self._step_all(lrs[0])
+        elif self._alike and not decay:
+            self._call(self._every, lr, 0.0)
         else:
             for group, parts in zip(self._groups, self._parts, strict=True):
-                self._call(parts, lrs[0] * group.factor_of(0), self.decays[0] if group.decays else 0.0)
-
-    def _step_all(self, lr: float) -> None:
-        """One call for all groups, what decays being shrunk before it as the call would."""
-        if self.decays[0]:
-            for group, parts in zip(self._groups, self._parts, strict=True):
-                if group.decays:
-                    parts[0][0].mul_(1 - lr * self.decays[0])
-        self._call(self._every, lr, 0.0)
+                self._call(parts, lr * group.factor_of(0), decay if group.decays else 0.0)
 
     def _step_each(self, lrs: list[float]) -> None:
-        if self._decoupled and self._alike:
-            self._step_each_at_once(lrs)
-            return
         for group, own in zip(self._groups, self._own, strict=True):
             for k, parts in enumerate(own):
                 self._call(parts, lrs[k] * group.factor_of(k), self.decays[k] if group.decays else 0.0)
-
-    def _step_each_at_once(self, lrs: list[float]) -> None:
-        """One call for all groups of a member, as `_step_all`."""
-        if any(self.decays):
-            left = [[1 - lr * decay] for lr, decay in zip(lrs, self.decays, strict=True)]
-            factors = torch.tensor(left, dtype=self._flat.values.dtype, device=self._flat.values.device)
-            for rows in self._decaying:
-                rows.mul_(factors)
-        for whole, lr in zip(self._whole, lrs, strict=True):
-            self._call(whole, lr, 0.0)
 
     def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
         """The fused step; SGD without momentum wants an empty list for its moments."""
