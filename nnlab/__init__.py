@@ -87,11 +87,13 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def load(word: str = "last", model: Any = None) -> "Run":
-    """The run that word means (last, a number, an id, a name) with its pipeline. model: your own network."""
-    from nnlab.core.store.runs import Store
+def load(word: str = "last", model: Any = None) -> Any:
+    """The run that word means (last, a number, an id, a name) with its pipeline, or the study of that name.
 
-    return Store().load(word, model)
+    model: your own network."""
+    from nnlab.core.tune.loading import run_or_study
+
+    return run_or_study(word, model)
 
 
 def load_ipython_extension(ip: Any) -> None:

@@ -103,6 +103,19 @@ TABLE_OPTIONS: dict[str, Hint] = {
 # Options of nnlab's own that have no parts, as in --class-weight.yes 3.
 QUALIFIED: dict[str, Hint] = {"class_weight": ('--class-weight "yes=3,no=1"', "all labels in one value")}
 
+SEARCH: dict[str, Hint] = {
+    **dict.fromkeys(("n_trials", "num_trials", "max_trials", "num_samples", "n_iter"), ("--trials 30", "in the end")),
+    **dict.fromkeys(("timeout", "time_budget", "time_budget_s", "time_limit"), ("--minutes 10", "whole or in part")),
+    **dict.fromkeys(("direction", "objective", "scoring"), ("--monitor accuracy", "it knows which way is better")),
+    "directions": ("--objectives loss,latency", "each knows which way is better"),
+    **dict.fromkeys(("study_name", "project_name"), ("--name mine", "the same name goes on with it")),
+    "load_if_exists": ("--name mine", "a study of that name goes on"),
+    **dict.fromkeys(("n_jobs", "max_concurrent_trials"), ("--population 8", "or several kernels on one study")),
+    **dict.fromkeys(("search_space", "param_space", "param_grid"), ("--space lr=1e-4..1e-1", "--help has more")),
+    **dict.fromkeys(("search_alg", "tuner", "strategy"), ("--sampler tpe", "--help sampler lists them")),
+    **dict.fromkeys(("cv", "n_folds"), ("--folds 5", "of data that %nn_preprocess --folds 5 made")),
+}
+
 CHOICES: dict[str, dict[str, Hint]] = {
     "optimizer": {
         "sam": ("--optimizer adamw --sam 0.05", "it is put around an optimizer"),
@@ -169,6 +182,25 @@ CHOICES: dict[str, dict[str, Hint]] = {
         ),
         **dict.fromkeys(("macro_f1",), ("--metrics f1_macro", "mean over classes")),
     },
+    "sampler": {
+        **dict.fromkeys(("nsga_ii", "nsgaii", "nsgaiisampler"), ("--sampler nsga2", "or nsga3 of three objectives")),
+        **dict.fromkeys(("nsga_iii", "nsgaiii", "nsgaiiisampler"), ("--sampler nsga3", "or nsga2 of two objectives")),
+        **dict.fromkeys(("bayes", "bayesian", "gpsampler", "skopt"), ("--sampler gp", "or tpe, the default")),
+        **dict.fromkeys(("tpesampler", "hyperopt"), ("--sampler tpe", "the default")),
+        **dict.fromkeys(("randomsampler", "randomsearch"), ("--sampler random", "independent draws")),
+        **dict.fromkeys(("gridsampler", "gridsearch"), ("--sampler grid", "every combination")),
+        **dict.fromkeys(("cma", "cma_es", "cmaessampler"), ("--sampler cmaes", "over numbers")),
+        **dict.fromkeys(("sobol", "qmcsampler", "halton"), ("--sampler qmc", "Sobol's sequence")),
+        **dict.fromkeys(("genetic", "evolutionary"), ("--sampler evolution", "or nsga2")),
+        **dict.fromkeys(("population_based_training", "populationbasedtraining"), ("--sampler pbt", "side by side")),
+        **dict.fromkeys(("hyperband", "bohb"), ("--pruner hyperband", "it goes with any sampler")),
+        "asha": ("--pruner asha", "it goes with any sampler"),
+    },
+    "pruner": {
+        **dict.fromkeys(("medianpruner", "medianstopping"), ("--pruner median", "the default")),
+        **dict.fromkeys(("successive_halving", "successivehalvingpruner", "halving"), ("--pruner asha", "no waiting")),
+        **dict.fromkeys(("off", "nop", "noppruner"), ("--pruner none", "every trial to its end")),
+    },
     "model": {
         **dict.fromkeys(("transformer", "fttransformer"), ("--model ft_transformer", "attention over columns")),
         **dict.fromkeys(("ensemble",), ("--model packed", "several small networks, their mean")),
@@ -183,6 +215,11 @@ def hint_for_option(word: str, table: bool = False) -> str:
     stem, point, _ = word.partition(".")
     own = None if table or not point else QUALIFIED.get(stem)
     return _told(own or (TABLE_OPTIONS if table else OPTIONS).get(stem))
+
+
+def hint_for_search(word: str) -> str:
+    """The same for an option of a search."""
+    return _told(SEARCH.get(word))
 
 
 def hint_for_choice(name: str, word: object) -> str:

@@ -22,7 +22,7 @@ SUMMARIES = {
     "nn_tune": "Search hyperparameters.",
     "nn_runs": "List, compare, tag or delete runs.",
     "nn_diff": "Say what differs between two runs.",
-    "nn_load": "Bring a run back.",
+    "nn_load": "Bring a run or a study back.",
     "nn_stop": "End the run that trains in the background.",
     "nn_attach": "Show a run here: live while it trains, else its result.",
     "nn_diagnose": "Say what went wrong in a run.",

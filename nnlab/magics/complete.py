@@ -230,9 +230,12 @@ def _kept_words(param: Param, place: Place) -> list[Candidate]:
     """What the store holds that the parameter can name."""
     if param.name == "from":
         starts = [Candidate(name, "variable") for name in visible(place.names, is_start)]
-        return [*starts, *_runs(place), *(Candidate(name, "study") for name in place.stored("study"))]
+        return [*starts, *_runs(place), *_studies(place)]
     if param.name == "replay":
         return _runs(place)
+    if param.name == "resume" and place.verb.name == "nn_tune":
+        studies = _studies(place)
+        return [*([Candidate("last", "study")] if studies else []), *studies]
     if param.name == "resume":
         waiting = place.stored("unfinished")
         return [Candidate(name, "run") for name in (*(("last",) if waiting else ()), *waiting)]
@@ -241,6 +244,10 @@ def _kept_words(param: Param, place: Place) -> list[Candidate]:
 
 def _runs(place: Place) -> list[Candidate]:
     return [Candidate(name, "run") for name in ("last", *place.stored("run"))]
+
+
+def _studies(place: Place) -> list[Candidate]:
+    return [Candidate(name, "study") for name in place.stored("study")]
 
 
 def _item_start(current: str) -> int:
@@ -288,6 +295,10 @@ def _subject(place: Place, current: str) -> Found:
         data = _matching(current, [Candidate(name, "data") for name in visible(names, is_prepared)])
         return Found(current, (*data.candidates, *_table(current, names).candidates))
     found = _runs(place)
+    if verb in ("nn_load", "nn_report"):
+        found += _studies(place)
+    if verb == "nn_report":
+        found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Study")))]
     if verb in ("nn_runs", "nn_diff", "nn_diagnose", "nn_attach", "nn_stop", "nn_evaluate"):
         found += [Candidate(name, "variable") for name in visible(names, lambda value: is_a(value, ("nnlab", "Run")))]
     known = _matching(current, found)

@@ -17,7 +17,7 @@ from nnlab.magics import background, config, evaluating, listing, repeating, rep
 from nnlab.magics.body import run_body
 from nnlab.magics.lines import to_line
 from nnlab.magics.options import help_text
-from nnlab.magics.runs import any_run, network_of, stored_run
+from nnlab.magics.runs import any_run, network_of, stored_run_or_study
 from nnlab.magics.scan import Word, plain, value_of, with_article
 from nnlab.magics.text import Call, layered, parse
 from nnlab.magics.verbs import VERBS
@@ -28,6 +28,7 @@ from nnlab.report.bundle import Bundle, page
 if TYPE_CHECKING:
     from nnlab.core.run import Run
     from nnlab.core.store.runs import Store
+    from nnlab.core.tune.study import Study
     from nnlab.magics import Lab
 
 Names = Mapping[str, Any]
@@ -312,9 +313,9 @@ def _diff(lab: "Lab", said: Call, names: Names) -> Any:
     return listing.difference(said, names, _store())
 
 
-def _load(lab: "Lab", said: Call, names: Names) -> "Run":
+def _load(lab: "Lab", said: Call, names: Names) -> "Run | Study":
     _, own = settle(lab, said)
-    return stored_run(said, own["model"], names)
+    return stored_run_or_study(said, own["model"], names)
 
 
 def _diagnose(lab: "Lab", said: Call, names: Names) -> Any:

@@ -1,7 +1,7 @@
 """The run that a line means: a variable, or one of the store."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nnlab.core.run import Run
     from nnlab.core.store.reading import RunInfo
     from nnlab.core.store.runs import Store
+    from nnlab.core.tune.study import Study
 
 
 def any_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
@@ -48,8 +49,22 @@ def _in_session(word: Any, names: Mapping[str, Any]) -> "Run | None":
 
 def stored_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run":
     """The run of the store, or of a folder, that the call names."""
-    from nnlab.core.run import Run
     from nnlab.core.store.runs import Store
+
+    run: Run = _stored(said, model, names, lambda word, network: Store().load(word, network))
+    return run
+
+
+def stored_run_or_study(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run | Study":
+    """The same, or the study of the store that is called so."""
+    from nnlab.core.tune.loading import run_or_study
+
+    found: Run | Study = _stored(said, model, names, run_or_study)
+    return found
+
+
+def _stored(said: Call, model: str | None, names: Mapping[str, Any], load: Callable[[str, Any], Any]) -> Any:
+    from nnlab.core.run import Run
 
     if said.subject is None:
         raise SpecError(
@@ -59,7 +74,7 @@ def stored_run(said: Call, model: str | None, names: Mapping[str, Any]) -> "Run"
     word = str(plain(value_of(said.subject, names), said.subject.text))
     if any(mark in word for mark in "/\\") or os.path.isfile(os.path.join(word, "run.json")):
         return Run.load(word, network)
-    return Store().load(word, network)
+    return load(word, network)
 
 
 def network_of(name: str | None, names: Mapping[str, Any]) -> Any:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnlab.core.errors import SpecError, did_you_mean
-from nnlab.core.foreign import hint_for_option
+from nnlab.core.foreign import hint_for_option, hint_for_search
 from nnlab.core.options import Option, is_override, option_word, unknown_option
-from nnlab.core.params import UNSET_WORDS, Column, Param
-from nnlab.core.spec import PrepareSpec
+from nnlab.core.params import UNSET_WORDS, Column, Param, Within
+from nnlab.core.spec import PrepareSpec, TuneSpec
 from nnlab.magics.scan import Word, caret, items_of, not_a_variable, plain, scan, value_of
 from nnlab.magics.verbs import VERBS, Verb, any_option, canonical, options_for
 
@@ -18,6 +18,7 @@ FLAG_WORDS = ("on", "off", "true", "false", "yes", "no", "1", "0")
 ALONE = {"resume": "last", "replay": "last"}  # options that mean something without a value
 BODY_LINE = re.compile(r"\s*(?:--)?([^\W\d][\w.-]*)\s*:(?:\s+(.*))?$")
 RANGE = re.compile(r"\.\.|^\s*\{.*\}|^\s*\[.*\]\s*x\s*\d")
+NO_RANGE = re.compile(r"^\s*[^\W\d][\w.-]*\s+(in\s+)?[\d.e-]*\d\s*\.\.\s*\d")  # no Python either: lr 0.1..1
 RANGE_LINE = re.compile(r"\s*([^\W\d][\w.-]*)\s*=\s*(\S.*)$")
 
 
@@ -182,6 +183,8 @@ def _check_options(verb: Verb, options: Mapping[str, Any]) -> None:
 
 def no_option(verb: Verb, name: str, chosen: Mapping[str, Any]) -> SpecError:
     """What to say of an option that the magic does not have."""
+    if TuneSpec in verb.specs and (hint := hint_for_search(name)):
+        return SpecError(f"%{verb.name} has no option {name!r}: {hint}")
     for spec in verb.specs:
         text = str(unknown_option(spec, name, chosen))
         if text.startswith(f"no option {name!r}: "):
@@ -245,6 +248,8 @@ def _body(verb: Verb, cell: str | None, names: Mapping[str, Any] | None) -> tupl
     if lines is None:
         if not verb.body:
             raise SpecError(f"%%{verb.name} takes options in its body, one a line, such as  name: value")
+        if TuneSpec in verb.specs and (line := next(filter(NO_RANGE.search, (cell or "").splitlines()), None)):
+            raise SpecError(f"{line.strip()!r}: a range stands behind its name, as in  lr: 1e-4..1e-1 log")
         return cell, {}
     options: dict[str, Any] = {}
     known = any_option(verb)
@@ -265,12 +270,19 @@ def _read_body_line(
     if "space" in known and name != "space" and RANGE.search(text):
         words = " ".join(str(value_of(word, names, braces=False)) for word in cut.words)
         options.setdefault("space", []).append(f"{name}={words}")
+    elif "space" in known and option and _is_one(option.param) and "," in text:
+        raise SpecError(f"{name}: {text}: one value is kept fixed; to try each write  {name}: {{{text.strip('[]()')}}}")
     elif not cut.words:
         raise SpecError(f"{name}: needs a value" + (f": {option.param.allowed}" if option else ""))
     else:
         one = len(cut.words) == 1 or takes_many_words(option.param if option else None)
         words_given = list(cut.words) if one else [_joined(cut.words)]
         options[name] = read_words(option.param if option else None, words_given, names, f"{name}:")
+
+
+def _is_one(param: Param) -> bool:
+    """Whether a parameter has one number or one of some choices, of which a search could try several."""
+    return not param.many and bool(param.choices or isinstance(param.domain, Within))
 
 
 def _joined(words: tuple[Word, ...]) -> Word:

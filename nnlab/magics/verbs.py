@@ -157,8 +157,8 @@ _ALL = (
     ),
     Verb(
         "nn_load",
-        "Bring a run back with its model and its preparation.",
-        "run: last, a number, an id, a name, or its folder",
+        "Bring a run back with its model and its preparation, or a study with its trials.",
+        "run: last, a number, an id, a name, or its folder; study: its name",
         1,
         (),
         _own(own_options.load),

@@ -1,14 +1,16 @@
 """Words of other libraries lead to the option that does the same, and every hint can be typed."""
 
+import re
+
 import pytest
 
 from nnlab.core.errors import SpecError
-from nnlab.core.foreign import CHOICES, OPTIONS, TABLE_OPTIONS
+from nnlab.core.foreign import CHOICES, OPTIONS, SEARCH, TABLE_OPTIONS
 from nnlab.core.metrics import METRICS
 from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import is_override, options_of, resolve
 from nnlab.core.params import params_of
-from nnlab.core.spec import PrepareSpec, TrainSpec
+from nnlab.core.spec import PrepareSpec, TrainSpec, TuneSpec
 from nnlab.magics.text import parse
 from nnlab.magics.verbs import VERBS, options_for
 
@@ -70,13 +72,23 @@ def test_every_hint_of_an_option_can_be_typed(verb: str, table: dict[str, tuple[
         _check_line(line, verb)
 
 
+def test_every_hint_of_a_search_can_be_typed_and_is_given() -> None:
+    known = options_for(VERBS["nn_tune"])
+    assert not [word for word in SEARCH if word in known]
+    for word, (line, _) in SEARCH.items():
+        said = parse(f"data {line}", None, "nn_tune", {}).options
+        resolve(TuneSpec, {name: value for name, value in said.items() if name != "monitor"})
+        with pytest.raises(SpecError, match=re.escape(f"no option {word!r}: write  {line}")):
+            parse(f"data --{word} 3", None, "nn_tune", {})
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_hint_of_a_choice_can_be_typed(name: str) -> None:
     nested = {option.name: option.param for option in options_of(TrainSpec).values()}
-    domain = (params_of(TrainSpec) | nested)[name].domain
+    domain = (params_of(TrainSpec) | params_of(TuneSpec) | nested)[name].domain
     assert not [word for word in CHOICES[name] if word in domain]
     for line in {line for line, _ in CHOICES[name].values()}:
-        _check_line(line, "nn_train")
+        _check_line(line, "nn_tune" if name in params_of(TuneSpec) else "nn_train")
 
 
 def _check_line(line: str, verb: str) -> None:
@@ -84,6 +96,8 @@ def _check_line(line: str, verb: str) -> None:
     own = {name: value for name, value in call.options.items() if name not in VERBS[verb].own}
     if verb == "nn_preprocess":
         resolve(PrepareSpec, {"target": "y"} | own)
+    elif verb == "nn_tune":
+        resolve(TuneSpec, own)
     else:
         resolve(TrainSpec, own)
 

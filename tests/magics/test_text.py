@@ -1,5 +1,6 @@
 """Lines and cells to calls and back."""
 
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -163,6 +164,20 @@ def test_body_of_a_search_holds_ranges_and_fixed_values() -> None:
     call = parse("data --space dropout=0..0.5", "lr: 1e-4..1e-1 log\noptimizer: {adam, sgd}\nepochs: 20", "nn_tune", {})
     assert call.options["space"] == ["lr=1e-4..1e-1 log", "optimizer={adam, sgd}", "dropout=0..0.5"]
     assert call.options["epochs"] == "20"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("lr: [0.1, 0.01]", "lr: [0.1, 0.01]: one value is kept fixed; to try each write  lr: {0.1, 0.01}"),
+        ("optimizer: adamw, sgd", "to try each write  optimizer: {adamw, sgd}"),
+        ("lr 1e-4..0.01", "'lr 1e-4..0.01': a range stands behind its name, as in  lr: 1e-4..1e-1 log"),
+        ("epochs: 3\nlr in 0.1..0.01", "'lr in 0.1..0.01': a range stands behind its name"),
+    ],
+)
+def test_what_a_body_of_a_search_cannot_be_is_told(cell: str, message: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(message)):
+        parse("data", cell, "nn_tune", {})
 
 
 def test_body_error_shows_its_line() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nnlab
 from tests.magics.conftest import Session
 
 QUICK = "--epochs 2 --hidden 8 --batch-size 32 --model mlp --view none"
@@ -15,6 +16,10 @@ def test_a_study_goes_on_by_its_name_or_alone(prepared: Session) -> None:
     assert alone.trials["score"].tolist()[:2] == first
     named = prepared.value("%nn_tune data --resume mine --trials 4 --view none")
     assert len(named.trials) == 4
+    for loaded in (prepared.value("%nn_load mine"), nnlab.load("mine")):
+        assert (loaded.best_score, len(loaded.trials)) == (named.best_score, 4)
+    for line in ("%nn_load min", "%nn_evaluate mine"):
+        assert "there are no runs in" in prepared.error(line)[1]
     prepared.names["study"] = named
     assert len(prepared.value("%nn_tune --resume study --trials 5 --view none").trials) == 5
 

@@ -115,7 +115,9 @@ def read_values(name: str, text: str, param: Param) -> Searched:
         raise SpecError(f"space {name}={text}: a list needs its length; write {name}={text}x1..4")
     match = NUMBERS.fullmatch(text)
     if not match:
-        hint = f"{{{text}}}" if "," in text else f"low..high, {{a,b}}, or --{name} {text} to keep it fixed"
+        hint = (
+            f"{{{text.strip('[]()')}}}" if "," in text else f"low..high, {{a,b}}, or --{name} {text} to keep it fixed"
+        )
         raise SpecError(f"space {name}={text}: expected a range or choices; write {hint}")
     if not isinstance(param.domain, Within) or param.many:
         raise SpecError(f"space {name}={text}: {name} is not a single number; write {name}={_example(param)}")

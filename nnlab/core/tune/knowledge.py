@@ -23,6 +23,7 @@ from nnlab.core.tune.light import light
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import base_values, chosen_parts, is_step, option_for, spec_with
 from nnlab.core.tune.study import ABOUT_DATA, Study
+from nnlab.core.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,9 @@ def _same_data(store: Store, header: Header) -> tuple[list[Known], list[str]]:
         whole = sum(one.whole for one in known)
         with_all = f"; of {whole} with all members the best is tried first" * bool(whole)
         left = f"; left out: {why}" * bool(why)
-        notes.append(f"{len(known) - whole} earlier runs on this data are known to the study{with_all}{left}")
+        count = len(known) - whole
+        are = "is" if count == 1 else "are"
+        notes.append(f"{counted(count, 'earlier run')} on this data {are} known to the study{with_all}{left}")
     return known, notes
 
 

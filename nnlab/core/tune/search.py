@@ -14,16 +14,19 @@ from nnlab.core.data.prepare import Prepared
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError, did_you_mean
 from nnlab.core.events import Sink
 from nnlab.core.fit import Where, as_store, own_part
+from nnlab.core.foreign import hint_for_search
 from nnlab.core.metrics import check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.network import numbers_of
 from nnlab.core.options import options_of, resolve
+from nnlab.core.params import show_value
 from nnlab.core.recipe import recipe_for
 from nnlab.core.registry import Part
 from nnlab.core.spec import OWN_NETWORK, TrainSpec, TuneSpec
 from nnlab.core.store.facts import summarize
 from nnlab.core.store.files import make_folder, write_json
 from nnlab.core.store.runs import Store
+from nnlab.core.tune.grammar import plain
 from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.light import members_of_trials
 from nnlab.core.tune.loop import Search
@@ -98,6 +101,8 @@ def _divided(spec: TuneSpec, base: TrainSpec | None, options: Mapping[str, Any])
     for_run = {name: value for name, value in words.items() if name not in own}
     known = options_of(TrainSpec, chosen_parts(base or TrainSpec(), for_run))
     for name in for_run:
+        if name not in known and (hint := hint_for_search(name)):
+            raise SpecError(f"no option {name!r}: {hint}")
         if name not in known and (near := did_you_mean(name, own)):
             raise SpecError(f"no option {name!r}{near}")
     spec = resolve(TuneSpec, {name: value for name, value in words.items() if name in own}, spec)
@@ -127,10 +132,14 @@ def _space(spec: TuneSpec, base: TrainSpec, fixed: list[str], data: Prepared, fr
 
 
 def _lines(space: Any) -> list[str]:
-    """A space as Python users write it: lines, one text of lines, or a mapping of names to ranges."""
+    """A space as Python users write it: lines, one text of lines, a mapping of names to ranges or lists of choices."""
     if isinstance(space, Mapping):
-        return [f"{name}={allowed}" for name, allowed in space.items()]
+        return [f"{name}={_choices(one) if isinstance(one, list) else one}" for name, one in space.items()]
     return space.splitlines() if isinstance(space, str) else list(space)
+
+
+def _choices(values: list[Any]) -> str:
+    return "{" + ",".join(show_value(plain(tuple(one) if isinstance(one, list) else one)) for one in values) + "}"
 
 
 def _header(spec: TuneSpec, base: TrainSpec, space: Space, data: Prepared, first: TrainSpec) -> Header:

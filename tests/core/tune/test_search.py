@@ -68,6 +68,15 @@ def test_epochs_that_are_searched_stand_beside_those_that_a_trial_reached(classe
     assert "epochs reached  epochs\n" in text and "dtype" not in text
 
 
+def test_a_space_in_python_has_ranges_as_texts_and_choices_as_lists(classes):
+    space = {"lr": "1e-3..1e-1 log", "hidden": [(8,), [8, 4]], "batch_size": [None, 64], "norm": ["none", "layer"]}
+    study = tune(classes, trials=1, store=False, model="mlp", epochs=1, space=space)
+    shown = ["0.001..0.1 log", "{8,8-4}", "{auto,64}", "{none,layer}"]
+    assert [str(one) for one in study.space.values()] == shown
+    with pytest.raises(SpecError, match="no option 'n_trials': write  --trials 30"):
+        tune(classes, n_trials=3, store=False)
+
+
 def _shown():
     return "0.001..0.1 log", "0..0.5", "{8,16-8}"
 

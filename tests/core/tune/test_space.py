@@ -63,6 +63,7 @@ def test_lines_become_ranges(line, expected):
         (["batch_size=auto..32"], r"a range has numbers at both ends"),
         (["hidden=32..64"], r"not a single number; write hidden=\[32\.\.512\]x1\.\.4"),
         (["hidden=[32..64]"], r"a list needs its length; write hidden=\[32\.\.64\]x1\.\.4"),
+        (["lr=(0.1, 0.2)"], r"write \{0\.1, 0\.2\}"),
         (["learning_rate=0.1..1"], r"no option 'learning_rate'; here it is lr"),
         (["optimizer={sgd,nesterov}", "sgd.momentum=0..0.9"], r"sgd has no momentum; it has lr, weight_decay$"),
         (["optimizer={sgd,nesterov}", "nesterov.momentm=0..0.9"], r"has no momentm; did you mean 'momentum'"),
