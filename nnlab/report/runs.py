@@ -9,6 +9,7 @@ import numpy as np
 from nnlab.core.baselines import Baseline
 from nnlab.core.errors import SpecError
 from nnlab.core.metrics import main_metric
+from nnlab.core.network import numbers_of as columns_of_numbers
 from nnlab.core.regularizers import REGULARIZERS
 from nnlab.core.spec import TrainSpec, from_json
 from nnlab.core.store.marks import marks_of
@@ -105,9 +106,10 @@ def spec_blocks(run: "Run") -> Iterator[Block]:
     start, said = _start_of(run), None
     if start is not None:
         kept, said = chosen_and_said(run.spec, start)
-        words = ", ".join(f"{name} {rounded(value)}" for name, value in kept)
-        if words:
-            yield Sentence("chosen for the data:", words)
+        words = ", ".join(f"{name} {rounded(value)}" for name, value in kept) or f"model {start.model.name}"
+        columns = counted(len(columns_of_numbers(run.pipeline)), "column")
+        rows = counted(run.started.rows, "training row")
+        yield Sentence("chosen for the data:", f"{words}; for {rows} and {columns} of numbers")
     if (table := differs_table(run.spec, rows=said)) is not None:
         yield table
 

@@ -39,8 +39,21 @@ def test_every_recipe_is_a_spec_and_grows_with_the_rows(task: str, rows: int) ->
     assert (spec.embed.name != "none") == (wanted == "realmlp")
 
 
-def test_very_many_columns_of_numbers_are_not_embedded() -> None:
-    assert recipe("binary", 5000, MANY_NUMBERS + 1) == {}
+@pytest.mark.parametrize("rows", [SOME, WIDE])
+def test_very_many_columns_of_numbers_are_not_embedded(rows: int) -> None:
+    usual, spec = (resolve(TrainSpec, recipe("binary", rows, MANY_NUMBERS + more)) for more in (0, 1))
+    assert usual.embed.name == "pbld" and spec == replace(usual, embed=spec.embed)
+    assert spec.embed.name == "none"
+
+
+def test_columns_that_are_too_many_to_embed_are_learned_better_than_by_the_mlp() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(200, MANY_NUMBERS + 50))).add_prefix("c")
+    frame["y"] = 2 * frame["c0"] + rng.normal(size=len(frame))
+    data = prepare(frame, target="y")
+    own, plain = (fit(data, store=False, **options) for options in ({}, {"model": "mlp"}))
+    assert own.learner == "stack"
+    assert own.metrics["rmse"] < 0.9 * plain.metrics["rmse"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_friedman1
@@ -17,6 +18,8 @@ from nnlab.core.diagnose import watch
 from nnlab.core.diagnose.case import Case
 from nnlab.core.diagnose.more_rows import fitted, rows_curve
 from nnlab.core.events import EpochDone, Event, Warned
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
 from nnlab.report.runs import run_blocks
 from tests.benchmarks.doctor import healthy
 
@@ -62,21 +65,45 @@ def test_dead_units_are_told(classes: Prepared) -> None:
     assert told["dead_units"].startswith("units are dead: 70% of the units of layer 0 give the same for every row")
 
 
-def test_a_loss_that_rises_is_told_while_it_rises(classes: Prepared) -> None:
-    """Without looks into layers too: the last of these epochs shows it, and no further one is needed."""
-    run = fit(classes, hidden=(4,), epochs=8, probe=False, store=False)
-    assert run.warnings == []
+def told_at(run: Run, data: Prepared, losses: list[float]) -> list[int]:
+    """How much is said after each epoch of a run that lives and has these losses."""
     run.record.finished, done = None, run.record.epochs
     run.record.epochs = []
-    look, said = watch.Watch(run, classes), []
-    for epoch, loss in zip(done, [1.1, 0.5, 0.6, 7.0, 9.0], strict=False):
+    look, said = watch.Watch(run, data), []
+    for epoch, loss in zip(done, losses, strict=False):
         run.record(replace(epoch, train={"loss": loss}))
         warned = look(run.record.epochs[-1])
         said.append(len(warned))
         for event in warned:
             run.record(event)
-    assert said == [0, 0, 0, 1, 0]
+    return said
+
+
+def test_a_loss_that_rises_is_told_while_it_rises(classes: Prepared) -> None:
+    """Without looks into layers too: the last of these epochs shows it, and no further one is needed."""
+    run = fit(classes, hidden=(4,), epochs=8, probe=False, store=False)
+    assert run.warnings == []
+    assert told_at(run, classes, [1.1, 0.5, 0.6, 7.0, 9.0]) == [0, 0, 0, 1, 0]
     assert "the training loss rose to 6.75 times" in run.record.told["lr_too_high"]
+
+
+def test_what_mends_a_network_that_the_data_chose_keeps_it(classes: Prepared) -> None:
+    """A step size alone would mean a network of the user's own design."""
+    run = fit(classes, epochs=5, dropout=0.1, probe=False, store=False)
+    assert told_at(run, classes, [1.1, 7.0]) == [0, 1]
+    words = run.record.told["lr_too_high"].partition("mend it: ")[2]
+    assert words == "--model realmlp --members 16 --hidden 64,64 --lr 0.004"
+    said = dict(word.split(" ") for word in words.removeprefix("--").split(" --"))
+    again = fit(classes, epochs=5, dropout=0.1, probe=False, store=False, **said)
+    assert again.spec == resolve(TrainSpec, {"lr": 0.004}, run.spec)
+
+
+def test_a_rare_class_is_learned_from_far_above_its_shares() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 2)), columns=["a", "b"])
+    data = prepare(frame.assign(y=["rare" if place % 100 == 7 else "usual" for place in range(400)]), target="y")
+    run = fit(data, hidden=(4,), epochs=5, probe=False, store=False)
+    assert told_at(run, data, [0.7, 0.5, 0.3, 2.2]) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("data", ["classes", "numbers"])

@@ -1,5 +1,6 @@
 """%nn_report, typed."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,7 +63,9 @@ def test_what_the_data_chose_is_told_apart_from_what_was_typed(prepared: Session
     prepared.run("run = %nn_train data --epochs 2;")
     prepared.run("%nn_report run --out r.md")
     text = Path("r.md").read_text("utf-8")
-    assert "**chosen for the data:** model realmlp" in text
+    assert re.search(
+        r"\*\*chosen for the data:\*\* model realmlp.*; for \d+ training rows and \d+ columns of numbers", text
+    )
     assert "| epochs | 2 | 32 |" in text and "| model | realmlp" not in text
     prepared.run("own = %nn_train data --model mlp --epochs 2;")
     prepared.run("%nn_report own --out own.md")

@@ -91,8 +91,9 @@ def _risen(case: Case, rise: float, lost: float) -> str:
         return ""
     far = case.living or _learned(case) or (len(case.looks) > 0 and float(np.nanmax(case.usual_rates)) < SMALL_STEP)
     seen = case.train[1:] if far else case.train  # a first epoch may have come from far away
+    even = math.log(max(1, len(case.run.pipeline.target.classes)))  # where a rare class is begun with, far above shares
     top, last = float(seen.max(initial=0.0)) / case.baseline, float(case.train[-1]) / case.baseline
-    if top > rise:
+    if top > rise * max(1.0, even / case.baseline):
         return f"the training loss rose to {top:.3g} times that of a constant prediction, at lr {case.peak:.2g}"
     decay = part_values(OPTIMIZERS, case.spec.optimizer).get("weight_decay", 0.0)
     if last > lost and case.lowest / case.baseline < lost - 0.2 and decay * case.peak < DECAYED:

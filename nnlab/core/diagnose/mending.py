@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nnlab.core.data.prepare import Prepared
 from nnlab.core.diagnose.registry import Verdict
 from nnlab.core.errors import SpecError
 from nnlab.core.options import resolve
 from nnlab.core.params import show_value
+from nnlab.core.recipe import with_its_network
 from nnlab.core.run import Run
 from nnlab.core.spec import PrepareSpec, TrainSpec, from_json
 
@@ -25,9 +27,14 @@ def options_that_mend(run: Run, verdict: Verdict) -> dict[str, Any]:
     return {name: value for name, value in _resolved(run.spec, verdict.fix)[1].items() if name != ASIDE}
 
 
-def mending_words(run: Run, verdict: Verdict) -> str:
-    """The options that the verdict asks for, as they are typed; '' where no option can mend it."""
+def mending_words(run: Run, verdict: Verdict, data: Prepared | None = None) -> str:
+    """The options that the verdict asks for, as they are typed; '' where no option can mend it.
+
+    data: that of the run, for words to be added to its line: they name the network too if the data would choose another
+    one beside them."""
     _, taken = _resolved(run.spec, verdict.fix)
+    if data is not None and run.facts.choices.start is not None:
+        taken = with_its_network(taken, run.spec, data)
     return ", ".join(
         filter(None, (_typed("%nn_preprocess", verdict.prepare), _typed("%nn_train" * bool(verdict.prepare), taken)))
     )

@@ -32,7 +32,7 @@ class Watch:
         if self._spent > FREE + SHARE * (now - self._began):
             return []
         try:
-            return [_told(self._run, verdict) for verdict in living_look(self._case(), self._run.record.told)]
+            return [self._told(verdict) for verdict in living_look(self._case(), self._run.record.told)]
         finally:
             self._spent += time.process_time() - now
 
@@ -44,10 +44,9 @@ class Watch:
         (case.baseline,) = self._baseline
         return case
 
-
-def _told(run: Run, verdict: Verdict) -> Warned:
-    words = mending_words(run, verdict)
-    return Warned(f"{verdict}; this would {verdict.effect}: {words}" if words else str(verdict), about=verdict.name)
+    def _told(self, verdict: Verdict) -> Warned:
+        words = mending_words(self._run, verdict, self._data)
+        return Warned(f"{verdict}; this would {verdict.effect}: {words}" if words else str(verdict), about=verdict.name)
 
 
 def watched(events: Generator[Event, None, None], run: Run, data: Prepared) -> Generator[Event, None, None]:
