@@ -7,7 +7,7 @@ cost is foretold from rows, features and classes by times that were measured; tr
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Baseline:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""
-        return asdict(self) | {"metrics": plain_all(self.metrics)}
+        return vars(self) | {"metrics": plain_all(self.metrics)}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Baseline":

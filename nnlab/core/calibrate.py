@@ -64,8 +64,7 @@ def keep_temperature(folder: Path | None, temperature: float | None) -> None:
     if folder is None or temperature is None:
         return
     try:
-        files.write_json(folder / FILE, {"temperature": temperature})
-        files.sync_folder(folder)
+        files.write_files({folder / FILE: files.seal({"temperature": temperature})})
     except OSError as error:
         raise StoreError(f"the calibration cannot be kept in {folder}: {error.strerror or error}") from error
 

@@ -1,7 +1,7 @@
 """How a network's predictions stand to the truth, in a few numbers that a report can draw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` takes them back."""
-        return asdict(self) | {"spread": plain_all(self.spread)}
+        return vars(self) | {"spread": plain_all(self.spread)}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Evaluation":
@@ -94,9 +94,8 @@ def _with_sample(found: Evaluation, y: np.ndarray, output: np.ndarray) -> Evalua
         return found
     chosen = _sample(len(y))
     kept = output[chosen].astype(np.float64)
-    logs = kept - np.logaddexp.reduce(kept, axis=1, keepdims=True)
-    rounded = tuple(tuple(round(max(float(value), LEAST_LOG), DIGITS) for value in row) for row in logs)
-    return replace(found, codes=tuple(int(code) for code in np.asarray(y)[chosen]), logs=rounded)
+    logs = np.maximum(kept - np.logaddexp.reduce(kept, axis=1, keepdims=True), LEAST_LOG).round(DIGITS)
+    return replace(found, codes=tuple(np.asarray(y)[chosen].tolist()), logs=tuple(map(tuple, logs.tolist())))
 
 
 def counted_classes(true: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> Evaluation:

@@ -67,7 +67,7 @@ def note_test_score(folder: Path | None, run: str, rows: str, metrics: Mapping[s
             path = folder / FILE
             file = LineFile(path)
             file.size = (path.read_bytes() if path.exists() else b"").rfind(b"\n") + 1
-            file.append([json.dumps(told)], sync=False)
+            file.append([json.dumps(told)])
         except OSError:
             pass
     more = f" and {sum(others)} times by {len(others)} other runs" if others else ""

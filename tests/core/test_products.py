@@ -6,7 +6,7 @@ import torch
 from nnlab.core.learners.stack import products
 from nnlab.core.learners.stack.products import as_batched, product
 
-SHAPES = [(229, 20, 128), (256, 128, 64), (37, 20, 32), (64, 64, 16), (1000, 32, 96), (1, 128, 64)]
+SHAPES = [(229, 20, 128), (256, 128, 64), (37, 20, 32), (64, 64, 16), (1000, 32, 96), (4, 10, 10), (2, 128, 2)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -39,5 +39,6 @@ def test_one_product_of_other_bits_in_the_trial_leaves_all_in_their_batch(monkey
         products._tried.cache_clear()
 
 
-def test_large_products_stay_in_their_batch():
-    assert not as_batched(4096, 512, 512, torch.zeros(0))
+@pytest.mark.parametrize("shape", [(4096, 512, 512), (4, 8, 8), (1, 128, 64)], ids=str)
+def test_large_and_very_small_products_and_vectors_stay_in_their_batch(shape):
+    assert not as_batched(*shape, torch.zeros(0))

@@ -330,18 +330,22 @@ def test_masks_keep_the_expectation_exactly_and_differ_from_step_to_step() -> No
         assert pairs == pytest.approx(float(kept[0].float().mean()) ** 2, abs=0.005), "neighbours are independent"
 
 
+SIZES = [(FEATURES, 128, 64, 3), (FEATURES, 64, 1), (FEATURES, 17, 9, 2), (FEATURES, 64, 64, 8), (FEATURES, 64, 2)]
+
+
 @pytest.mark.parametrize("agree", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("function", [nn.SiLU, nn.ReLU])
-@pytest.mark.parametrize("sizes", [(FEATURES, 128, 64, 3), (FEATURES, 64, 1), (FEATURES, 17, 9, 2)], ids=str)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_members_have_the_bits_that_they_have_alone(
     sizes: tuple[int, ...], function: type[nn.Module], shared: bool, agree: bool
 ) -> None:
     """Three members of their own step size, decay, dropout, seed and rows, beside each other and alone."""
-    loss = Part("mse") if sizes[-1] == 1 else Part("cross_entropy")
+    loss = Part({1: "mse", 2: "balanced_cross_entropy"}.get(sizes[-1], "cross_entropy"))
     rows = table(0 if sizes[-1] == 1 else sizes[-1], weighted=not agree, dtype=torch.float32)
     draw = torch.Generator().manual_seed(0)
-    batches = [torch.stack([torch.randperm(ROWS, generator=draw) for _ in range(3)])[:, :size] for size in (33, 32, 33)]
+    each = (33, 32, 33, 5, 2, 1, 33)
+    batches = [torch.stack([torch.randperm(ROWS, generator=draw) for _ in range(3)])[:, :size] for size in each]
     lrs, decays, drops = [(0.01, 0.003, 0.02), (0.1, 0.0, 0.5), (0.1, 0.3, 0.0)]
     if agree:
         lrs, decays = (0.01,) * 3, (0.1,) * 3
@@ -355,7 +359,9 @@ def test_members_have_the_bits_that_they_have_alone(
             stack.gradients(batch[0] if shared else batch[chosen])
             stack.update([lrs[k] for k in chosen])
             losses.append(stack.take_loss())
-        return [[w.detach() for w in net.parameters()] for net in nets], losses
+        outputs = torch.cat([stack.outputs(rows.x[:count]) for count in (1, 3, 33)], 1)
+        numbers = [[w.detach() for w in net.parameters()] for net in nets]
+        return [[*own, output] for own, output in zip(numbers, outputs, strict=True)], losses
 
     together, losses = run([0, 1, 2])
     for k in range(3):

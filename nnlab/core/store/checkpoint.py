@@ -23,12 +23,23 @@ SHARE = 50  # all checkpoints with the next one take one part in so many of the 
 SECONDS = 30.0  # between two checkpoints inside an epoch
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A checkpoint that is about to be written. blob: how LATEST will name it; began: when it was packed."""
+
+    blob: Mapping[str, Any]
+    data: bytes = field(repr=False)
+    lasting: bool
+    began: float
+
+
 class Checkpoints:
-    """Writes the checkpoints of one run's folder. seconds: between two inside an epoch, 0 for no checkpoints at all."""
+    """Makes the checkpoints of one run's folder. seconds: between two inside an epoch, 0 for no checkpoints at all."""
 
     def __init__(self, run: Path, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._run, self._seconds, self._clock = run, seconds, clock
         self._generations: list[dict[str, Any]] = []
+        self._kept: list[dict[str, Any]] = []  # what they will be when the steps are written
         self._began = self._last = clock()
         self._spent = 0.0
         self._allowed = self._began + min(FIRST, seconds)
@@ -41,27 +52,35 @@ class Checkpoints:
         now = self._clock()
         return event.must or (now >= self._allowed and (not event.step or now >= self._last + self._seconds))
 
-    def write(self, event: Resumable, journal: files.LineFile) -> None:
-        """Write the state, then make LATEST name it. The journal must be on the disk. OSError leaves the old one."""
+    def pack(self, event: Resumable) -> "Packed":
+        """The state of this moment, to be written."""
         from nnlab.core.store.trees import pack_tree
 
         began = self._clock()
-        folder = self._run / FOLDER
-        files.make_folder(folder)
         data = pack_tree(event.state())
         digest = files.sum_of(data)
         name = f"{event.epoch}-{event.step}-{digest[:16]}.safetensors"
-        files.write_file(files.inside(folder, name), data)
-        files.sync_folder(folder)
         blob = {"file": name, "sum": digest, "bytes": len(data), "epoch": event.epoch, "step": event.step}
-        made = blob | {"journal": {"bytes": journal.size, "sum": journal.sum}}
-        kept = [made, *(old for old in self._generations if old["file"] != name)][:GENERATIONS]
-        files.write_json(self._run / POINTER, {"generations": kept})
-        files.sync_folder(self._run)
-        self._generations, self.lasting = kept, event.lasting
-        self._remove_but({generation["file"] for generation in kept})
+        return Packed(blob, data, event.lasting, began)
+
+    def steps(self, packed: "Packed", journal: Mapping[str, Any]) -> tuple[dict[Path, bytes], dict[Path, bytes]]:
+        """What is to be written in two steps, for `files.write_files`: the state, and LATEST which names it.
+
+        journal: bytes and sum of what will be on the disk by then.
+        """
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._run / FOLDER)
+        self._kept = [{**packed.blob, "journal": dict(journal)}]
+        self._kept += [old for old in self._generations if old["file"] != packed.blob["file"]][: GENERATIONS - 1]
+        blob = {files.inside(self._run / FOLDER, packed.blob["file"]): packed.data}
+        return blob, {self._run / POINTER: files.seal({"generations": self._kept})}
+
+    def written(self, packed: "Packed") -> None:
+        """Its steps are on the disk."""
+        self._generations, self.lasting = self._kept, packed.lasting
+        self._remove_but({generation["file"] for generation in self._kept})
         self._last = self._clock()
-        took = self._last - began
+        took = self._last - packed.began
         self._spent += took
         self._allowed = self._began + SHARE * (self._spent + took)
 

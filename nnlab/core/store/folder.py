@@ -1,7 +1,8 @@
 """A run's folder while it is written: a sink of events that no fault of the disk can turn into the end of a run.
 
 run.json and the pipeline come with the first event, metrics.jsonl grows by a line an epoch, and BEST points at the best
-weights: the blob is written and synced first, then the one small file that names it is replaced.
+weights: the blob is written and synced first, then the one small file that names it is replaced. What is due at the
+same time is written together, so that a run of a moment is not mostly waiting for the disk.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnlab.core.events import (
     Changed,
@@ -31,7 +33,7 @@ from nnlab.core.events import (
 )
 from nnlab.core.spec import to_json
 from nnlab.core.store import files, lines
-from nnlab.core.store.checkpoint import SECONDS, Checkpoint, Checkpoints
+from nnlab.core.store.checkpoint import FIRST, SECONDS, Checkpoint, Checkpoints, Packed
 from nnlab.core.store.commit import commit_of
 from nnlab.core.store.facts import Facts
 from nnlab.core.store.owner import current_owner
@@ -51,6 +53,13 @@ BEST_SHARE = 50  # and at least so many times as long as the last write took: 2%
 GO_ON = ("interrupted", "stopped", "failed")  # ends of a run that can be taken up again
 
 
+class Part(NamedTuple):
+    """What is written in one go: steps for `files.write_files`, and what to note when they are on the disk."""
+
+    steps: tuple[Mapping[Path, bytes], ...]
+    done: Callable[[], None]
+
+
 class RunFolder:
     """Writes one run. After a fault it warns once (`warnings`), keeps the best weights and tries again.
 
@@ -65,6 +74,10 @@ class RunFolder:
         self._clock = clock
         self._first: dict[str, bytes] = {}  # files still to be written before the weights
         self._last: dict[str, bytes] = {}  # and after them
+        self._packed: Packed | None = None  # a checkpoint still to be written
+        self._unsynced: set[Path] = set()  # folders with names that a power loss could take away
+        self._names_due = 0.0
+        self._began = clock()
         self._sums: dict[str, str] = {}
         self._journal = files.LineFile(path / "metrics.jsonl")
         self._checkpoints = Checkpoints(path, seconds, clock)
@@ -80,10 +93,9 @@ class RunFolder:
         self.kept = False  # the run has ended and all of it is on disk
 
     def claim(self) -> None:
-        """Make the folder; FileExistsError if there is one of this name already."""
-        files.make_folder(self.path.parent)
+        """Make the folder; FileExistsError if there is one of this name already. It lasts with its first files."""
+        self._unsynced = {*files.new_folders(self.path.parent), self.path.parent}
         os.mkdir(self.path)
-        files.sync_folder(self.path.parent)
 
     def go_on(self, checkpoint: Checkpoint, about: Mapping[str, Any]) -> None:
         """Make this the writer of a run that is there, from a checkpoint on. about: what run.json shall say."""
@@ -92,9 +104,9 @@ class RunFolder:
             os.unlink(self.path / "manifest.json")  # from here on the run has not ended
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path / "evaluation.json")
-        files.write_json(self.path / "status.json", {"state": "running", "owner": current_owner()})
-        self._sums = {"run.json": files.write_json(self.path / "run.json", about), **about["files"]}
-        files.sync_folder(self.path)
+        begun = {"status.json": _running(), "run.json": files.seal(about)}
+        files.write_files(self._paths(begun))
+        self._sums = {"run.json": files.sum_of(begun["run.json"]), **about["files"]}
         self._journal.go_on(checkpoint.lines)
         self._checkpoints.go_on(checkpoint.generation)
         done = [event for event in events if isinstance(event, EpochDone)]
@@ -106,21 +118,25 @@ class RunFolder:
     def __call__(self, event: Event) -> None:
         """Take an event; write what is due."""
         if isinstance(event, Resumable):
-            if self._checkpoints.due(event) and not self._guarded(lambda: self._keep(event)):
-                self._checkpoints.postpone(BEST_PAUSE)
+            if self._checkpoints.due(event):
+                self._keep(event)
             return
         urgent = self._take(event)
         now = self._clock()
-        if urgent or (self._lines and now >= self._lines_due) or (self._best and now >= self._best_due):
+        lines, best = self._lines and now >= self._lines_due, self._best and now >= self._best_due
+        if urgent or lines or best or self._names_wait(now):
             self._write(now, urgent)
 
     def complete(self, evaluation: "Evaluation | None", baselines: "Sequence[Baseline]" = ()) -> None:
         """The last word after Finished: evaluation, baselines, and the manifest that names every file with its sum."""
+        worked = self._write(self._clock(), urgent=True)  # what a failing disk has left to be done
         if evaluation is not None:
             self._last["evaluation.json"] = files.seal(evaluation.to_json())
         if baselines:
             self._last["baselines.json"] = files.seal({"baselines": [baseline.to_json() for baseline in baselines]})
-        self.kept = self._write(self._clock(), urgent=True) and self._guarded(self._write_manifest)
+        self.kept = worked and self._guarded(self._write_manifest)
+        if not self.kept:
+            self._commit([self._last_part])
         if self._reason not in GO_ON and not self._checkpoints.lasting:
             self._checkpoints.remove()
         if self.warnings:
@@ -156,7 +172,7 @@ class RunFolder:
         elif isinstance(event, Finished):
             self._ended, self._reason = True, event.reason
             self._last["status.json"] = files.seal(
-                {"state": event.reason, "finished": asdict(event), "metrics": lines.plain_all(self._metrics)}
+                {"state": event.reason, "finished": vars(event), "metrics": lines.plain_all(self._metrics)}
             )
             return True
         return False
@@ -175,20 +191,56 @@ class RunFolder:
         about = {"format": FORMAT, "versions": versions(), "commit": commit_of(Path.cwd()), "id": facts.id}
         about |= {"name": facts.name, "line": facts.line, "code": facts.code, "began": facts.began.isoformat()}
         about |= {"task": started.task, "target": facts.summary["target"], "data": facts.summary["name"]}
-        about |= {"fingerprint": facts.fingerprint, "choices": asdict(facts.choices)}
-        about |= {} if facts.origin is None else {"origin": asdict(facts.origin)}
+        about |= {"fingerprint": facts.fingerprint, "choices": vars(facts.choices)}
+        about |= {} if facts.origin is None else {"origin": vars(facts.origin)}
         about |= {"spec": to_json(started.spec), "started": told, "files": sums}
-        self._first["status.json"] = files.seal({"state": "running", "owner": current_owner()})
+        self._first["status.json"] = _running()
         self._first["run.json"] = files.seal(about)
+
+    def _keep(self, event: Resumable) -> None:
+        """Write a checkpoint. That of a run's last epoch goes with the end, which comes next."""
+
+        def pack() -> None:
+            self._packed = self._checkpoints.pack(event)
+
+        kept = self._guarded(pack)
+        if kept and not event.lasting:
+            kept = self._commit(self._parts())
+            self._packed = None
+        if not kept:
+            self._checkpoints.postpone(BEST_PAUSE)
 
     def _write(self, now: float, urgent: bool) -> bool:
         """Write what is due; whether that worked."""
-        worked = self._guarded(lambda: self._write_due(now, urgent))
-        # How a run ended is written even where its weights could not be.
-        worked = self._guarded(lambda: self._write_files(self._last)) and worked
+        with_best = self._best is not None and (urgent or now >= self._best_due)
+        names = self._names_wait(now)
+        together = urgent or with_best or names or self._first
+        worked = self._commit(self._parts(with_best, names)) if together else self._guarded(self._append)
         if not worked:
             self._lines_due = self._best_due = now + BEST_PAUSE
         return worked
+
+    def _names_wait(self, now: float) -> bool:
+        """Whether names have waited long enough for files that they could be synced with."""
+        return bool(self._unsynced) and now >= self._names_due
+
+    def _parts(self, with_best: bool = False, names: bool = False) -> list[Callable[[], Part]]:
+        """What there is to write at this moment."""
+        there = (
+            (self._first_part, self._first),
+            (self._lines_part, self._lines or names),
+            (self._best_part, with_best),
+            (self._checkpoint_part, self._packed),
+            (self._last_part, self._last),
+        )
+        return [part for part, due in there if due]
+
+    def _commit(self, parts: Sequence[Callable[[], Part]]) -> bool:
+        """Write parts together, or where that fails each for itself: what is small may find room, and how a run ended
+        is written even where its weights cannot be. Whether all of it worked."""
+        if not parts or self._guarded(lambda: self._put(parts)):
+            return True
+        return len(parts) > 1 and all([self._guarded(partial(self._put, [part])) for part in parts])
 
     def _guarded(self, write: Callable[[], None]) -> bool:
         """Whether it worked. Any fault at all is a warning: a run must not end because it is written down."""
@@ -199,50 +251,80 @@ class RunFolder:
             return False
         return True
 
-    def _write_due(self, now: float, urgent: bool) -> None:
-        if self._first and not self.path.is_dir():
-            self.claim()
-        self._write_files(self._first)
-        write_best = self._best is not None and (urgent or now >= self._best_due)
-        if self._lines and (urgent or write_best or now >= self._lines_due):  # BEST names no epoch without its line
-            self._journal.append(self._lines, sync=urgent or write_best)
-            self._lines.clear()
-            self._lines_due = now + LINE_PAUSE
-        if self._best is not None and write_best:
-            self._write_best(*self._best)
-            self._best_due = self._clock() + max(BEST_PAUSE, BEST_SHARE * (self._clock() - now))
+    def _put(self, makers: Sequence[Callable[[], Part]]) -> None:
+        parts = [make() for make in makers]
+        together = zip_longest(*(part.steps for part in parts), fillvalue={})
+        steps = [{path: data for some in step for path, data in some.items()} for step in together]
+        now = self._clock()
+        # Names of a short run wait for the next files, which soon come, or for LINE_PAUSE.
+        short = now < self._began + FIRST and self._reason not in GO_ON
+        files.write_files(*steps, sync=self._sync, folders=self._unsynced, last=not short)
+        self._unsynced = {self.path} if short and any(steps) else set()
+        self._names_due = now + LINE_PAUSE
+        for part in parts:
+            part.done()
 
-    def _keep(self, event: Resumable) -> None:
-        """Write a checkpoint, what was told until then before it."""
-        if self._first and not self.path.is_dir():
-            self.claim()
-        self._write_files(self._first)
-        self._journal.append(self._lines, sync=True)
+    def _sync(self, descriptors: Sequence[int]) -> None:
+        """Make files durable that are about to have their names, and the journal's lines until now with them."""
+        if self._lines or self._journal.size:
+            self._append(lambda journal: files.sync_all([*descriptors, journal]))
+        else:
+            files.sync_all(descriptors)
+
+    def _append(self, sync: Callable[[int], None] | None = None) -> None:
+        self._journal.append(self._lines, sync)
         self._lines.clear()
-        self._checkpoints.write(event, self._journal)
+        self._lines_due = self._clock() + LINE_PAUSE
 
-    def _write_files(self, waiting: dict[str, bytes]) -> None:
-        if not waiting:
-            return
-        for name, data in waiting.items():
-            self._sums[name] = files.write_file(files.inside(self.path, name), data)
-        files.sync_folder(self.path)
-        waiting.clear()
+    def _first_part(self) -> Part:
+        if not self.path.is_dir():
+            self.claim()
+        return Part((self._paths(self._first),), lambda: self._written(self._first))
 
-    def _write_best(self, epoch: int, weights: "Mapping[str, Tensor]") -> None:
+    def _lines_part(self) -> Part:
+        """They go before every part, for BEST and LATEST name no epoch without its line; and so do names that wait."""
+        return Part((), lambda: None)
+
+    def _best_part(self) -> Part:
         from nnlab.core.store.tensors import pack_weights
 
+        assert self._best is not None
+        began, (epoch, weights) = self._clock(), self._best
         data = pack_weights(weights)
         digest = files.sum_of(data)
         name = f"best-{digest[:16]}.safetensors"
-        files.write_file(files.inside(self.path, name), data)
-        files.sync_folder(self.path)
         pointer = files.seal({"file": name, "sum": digest, "bytes": len(data), "epoch": epoch})
-        self._sums["BEST"] = files.write_file(self.path / "BEST", pointer)
-        files.sync_folder(self.path)
-        self._remove_blobs({name, self._blob})  # the one before stays, for whoever is reading it now
-        self._sums[name] = digest
-        self._best, self._blob = None, name
+
+        def done() -> None:
+            self._remove_blobs({name, self._blob})  # the one before stays, for whoever is reading it now
+            self._sums |= {name: digest, "BEST": files.sum_of(pointer)}
+            self._best, self._blob = None, name
+            now = self._clock()
+            self._best_due = now + max(BEST_PAUSE, BEST_SHARE * (now - began))
+
+        return Part((self._paths({name: data}), self._paths({"BEST": pointer})), done)
+
+    def _checkpoint_part(self) -> Part:
+        assert self._packed is not None
+        packed = self._packed
+
+        def done() -> None:
+            self._checkpoints.written(packed)
+            self._packed = None
+
+        steps = self._checkpoints.steps(packed, self._journal.after(self._lines))
+        self._unsynced.add(self.path)  # the folder of checkpoints may be new
+        return Part(steps, done)
+
+    def _last_part(self) -> Part:
+        return Part(({}, self._paths(self._last)), lambda: self._written(self._last))
+
+    def _paths(self, contents: Mapping[str, bytes]) -> dict[Path, bytes]:
+        return {files.inside(self.path, name): data for name, data in contents.items()}
+
+    def _written(self, contents: dict[str, bytes]) -> None:
+        self._sums |= {name: files.sum_of(data) for name, data in contents.items()}
+        contents.clear()
 
     def _remove_blobs(self, kept: set[str]) -> None:
         with contextlib.suppress(OSError):
@@ -252,11 +334,19 @@ class RunFolder:
                     self._sums.pop(name, None)
 
     def _write_manifest(self) -> None:
-        self._remove_blobs({self._blob})
+        sums = self._sums | {name: files.sum_of(data) for name, data in self._last.items()}
+        sums = {name: digest for name, digest in sums.items() if name == self._blob or not name.startswith("best-")}
         if self._journal.size:
-            self._sums["metrics.jsonl"] = files.sum_of(files.read_file(self.path / "metrics.jsonl"))
-        files.write_json(self.path / "manifest.json", {"files": self._sums})
-        files.sync_folder(self.path)
+            sums["metrics.jsonl"] = files.sum_of(files.read_file(self.path / "metrics.jsonl"))
+        manifest = {"manifest.json": files.seal({"files": sums})}
+        files.write_files(self._paths(self._last), self._paths(manifest), folders=self._unsynced)
+        self._unsynced.clear()
+        self._written(self._last)
+        self._remove_blobs({self._blob})
+
+
+def _running() -> bytes:
+    return files.seal({"state": "running", "owner": current_owner()})
 
 
 def _reason(error: Exception, path: Path) -> str:

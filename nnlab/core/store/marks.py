@@ -46,8 +46,7 @@ def mark(folder: Path, tag: str | None = None, untag: str | None = None, note: s
             before = marks_of(folder)
             tags = tuple(dict.fromkeys(word for word in (*before.tags, *added) if word != untag))
             after = Marks(tags, before.note if note is None else note.strip())
-            files.write_json(folder / FILE, {"tags": list(after.tags), "note": after.note})
-            files.sync_folder(folder)
+            files.write_files({folder / FILE: files.seal({"tags": list(after.tags), "note": after.note})})
     except OSError as error:
         raise StoreError(f"run {folder.name} cannot be marked: {error.strerror or error}") from error
     return after

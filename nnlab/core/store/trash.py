@@ -71,5 +71,4 @@ def _deleted(root: Path) -> list[tuple[str, str]]:
 
 
 def _sync(root: Path) -> None:
-    for name in (TRASH, "runs"):
-        files.sync_folder(root / name)
+    files.sync_folders((root / TRASH, root / "runs"))

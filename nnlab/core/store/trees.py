@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 KIND = "$"  # what an object of the JSON text stands for: tensor, array, tuple or dict
 TEXT = "tree"  # the tensor that holds the JSON text
+NUMBERS = (int, float)  # nearly all that lists hold: states of random numbers are lists of hundreds
 
 
 def pack_tree(tree: Any) -> bytes:
@@ -47,9 +48,9 @@ def _plain(value: Any, tensors: "dict[str, Tensor]") -> Any:
         tensors[name := str(len(tensors))] = torch.from_numpy(value)
         return {KIND: "array", "name": name}
     if isinstance(value, list):
-        return [_plain(item, tensors) for item in value]
+        return [item if type(item) in NUMBERS else _plain(item, tensors) for item in value]
     if isinstance(value, tuple):
-        return {KIND: "tuple", "items": [_plain(item, tensors) for item in value]}
+        return {KIND: "tuple", "items": _plain(list(value), tensors)}
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value) and KIND not in value:
             return {key: _plain(item, tensors) for key, item in value.items()}

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,16 +60,18 @@ def small_frame(rows: int = 120) -> pd.DataFrame:
 
 
 class Faults:
-    """Fails the call number `at` of those that touch the disk: with an error, or after half of a write."""
+    """Fails the call number `at` of those that touch the disk, or stays broken from it on: with an error, or after half
+    of a write."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.at, self.kind, self.count, self.hit = 0, "eio", 0, False
+        self.at, self.kind, self.count, self.hit, self.stays = 0, "eio", 0, False, False
         self.log: list[str] = []
+        self._counting = threading.Lock()  # files are synced by several threads
         for name in CALLS:
             monkeypatch.setattr(os, name, self._failing(name, getattr(os, name)))
 
-    def arm(self, at: int, kind: str) -> None:
-        self.at, self.kind, self.count, self.hit = at, kind, 0, False
+    def arm(self, at: int, kind: str, stays: bool = False) -> None:
+        self.at, self.kind, self.count, self.hit, self.stays = at, kind, 0, False, stays
 
     @contextlib.contextmanager
     def healed(self) -> Iterator[None]:
@@ -79,9 +82,11 @@ class Faults:
 
     def _failing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
-            self.count += 1
-            self.log.append(name)
-            if self.count != self.at:
+            with self._counting:
+                self.count += 1
+                self.log.append(name)
+                broken = self.at and (self.count >= self.at if self.stays else self.count == self.at)
+            if not broken:
                 return real(*args, **options)
             self.hit = True
             if self.kind == "short" and name == "write":

@@ -13,7 +13,7 @@ import torch
 
 from nnlab.core.errors import StoreError
 from nnlab.core.events import Finished, Resumable
-from nnlab.core.store import checkpoint, files
+from nnlab.core.store import files
 from nnlab.core.store.checkpoint import FOLDER, POINTER, Checkpoints, place_of, read_checkpoint
 from nnlab.core.store.facts import new_facts
 from nnlab.core.store.folder import RunFolder
@@ -34,6 +34,12 @@ class Clock:
 def place(epoch: int, step: int = 0, must: bool = True) -> Resumable:
     """A place whose state tells which one it is."""
     return Resumable(epoch, step, lambda: {"place": (epoch, step), "w": torch.full((3,), float(epoch))}, must)
+
+
+def write(writer: Checkpoints, event: Resumable, journal: files.LineFile) -> None:
+    packed = writer.pack(event)
+    files.write_files(*writer.steps(packed, journal.after()))
+    writer.written(packed)
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -83,14 +89,14 @@ def test_when_a_place_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert writer.due(place(1, must=False))
     assert not writer.due(place(0, 3, must=False))
     slow = Resumable(1, 0, lambda: setattr(clock, "now", 2.5) or {})  # half a second
-    writer.write(slow, files.LineFile(run / "metrics.jsonl"))
+    write(writer, slow, files.LineFile(run / "metrics.jsonl"))
     assert not writer.due(place(1))  # it is there
     clock.now = 49.9
     assert not writer.due(place(2, must=False))  # with this one it would be more than 2% of the time
     clock.now = 50.0
     assert writer.due(place(2, must=False))
     assert writer.due(place(1, 4, must=False))
-    writer.write(place(2), files.LineFile(run / "metrics.jsonl"))  # takes no time
+    write(writer, place(2), files.LineFile(run / "metrics.jsonl"))  # takes no time
     assert writer.due(place(3, must=False))
     clock.now = 79.9
     assert not writer.due(place(2, 4, must=False))  # inside an epoch only after 30 seconds
@@ -102,8 +108,8 @@ def test_when_a_place_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def two(path: Path) -> Checkpoints:
     writer, journal = Checkpoints(path, 30.0, Clock()), files.LineFile(path / "metrics.jsonl")
     for epoch in (1, 2):
-        journal.append([f"line {epoch}"], sync=True)
-        writer.write(place(epoch), journal)
+        journal.append([f"line {epoch}"], os.fsync)
+        write(writer, place(epoch), journal)
     return writer
 
 
@@ -111,7 +117,7 @@ def test_two_generations_are_kept(run: Path) -> None:
     writer = two(run)
     journal = files.LineFile(run / "metrics.jsonl")
     journal.go_on(["line 1", "line 2"])
-    writer.write(place(3), journal)
+    write(writer, place(3), journal)
     assert sorted(name.split("-")[0] for name in os.listdir(run / FOLDER)) == ["2", "3"]
     assert (state_of(run), place_of(run)) == ((3, 0), (3, 0))
     writer.remove()
@@ -172,18 +178,18 @@ def test_a_fault_at_any_call_leaves_the_old_checkpoint_or_the_new(
         run = tmp_path / str(at)
         run.mkdir()
         journal, writer = files.LineFile(run / "metrics.jsonl"), Checkpoints(run, 30.0, Clock())
-        journal.append(["line"], sync=True)
-        writer.write(place(1), journal)
+        journal.append(["line"], os.fsync)
+        write(writer, place(1), journal)
         faults.arm(at, "eio" if kind == "death" else kind)
         died = kind == "death"  # a dead process cleans up nothing
         with contextlib.suppress(OSError):
-            writer.write(place(2), journal)
+            write(writer, place(2), journal)
         died = False
         with faults.healed():
             assert state_of(run) in ((1, 0), (2, 0))
             left = [path.name for path in run.rglob("*") if ".tmp-" in path.name]
             assert kind == "death" or not left
-            writer.write(place(3), journal)
+            write(writer, place(3), journal)
             assert state_of(run) == (3, 0)
             assert len(os.listdir(run / FOLDER)) == 2
         if not faults.hit:
@@ -199,14 +205,14 @@ def test_a_full_disk_is_said_and_the_run_goes_on(
     folder(training.started())
     folder(training.epoch(1))
     folder(place(1))
-    real: Any = checkpoint.files.write_file
+    real: Any = files.write_files
 
-    def full(path: Path, data: bytes) -> str:
-        if path.parent.name == FOLDER:
+    def full(*steps: dict[Path, bytes], **options: Any) -> None:
+        if any(path.parent.name == FOLDER for step in steps for path in step):
             raise OSError(28, "No space left on device")
-        return str(real(path, data))
+        real(*steps, **options)
 
-    monkeypatch.setattr(checkpoint.files, "write_file", full)
+    monkeypatch.setattr(files, "write_files", full)
     folder(training.epoch(2))
     folder(place(2))
     assert "disk full" in folder.warnings[0]

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +39,7 @@ def test_no_text_becomes_a_path(tmp_path: Path, name: str) -> None:
 def test_a_file_is_synced_before_its_name_is_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = Faults(monkeypatch)
     files.write_file(tmp_path / "x", b"data")
-    files.sync_folder(tmp_path)
+    files.sync_folders([tmp_path])
     assert faults.log == ["open", "write", "fsync", "replace", "open", "fsync"]
 
 
@@ -75,13 +77,13 @@ def test_a_failed_append_leaves_only_whole_lines(tmp_path: Path, monkeypatch: py
     for at in range(1, 100):
         path = tmp_path / f"lines-{at}"
         journal = files.LineFile(path)
-        journal.append(["first"], sync=True)
+        journal.append(["first"], os.fsync)
         faults.arm(at, kind)
         try:
-            journal.append(["second line"], sync=True)
+            journal.append(["second line"], os.fsync)
         except OSError:
             assert files.whole_lines(path.read_bytes())[0] == "first"
-            journal.append(["second line"], sync=True)
+            journal.append(["second line"], os.fsync)
         assert path.read_text() == "first\nsecond line\n"
         if not faults.hit:
             break
@@ -112,6 +114,25 @@ def test_sealed_json_comes_back_and_a_flipped_byte_is_refused(tmp_path: Path) ->
             assert "file" in str(error)
             refused += 1
     assert refused > 0.8 * len(data)
+
+
+def test_what_is_sealed_has_the_sum_of_what_a_reader_finds() -> None:
+    value = {
+        "rows": ((1, -0.5), ()),
+        "tables": [{"b": 1, "a": (2,)}, {10: "x", 9: "y"}],
+        "pair": {"\ud83d\ude00": 1, "\uffff": 2},
+    }
+    plain = json.loads(json.dumps(value))
+    data = files.seal(value)
+    assert files.unseal(data, "file") == plain
+    assert list(json.loads(data)["tables"][0]) == ["b", "a"], "the order of names is kept"
+    assert data.splitlines()[3] == b'  {"b": 1, "a": [2]},', "people find a line for each table"
+    assert files.unseal(files.seal({}), "file") == {}
+    # as every version so far has written it
+    old = b'{\n "rows": [\n  [1, -0.5],\n  []\n ],\n "sha256": "%s"\n}'
+    digest = hashlib.sha256(b'{"rows":[[1,-0.5],[]]}').hexdigest().encode()
+    assert files.unseal(old % digest, "file") == {"rows": plain["rows"]}
+    assert digest in files.seal({"rows": value["rows"]})
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"sha256": 1}'])

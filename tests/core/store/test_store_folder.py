@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -152,11 +153,11 @@ def test_a_disk_that_stays_full_warns_once_and_the_earlier_weights_load(
         full = Faults(patch)
         for number in range(2, 30):
             clock.now += 5.0
-            full.arm(1, "full")
+            full.arm(1, "full", stays=True)
             folder(training.epoch(number))
-        full.arm(1, "full")
+        full.arm(1, "full", stays=True)
         folder(Finished("completed", 29, 29, 1.0))
-        full.arm(1, "full")
+        full.arm(1, "full", stays=True)
         folder.complete(None)
     assert len(folder.warnings) == 1
     assert "disk full" in folder.warnings[0]
@@ -295,13 +296,14 @@ def test_a_process_that_dies_at_any_call_leaves_the_last_weights_or_the_new(tmp_
 
 
 def _die_at(at: int, path: Path, training: Training) -> None:
-    left = [at]
+    left, counting = [at], threading.Lock()
 
     def dying(real):  # type: ignore[no-untyped-def]
         def call(*args, **options):  # type: ignore[no-untyped-def]
-            left[0] -= 1
-            if left[0] == 0:
-                os._exit(9)
+            with counting:
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(9)
             return real(*args, **options)
 
         return call

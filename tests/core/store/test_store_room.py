@@ -97,7 +97,9 @@ from nnlab.core.store.checkpoint import Checkpoints
 run, weights = Path(sys.argv[1]), torch.arange(5_000_000, dtype=torch.float32)
 def save(writer, epoch):
     state = {"weights": weights + epoch, "epoch": epoch}
-    writer.write(Resumable(epoch, 0, lambda: state, False, False), files.LineFile(run / "metrics.jsonl"))
+    packed = writer.pack(Resumable(epoch, 0, lambda: state, False, False))
+    files.write_files(*writer.steps(packed, files.LineFile(run / "metrics.jsonl").after()), folders=[run])
+    writer.written(packed)
 began = time.perf_counter()
 save(Checkpoints(run), 1)
 print(time.perf_counter() - began, flush=True)

@@ -56,7 +56,7 @@ class Engine:
     ) -> None:
         self._recorder = recorder
         self._flat, self._layers, self._criterion, self._table = flat, layers, criterion, table
-        self._streams, self._apart = streams, flat.values.device.type == "cpu" and are_odd(layers)
+        self._streams = streams
         self._room, self._checking = Room(flat.values), Room(flat.values)
         self._passes: dict[tuple[int, bool], tuple[Tensor, list[Call], Tensor]] = {}
         self._plans: dict[tuple[int, bool], Plan] = {}
@@ -64,6 +64,10 @@ class Engine:
         self.dropout = [0.0] * flat.members
         self._seen = 0
         self._waiting: dict[tuple[int, bool], Tensor] = {}  # totals of a resumed run, for plans that are not made yet
+
+    def _apart(self, rows: int) -> bool:
+        """As `Build` has it."""
+        return self._flat.values.device.type == "cpu" and are_odd(self._layers, rows)
 
     def set_dropout(self, shares: Sequence[float]) -> None:
         """Other shares from the next step on."""
@@ -100,9 +104,9 @@ class Engine:
         rows, shared = x.shape[-2], x.ndim == 2
         if (rows, shared) not in self._passes:
             self._checking.begin()
-            build = Build(self._flat, self._checking, rows, training=False, apart=self._apart)
+            build = Build(self._flat, self._checking, rows, training=False, apart=self._apart(rows))
             sets = 1 if shared else self._flat.members
-            given = self._checking.take_members(sets, rows, x.shape[-1], apart=self._apart)
+            given = self._checking.take_members(sets, rows, x.shape[-1], apart=build.apart)
             port = self._bound(given.expand(self._flat.members, -1, -1), build)
             self._passes[rows, shared] = (given, build.forward, port.value.mT)
         given, calls, output = self._passes[rows, shared]
@@ -171,10 +175,11 @@ class Engine:
     def _built(self, size: int, shared: bool) -> Plan:
         members, room, table = self._flat.members, self._room, self._table
         sets = 1 if shared else members
-        x = room.take_members(sets, size, table.x.shape[1], apart=self._apart)
+        apart = self._apart(size)
+        x = room.take_members(sets, size, table.x.shape[1], apart=apart)
         y = room.take(sets * size, dtype=table.y.dtype)
         weight = None if table.weight is None else room.take(sets * size)
-        build = Build(self._flat, room, size, apart=self._apart)
+        build = Build(self._flat, room, size, apart=apart)
         start = list[Call]()
         count = size * dropped(self._layers)
         if count and any(self.dropout):
@@ -190,8 +195,8 @@ class Engine:
             sources.append((table.weight, weight))
         if x.is_contiguous():
             sources.append((table.x, x.view(sets * size, -1)))
-        apart = None if x.is_contiguous() else (table.x, x)
-        gather: Callable[[Tensor], object] = partial(_gather, sources, apart)
+        parted = None if x.is_contiguous() else (table.x, x)
+        gather: Callable[[Tensor], object] = partial(_gather, sources, parted)
         calls = [*start, *build.forward, *loss, *backward]
         if self._recorder is not None:
             rows = torch.zeros((size,) if shared else (sets, size), dtype=torch.int64, device=x.device)

@@ -172,7 +172,7 @@ class Linear:
     def _parts(self, build: Build) -> list[Any]:
         """Members whose products are one call, by rules that do not depend on how many there are."""
         sizes = [build.rows * self.n_in, build.rows * self.n_out]
-        alone = build.apart and (self.odd or any(size % VECTOR for size in sizes))
+        alone = build.apart and (self.odd or build.rows == 1 or any(size % VECTOR for size in sizes))
         if build.members == 1 and not alone:
             alone = as_batched(build.rows, self.n_in, self.n_out, build.flat.values)
         return list(range(build.members)) if alone else [slice(None)]
@@ -316,9 +316,12 @@ class Sum:
         return Port(y, dy, free=True)
 
 
-def are_odd(layers: Sequence[Layer]) -> bool:
+def are_odd(layers: Sequence[Layer], rows: int) -> bool:
     """Whether there are products that members make one by one, which have other bits where values begin elsewhere."""
-    return any(getattr(layer, "odd", isinstance(layer, Sum) and are_odd(layer.layers)) for layer in layers)
+    inner = (
+        are_odd(layer.layers, rows) if isinstance(layer, Sum) else getattr(layer, "odd", False) for layer in layers
+    )
+    return rows == 1 or any(inner)
 
 
 def turned(layers: Sequence[Layer]) -> set[str]:

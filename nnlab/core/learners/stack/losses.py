@@ -87,9 +87,11 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
     if isinstance(share, Tensor):
         build.calls.append(partial(minus_q.mul_, share))
     elif weights is not None:
-        total = build.take(shared, 1, 1)
+        # Over classes first: both at once would be grouped otherwise where members have rows of their own.
+        masses, total = build.take(shared, 1, rows), build.take(shared, 1, 1)
         build.calls += [
-            partial(torch.sum, minus_q, (1, 2), keepdim=True, out=total),
+            partial(torch.sum, minus_q, 1, keepdim=True, out=masses),
+            partial(torch.sum, masses, 2, keepdim=True, out=total),
             partial(total.mul_, -build.of),
             partial(minus_q.div_, total),
         ]

@@ -11,6 +11,7 @@ from torch import Tensor
 Call = Callable[[], object]
 SHAPES = ((229, 20, 128), (256, 128, 64), (37, 64, 32))  # rows, in, out
 SMALL = 1 << 22  # multiply-adds of a product above which the call around it is nothing
+FEWEST = 400  # below which torch multiplies batches, and only these, by a loop of its own that rounds otherwise
 
 
 def product(a: Tensor, b: Tensor, out: Tensor, scale: float, more: Tensor | None = None) -> Call:
@@ -25,8 +26,9 @@ def product(a: Tensor, b: Tensor, out: Tensor, scale: float, more: Tensor | None
 
 def as_batched(rows: int, n_in: int, n_out: int, like: Tensor) -> bool:
     """Whether products of one member without the batch have the bits that they have among others; no for large ones,
-    which gain nothing."""
-    return like.device.type == "cpu" and rows * n_in * n_out <= SMALL and _tried(like.dtype)
+    which gain nothing, and for very small ones and vectors, which are computed in another way."""
+    usual = min(rows, n_in, n_out) > 1 and FEWEST <= rows * n_in * n_out <= SMALL
+    return usual and like.device.type == "cpu" and _tried(like.dtype)
 
 
 @functools.cache
