@@ -208,12 +208,8 @@ def _tune(lab: "Lab", said: Call, names: Names) -> Any:
         return tune(data, spec=spec, base=given, **told, **fixed)
 
     def bundles_of(study: Any) -> list[Bundle]:
-        alone = model is None and study.best_score is not None
-        again = replace(order.said, verb=VERBS["nn_train"])
-        best = _line(again, names, (study.best,), {}, order.configured) if alone else None
-        if best is not None and study.best_prepare not in (None, data.spec):
-            table = order.own["frame"] or data.source or data.name
-            best = f"data = {to_line('nn_preprocess', str(table), study.best_prepare)}\n{best}"
+        table = str(order.own["frame"] or data.source or data.name)
+        best = _best_line(study, order.said, names, order.configured, table) if model is None else None
         return study_bundles(study, line, best)
 
     return under_view(lab, order.own["view"], said.muted, "tune", work, bundles_of)
@@ -228,7 +224,24 @@ def _resume_study(lab: "Lab", said: Call, names: Names) -> Any:
     work = tuning.work(said, names, header, model)
     from nnlab.report.bundle import study_bundles
 
-    return under_view(lab, own["view"], said.muted, "tune", work, lambda study: study_bundles(study, None, None))
+    def bundles_of(study: Any) -> list[Bundle]:
+        variable = tuning.variable_of(header.data, names) or "data"
+        named = said if said.subject else replace(said, words=(Word(((variable, ""),)),))
+        table = str(own["frame"] or header.source)
+        return study_bundles(study, None, _best_line(study, named, names, set(), table) if model is None else None)
+
+    return under_view(lab, own["view"], said.muted, "tune", work, bundles_of)
+
+
+def _best_line(study: "Study", said: Call, names: Names, configured: set[str], table: str) -> str | None:
+    """What trains the best spec of a study again, with its preparation where that was searched; None: there is none."""
+    if study.best_score is None:
+        return None
+    line = _line(replace(said, verb=VERBS["nn_train"]), names, (study.best,), {}, configured)
+    if study.best_prepare in (None, study.header.prepare):
+        return line
+    variable = said.subject.text if said.subject and said.subject.text.isidentifier() else "data"
+    return f"{variable} = {to_line('nn_preprocess', table, study.best_prepare)}\n{line}"
 
 
 def train_spec(options: Mapping[str, Any], base: TrainSpec | None, own_network: bool) -> TrainSpec:

@@ -52,10 +52,14 @@ def data_of(said: Call, names: Mapping[str, Any], fingerprint: str) -> Any:
     """The data that the line names, else a variable that holds the study's; None where its file can be read again."""
     if said.subject is not None:
         return subjects.prepared(said.subject, names, said.verb.name)
-    for name in subjects.visible(names, subjects.is_prepared):
-        if names[name].fingerprint == fingerprint:
-            return names[name]
-    return None
+    variable = variable_of(fingerprint, names)
+    return None if variable is None else names[variable]
+
+
+def variable_of(fingerprint: str, names: Mapping[str, Any]) -> str | None:
+    """The variable that holds the data of this fingerprint."""
+    held = subjects.visible(names, subjects.is_prepared)
+    return next((name for name in held if names[name].fingerprint == fingerprint), None)
 
 
 def check_network(header: "Header", own_network: bool) -> None:

@@ -100,19 +100,19 @@ def prepared_bundles(data: "Prepared") -> list[Bundle]:
 def study_bundles(study: "Study", line: str | None = None, best_line: str | None = None) -> list[Bundle]:
     """The best score and its spec, the course of the study, then its trials. best_line: trains the best spec again."""
     from nnlab.report.card import KEY, carried_of
-    from nnlab.report.studies import front_picture, study_blocks, study_head, study_picture, study_verdict
+    from nnlab.report.studies import front_picture, study_blocks, study_head, study_picture
     from nnlab.report.study_pictures import overview
 
     png = study_picture(study)
-    pictures = [picture(png, f"trials of the study: {study_verdict(study).text()}")] if png else []
+    pictures = [picture(png, f"{study.metric} of each trial of the study, and the best so far")] if png else []
     if front := front_picture(study):
-        pictures.append(picture(front, f"objectives of the study against each other: {study_verdict(study).text()}"))
+        pictures.append(picture(front, "objectives of the study against each other"))
     blocks = replace(page(study_blocks(study, line)), metadata={KEY: carried_of(study)})
     before, after = [page(study_head(study, line, best_line)), *pictures], [blocks]
     for lines in MOST_TRIALS:
         if (png := overview(study, lines)) is None:
             return before + after
-        trials = [picture(png, f"values, scores and courses of the trials: {study_verdict(study).text()}")]
+        trials = [picture(png, "values, scores and courses of the trials")]
         if sum(bundle.size for bundle in before + trials + after) <= LARGEST_CELL:
             break
     return before + trials + after

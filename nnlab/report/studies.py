@@ -118,8 +118,17 @@ def _again(study: "Study", line: str | None) -> str:
     words = (line or "").partition("\n")[0].split()[1:2]
     subject = words[0] if words and words[0].isidentifier() else "data"
     if not code:
-        return python_call("fit", study.best, subject)
+        return _prepared_again(study, subject) + python_call("fit", study.best, subject)
     return f"%%nn_train {subject} {magic_options(study.best)}".rstrip() + f"\n{code}"
+
+
+def _prepared_again(study: "Study", subject: str) -> str:
+    """The call that prepares the data as the winner had them, where steps of the preparation were searched."""
+    spec = study.best_prepare
+    if spec is None or spec == study.header.prepare:
+        return ""
+    table = study.header.source if study.header.source.isidentifier() else "frame"
+    return f"{subject} = {python_call('prepare', spec, f'{table}, target={spec.target!r}')}\n"
 
 
 def _front(study: "Study") -> Table:

@@ -209,7 +209,8 @@ class Buttons:
 
     def __init__(self, controls: Controls, tell: Tell, *, pausable: bool = True) -> None:
         self._controls = controls
-        stop = button("Stop", "stop", "end after this step and keep the best epoch")
+        kept = "keep the best epoch" if pausable else "keep all trials"
+        stop = button("Stop", "stop", f"end after this step and {kept}")
         stop.add_class("nnl-stop")
         stop.on_click(guarded(lambda: controls.stop(), tell))
         self.widgets = [stop]

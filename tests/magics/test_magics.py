@@ -20,7 +20,7 @@ from nnlab.core.events import EpochDone, Event, Finished
 from nnlab.magics.lines import to_line
 from nnlab.magics.plain import SilentView
 from nnlab.magics.views import make_view
-from nnlab.report.bundle import Bundle
+from nnlab.report.bundle import Bundle, study_bundles
 
 if TYPE_CHECKING:
     from tests.magics.conftest import Session
@@ -406,6 +406,15 @@ def test_tune_searches_steps_of_the_preparation(prepared: Session) -> None:
     assert [str(one) for one in study.space.values()] == ["{standard,quantile}", "[4,8]x1..2", "0.001..0.1 log"]
     assert (study.trials["state"] == "complete").all()
     assert study.best_prepare.scale.name in ("standard", "quantile")
+    again = plain(prepared.run(f"study = %nn_tune --resume {study.name} --trials 4 --view none"))
+    study = prepared.names["study"]
+    found = [line.strip() for text in again for line in text.splitlines() if " %nn_" in line]
+    assert [line.partition(" --")[0] for line in found] == ["data = %nn_preprocess df", "%nn_train data"]
+    text = "\n".join(str(bundle.data["text/plain"]) for bundle in study_bundles(study))
+    lines = [line.strip().replace("nnlab.fit", "by_call = nnlab.fit") for line in text.splitlines() if "nnlab." in line]
+    prepared.run("\n".join(["import nnlab", "kept = data", *found[:1], f"by_line = {found[1]}", *lines, "data = kept"]))
+    for name in ("by_line", "by_call"):
+        assert prepared.names[name].metrics["loss"] == pytest.approx(study.best_score)
     prepared.run("other = df; del df")
     line = f"%nn_tune data {QUICK} --trials 1 --space scale={{standard,quantile}}"
     with pytest.raises(nnlab.SpecError, match="that needs the table itself"):

@@ -319,6 +319,7 @@ class StudyStandIn:
     best_trial: int | None = 2
     best_score: float | None = 0.97
     best: TrainSpec = field(default_factory=lambda: resolve(TrainSpec, {"lr": 0.02}))
+    best_prepare: None = None
     importance: dict[str, float] = field(default_factory=lambda: {"lr": 0.8, "optimizer": 0.2})
     messages: dict[int, str] = field(default_factory=lambda: {1: "out of <memory>"})
     trials: pd.DataFrame = field(default_factory=lambda: TRIALS)

@@ -111,6 +111,8 @@ def test_the_static_outputs_of_a_study_are_small_and_the_live_ones_escape_what_i
     bundles = study_bundles(study)
     assert sum(bundle.size for bundle in bundles) < 200_000
     assert [bundle for bundle in bundles if "values, scores and courses" in str(bundle.data)]
+    text = "\n".join(bundle.data["text/plain"] for bundle in bundles)
+    assert text.count("on the validation rows") == 1  # where there are no pictures it is not said again for each
     for view in ("Importance", "Parallel", "Slices", "Curves"):
         shown = trial_charts.shown(view, study)
         assert "nan" not in shown and ("<svg" in shown) == (view != "Importance")

@@ -253,6 +253,9 @@ def test_a_study_that_goes_on_shows_what_it_held_and_what_another_kernel_adds(cl
     best = min(range(6), key=study.score_of)  # type: ignore[arg-type]
     assert f"best loss, trial {best}" in texts() and "<b>6<small> / 9</small></b>" in texts()
     assert "<th>epochs reached</th>" in texts() and texts().count("<th>epochs</th>") == 1
+    assert [m.tooltip for m in models() if getattr(m, "description", "") == "Stop"] == [
+        "end after this step and keep all trials"
+    ]
     assert "<td>–</td>" in texts() and "<td>auto</td>" not in texts()  # the depth of an mlp
     figure = next(m for m in models() if type(m).__name__ == "Figure")
     assert sum(len(mark.x) for mark in figure.marks[1:]) == 6

@@ -256,7 +256,8 @@ class RunFolder:
         together = zip_longest(*(part.steps for part in parts), fillvalue={})
         steps = [{path: data for some in step for path, data in some.items()} for step in together]
         now = self._clock()
-        short = now < self._began + FIRST  # then names wait for the next files, which soon come, or for LINE_PAUSE
+        # Names of a short run wait for the next files, which soon come, or for LINE_PAUSE.
+        short = now < self._began + FIRST and self._reason not in GO_ON
         files.write_files(*steps, sync=self._sync, folders=self._unsynced, last=not short)
         self._unsynced = {self.path} if short and any(steps) else set()
         self._names_due = now + LINE_PAUSE

@@ -93,13 +93,13 @@ class Store:
         begun = [info for info in runs if any(part.startswith(word) for part in (info.id, info.id[-8:]))]
         if len(begun) == 1 and len(word) >= SHORTEST_PREFIX:
             return begun[0]
+        if ids and len(word) < SHORTEST_PREFIX:
+            raise StoreError(f"no run {word} in {self.root}: the newest is number {len(ids)}; %nn_runs lists them")
         if begun:
             shown = ", ".join(info.id for info in begun[:3])
             raise StoreError(
                 f"{word!r} begins {len(begun)} runs ({shown}{', ...' if len(begun) > 3 else ''}); write more of it"
             )
-        if ids and len(word) < SHORTEST_PREFIX:
-            raise StoreError(f"no run {word} in {self.root}: the newest is number {len(ids)}; %nn_runs lists them")
         known = {word for info in runs for word in (info.id, info.name) if word} | {LAST}
         raise StoreError(f"no run {str(word)[:80]!r} in {self.root}{did_you_mean(word, known)}")
 

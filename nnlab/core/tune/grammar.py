@@ -23,6 +23,7 @@ NUMBERS = re.compile(r"(\S+?)\s*\.\.\s*(\S+)((?:\s+\S+)*)")
 LISTS = re.compile(r"\[(.*)\]\s*x\s*(\d+)(?:\s*\.\.\s*(\d+))?((?:\s+\S+)*)", re.DOTALL)
 IF = "if"  # before the condition of an entry
 CONDITION = re.compile(rf"(.*?)\s+{IF}(?:\s+(.*))?", re.DOTALL)
+SEVERAL = re.compile(r"(?<!\sif)(?<![,;\s])[,;\s]+(?=[^\W\d][\w.-]*\s*=)")  # between entries of one line
 WORDS = ("log", "linear", "step")
 MOST_ITEMS = 64
 NUMBER_FORM = "low..high [log|linear] [step number]"
@@ -31,12 +32,13 @@ ENTRY = 'name=low..high or name={a,b}, as in "lr=1e-4..1e-1 log", "hidden=[64..5
 
 
 def entries(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Name and text of each entry, also of those that were cut at blanks or commas; AUTO with no text.
+    """Name and text of each entry, also of several on a line, or of one cut at blanks or commas; AUTO with no text.
 
     Blank lines and what follows a # are left out. SpecError for what is no entry.
     """
     held = ""
-    for piece in (cleaned for line in lines if (cleaned := _without_comment(line))):
+    cut = (piece.strip().rstrip(",;") for line in lines for piece in SEVERAL.split(_without_comment(line)))
+    for piece in filter(None, cut):
         if _open(held):
             held = f"{held},{piece}"  # a list that was cut within its brackets
         elif held.endswith(f" {IF}"):

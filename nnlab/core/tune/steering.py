@@ -5,7 +5,6 @@ keeps to it from its next trials on. The space itself stays what it was: what is
 """
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 Kind = Literal["pin", "narrow", "free", "queue"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STEER = "steer"  # how the keys of the study's attributes begin that hold the steps
-SEVERAL = re.compile(r"[,;\s]+(?=[^\W\d][\w.-]*\s*=)")  # between entries of one line: "lr=0.01, hidden=64"
 QUEUED = "queued"  # the attribute of a trial that was asked for by hand
 
 
@@ -68,7 +66,7 @@ def read_steer(kind: str, lines: Iterable[str], header: "Header") -> dict[str, V
     if kind == "free":
         names = [word for line in lines for word in line.replace(",", " ").split()]
         return {_known(name, header.space): None for name in names or header.space}
-    found = list(entries(one for line in lines for one in SEVERAL.split(line)))
+    found = list(entries(lines))
     if not found:
         raise SpecError(f"{kind}: nothing is said; write a name and its value, as in lr=0.001")
     if kind == "narrow":

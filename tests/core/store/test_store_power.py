@@ -153,6 +153,20 @@ def test_names_that_wait_are_synced_in_half_a_second(
         assert sorted(synced) == ([] if clock.now < 0.5 else [path, path / "metrics.jsonl"])
 
 
+def test_a_run_that_is_cut_waits_for_nothing(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "20260101T000000-00000001"
+    with monkeypatch.context() as patch:
+        power = Power(patch, path)
+        folder = RunFolder(path, new_facts(training.data), Clock(0.0))
+        folder.claim()
+        for event in (training.started(), training.epoch(1), training.epoch(2)):
+            folder(event)
+        folder.close(reason="interrupted")
+    assert _read(power.left[-1], path, tmp_path / "end" / path.name) == (2, "interrupted", 0)
+
+
 def test_what_is_small_is_written_where_a_checkpoint_has_no_room(
     tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:

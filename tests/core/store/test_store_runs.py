@@ -136,8 +136,9 @@ def test_a_run_is_found_by_its_number_which_it_keeps(store: Store, training: Tra
     assert store.find("3").id == newest.id
     with pytest.raises(StoreError, match=rf"run 2 \({middle.id}\) was deleted"):
         store.find("2")
-    with pytest.raises(StoreError, match=r"no run 4 .* newest is number 3"):
-        store.find("4")
+    for digit in "456789":  # an id may begin with it
+        with pytest.raises(StoreError, match=rf"no run {digit} .* newest is number 3"):
+            store.find(digit)
     named = add(store, training, name="1", epochs=1)
     assert store.find("1").id == named.id  # a name is meant first
     trash.undo(store.root)

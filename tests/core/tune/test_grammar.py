@@ -91,6 +91,14 @@ def test_entries_may_be_cut_at_blanks_and_hold_comments():
     assert parse([*lines, "dropout: 0..0.5 step 0.1"], BASE) == whole
 
 
+def test_a_line_may_hold_several_entries():
+    whole = ["model={mlp,resnet}", "resnet.depth=1..4", "dropout=0..0.5 if model=mlp", "lr=1e-4..1e-1 log"]
+    assert parse([" ".join(whole)], BASE) == parse([", ".join(whole) + ","], BASE) == parse(whole, BASE)
+    assert parse(["optimizer: {adamw, sgd}  lr = 0.01..0.1,"], BASE) == parse(
+        ["optimizer={adamw,sgd}", "lr=0.01..0.1"], BASE
+    )
+
+
 def test_lists_have_a_length_and_items_of_their_own():
     space = parse(["hidden=[64..512]x1..3 step 64"], BASE)
     lists = [[int(item) for item in values["hidden"].split("-")] for values, _ in drawn(space, 200)]
