@@ -315,7 +315,11 @@ class Study(Steerable):
         return next(iter(objectives_of(self._trial(number))), None)
 
     def _trial(self, number: int) -> "FrozenTrial":
-        return self._journal.get_trials(deepcopy=False)[number]
+        trials = self._journal.get_trials(deepcopy=False)
+        if not 0 <= number < len(trials):
+            there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
+            raise RunError(f"study {self.header.name!r} has no trial {number}; {there}")
+        return trials[number]
 
     @property
     def best_run(self) -> Run:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nnlab.core.data.prepare import prepare
+from nnlab.core.errors import RunError
 from nnlab.core.fit import fit
 from nnlab.core.models import MODELS
 from nnlab.core.optimizers import OPTIMIZERS
@@ -102,6 +103,9 @@ def test_a_first_trial_outside_of_the_space_is_kept_from_the_sampler(sampler, cl
     assert study.ranking() == trials.sort_values("score")["number"].tolist()
     loaded = Study.load(study.path)
     assert loaded.spec_of(0) == study.spec_of(0)
+    for number in (99, -1):
+        with pytest.raises(RunError, match=rf"has no trial {number}; its trials are 0 to \d+"):
+            study.values_of(number)
     assert loaded.best_score == trials["score"].min()
 
 
