@@ -365,6 +365,10 @@ def _explained(error: BaseException, epoch: int) -> BaseException:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         advice = "--accumulate 2 (or 4, 8, ...) takes the rows of a step in parts, --batch-size 64 takes fewer"
         return RunError(f"memory ran out in epoch {epoch} ({why:.160}); {advice}")
+    if "more than 1 value per channel" in str(error):  # torch's words, and the stack's
+        return RunError(
+            f"batch norm got one row in epoch {epoch}, and needs two: --batch-size 2 or more, or --norm layer"
+        )
     frames = traceback.extract_tb(error.__traceback__)
     inside = str(Path(__file__).parent.parent)
     mine = [f for f in frames if not f.filename.startswith(inside) and "site-packages" not in f.filename]

@@ -14,7 +14,7 @@ from torch import nn
 
 from nnlab.core.controls import Controls, interruptible
 from nnlab.core.data.prepare import Prepared, Rows, prepare
-from nnlab.core.errors import SpecError
+from nnlab.core.errors import RunError, SpecError
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Progress, Started
 from nnlab.core.fit import fit
 from nnlab.core.learners import choice
@@ -370,3 +370,13 @@ def test_runs_in_several_threads_keep_their_own_random_numbers(classes: Prepared
     events, _ = run(classes, epochs=25, seed=1, dropout=0.5)
     alone = [event.train["loss"] for event in epochs(events)]
     assert found[0] == found[1] == alone != found[2]
+
+
+def normed(n_in: int, n_out: int) -> nn.Module:
+    return nn.Sequential(nn.BatchNorm1d(n_in), nn.Linear(n_in, n_out))
+
+
+@pytest.mark.parametrize("network", [{"hidden": (4,), "norm": "batch"}, {"model": normed}], ids=["stack", "own"])
+def test_batches_of_one_row_are_too_small_for_batch_norm(network: dict[str, Any], classes: Prepared) -> None:
+    with pytest.raises(RunError, match="batch norm got one row in epoch 1, and needs two: --batch-size 2 or more"):
+        fit(classes, batch_size=1, store=False, **network)
