@@ -97,13 +97,14 @@ def test_gradients_of_the_network_are_those_of_finite_differences(values: dict[s
 @pytest.mark.parametrize("own_rows", [False, True])
 @pytest.mark.parametrize("activation", ["mish", "selu", "silu", "relu"])
 @pytest.mark.parametrize("embed", EMBEDDINGS, ids=lambda part: part.name)
-@pytest.mark.parametrize("n_out", [1, 3])
+@pytest.mark.parametrize("n_out", [1, 3, 8])
 def test_members_have_the_bits_that_they_have_alone(embed: Part, n_out: int, activation: str, own_rows: bool) -> None:
     """Four in one network: the mean of their losses makes gradients a quarter, and so eps is a quarter too."""
-    rows = table(0 if n_out == 1 else n_out, weighted=n_out == 1, dtype=torch.float32)
+    rows = table(0 if n_out == 1 else n_out, weighted=n_out != 3, dtype=torch.float32)
     loss = Part("mse" if n_out == 1 else "cross_entropy")
     draw = torch.Generator().manual_seed(0)
-    batches = [torch.stack([torch.randperm(ROWS, generator=draw) for _ in range(4)])[:, :size] for size in (33, 32, 33)]
+    sizes = (33, 32, 33, 3, 1)
+    batches = [torch.stack([torch.randperm(ROWS, generator=draw) for _ in range(4)])[:, :size] for size in sizes]
 
     def run(chosen: list[int], eps: float) -> tuple[nn.Module, list[list[float]], Tensor]:
         net = realmlp(len(chosen), rows, n_out, seed=chosen[0], activation=activation, embed=embed)

@@ -82,18 +82,23 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
     even = isinstance(share, float) and weights is None
     if even:
         table = table * share
-    table = table.neg_().to(output)
+    table = table.neg_()
+    # Of each row, -sum q; by a table as well, as a sum over classes would be grouped by how many members have own rows.
+    mass = build.take(shared, 1, rows)
+    minus_masses = table.sum(0).to(output)
+    table = table.to(output)
     build.calls.append(partial(torch.index_select, table, 1, codes, out=selected))
+    if not even:
+        build.calls.append(partial(torch.index_select, minus_masses, 0, codes, out=mass.view(-1)))
     if isinstance(share, Tensor):
-        build.calls.append(partial(minus_q.mul_, share))
+        build.calls += [partial(part.mul_, share) for part in (minus_q, mass)]
     elif weights is not None:
-        # Over classes first: both at once would be grouped otherwise where members have rows of their own.
-        masses, total = build.take(shared, 1, rows), build.take(shared, 1, 1)
+        total = build.take(shared, 1, 1)
         build.calls += [
-            partial(torch.sum, minus_q, 1, keepdim=True, out=masses),
-            partial(torch.sum, masses, 2, keepdim=True, out=total),
+            partial(torch.sum, mass, 2, keepdim=True, out=total),
             partial(total.mul_, -build.of),
             partial(minus_q.div_, total),
+            partial(mass.div_, total),
         ]
     build.calls += [
         partial(torch._log_softmax, output, 1, False, out=logs),
@@ -103,11 +108,7 @@ def _cross_entropy(build: LossBuild, smoothing: float, weights: Tensor | None) -
     if even:
         build.calls.append(partial(torch.add, minus_q, p, alpha=share, out=build.slope))
     else:
-        mass = build.take(shared, 1, rows)
-        build.calls += [
-            partial(torch.sum, minus_q, 1, keepdim=True, out=mass),
-            partial(torch.addcmul, minus_q, p, mass, value=-1, out=build.slope),
-        ]
+        build.calls.append(partial(torch.addcmul, minus_q, p, mass, value=-1, out=build.slope))
 
 
 def mse(build: LossBuild, values: Values, counts: Sequence[int]) -> None:
