@@ -157,7 +157,7 @@ def test_the_trial_for_the_size_of_stacks_leaves_no_trace(classes, stacks, monke
         monkeypatch.setattr(stack_size, "WORTH", worth)
         found.append(ends(studied(classes, 16, trials=16)[1]))
     assert found[0] == found[1]
-    assert stacks[:3] == [16, 8, 16], "one stack without a trial, then the trial's two"
+    assert stacks[:3] == [16, 8, 16], "one stack without a trial, then the two of the trial"
 
 
 @pytest.mark.parametrize("where", ["__init__", "measure"])
