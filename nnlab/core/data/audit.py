@@ -188,18 +188,20 @@ def _fewer_errors(found: Measures, looked: np.ndarray) -> np.ndarray:
 
 def _unknown(kept: list[Typed], found: Measures) -> Iterator[Finding]:
     """Missing cells in validation or test rows that the training share cannot explain, by a binomial test."""
-    from scipy.special import bdtr, bdtrc
-
     size = (found.rows + found.missing).astype(float)
     share = found.missing / np.maximum(size, 1)
     for part, name in ((TEST, "test"), (VALID, "validation")):
+        far = np.abs(share[:, part] - share[:, TRAIN]) > SHIFT
+        if not far.any():
+            continue
+        from scipy.special import bdtr, bdtrc  # 10 MB and a tenth of a second, which most tables need not spend
+
         both = found.missing[:, TRAIN] + found.missing[:, part]
         pooled = both / np.maximum(size[:, TRAIN] + size[:, part], 1)
         n, k = size[:, part], found.missing[:, part].astype(float)
         upper = np.where(k > 0, bdtrc(np.maximum(k - 1, 0), n.astype(np.int64), pooled), 1.0)
         p = np.minimum(bdtr(k, n.astype(np.int64), pooled), upper)
-        far = (np.abs(share[:, part] - share[:, TRAIN]) > SHIFT) & (p < RISK / (4 * len(kept)))
-        for i in np.flatnonzero(far):
+        for i in np.flatnonzero(far & (p < RISK / (4 * len(kept)))):
             evidence = f"{share[i, part]:.0%} of {name} rows and {share[i, TRAIN]:.0%} of training rows have no value"
             yield _dropping("unknown_at_prediction", kept[i], "is not equally known in all parts", evidence)
 
