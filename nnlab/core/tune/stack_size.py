@@ -20,7 +20,7 @@ from nnlab.core.spec import TrainSpec
 from nnlab.core.threads import first_rows
 
 LEAST, MOST = 8, 32
-WORTH = 300  # steps of a run from which a trial costs little of it
+WORTH = 1000  # steps of a run from which a trial costs little of it, though most of the runs be pruned
 LARGE = 100_000  # weights from which few members are better where there is no trial
 STEPS = 2  # of each size; the quickest counts, as others only ever take time away
 LEVEL = 1.03  # of the time in small ones: as good, since stacks grow small by themselves when members leave

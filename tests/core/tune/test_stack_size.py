@@ -9,7 +9,7 @@ from nnlab.core.spec import TrainSpec
 from nnlab.core.tune import stack_size as sizing
 from nnlab.core.tune.stack_size import stack_size, stack_sizes
 
-PLAN = [10] * 50
+PLAN = [10] * 100
 
 
 @pytest.fixture
