@@ -55,8 +55,21 @@ def adam_fused(  # noqa: PLR0913 (torch's own arguments)
 ) -> None:
     """The same in one call."""
     step: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_
-    values: dict[str, Any] = {"beta1": beta1, "beta2": beta2, "weight_decay": weight_decay, "eps": eps}
-    step(weights, gradients, means, squares, [], steps, lr=lr, amsgrad=False, maximize=False, **values)
+    step(  # words are given one by one, as a dictionary of them would cost a third of the call
+        weights,
+        gradients,
+        means,
+        squares,
+        [],
+        steps,
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=weight_decay,
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 def sgd_plain(  # noqa: PLR0913 (torch's own arguments)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -26,11 +27,12 @@ class Update:
         self._counts = name in ("adam", "adamw")
         buffers = [flat.values, flat.gradients, *self.moments]
         self._groups = [group for group in flat.groups if group.start < group.stop]
-        self._parts = [[[buffer[g.start : g.stop]] for buffer in buffers] for g in self._groups]
+        self._parts = [self._given([[buffer[g.start : g.stop]] for buffer in buffers]) for g in self._groups]
         self._own = [
-            [[flat.parts(buffer, g, k) for buffer in buffers] for k in range(flat.members)] for g in self._groups
+            [self._given([flat.parts(buffer, g, k) for buffer in buffers]) for k in range(flat.members)]
+            for g in self._groups
         ]
-        self._every = [[buffer] for buffer in buffers]
+        self._every = self._given([[buffer] for buffer in buffers])
         self._alike = all(group.factor == 1.0 for group in self._groups)
         self._apart = any(isinstance(group.factor, tuple) for group in self._groups)
 
@@ -42,20 +44,23 @@ class Update:
         if self._apart or lrs.count(lr) < len(lrs) or self.decays.count(decay) < len(lrs):
             self._step_each(lrs)
         elif self._alike and not decay:
-            self._call(self._every, lr, 0.0)
+            self._fused(*self._every, lr=lr, weight_decay=0.0)
         else:
             for group, parts in zip(self._groups, self._parts, strict=True):
-                self._call(parts, lr * group.factor_of(0), decay if group.decays else 0.0)
+                self._fused(*parts, lr=lr * group.factor_of(0), weight_decay=decay if group.decays else 0.0)
 
     def _step_each(self, lrs: list[float]) -> None:
         for group, own in zip(self._groups, self._own, strict=True):
-            for k, parts in enumerate(own):
-                self._call(parts, lrs[k] * group.factor_of(k), self.decays[k] if group.decays else 0.0)
+            decays = self.decays if group.decays else repeat(0.0)
+            for k, (parts, lr, decay) in enumerate(zip(own, lrs, decays, strict=False)):
+                self._fused(*parts, lr=lr * group.factor_of(k), weight_decay=decay)
 
-    def _call(self, parts: list[list[Tensor]], lr: float, decay: float) -> None:
-        """The fused step; SGD without momentum wants an empty list for its moments."""
-        more = [[self.made] * len(parts[0])] if self._counts else [] if len(parts) > 2 else [[]]
-        self._fused(*parts, *more, lr=lr, weight_decay=decay)
+    def _given(self, parts: list[list[Tensor]]) -> list[list[Tensor]]:
+        """What the fused step is given: Adam also the number of the step for each tensor, SGD without momentum an
+        empty list for its moments."""
+        if self._counts:
+            return [*parts, [self.made] * len(parts[0])]
+        return parts if self.moments else [*parts, []]
 
     def take(self, other: "Update", chosen: Sequence[int]) -> None:
         """Go on from what some members of another have."""
