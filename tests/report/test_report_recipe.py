@@ -13,7 +13,7 @@ import nnlab
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.options import resolve
 from nnlab.core.run import Run
-from nnlab.core.spec import TrainSpec
+from nnlab.core.spec import TrainSpec, to_json
 from nnlab.core.store.facts import Choices
 from nnlab.core.store.runs import Store
 from nnlab.report.blocks import Sentence
@@ -22,6 +22,7 @@ from nnlab.report.specs import chosen_and_said
 from nnlab.report.tables import Table
 
 SMALL = "model realmlp, model.members 16, model.hidden 64,64"
+WHY = "; for 77 training rows and 3 columns of numbers"
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,18 @@ def test_only_what_was_typed_differs(
 ) -> None:
     run = nnlab.fit(data, store=False, baseline=False, patience=1, **options)
     usual = "none" if sentence else "20"  # RealMLP's schedule wants all of its epochs
-    assert shown(run) == (sentence, sorted([*rows, ("patience", "1", usual)], key=_declared))
+    told = sentence and sentence + WHY
+    assert shown(run) == (told, sorted([*rows, ("patience", "1", usual)], key=_declared))
 
 
 def _declared(row: tuple[str, ...]) -> int:
     return ["model.hidden", "model.dropout", "epochs", "patience"].index(row[0])
+
+
+def test_the_plain_network_of_many_rows_is_chosen_too(data: Prepared) -> None:
+    run = nnlab.fit(data, store=False, baseline=False, epochs=1, model="mlp")
+    chosen = replace(run.facts.choices, start=to_json(TrainSpec()))
+    assert shown(replace(run, facts=replace(run.facts, choices=chosen)))[0] == f"model mlp{WHY}"
 
 
 def test_the_store_keeps_it_and_other_versions_do_no_harm(data: Prepared, tmp_path: Path) -> None:
