@@ -29,8 +29,9 @@ typedef struct {
 
 /* kept in step with NAMES in ops.py */
 enum {
-    COPY, FILL, MUL, SCALE, ADD, SUB, DIV, ADDCMUL, RELU, GATE, NEG, EXP, SIGMOID, COS, SIN, ABS, SIGN, CLAMP, MAXIMUM,
-    MINIMUM, RSQRT, SUM_ROWS, SUM_WIDTH,
+    COPY, FILL, MUL, SCALE, ADD, SHIFT, SUB, DIV, ADDCMUL, RELU, GATE, LEAKY, LEAKY_BACK, ELU, ELU_BACK, ELU_BACK_Y,
+    SILU, SILU_BACK, GELU, GELU_BACK, TANH, TANH_BACK, NEG, EXP, SIGMOID, COS, SIN, ABS, SIGN, CLAMP, MAXIMUM, MINIMUM,
+    RSQRT, SUM_ROWS, SUM_WIDTH,
     LAST_BY_NUMBER = SUM_WIDTH,
     PRODUCT, GATHER, PICK, LOG_SOFTMAX, MOVE, DRAW
 };
@@ -54,8 +55,9 @@ static inline int32_t bits_of(float x) {
     return both.i;
 }
 
-/* e^x to about one unit of the last place: e^x = 2^k e^r with |r| <= log(2) / 2, e^r by a polynomial (Cephes expf). */
-static inline float exp_of(float x) {
+/* e^x, or less = 1: e^x - 1, to about one unit of the last place: e^x = 2^k e^r with |r| <= log(2) / 2, e^r by a
+   polynomial (Cephes expf). */
+static inline float exp_less(float x, int32_t less) {
     float cut = x > 88.72283f ? 88.72283f : x;
     cut = cut < -87.33654f ? -87.33654f : cut;
     float k = __builtin_rintf(cut * 1.44269504088896341f);
@@ -67,14 +69,17 @@ static inline float exp_of(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    p = p * (r * r) + r;
     int32_t whole = (int32_t)k;
     int32_t half = whole >> 1; /* 2^k in two factors, as 2^128 is none */
-    float y = p * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
+    float y = (p + 1.0f) * from_bits((half + 127) << 23) * from_bits((whole - half + 127) << 23);
     y = x > 88.72283f ? (float)INFINITY : y;
     y = x < -87.33654f ? 0.0f : y;
+    y = less ? (whole ? y - 1.0f : p) : y;
     return x != x ? x : y;
 }
+
+static inline float exp_of(float x) { return exp_less(x, 0); }
 
 /* log x of normal x > 0 (Cephes logf). */
 static inline float log_of(float x) {
@@ -123,6 +128,48 @@ static inline float wave_of(float x, int32_t turn) {
 
 static inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
 
+/* tanh x: near 0 by a polynomial, elsewhere by e^2x (Cephes tanhf). */
+static inline float tanh_of(float x) {
+    float size = x < 0.0f ? -x : x, z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    float near = p * z * x + x;
+    float far = 1.0f - 2.0f / (exp_of(size + size) + 1.0f);
+    far = x < 0.0f ? -far : far;
+    return size < 0.625f ? near : far;
+}
+
+/* P(X <= x) of the normal distribution, by a rational function for its integral from 0 (as Eigen has it). */
+static inline float normal_of(float x) {
+    float u = x * 0.707106781186547524f;
+    float z = u * u;
+    z = z > 14.0169f ? 14.0169f : z;
+    float p = 2.2905065861e-4f;
+    p = p * z + 3.4082910107e-3f;
+    p = p * z + 5.0955695062e-2f;
+    p = p * z + 1.8520832240e-1f;
+    p = p * z + 1.1283791435f;
+    float q = -1.1791602954e-7f;
+    q = q * z + 2.3547966471e-5f;
+    q = q * z + 1.0179625279e-3f;
+    q = q * z + 1.4070470171e-2f;
+    q = q * z + 1.1098505178e-1f;
+    q = q * z + 4.9746925110e-1f;
+    q = q * z + 1.0f;
+    float y = 0.5f + 0.5f * (u * p / q);
+    return u > 3.7439211f ? 1.0f : u < -3.7439211f ? 0.0f : y; /* what is missing there is below the last place of 1 */
+}
+
+static inline float silu_slope(float x) {
+    float s = sigmoid_of(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+
+static inline float density_of(float x) { return 0.398942280401432678f * exp_of(-0.5f * x * x); }
+
 #define A(i) a[i]
 #define A0(i) a0
 #define B(i) b[i]
@@ -161,11 +208,23 @@ static void row(const Op *op, float *o, const float *a, const float *b, const fl
         case MUL: TWO(x * y);
         case SCALE: ONE(x * f);
         case ADD: TWO(x + f * y);
+        case SHIFT: ONE(x + f);
         case SUB: TWO(x - y);
         case DIV: TWO(x / y);
         case ADDCMUL: THREE(x + f * (y * z));
         case RELU: ONE(x < 0.0f ? 0.0f : x); /* keeps what is no number */
         case GATE: TWO(y <= 0.0f ? 0.0f : x);
+        case LEAKY: ONE(x > 0.0f ? x : x * f);
+        case LEAKY_BACK: TWO(y > 0.0f ? x : x * f);
+        case ELU: ONE(x > 0.0f ? x * g : f * g * exp_less(x, 1));
+        case ELU_BACK: TWO(y > 0.0f ? x * g : x * (f * g * exp_of(y)));
+        case ELU_BACK_Y: TWO(y > 0.0f ? x * g : x * (y + f * g));
+        case SILU: ONE(x * sigmoid_of(x));
+        case SILU_BACK: TWO(x * silu_slope(y));
+        case GELU: ONE(x * normal_of(x));
+        case GELU_BACK: TWO(x * (normal_of(y) + y * density_of(y)));
+        case TANH: ONE(tanh_of(x));
+        case TANH_BACK: TWO(x * (1.0f - y * y));
         case NEG: ONE(-x);
         case EXP: ONE(exp_of(x));
         case SIGMOID: ONE(sigmoid_of(x));
@@ -366,7 +425,7 @@ void adam(float *values, const float *gradients, float *means, float *squares, f
           const double *steps, int64_t count, const double *fixed, int32_t decoupled) {
     *made += 1.0f;
     const float keep_mean = (float)(1.0 - fixed[0]), beta2 = (float)fixed[1], keep_square = (float)(1.0 - fixed[1]);
-    const float eps = (float)fixed[2], root = (float)sqrt(1.0 - pow(fixed[1], *made));
+    const float eps = (float)fixed[2], root = (float)(1.0 / sqrt(1.0 - pow(fixed[1], *made)));
     const double grown = 1.0 - pow(fixed[0], *made);
     for (int64_t part = 0; part < count; part++) {
         const int64_t start = parts[2 * part], n = parts[2 * part + 1];
@@ -381,7 +440,7 @@ void adam(float *values, const float *gradients, float *means, float *squares, f
             const float square = v[i] * beta2 + keep_square * slope * slope;
             m[i] = mean;
             v[i] = square;
-            w[i] = w[i] * shrunk - size * mean / (sqrtf(square) / root + eps);
+            w[i] = w[i] * shrunk - size * mean / (sqrtf(square) * root + eps);
         }
     }
 }

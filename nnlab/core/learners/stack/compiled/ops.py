@@ -1,9 +1,9 @@
 """Calls of torch on fixed tensors as operations of `kernels.c`."""
 
-import ctypes
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,9 @@ from nnlab.core.learners.stack.streams import Streams
 
 aten = torch.ops.aten
 NAMES = (
-    *("COPY", "FILL", "MUL", "SCALE", "ADD", "SUB", "DIV", "ADDCMUL", "RELU", "GATE", "NEG", "EXP", "SIGMOID", "COS"),
-    *("SIN", "ABS", "SIGN", "CLAMP", "MAXIMUM", "MINIMUM", "RSQRT", "SUM_ROWS", "SUM_WIDTH"),
+    *("COPY", "FILL", "MUL", "SCALE", "ADD", "SHIFT", "SUB", "DIV", "ADDCMUL", "RELU", "GATE", "LEAKY", "LEAKY_BACK"),
+    *("ELU", "ELU_BACK", "ELU_BACK_Y", "SILU", "SILU_BACK", "GELU", "GELU_BACK", "TANH", "TANH_BACK", "NEG", "EXP"),
+    *("SIGMOID", "COS", "SIN", "ABS", "SIGN", "CLAMP", "MAXIMUM", "MINIMUM", "RSQRT", "SUM_ROWS", "SUM_WIDTH"),
     *("PRODUCT", "GATHER", "PICK", "LOG_SOFTMAX", "MOVE", "DRAW"),
 )
 CODES = {name: code for code, name in enumerate(NAMES)}
@@ -27,25 +28,41 @@ NONE = (0, 0, 0)
 Piece = tuple[list[int], list[int], list[list[int]]]  # addresses, dims, strides
 
 
-class Op(ctypes.Structure):
-    """As in `kernels.c`."""
+PACKED = struct.Struct("=2i3q4Q12q2d6q")  # as in `kernels.c`
 
-    _fields_ = (
-        ("code", ctypes.c_int32),
-        ("length", ctypes.c_int32),
-        ("n", ctypes.c_int64 * 3),
-        ("p", ctypes.c_void_p * 4),
-        ("s", ctypes.c_int64 * 3 * 4),
-        ("f", ctypes.c_double * 2),
-        ("i", ctypes.c_int64 * 6),
-    )
+
+@dataclass(slots=True)
+class Op:
+    """An operation: its code, three dims, the addresses and the strides of its operands, what is written first."""
+
+    code: int
+    dims: list[int]
+    places: list[int]
+    strides: list[list[int]]
+    f: Sequence[float] = ()
+    i: Sequence[int] = ()
+
+    def packed(self, length: int) -> bytes:
+        """As the compiled code takes it. length: of the group that begins here."""
+        missing = 4 - len(self.places)
+        strides = [number for own in self.strides for number in own] + [0] * (3 * missing)
+        f, i = [*self.f, *[0.0] * (2 - len(self.f))], [*self.i, *[0] * (6 - len(self.i))]
+        return PACKED.pack(self.code, length, *self.dims, *self.places, *[0] * missing, *strides, *f, *i)
+
+    def ends(self) -> list[int]:
+        """Where the memory of each operand ends."""
+        lasts = [size - 1 for size in self.dims]
+        return [
+            place + NUMBER * (1 + lasts[0] * s[0] + lasts[1] * s[1] + lasts[2] * s[2])
+            for place, s in zip(self.places, self.strides, strict=True)
+        ]
 
 
 class Unknown(Exception):
     """A call that is not among the operations, or on tensors that lie otherwise than they expect."""
 
 
-def op_of(  # noqa: PLR0913 (the parts of an operation)
+def op_of(
     name: str,
     dims: Sequence[int],
     places: Sequence[tuple[int, Sequence[int]]],
@@ -53,14 +70,8 @@ def op_of(  # noqa: PLR0913 (the parts of an operation)
     i: Sequence[int] = (),
 ) -> Op:
     """places: address and strides of each operand."""
-    made = Op(code=CODES[name], length=1)
-    made.n[:] = [*dims, *[1] * (3 - len(dims))]
-    for at, (address, strides) in enumerate(places):
-        made.p[at] = address
-        made.s[at][:] = [*strides, *[0] * (3 - len(strides))]
-    made.f[:] = [*f, *[0.0] * (2 - len(f))]
-    made.i[:] = [*i, *[0] * (6 - len(i))]
-    return made
+    strides = [[*own, *[0] * (3 - len(own))] for _, own in places]
+    return Op(CODES[name], [*dims, *[1] * (3 - len(dims))], [address for address, _ in places], strides, f, i)
 
 
 def translated(call: Call) -> list[Op]:
@@ -155,7 +166,7 @@ def _mul(out: Tensor, a: Tensor, b: Any) -> list[Op]:
 
 def _add(out: Tensor, a: Tensor, b: Any, alpha: float = 1.0) -> list[Op]:
     if not isinstance(b, Tensor):
-        raise Unknown("a number")
+        return _by_number("SHIFT", out, [a], [b * alpha])
     return _by_number("ADD", out, [a, b], [float(alpha)])
 
 
@@ -167,6 +178,36 @@ def _gate(out: Tensor, slope: Tensor, values: Tensor, threshold: float) -> list[
     if threshold != 0:
         raise Unknown("a threshold")
     return _by_number("GATE", out, [slope, values])
+
+
+def _leaky(out: Tensor, a: Tensor, slope: float) -> list[Op]:
+    return _by_number("LEAKY", out, [a], [slope])
+
+
+def _leaky_back(out: Tensor, slopes: Tensor, values: Tensor, slope: float, from_result: bool) -> list[Op]:
+    if from_result:
+        raise Unknown("a gradient by results")
+    return _by_number("LEAKY_BACK", out, [slopes, values], [slope])
+
+
+def _elu(out: Tensor, a: Tensor, alpha: float, scale: float, inner: float) -> list[Op]:
+    if inner != 1:
+        raise Unknown("a factor inside")
+    return _by_number("ELU", out, [a], [alpha, scale])
+
+
+def _elu_back(  # noqa: PLR0913 (torch's own arguments)
+    out: Tensor, slopes: Tensor, alpha: float, scale: float, inner: float, from_result: bool, values: Tensor
+) -> list[Op]:
+    if inner != 1:
+        raise Unknown("a factor inside")
+    return _by_number("ELU_BACK_Y" if from_result else "ELU_BACK", out, [slopes, values], [alpha, scale])
+
+
+def _gelu(out: Tensor, *given: Tensor, approximate: str) -> list[Op]:
+    if approximate != "none":
+        raise Unknown("an approximation")
+    return _by_number("GELU" if len(given) == 1 else "GELU_BACK", out, given)
 
 
 def _clamp(out: Tensor, a: Tensor, min: float = -math.inf, max: float = math.inf) -> list[Op]:
@@ -209,6 +250,10 @@ def _sum(out: Tensor, a: Tensor, dim: int, keepdim: bool = False) -> list[Op]:
         places = [(out.data_ptr(), [out.stride(0), out.stride(1), 0]), (a.data_ptr(), a.stride())]
         return [op_of("SUM_WIDTH", a.shape, places)]
     raise Unknown("a sum")
+
+
+def _mean(out: Tensor, a: Tensor, dim: int, keepdim: bool = False) -> list[Op]:
+    return [*_sum(out, a, dim, keepdim), *_mul(out, out, 1.0 / a.shape[dim])]
 
 
 def _matrix(t: Tensor) -> tuple[bool, int]:
@@ -305,6 +350,8 @@ OUT: dict[Any, Callable[..., list[Op]]] = {
     torch.sign: _one("SIGN"),
     torch.clamp: _clamp,
     torch.sum: _sum,
+    torch.mean: _mean,
+    torch.tanh: _one("TANH"),
     torch.mm: _product,
     torch.bmm: _product,
     torch.addmm: _addmm,
@@ -312,6 +359,15 @@ OUT: dict[Any, Callable[..., list[Op]]] = {
     torch.index_select: _pick,
     torch._log_softmax: _log_softmax,
     aten.threshold_backward.grad_input: _gate,
+    aten.leaky_relu.out: _leaky,
+    aten.leaky_relu_backward.grad_input: _leaky_back,
+    aten.elu.out: _elu,
+    aten.elu_backward.grad_input: _elu_back,
+    aten.silu.out: _one("SILU"),
+    aten.silu_backward.grad_input: _two("SILU_BACK"),
+    aten.gelu.out: _gelu,
+    aten.gelu_backward.grad_input: _gelu,
+    aten.tanh_backward.grad_input: _two("TANH_BACK"),
 }
 IN_PLACE: dict[str, Callable[..., list[Op]]] = {
     "mul_": _mul,

@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Sequence
 
 from nnlab.core.learners.stack.compiled.library import library
-from nnlab.core.learners.stack.compiled.ops import BY_NUMBER, CODES, NUMBER, Op, Unknown, translated
+from nnlab.core.learners.stack.compiled.ops import BY_NUMBER, CODES, Op, Unknown, translated
 from nnlab.core.learners.stack.products import Call
 
 SUM_ROWS, SUM_WIDTH = CODES["SUM_ROWS"], CODES["SUM_WIDTH"]
@@ -38,70 +38,61 @@ class Program:
     """Operations in one call. kept: the calls that they stand for, which hold the memory."""
 
     def __init__(self, found: ctypes.CDLL, ops: Sequence[Op], kept: Sequence[Call]) -> None:
-        self.ops = grouped(ops)
+        self.groups = grouped(ops)
+        packed = [op.packed(len(group)) for group in self.groups for op in group]
+        self._memory = ctypes.create_string_buffer(b"".join(packed))
+        self._run, self._at, self._count = found.run, ctypes.addressof(self._memory), len(packed)
         self._kept = kept
-        self._made = (Op * len(self.ops))(*self.ops)
-        self._run, self._count = found.run, len(self.ops)
-        self._at = ctypes.addressof(self._made)
 
     def __call__(self) -> None:
         self._run(self._at, self._count)
 
 
-def grouped(ops: Sequence[Op]) -> list[Op]:
-    """The same operations; of each group that is done tile by tile the first tells how many they are."""
+def grouped(ops: Sequence[Op]) -> list[list[Op]]:
+    """The same operations, those together that are done tile by tile."""
     groups: list[list[Op]] = []
     for op in ops:
-        if not (groups and op.code <= BY_NUMBER and _joins(groups[-1], op)):
+        if groups and _joins(groups[-1], op):
+            groups[-1].append(op)
+        else:
             groups.append([op])
-            continue
-        groups[-1].append(op)
-    for group in groups:
-        group[0].length = len(group)
-    return [op for group in groups for op in group]
+    return groups
 
 
 def _joins(group: list[Op], op: Op) -> bool:
     """Whether an operation may be done tile by tile with those before it; brings their dims to one form."""
     first = group[0]
-    if first.code > BY_NUMBER or (op.n[1] == 1 and SUM_WIDTH in (first.code, op.code)):  # a long row is done in pieces
+    if op.code > BY_NUMBER or first.code > BY_NUMBER:
         return False
-    if list(first.n) != list(op.n):
-        # numbers in one row, which is any form of as many
-        if not _reshaped([op], first) and not _reshaped(group, op):
-            return False
+    if op.dims[1] == 1 and SUM_WIDTH in (first.code, op.code):  # a long row is done in pieces
+        return False
+    if first.dims != op.dims and not (_reshaped([op], first) or _reshaped(group, op)):
+        return False
     return all(_apart(op, other) for other in group)
 
 
 def _reshaped(ops: Sequence[Op], like: Op) -> bool:
-    k, rows, width = like.n
-    if any(op.code >= SUM_ROWS or list(op.n) != [1, 1, k * rows * width] for op in ops):
+    """Give numbers in one row, which is any form of as many, the dims of another operation; whether that is so."""
+    k, rows, width = like.dims
+    if any(op.code >= SUM_ROWS or op.dims != [1, 1, k * rows * width] for op in ops):
         return False
     for op in ops:
-        op.n[:] = like.n
-        for at in range(4):
-            if op.s[at][2]:
-                op.s[at][:] = [rows * width, width, 1]
+        op.dims = like.dims
+        op.strides = [[rows * width, width, 1] if own[2] else own for own in op.strides]
     return True
 
 
 def _apart(op: Op, other: Op) -> bool:
     """Whether each of two operations touches what the other writes only at the same place, or not at all."""
-    pairs = [(op, 0, other, at) for at in range(4)] + [(other, 0, op, at) for at in range(1, 4)]
-    return all(_same(*pair) or not _overlap(*pair) for pair in pairs)
+    mine, theirs = op.ends(), other.ends()
+    pairs = [(0, at) for at in range(len(theirs))] + [(at, 0) for at in range(1, len(mine))]
+    return all(
+        mine[a] <= other.places[b] or theirs[b] <= op.places[a] or _same(op, a, other, b) for a, b in pairs
+    )
 
 
 def _same(op: Op, at: int, other: Op, there: int) -> bool:
-    summed = any(which.code >= SUM_ROWS and place == 0 for which, place in ((op, at), (other, there)))
-    strides = [own for size, *own in zip(op.n, op.s[at], other.s[there], strict=True) if size > 1]
-    return op.p[at] == other.p[there] and all(a == b for a, b in strides) and not summed
-
-
-def _overlap(op: Op, at: int, other: Op, there: int) -> bool:
-    if not op.p[at] or not other.p[there]:
+    if (at == 0 and op.code >= SUM_ROWS) or (there == 0 and other.code >= SUM_ROWS):  # it is there when all rows are done
         return False
-    return op.p[at] < _end(other, there) and other.p[there] < _end(op, at)
-
-
-def _end(op: Op, at: int) -> int:
-    return op.p[at] + NUMBER * (1 + sum((n - 1) * s for n, s in zip(op.n, op.s[at], strict=True)))
+    strides = zip(op.dims, op.strides[at], other.strides[there], strict=True)
+    return op.places[at] == other.places[there] and all(a == b for size, a, b in strides if size > 1)
