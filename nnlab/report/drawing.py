@@ -68,22 +68,28 @@ def draw(width: int, height: int, paint: "Callable[[Figure], None]", colors: int
         warnings.simplefilter("ignore")
         layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.1, wspace=0.03, hspace=0.03)
         figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SHARPNESS, layout=layout)
-        FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)
         paint(figure)
-        raw = io.BytesIO()
-        figure.savefig(raw, format="png")
-    return _few_colors(raw, colors)
+        canvas.draw()  # once; savefig would draw it twice, the first time only to lay it out
+    return _few_colors(np.asarray(canvas.buffer_rgba()), colors)
 
 
-def _few_colors(raw: io.BytesIO, colors: int) -> bytes:
-    """The picture with a palette: a third of the size, and no eye sees it."""
+def _few_colors(pixels: np.ndarray, colors: int) -> bytes:
+    """The picture with a palette: a third of the size, and no eye sees it. pixels: uint8 (height, width, RGBA).
+
+    The palette is made for what is not paper, which is nine pixels of ten and keeps its own colour.
+    """
     from PIL import Image
 
-    small = io.BytesIO()
-    picture: Image.Image = Image.open(raw).convert("RGB")
-    picture.quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        small, "PNG", optimize=True
-    )
+    packed = pixels.view(np.uint32)[..., 0]
+    inked = packed != packed[0, 0]
+    row: Any = Image.fromarray(pixels[inked][None, :, :3])
+    row = row.quantize(colors - 1, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    places = np.zeros(inked.shape, np.uint8)
+    places[inked] = np.asarray(row)[0] + 1
+    picture, small = Image.fromarray(places), io.BytesIO()
+    picture.putpalette([*pixels[0, 0, :3].tolist(), *row.getpalette()[: 3 * (colors - 1)]])
+    picture.save(small, "PNG")  # optimize would take seven times as long for 5% of the bytes
     return small.getvalue()
 
 

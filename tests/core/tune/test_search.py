@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -17,6 +18,7 @@ from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec, TuneSpec
 from nnlab.core.store.runs import Store
+from nnlab.core.tune import loop
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.study import Study
 from nnlab.report.bundle import study_bundles
@@ -248,11 +250,17 @@ def test_pause_holds_the_running_trial_until_it_is_lifted(classes):
     assert study.trials["state"].tolist() == ["complete", "complete"]
 
 
-def test_minutes_end_the_study(classes):
-    events = []
-    study = tune(classes, trials=1000, minutes=0.02, view=events.append, store=False, **SMALL)
+def test_minutes_end_the_study(classes, monkeypatch):
+    events, clock = [], SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(loop, "time", clock)
+
+    def view(event):
+        events.append(event)
+        clock.now += 0.5 * isinstance(event, TrialDone)
+
+    study = tune(classes, trials=1000, population=1, minutes=0.02, view=view, store=False, **SMALL)
     assert events[-1].reason == "time"
-    assert 0 < len(study.trials) < 1000
+    assert len(study.trials) == 3  # after which 1.5 of 1.2 seconds are over
 
 
 def test_a_diverged_trial_fails_with_its_message_and_the_study_goes_on(numbers):
