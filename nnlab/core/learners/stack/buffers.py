@@ -105,7 +105,9 @@ class Flat:
     def places(self, group: Group, member: int) -> list[tuple[int, int]]:
         """Start and size of that."""
         return [
-            (start + member * size, size) for start, size, _ in self._places.values() if group.start <= start < group.stop
+            (start + member * size, size)
+            for start, size, _ in self._places.values()
+            if group.start <= start < group.stop
         ]
 
     def scale(self, buffer: Tensor, factors: Sequence[Tensor | float]) -> None:

@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls of a step for one batch size, on the rows with the numbers in `rows`. total: sums of losses in parts."""
+    """The calls of a step for one batch size. rows: numbers of those that it is on. total: sums of losses in parts."""
 
     rows: Tensor
     calls: Sequence[Call]

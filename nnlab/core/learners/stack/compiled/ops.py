@@ -123,18 +123,15 @@ def _layout(out: Tensor, given: Sequence[Tensor]) -> tuple[list[int], list[list[
 
 
 def _by_number(name: str, out: Tensor, given: Sequence[Tensor], f: Sequence[float] = ()) -> list[Op]:
-    """An operation on each number by itself: whatever the layout, or members would be computed in another way than one.
-    """
-    dims, strides = _layout(out, given)
+    """An operation on each number by itself: in any layout, or members would be computed in another way than one."""
     addresses = [tensor.data_ptr() for tensor in (out, *given)]
-    return [
-        op_of(name, dims, list(zip(places, strides, strict=True)), f) for places, dims, strides in _cut(addresses, dims, strides)
-    ]
+    pieces = _cut(addresses, *_layout(out, given))
+    return [op_of(name, dims, list(zip(places, strides, strict=True)), f) for places, dims, strides in pieces]
 
 
 def _cut(addresses: list[int], dims: list[int], strides: list[list[int]]) -> Iterator[Piece]:
-    """The same numbers as pieces of three dims that lie side by side in the last, or where something has gaps, alone."""
-    if dims and (strides[0][-1] != 1 and dims[-1] != 1 or any(own[-1] not in (0, 1) for own in strides)):
+    """The same numbers as pieces of three dims, side by side in the last, or alone where something has gaps."""
+    if dims and ((strides[0][-1] != 1 and dims[-1] != 1) or any(own[-1] not in (0, 1) for own in strides)):
         dims, strides = [*dims, 1], [[*own, 0] for own in strides]
     missing = 3 - len(dims)
     if missing >= 0:
@@ -220,7 +217,7 @@ def _fill(out: Tensor, _: Tensor, value: float) -> list[Op]:
 
 def _copy(out: Tensor, _: Tensor, source: Tensor) -> list[Op]:
     dims, strides = _layout(out, [source])
-    beside = not dims or all(own[-1] in (0, 1) for own in strides) and strides[0][-1] == 1
+    beside = not dims or (all(own[-1] in (0, 1) for own in strides) and strides[0][-1] == 1)
     return _by_number("COPY", out, [source]) if beside and len(dims) <= 3 else _move(out, source)
 
 
@@ -306,13 +303,11 @@ def _pick(out: Tensor, a: Tensor, dim: int, chosen: Tensor) -> list[Op]:
             raise Unknown("a table with gaps")
         return [op_of("GATHER", [len(chosen), size], [(t.data_ptr(), NONE) for t in (out, a, chosen)])]
     _checked(out, a)
-    if dim == 1 and a.ndim == 3 and a.stride(2) == 1:
+    if a.ndim == 2:
+        out, a, dim = out.unsqueeze(0), a.unsqueeze(0), dim + 1
+    if a.ndim == 3 and dim in (1, 2) and a.stride(2) == 1:
         places = [(out.data_ptr(), out.stride()), (a.data_ptr(), a.stride()), (chosen.data_ptr(), NONE)]
-        return [op_of("PICK", out.shape, places, i=[1])]
-    if dim == 1 and a.ndim == 2 and a.stride(1) == 1:
-        strides = [[0, t.stride(0), 1] for t in (out, a)]
-        places = [(out.data_ptr(), strides[0]), (a.data_ptr(), strides[1]), (chosen.data_ptr(), NONE)]
-        return [op_of("PICK", [1, *out.shape], places)]
+        return [op_of("PICK", out.shape, places, i=[int(dim == 1)])]
     raise Unknown("a choice")
 
 

@@ -86,13 +86,13 @@ def _apart(op: Op, other: Op) -> bool:
     """Whether each of two operations touches what the other writes only at the same place, or not at all."""
     mine, theirs = op.ends(), other.ends()
     pairs = [(0, at) for at in range(len(theirs))] + [(at, 0) for at in range(1, len(mine))]
-    return all(
-        mine[a] <= other.places[b] or theirs[b] <= op.places[a] or _same(op, a, other, b) for a, b in pairs
-    )
+    return all(mine[a] <= other.places[b] or theirs[b] <= op.places[a] or _same(op, a, other, b) for a, b in pairs)
 
 
 def _same(op: Op, at: int, other: Op, there: int) -> bool:
-    if (at == 0 and op.code >= SUM_ROWS) or (there == 0 and other.code >= SUM_ROWS):  # it is there when all rows are done
+    if (at == 0 and op.code >= SUM_ROWS) or (
+        there == 0 and other.code >= SUM_ROWS
+    ):  # it is there when all rows are done
         return False
     strides = zip(op.dims, op.strides[at], other.strides[there], strict=True)
     return op.places[at] == other.places[there] and all(a == b for size, a, b in strides if size > 1)
