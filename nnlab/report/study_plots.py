@@ -154,7 +154,7 @@ def courses(study: "Study", trials: Sequence[Scored], most: int = MOST_LINES) ->
 
 def fronts(study: "Study") -> list[Plot]:
     """The first objective over each of the others, those that no other dominates as a line; [] for one objective."""
-    done = study.trials[study.trials["state"] == "complete"] if study.header.several else study.trials[:0]
+    done = study.rows_of(study.ranking() if study.header.several else ())
     if len(done) < 2:
         return []
     best, found = set(study.front["number"]), []

@@ -1,7 +1,10 @@
 """Runs that are cut at any step and taken up again, and what must be the same in the end."""
 
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from nnlab.core.events import Changed, EpochDone, Event, Finished, Resumable
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import CUSTOM, TrainSpec
+from nnlab.core.store.checkpoint import POINTER
 from nnlab.core.store.trees import pack_tree, unpack_tree
 
 
@@ -86,4 +90,26 @@ def taken_up(
     return ended(training.train(job, Controls(), found), job)
 
 
-__all__ = ["Changed", "Ended", "ended", "every_step", "spec_of", "taken_up", "whole_run"]
+def written(root: Path) -> set[int]:
+    """When the newest checkpoints were written: that of a run's folder, or those of a store's runs."""
+    return {path.stat().st_mtime_ns for runs in (".", "runs/*") for path in root.glob(f"{runs}/{POINTER}")}
+
+
+def await_checkpoint(root: Path, before: set[int], writer: int) -> None:
+    """Wait until one is written that was not there before; ProcessLookupError if the process of that number ends."""
+    while written(root) <= before:
+        os.kill(writer, 0)
+        time.sleep(0.001)
+
+
+__all__ = [
+    "Changed",
+    "Ended",
+    "await_checkpoint",
+    "ended",
+    "every_step",
+    "spec_of",
+    "taken_up",
+    "whole_run",
+    "written",
+]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ class Net(nn.Sequential):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(nn.Linear(n_in, 8), nn.Dropout(0.3), nn.Linear(8, n_out))
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while not os.path.exists(os.environ["GATE"]):
+            time.sleep(0.01)
+        return super().forward(x)
+
 
 def after_an_epoch(run: BackgroundRun) -> BackgroundRun:
     """The run when it has told an epoch."""
@@ -36,7 +42,11 @@ def after_an_epoch(run: BackgroundRun) -> BackgroundRun:
     return run
 
 
-def test_an_own_network_and_loss_give_the_same_bits(classes: Prepared, tmp_path: Path) -> None:
+def test_an_own_network_and_loss_give_the_same_bits(
+    classes: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "open"
+    monkeypatch.setenv("GATE", str(gate))
     told: dict[str, Any] = {"model": Net, "loss": own_loss, "epochs": 2, "threads": 1}
     try:
         run = nnlab.fit(classes, background=True, store=tmp_path, name="far", **told)
@@ -45,6 +55,7 @@ def test_an_own_network_and_loss_give_the_same_bits(classes: Prepared, tmp_path:
             run.predict(None)
         with pytest.raises(nnlab.RunError, match="one at a time"):
             nnlab.fit(classes, background=True, store=False)
+        gate.touch()
         draws = torch.rand(3)  # what the user draws meanwhile is no matter of the run's
         near = nnlab.fit(classes, store=False, **told)
         run.wait(120)
@@ -58,7 +69,7 @@ def test_an_own_network_and_loss_give_the_same_bits(classes: Prepared, tmp_path:
 
 def test_a_killed_process_is_told_and_its_run_goes_on(classes: Prepared, tmp_path: Path) -> None:
     told: dict[str, Any] = {"patience": None, "schedule": "constant", "warmup": 0.0, "threads": 1}
-    run = after_an_epoch(nnlab.fit(classes, background=True, store=tmp_path, epochs=10_000, **told))
+    run = after_an_epoch(nnlab.fit(classes, background=True, store=tmp_path, epochs=1_000_000, **told))
     os.kill(run._process.pid, signal.SIGKILL)
     with pytest.raises(nnlab.RunError, match=r"signal 9.*--resume"):
         run.wait(60)
@@ -71,7 +82,7 @@ import nnlab, numpy as np, threading
 from nnlab.core.events import EpochDone
 x = np.random.default_rng(0).normal(size=(300, 3))
 data = nnlab.prepare((x, (x[:, 0] > 0).astype(int)), task="binary")
-run = nnlab.fit(data, background=True, epochs=10_000, patience=None, baseline=False)
+run = nnlab.fit(data, background=True, epochs=1_000_000, patience=None, baseline=False)
 there = threading.Event()
 run.watch(lambda event: there.set() if isinstance(event, EpochDone) else None)
 there.wait(60)

@@ -1,6 +1,5 @@
 """Runs of the store that were killed, stopped or interrupted, taken up again; and those that cannot be."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -29,8 +28,8 @@ from nnlab.core.store import checkpoint, files
 from nnlab.core.store.facts import Choices
 from nnlab.core.store.owner import current_owner
 from nnlab.core.store.runs import Store
+from tests.core.resuming import await_checkpoint, spec_of, written
 from tests.core.resuming import every_step as every_step
-from tests.core.resuming import spec_of
 
 pytestmark = pytest.mark.usefixtures("every_step")
 
@@ -387,10 +386,11 @@ def test_a_temperature_of_weights_that_went_on_is_fitted_again(store: Store, cla
 # Real kills
 
 SERVER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 import nnlab
 from nnlab.core import train
+from nnlab.core.events import Resumable
 from nnlab.core.store import checkpoint
 from nnlab.core.store.owner import current_owner
 from nnlab.core.store.runs import Store
@@ -399,15 +399,20 @@ data, store = small_training().data, Store(Path(sys.argv[1]))
 checkpoint.SHARE = checkpoint.FIRST = train.TICK = 0.0
 nnlab.fit(data, store=Path(sys.argv[1]).parent / "warm", **OPTIONS)  # imports all, once, before the forks
 nnlab.resume
-def work():
+def work(places):
+    def view(event):  # one that is to be killed waits for it where it has gone far enough, or a fast one would end
+        nonlocal places
+        places -= isinstance(event, Resumable)
+        if not places:
+            signal.pause()
     if any(checkpoint.place_of(info.path) for info in store.runs()):
-        return nnlab.resume("last", data, store=store, checkpoint_seconds=1e-9)
-    return nnlab.fit(data, store=store, checkpoint_seconds=1e-9, **OPTIONS)
+        return nnlab.resume("last", data, store=store, view=view, checkpoint_seconds=1e-9)
+    return nnlab.fit(data, store=store, view=view, checkpoint_seconds=1e-9, **OPTIONS)
 for line in sys.stdin:
     child = os.fork()
     if not child:
         try:
-            work()
+            work(int(line))
             os._exit(0)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
@@ -417,17 +422,7 @@ for line in sys.stdin:
 """
 
 
-def _await_progress(root: Path) -> None:
-    """Wait until a checkpoint is written that was not there before."""
-
-    def newest() -> set[int]:
-        return {path.stat().st_mtime_ns for path in root.glob("runs/*/LATEST")}
-
-    before, until = newest(), time.monotonic() + 20
-    while newest() <= before and time.monotonic() < until:
-        time.sleep(0.001)
-
-
+KILLS, FAR = 8, 30  # at most so many places, of the 320 of a run, between two of them
 LONG = {"epochs": 40, "batch_size": 10, "patience": None}
 KILLED: dict[str, dict[str, Any]] = {
     "module": {"hidden": "32,32", "mixup": 0.3, "average": "ema", **LONG},
@@ -443,7 +438,7 @@ def test_kills_at_any_time_do_no_harm(name: str, tmp_path: Path) -> None:
     from tests.core.store.store_training import small_training
 
     options = KILLED[name]
-    draw, kills = random.Random(1), 0
+    draw = random.Random(1)
     script = SERVER.replace("OPTIONS", repr(options))
     root = Path(__file__).parent.parent.parent
     environment = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore"}
@@ -451,24 +446,19 @@ def test_kills_at_any_time_do_no_harm(name: str, tmp_path: Path) -> None:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen(command, cwd=root, env=environment, **pipes) as server:
         assert server.stdin and server.stdout
-        while True:
-            server.stdin.write("go\n")
+        for kill in range(KILLS + 1):
+            before = written(tmp_path / "store")
+            server.stdin.write(f"{FAR if kill < KILLS else -1}\n")
             child = int(server.stdout.readline())
-            if kills < 8:
-                _await_progress(tmp_path / "store")
+            if kill < KILLS:
+                await_checkpoint(tmp_path / "store", before, child)
                 time.sleep(0.03 * draw.random())
-                with contextlib.suppress(ProcessLookupError):  # it had ended
-                    os.kill(child, signal.SIGKILL)
-            status = int(server.stdout.readline())
-            if status == 0:
-                break
-            assert status == signal.SIGKILL
-            kills += 1
+                os.kill(child, signal.SIGKILL)
+            assert int(server.stdout.readline()) == (signal.SIGKILL if kill < KILLS else 0)
         server.stdin.close()
     run = Run.load(Store(tmp_path / "store").find("last").path)
     assert run.state == "completed"
-    assert kills >= 3
-    assert len(run.record.resumptions) >= 2
+    assert len(run.record.resumptions) == KILLS
     whole = nnlab.fit(small_training().data, store=False, **options)
     assert same(run, whole)
     assert whole.learner.partition(":")[0] == ("module" if name == "module" else "stack")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,10 +329,9 @@ def test_a_killed_training_is_crashed_and_its_best_weights_predict(tmp_path: Pat
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
-            for _ in range(200):
-                if child.stdout.readline() == "EpochDone\n":
-                    break
-            time.sleep(1.0)
+            epochs = (line for line in child.stdout if line == "EpochDone\n")
+            for _ in range(50):
+                next(epochs)
             (live,) = Store(tmp_path).runs()
             assert live.state == "running"
             assert Store(tmp_path).load("last").predict(classes_frame()).shape == (ROWS,)

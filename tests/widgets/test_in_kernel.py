@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nnlab.widgets import live
@@ -59,7 +60,17 @@ def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
     slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
     kernel.until(lambda m: "→ 0.004" in str(update_of(m).get("value", "")))
-    kernel.click("Stop")
+    stop = kernel.model(description="Stop")
+    kernel.published.clear()
+    shown: set[str] = set()
+
+    def epoch_is_over(message: dict[str, Any]) -> bool:
+        """Whether the panel's head has gone on, so that an epoch has ended with the new value."""
+        shown.update(re.findall(r"<b>([\d,]+)<small>", str(update_of(message).get("value", ""))))
+        return len(shown) > 1
+
+    kernel.until(epoch_is_over)
+    kernel.tell(stop, CLICK)
     kernel.reply(request)
     told = "print([(c.name, c.old, c.new) for c in run.changes], round(run.history.lr.max(), 4))"
     assert kernel.run(told).strip() == "[('lr', 0.001, 0.004)] 0.004"
@@ -101,18 +112,19 @@ def test_an_error_of_the_network_aborts_them_too(kernel: Kernel) -> None:
 class Failing(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner, self.began = torch.nn.Linear(6, 2), None
+        self.inner = torch.nn.Linear(6, 2)
     def forward(self, x):
-        if self.began is None and self.training:
-            self.began = time.monotonic()
-        if self.began is not None and time.monotonic() - self.began > 3:
-            raise ValueError("too long")
+        if os.path.exists("fail"):
+            raise ValueError("as told")
         return self.inner(x)
 Failing"""
-    kernel.run("import time, torch")
+    folder = Path(kernel.run("import os, torch\nprint(os.getcwd())").strip())
     requests = [kernel.send(failing)]
-    kernel.model(description="Stop")
+    slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     requests += [kernel.send("reached.append(1)") for _ in range(3)]
+    kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
+    kernel.until(lambda m: "→ 0.004" in str(update_of(m).get("value", "")))  # so the cells before it have come, too
+    (folder / "fail").touch()
     assert [kernel.reply(request)["status"] for request in requests] == ["error", "aborted", "aborted", "aborted"]
     assert kernel.run("print(reached)").strip() == "[]"
 

@@ -48,13 +48,13 @@ class After:
         return min(sound, key=lambda number: (sound[number], number)) if sound else None
 
     def whole(self) -> dict[int, Mapping[str, Any]]:
-        """What trials came to with all members, by their numbers: score (None: it failed) and best_epoch."""
+        """What trials came to with all members, by their numbers: score (None: it failed), best_epoch, and the parts of
+        the score (see nnlab.core.tune.luck)."""
         told = self._journal.user_attrs.items()
         return {int(key.partition(" ")[2]): value for key, value in told if key.startswith(f"{WHOLE} ")}
 
-    def keep_whole(self, number: int, score: float | None, best_epoch: int, run: Run | None) -> None:
-        """Put a trial with all members on record. run: where it is another than the trial's own."""
-        told = {"score": score, "best_epoch": best_epoch}
+    def keep_whole(self, number: int, told: Mapping[str, Any], run: Run | None) -> None:
+        """Put a trial with all members on record. told: as `whole` gives it; run: where it is not the trial's own."""
         if run is None:
             self._journal.set_user_attr(f"{WHOLE} {number}", told)
         else:
@@ -105,7 +105,8 @@ class After:
     def _kept(self, kind: str, cls: Any) -> Any:
         found = self._held_or_loaded(kind, cls)
         if found is None:
-            raise RunError(f"this study has no {kind}; run it with --{kind}{' 10' if kind == ENSEMBLE else ''}")
+            count = " 10" if kind == ENSEMBLE else ""
+            raise RunError(f"this study has no {kind}; run it with --{kind}{count}, to its end")
         return found
 
     def _held_or_loaded(self, kind: str, cls: Any) -> Any:

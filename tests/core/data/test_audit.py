@@ -21,6 +21,7 @@ from nnlab.core.data.spelling import plain_level
 from nnlab.core.data.split import Split, split_rows
 from nnlab.core.data.target import Target, read_target
 from nnlab.core.spec import PrepareSpec
+from tests.yardstick import as_there
 
 
 def audit(typed: list[Typed], target: Target, *rest: Any) -> tuple[Finding, ...]:
@@ -411,7 +412,7 @@ def test_the_audit_takes_little_time(rows: int, columns: int) -> None:
     split = split_rows(rows, numbers, 0.16, 0.2, rng)
     start = time.process_time()
     assert audit(typed, Target("y", "binary", (0, 1)), numbers, split) == ()
-    assert time.process_time() - start < 2.0  # half a second on a quiet core
+    assert as_there(time.process_time() - start) < 2.0  # half a second on a quiet core
 
 
 @pytest.mark.parametrize("rows", [1000, 4000])

@@ -20,6 +20,7 @@ from nnlab.core.data.pipeline import Pipeline
 from nnlab.core.data.prepare import Prepared, prepare
 from nnlab.core.errors import DataError, DataWarning, NNLabError
 from nnlab.core.fit import fit
+from tests.yardstick import as_there
 
 ROWS = 200
 NET: dict[str, Any] = {"hidden": (4,), "epochs": 2, "device": "cpu", "store": False}
@@ -271,7 +272,7 @@ def test_e16_many_columns() -> None:
     wide = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, 2000)))
     began = time.process_time()
     data = prepare(wide.assign(y=table()["y"]), "y")
-    assert time.process_time() - began < 5
+    assert as_there(time.process_time() - began) < 5
     assert len(data.feature_names) == 2000
     assert len(repr(data)) < 1000 and len(data.warnings) < 50
 

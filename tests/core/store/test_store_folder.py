@@ -218,7 +218,7 @@ def test_a_run_without_a_last_word_is_closed_as_failed(folder: RunFolder, traini
 
 
 KILLED = """
-import sys
+import signal, sys
 from dataclasses import replace
 from pathlib import Path
 from torch import nn
@@ -228,14 +228,17 @@ training = small_training()
 features, wide = len(training.data.feature_names), int(sys.argv[2])
 training = replace(training, network=nn.Sequential(nn.Linear(features, wide), nn.ReLU(), nn.Linear(wide, 2)))
 store = Store(Path(sys.argv[1]))
-print("ready", flush=True)
-time = 0.0
+time, left = 0.0, int(sys.argv[3])
 while True:
     folder = store.create_run(SPEC, training.data, name="killed")
     folder._clock = lambda: time
     for event in training.events(30):
         folder(event)
         time += 10.0
+        print(flush=True)
+        left -= 1
+        if not left:
+            signal.pause()
     folder.complete(None)
 """
 
@@ -244,14 +247,17 @@ while True:
 def test_a_process_killed_at_any_time_leaves_weights_that_load(tmp_path: Path) -> None:
     rng = random.Random(0)
     seen: list[str] = []
-    for _ in range(8):
+    for kill in range(8):
         store = Store(tmp_path / "store")
-        command = [sys.executable, "-c", KILLED, str(store.root), str(rng.choice([8, 20_000]))]
+        told = 32 * rng.randrange(3) + rng.randrange(2, 28)  # a run has 32 events
+        until = told + 2 if kill % 2 else -1  # every other one waits in its run, so that what it leaves is no chance
+        command = [sys.executable, "-c", KILLED, str(store.root), str(rng.choice([8, 20_000])), str(until)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parent) as child:
             try:
                 assert child.stdout is not None
-                assert child.stdout.readline() == b"ready\n"
-                time.sleep(0.1 + rng.random() * 1.2)
+                for _ in range(told):
+                    assert child.stdout.readline() == b"\n"
+                time.sleep(0.03 * rng.random())
             finally:
                 child.send_signal(signal.SIGKILL)
         for info in store.runs():

@@ -1,7 +1,6 @@
 """Studies on a real Ray cluster of several nodes on this machine."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -87,10 +86,8 @@ def test_hopeless_trials_are_pruned_over_there(cluster, cancer, tmp_path):
 def test_stop_ends_what_runs_over_there_and_gives_it_back(cluster, cancer, tmp_path):
     controls = Controls()
     threading.Timer(8.0, controls.stop).start()
-    options = SMALL | {"epochs": 20_000, "patience": None}
-    began = time.monotonic()
+    options = SMALL | {"epochs": 1_000_000, "patience": None}  # which would take hours
     study = tune(cancer, trials=4, population=1, on="ray", store=tmp_path, controls=controls, **options)
-    assert time.monotonic() - began < 60
     assert set(study.trials["state"]) <= {"stopped"}
     again = tune(cancer, trials=2, population=1, on="ray", store=tmp_path / "b", **SMALL)
     assert set(again.trials["state"]) == {"complete"}  # nothing holds the cluster any more
