@@ -145,6 +145,7 @@ def _front(study: "Study") -> Table:
     units = {LATENCY: "latency (ms)", "score": study.metric}
     heads = ["trial", *(units.get(name, name) for name in objectives), *names]
     caption = f"The front of Pareto: {counted(len(front), 'trial')} that no other is better than in all"
+    caption += "; finalists by their means over fresh seeds" * bool(len(study.finalists))
     return Table(heads, rows, caption, "r" * len(heads))
 
 

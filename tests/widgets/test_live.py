@@ -240,21 +240,23 @@ def test_a_pump_that_fails_says_so_and_gives_back_what_it_held(
 
 def test_a_study_is_drawn_with_its_best_trials_first(clock: SimpleNamespace) -> None:
     view = LiveView(Controls(), "tune")
-    scores = [0.9, 0.4, 0.6, None, 0.3, 80.0]
-    states = ["complete", "complete", "complete", "failed", "pruned", "complete"]
+    scores = [0.9, 0.4, 0.6, None, 0.3, 80.0, 0.5, 0.45]
+    states = ["complete", "complete", "complete", "failed", "pruned", "complete", "stopped", "stopped"]
     trials = [
-        TrialDone(n, {"lr": 10.0**-n}, state, score, 5, 1.0, False)  # type: ignore[arg-type]
+        TrialDone(n, {"lr": 10.0 ** -(n % 6)}, state, score, 5, 1.0, False)  # type: ignore[arg-type]
         for n, (score, state) in enumerate(zip(scores, states, strict=True))
     ]
+    trials[6] = replace(trials[6], values={"lr": 7.0})  # of the others that were cut the values ran to an end as well
     draw(view, clock, STUDY, *trials)
     shown = texts()
     assert "best loss, trial 1" in shown and "<b>6<small> / 8</small></b>" in shown
     rows = shown.split("<tr>")[2:]
-    assert [row.split("<td>")[1].split("<")[0] for row in rows] == ["1", "2", "0", "5"]
+    assert [row.split("<td>")[1].split("<")[0] for row in rows] == ["1", "6", "2", "0", "5"]
+    assert "<td>5 cut</td>" in rows[1] and shown.count(" cut</td>") == 1
     figure = next(m for m in models() if type(m).__name__ == "Figure")
     best, complete, pruned = figure.marks
-    assert best.y.tolist() == [0.9, 0.4, 0.4, 0.4, 0.4] and pruned.x.tolist() == [4.0]
-    assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0]
+    assert best.y.tolist() == [0.9, *[0.4] * 6] and pruned.x.tolist() == [4.0]
+    assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0, 6.0, 7.0]
     view.close()
 
 

@@ -16,6 +16,7 @@ from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.ensemble import chosen
+from nnlab.core.tune.objectives import measured_objectives
 from nnlab.core.tune.population import MOST_TOGETHER, shape_of
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.study import Study
@@ -69,8 +70,15 @@ class Finals:
         titles = {pair: f"trial {pair[0]} seed {pair[1]}" for pair in left()}
         specs = {pair: replace(self._study.spec_of(pair[0]), seed=pair[1]) for pair in titles}
         for pair, case in self._again(specs, titles):
-            self._after.put_fresh(*pair, _score(case))
+            self._after.put_fresh(*pair, self._values(pair[0], case))
         return not left()
+
+    def _values(self, number: int, case: Case) -> Sequence[float | None]:
+        """Of each objective, from one seed; None where it failed."""
+        several, score = self._header.several, _score(case)
+        if score is None:
+            return [None] * max(len(self._header.spec.objectives), 1)
+        return measured_objectives(self._header.spec.objectives, case.runs, self._folds(number)) if several else [score]
 
     def _whole(self) -> bool:
         """The best few trials and the first, each with all of its members; of finalists the winner and the first."""

@@ -22,7 +22,7 @@ from nnlab.core.tune.objectives import front
 from nnlab.core.tune.opening import JOURNAL, open_optuna, quiet_optuna
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
-from nnlab.core.tune.standing import NOT_OWN, objectives_of, ranked, state_of, was_cut
+from nnlab.core.tune.standing import NOT_OWN, costs, objectives_of, ranked, state_of, was_cut
 from nnlab.core.tune.steering import Steerable
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.wording import counted
@@ -92,12 +92,26 @@ class Study(Steerable):
 
     @property
     def front(self) -> "pd.DataFrame":
-        """The trials of `trials` that no other dominates (Pareto), best in the first objective first; with one
-        objective the best alone. `spec_of(number)` gives what one of them trained."""
-        order = ranked(self._journal, self.header.upwards)
-        values = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(self.header.upwards))
-        best = [trial.number for trial, kept in zip(order, front(values, self.header.upwards), strict=True) if kept]
-        return self.rows_of(best)
+        """The trials of `trials` that no other dominates (Pareto), the winner first, then best in the first objective
+        first; with one objective the winner alone. Finalists have the means over their fresh seeds, by which they are
+        compared. `spec_of(number)` gives what one of them trained."""
+        winner = self.best_trial
+        if winner is None or not self.header.several:
+            return self.rows_of(() if winner is None else (winner,))
+        rows, means = self.rows_of(self._front()), self.after.means(len(self.header.upwards))
+        names = ["score", *(fact(name, self.space) for name in self.spec.objectives[1:])]
+        for at, number in enumerate(rows["number"]):
+            rows.loc[at, names] = means.get(number, rows.loc[at, names])
+        return rows
+
+    def _front(self) -> list[int]:
+        """The numbers of its trials; finalists first, by their means."""
+        upwards, order = self.header.upwards, ranked(self._journal, self.header.upwards)
+        means = self.after.means(len(upwards))
+        table = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(upwards))
+        fresh = np.array([means.get(trial.number, [np.nan] * len(upwards)) for trial in order]).reshape(table.shape)
+        best = [trial.number for trial, kept in zip(order, front(table, upwards, fresh), strict=True) if kept]
+        return sorted(best, key=lambda number: costs(means[number], upwards) if number in means else [np.inf])
 
     def rows_of(self, numbers: Sequence[int]) -> "pd.DataFrame":
         """The rows of `trials` of these, in their order."""
@@ -156,8 +170,10 @@ class Study(Steerable):
     @property
     def best_trial(self) -> int | None:
         """Number of the winner: the trial that is best with all members, where trials had fewer; else the finalist with
-        the best mean over fresh seeds, where there are finalists, else the first of `ranking`, which of several
-        objectives is the one of the front that is best in the first. None if there is none."""
+        the best mean over fresh seeds, where there are finalists, else the first of `ranking`; of several objectives
+        the first of `front`. None if there is none."""
+        if self.header.several:
+            return next(iter(self._front()), None)
         winner = self.after.best_whole(self.maximize)
         winner = self.after.winner(self.maximize) if winner is None else winner
         return winner if winner is not None else next(iter(self.ranking()), None)
@@ -217,8 +233,8 @@ class Study(Steerable):
                 float(np.std(one, ddof=len(one) > 1)),
                 len(one),
             ]
-            for number, scores in self.after.fresh().items()
-            if (one := list(scores.values()))
+            for number, seeds in self.after.fresh().items()
+            if (one := [values[0] for values in seeds.values()])
         ]
         table = pd.DataFrame(rows, columns=["trial", "score", "mean", "std", "seeds"])
         return table.sort_values("mean", ascending=not self.maximize, kind="stable", ignore_index=True)
