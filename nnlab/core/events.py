@@ -201,7 +201,10 @@ class StudyStarted:
 
 @dataclass(frozen=True)
 class TrialDone:
-    """One trial has ended. score: its best validation value, None if it has none. stopped: cut by hand or by time."""
+    """One trial has ended. score: its best validation value, None if it has none. stopped: cut by hand or by time.
+
+    best: the best so far, which one that was cut can be until it has been tried again.
+    """
 
     number: int
     values: Mapping[str, Any]

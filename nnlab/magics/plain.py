@@ -87,7 +87,7 @@ class TextView:
         return f"epoch {event.epoch}/{epochs}  {losses}  {shown}{self._best}  {speed}"
 
     def _trial(self, event: TrialDone) -> str:
-        self._trials += 1
+        self._trials += event.state != "stopped"  # what was cut does not count
         total = self._study.spec.trials if self._study else self._trials
         score = "" if event.score is None else f"  {_number(event.score)}"
         if event.best:

@@ -29,10 +29,11 @@ def study_verdict(study: "Study") -> Sentence:
     total = f"study {study.name}, {counted(len(study.trials), 'trial')} ({counts})"
     if study.best_trial is None or study.best_score is None:
         return Sentence("no complete trial", f"in {total}")
-    members = _members(study, study.best_trial)
+    about = _members(study, study.best_trial)
+    about += (cut := study.cut_after(study.best_trial)) and f", {cut},"
     return Sentence(
         f"best {study.metric} {number(study.best_score)}",
-        f"on the validation rows, trial {study.best_trial}{members} of {total}",
+        f"on the validation rows, trial {study.best_trial}{about} of {total}",
     )
 
 
@@ -144,12 +145,13 @@ def _front(study: "Study") -> Table:
     units = {LATENCY: "latency (ms)", "score": study.metric}
     heads = ["trial", *(units.get(name, name) for name in objectives), *names]
     caption = f"The front of Pareto: {counted(len(front), 'trial')} that no other is better than in all"
+    caption += "; finalists by their means over fresh seeds" * bool(len(study.finalists))
     return Table(heads, rows, caption, "r" * len(heads))
 
 
 def front_picture(study: "Study") -> bytes | None:
     """Two objectives against each other, the front as a line; None for one objective, or before there are trials."""
-    done = study.trials[study.trials["state"] == "complete"]
+    done = study.rows_of(study.ranking())
     if not study.header.several or done.empty:
         return None
     second = study.spec.objectives[1]
@@ -160,15 +162,24 @@ def front_picture(study: "Study") -> bytes | None:
 
 
 def _top(study: "Study") -> Table:
-    done = study.trials[study.trials["state"] == "complete"]
-    best = done.sort_values("score", ascending=not study.maximize, kind="stable").head(TOP)
+    best = study.rows_of(study.ranking()[:TOP])
     names = list(study.space)
     epochs = fact("epochs", names)
     rows = [
-        [int(row["number"]), float(row["score"]), int(row[epochs]), *(_value(row[name]) for name in names)]
+        [
+            int(row["number"]),
+            float(row["score"]),
+            _epochs(row["state"], row[epochs]),
+            *(_value(row[name]) for name in names),
+        ]
         for _, row in best.iterrows()
     ]
     return Table(["trial", study.metric, epochs, *names], rows, "Best trials", "r" * (3 + len(names)))
+
+
+def _epochs(state: str, count: int) -> object:
+    """How many a trial had; of one that was cut it says so."""
+    return f"{count} (cut)" if state == "stopped" else int(count)
 
 
 def _value(value: object) -> object:

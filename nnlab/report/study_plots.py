@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from nnlab.core.params import show_value
 from nnlab.core.tune.objectives import LATENCY
@@ -154,10 +155,11 @@ def courses(study: "Study", trials: Sequence[Scored], most: int = MOST_LINES) ->
 
 def fronts(study: "Study") -> list[Plot]:
     """The first objective over each of the others, those that no other dominates as a line; [] for one objective."""
-    done = study.trials[study.trials["state"] == "complete"] if study.header.several else study.trials[:0]
+    done = study.rows_of(study.ranking() if study.header.several else ())
     if len(done) < 2:
         return []
     best, found = set(study.front["number"]), []
+    done = pd.concat([done[~done["number"].isin(best)], study.front])  # finalists where they were compared
     low, high = _fence(done["score"].to_numpy(float), study.maximize)
     for second in study.spec.objectives[1:]:
         values = done[fact(second, study.space)].to_numpy(float)

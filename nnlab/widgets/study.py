@@ -24,6 +24,7 @@ HISTORY = "History"
 TOP = 5  # trials in the table
 NOTES = 3
 COUNTED = ("complete", "pruned", "failed")
+RESULTS = ("complete", "stopped")
 FAR = 0.9  # worse scores than those of this share of the trials are drawn at the edge, or they would flatten the rest
 
 
@@ -79,7 +80,9 @@ class StudyPanel:
 
     @property
     def _done(self) -> int:
-        return len(self._trials) + (self._started.done if self._started.study is None else len(self._others))
+        here = self._trials if self._started.study is None else self._everything
+        before = self._started.done if self._started.study is None else 0
+        return before + sum(trial.state in COUNTED for trial in here)
 
     def take(self, event: Event) -> None:
         """Keep what the event says; costs microseconds."""
@@ -168,18 +171,18 @@ class StudyPanel:
         return [*self._others, *self._trials]
 
     def _ranked(self) -> list[TrialDone]:
-        """The trials that have a score and were not pruned, best first."""
+        """The trials that have a score and were not pruned, best first; one that was cut until it is tried again."""
         sign = -1.0 if self._started.maximize else 1.0
-        scored = [
-            t for t in self._everything if t.state == "complete" and t.score is not None and math.isfinite(t.score)
-        ]
+        done = [t for t in self._everything if t.state in RESULTS and t.score is not None and math.isfinite(t.score)]
+        complete = [t.values for t in done if t.state == "complete"]
+        scored = [t for t in done if t.state == "complete" or t.values not in complete]
         return sorted(scored, key=lambda trial: sign * (trial.score or 0.0))
 
     @property
     def figures(self) -> tuple[list[str], list[list[str]]]:
         names = list(self._started.space)
         rows = [
-            [f"{t.number}", look.number(t.score), f"{t.epochs}", f"{t.seconds:.1f}"]
+            [f"{t.number}", look.number(t.score), f"{t.epochs}{' cut' * (t.state == 'stopped')}", f"{t.seconds:.1f}"]
             + [shown_value(name, t.values[name]) if name in t.values else "–" for name in names]
             for t in self._ranked()[:TOP]
         ]
@@ -206,12 +209,12 @@ class StudyPanel:
 
 
 def _ended(started: StudyStarted, known: Sequence[int]) -> list[TrialDone]:
-    """The trials on record that count, without those that are known."""
+    """The trials on record that have ended, without those that are known."""
     study = started.study
     if study is None:
         return []
     table = study.trials
-    table = table[table["state"].isin(COUNTED) & ~table["number"].isin(known)]
+    table = table[table["state"].isin((*COUNTED, *RESULTS)) & ~table["number"].isin(known)]
     names = [fact(name, study.space) for name in ("number", "state", "score", "epochs", "seconds")]
     return [
         TrialDone(number, study.values_of(number), state, score, epochs, seconds, best=False)

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,15 @@ def test_question_mark_shows_help(front: Front) -> None:
     assert "adamw" in outputs[0]["text"]
 
 
-def test_error_is_short_and_aborts_the_queue(front: Front) -> None:
-    waiting = "import time; time.sleep(0.5)\n"  # until the second cell is queued
-    first = front.client.execute(f"{waiting}%nn_train data --dropuot 0.5", store_history=True, stop_on_error=True)
+def test_error_is_short_and_aborts_the_queue(front: Front, tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    front.client.execute(f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)")
+    first = front.client.execute("%nn_train data --dropuot 0.5", store_history=True, stop_on_error=True)
     second = front.client.execute("must_not_be_set = 1", store_history=True)
-    replies = {}
-    while len(replies) < 2:
+    time.sleep(0.3)  # until what was sent has come
+    gate.touch()
+    replies: dict[str, Any] = {}
+    while len(replies) < 3:
         message = front.client.get_shell_msg(timeout=60)
         replies[message["parent_header"]["msg_id"]] = message["content"]
     error, later = replies[first], replies[second]

@@ -1,5 +1,6 @@
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -344,6 +345,12 @@ class StudyStandIn:
     def ranking(self) -> list[int]:
         done = self.trials[self.trials["state"] == "complete"]
         return done.sort_values("score", ascending=False)["number"].tolist()
+
+    def rows_of(self, numbers: Sequence[int]) -> pd.DataFrame:
+        return self.trials.set_index("number", drop=False).loc[list(numbers)]
+
+    def cut_after(self, number: int) -> str:
+        return ""
 
     def score_of(self, number: int) -> float:
         return float(self.trials["score"][number])

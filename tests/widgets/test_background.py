@@ -48,8 +48,9 @@ def put_there(place: str) -> Any:
 
 
 def test_the_cell_returns_and_the_same_bits_come(kernel: Kernel) -> None:
-    kernel.run(f"run = {SHORT.format(name='far')} --background")
-    printed = kernel.run("print(type(run).__name__, run.name, run.alive)")
+    printed = kernel.run(
+        f"run = {SHORT.format(name='far')} --background\nprint(type(run).__name__, run.name, run.alive)"
+    )
     assert printed == "BackgroundRun far True\n"
     place = kernel.until(panel)
     result = kernel.until(put_there(place))
@@ -74,7 +75,7 @@ def test_buttons_work_while_other_cells_run_and_stop_keeps_the_best(kernel: Kern
     assert "image/png" in kernel.until(put_there(place))
     assert kernel.run("print(run.wait().state, run.best_epoch >= 1, alive())") == "stopped True None\n"
     count = "import ipywidgets; print(len(ipywidgets.widget._instances))"
-    wait_for(lambda: int(kernel.run(count)) < 5, "the panel's widgets are closed", 20)
+    wait_for(lambda: int(kernel.run(count)) < 5, "the panel's widgets are closed")
 
 
 def test_a_second_is_refused_the_cell_again_moves_it_and_a_magic_stops_it(kernel: Kernel) -> None:

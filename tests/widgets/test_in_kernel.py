@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nnlab.widgets import live
@@ -59,7 +60,17 @@ def test_the_slider_changes_the_step_size(kernel: Kernel) -> None:
     slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
     kernel.until(lambda m: "→ 0.004" in str(update_of(m).get("value", "")))
-    kernel.click("Stop")
+    stop = kernel.model(description="Stop")
+    kernel.published.clear()
+    shown: set[str] = set()
+
+    def epoch_is_over(message: dict[str, Any]) -> bool:
+        """Whether the panel's head has gone on, so that an epoch has ended with the new value."""
+        shown.update(re.findall(r"<b>([\d,]+)<small>", str(update_of(message).get("value", ""))))
+        return len(shown) > 1
+
+    kernel.until(epoch_is_over)
+    kernel.tell(stop, CLICK)
     kernel.reply(request)
     told = "print([(c.name, c.old, c.new) for c in run.changes], round(run.history.lr.max(), 4))"
     assert kernel.run(told).strip() == "[('lr', 0.001, 0.004)] 0.004"
@@ -101,16 +112,19 @@ def test_an_error_of_the_network_aborts_them_too(kernel: Kernel) -> None:
 class Failing(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner, self.began = torch.nn.Linear(6, 2), time.monotonic()
+        self.inner = torch.nn.Linear(6, 2)
     def forward(self, x):
-        if time.monotonic() - self.began > 4:
-            raise ValueError("too long")
+        if os.path.exists("fail"):
+            raise ValueError("as told")
         return self.inner(x)
 Failing"""
-    kernel.run("import time, torch")
+    folder = Path(kernel.run("import os, torch\nprint(os.getcwd())").strip())
     requests = [kernel.send(failing)]
-    kernel.model(description="Stop")
+    slider = kernel.model(_model_name="FloatLogSliderModel", description="lr")
     requests += [kernel.send("reached.append(1)") for _ in range(3)]
+    kernel.tell(slider, {"method": "update", "state": {"value": 0.004}, "buffer_paths": []})
+    kernel.until(lambda m: "→ 0.004" in str(update_of(m).get("value", "")))  # so the cells before it have come, too
+    (folder / "fail").touch()
     assert [kernel.reply(request)["status"] for request in requests] == ["error", "aborted", "aborted", "aborted"]
     assert kernel.run("print(reached)").strip() == "[]"
 
@@ -125,15 +139,14 @@ CARDS = """
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Started
 from nnlab.core.spec import TrainSpec
-from nnlab.widgets import training
 from nnlab.widgets.live import LiveView
-training.CHARTS_AFTER = live.DRAW_EVERY = 0.0
+live.OPEN_AFTER = live.DRAW_EVERY = 0.0
 for _ in range(20):
     view = LiveView(Controls())
     view(Started(TrainSpec(epochs=9), "binary", 1000, 10, 999, "cpu", "module", ("accuracy",), "loss", False))
     view(EpochDone(1, {"loss": 1.0}, {"loss": 1.0, "accuracy": 0.8}, 1e-3, 0.01, 1e5, True))
     view.close()
-training.CHARTS_AFTER = live.DRAW_EVERY = 0.5"""
+live.OPEN_AFTER = live.DRAW_EVERY = 0.5"""
 
 
 def test_twenty_cards_leave_no_widget(kernel: Kernel) -> None:
@@ -150,15 +163,31 @@ def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
     kernel.click("Stop")
     kernel.reply(request)
     assert kernel.run(COUNT) == before
-    shown = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
-    live = next(m for m in shown if m["msg_type"] == "display_data" and VIEW in m["content"]["data"])
-    (note,) = [m for m in shown if m["msg_type"] == "display_data" and m is not live]
+    places, (live, note, *_), final = shown_by(kernel, request)
     words = {"text/html", "text/markdown", "text/plain"}
-    assert set(note["content"]["data"]) == words and "Training: epoch" in note["content"]["data"]["text/plain"]
-    final = [m for m in shown if m["msg_type"] == "update_display_data"][-2:]
+    assert VIEW in live["content"]["data"] and set(note["content"]["data"]) == words
+    assert "Training: epoch" in note["content"]["data"]["text/plain"]
     assert [set(m["content"]["data"]) for m in final] == [{"image/png", "text/plain"}, words]
+    assert [m["content"]["transient"] for m in places] == [m["content"]["transient"] for m in (live, note)]
     assert [m["content"]["transient"] for m in final] == [m["content"]["transient"] for m in (live, note)]
     assert "<style" not in final[1]["content"]["data"]["text/html"]
+
+
+def test_a_short_run_has_its_picture_and_never_a_widget(kernel: Kernel) -> None:
+    kernel.run("import matplotlib, nnlab.widgets.live")
+    request = kernel.send("run = %nn_train data --epochs 2 --hidden 8 --no-baseline")
+    assert kernel.reply(request)["status"] == "ok"
+    kernel.run("pass")
+    places, updates, final = shown_by(kernel, request)
+    assert len(places) == 2 and updates == final and "image/png" in final[0]["content"]["data"]
+    assert not any(m["msg_type"].startswith("comm_") for m in kernel.published)
+
+
+def shown_by(kernel: Kernel, request: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Of a cell the messages that take places, those that fill them anew, and of these the last two."""
+    mine = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
+    updates = [m for m in mine if m["msg_type"] == "update_display_data"]
+    return [m for m in mine if m["msg_type"] == "display_data"], updates, updates[-2:]
 
 
 def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:

@@ -24,37 +24,45 @@ class After:
         self._journal, self._path, self._model = journal, path, model
         self._held: dict[str, Any] = {}
 
-    def fresh(self) -> dict[int, dict[int, float]]:
-        """Scores of finalists by their trial and seed; nan for a run that failed."""
-        found: dict[int, dict[int, float]] = {}
+    def fresh(self) -> dict[int, dict[int, tuple[float, ...]]]:
+        """Values of finalists by their trial and seed, of each objective, the score first; nan where a run failed."""
+        found: dict[int, dict[int, tuple[float, ...]]] = {}
         for key, value in self._journal.user_attrs.items():
             kind, _, rest = key.partition(" ")
             if kind == FRESH:
                 number, seed = map(int, rest.split())
-                found.setdefault(number, {})[seed] = np.nan if value is None else float(value)
+                values = value if isinstance(value, list) else [value]
+                found.setdefault(number, {})[seed] = tuple(np.nan if one is None else float(one) for one in values)
         return found
 
-    def put_fresh(self, number: int, seed: int, score: float | None) -> None:
-        """Put a finalist's score from one seed on record; None: it failed."""
-        self._journal.set_user_attr(f"{FRESH} {number} {seed}", score)
+    def put_fresh(self, number: int, seed: int, values: Sequence[float | None]) -> None:
+        """Put a finalist's values from one seed on record, of each objective; None: it failed."""
+        self._journal.set_user_attr(f"{FRESH} {number} {seed}", list(values))
+
+    def means(self, count: int = 1) -> dict[int, list[float]]:
+        """The mean values of the finalists with the most seeds, of so many objectives each, by their trials; without
+        finalists of which a run failed."""
+        fresh = self.fresh()
+        most = max((len(seeds) for seeds in fresh.values()), default=0)
+        full = {number: list(seeds.values()) for number, seeds in fresh.items() if len(seeds) == most}
+        means = {number: np.mean([row[:count] for row in rows], axis=0) for number, rows in full.items()}
+        return {
+            number: mean.tolist() for number, mean in means.items() if len(mean) == count and np.isfinite(mean).all()
+        }
 
     def winner(self, maximize: bool) -> int | None:
-        """The finalist with the best mean, of those with the most seeds; None where there are no finalists."""
-        fresh = self.fresh()
-        most = max((len(scores) for scores in fresh.values()), default=0)
-        means = {n: float(np.mean(list(scores.values()))) for n, scores in fresh.items() if len(scores) == most}
-        sign = -1.0 if maximize else 1.0
-        sound = {number: sign * mean for number, mean in means.items() if np.isfinite(mean)}
-        return min(sound, key=lambda number: (sound[number], number)) if sound else None
+        """The finalist with the best mean score; None where there are no finalists."""
+        sign, means = -1.0 if maximize else 1.0, self.means()
+        return min(means, key=lambda number: (sign * means[number][0], number)) if means else None
 
     def whole(self) -> dict[int, Mapping[str, Any]]:
-        """What trials came to with all members, by their numbers: score (None: it failed) and best_epoch."""
+        """What trials came to with all members, by their numbers: score (None: it failed), best_epoch, and the parts of
+        the score (see nnlab.core.tune.luck)."""
         told = self._journal.user_attrs.items()
         return {int(key.partition(" ")[2]): value for key, value in told if key.startswith(f"{WHOLE} ")}
 
-    def keep_whole(self, number: int, score: float | None, best_epoch: int, run: Run | None) -> None:
-        """Put a trial with all members on record. run: where it is another than the trial's own."""
-        told = {"score": score, "best_epoch": best_epoch}
+    def keep_whole(self, number: int, told: Mapping[str, Any], run: Run | None) -> None:
+        """Put a trial with all members on record. told: as `whole` gives it; run: where it is not the trial's own."""
         if run is None:
             self._journal.set_user_attr(f"{WHOLE} {number}", told)
         else:
@@ -105,7 +113,8 @@ class After:
     def _kept(self, kind: str, cls: Any) -> Any:
         found = self._held_or_loaded(kind, cls)
         if found is None:
-            raise RunError(f"this study has no {kind}; run it with --{kind}{' 10' if kind == ENSEMBLE else ''}")
+            count = " 10" if kind == ENSEMBLE else ""
+            raise RunError(f"this study has no {kind}; run it with --{kind}{count}, to its end")
         return found
 
     def _held_or_loaded(self, kind: str, cls: Any) -> Any:

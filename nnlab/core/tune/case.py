@@ -51,6 +51,11 @@ class Case:
         return self.runs[0] if self.runs else None
 
     @property
+    def is_open(self) -> bool:
+        """Whether the run of another fold would count: until its end, and of a cut one until its last fold."""
+        return self.end is None or (self.end.cut and self.end.folds_left > 0)
+
+    @property
     def seconds(self) -> float:
         """Since it began."""
         return time.perf_counter() - self._began
@@ -71,12 +76,13 @@ class Case:
         at = len(self.runs)
         self.runs.append(run)
         ended = self._judged(run)
-        if ended.state != "complete" or ended.score is None:
+        if not ended.is_result or ended.score is None:
             self.end = ended
             return
         self._scores.append(ended.score)
         self._parts.append(parts_of_score(run, self._folds[at], self._metric))
-        if len(self.runs) < len(self._folds):
+        left = len(self._folds) - len(self.runs)
+        if left and not ended.cut:
             if self._is_hopeless():
                 self.end = Result("pruned", float(np.mean(self._scores)), ended.epochs, ended.seconds)
             self.watch = Watch(self._search, self._metric)
@@ -85,8 +91,9 @@ class Case:
         best = round(float(np.mean([one.best_epoch or 0 for one in self.runs])))
         parts = [value for fold in self._parts for value in fold] if all(self._parts) else []
         scores = tuple(self._scores) if len(self._folds) > 1 else ()
-        more: dict[str, Any] = {"best_epoch": best, "scores": scores, "parts": tuple(parts)}
-        self.end = Result("complete", float(np.mean(self._scores)), *numbers, **more)
+        more: dict[str, Any] = {"best_epoch": best, "scores": scores, "parts": tuple(parts), "folds_left": left}
+        about = (ended.message, ended.cut)
+        self.end = Result(ended.state, float(np.mean(self._scores)), *numbers, *about, **more)
 
     def _is_hopeless(self) -> bool:
         """Whether the folds that are done say that the trial is worse than the best."""
@@ -112,7 +119,7 @@ class Case:
                 search.controls.stop(reason)
             late = search.late and not search.controls.stop_reason
             message = "the time was over" if late else str(reason)
-            return Result("stopped", None, *numbers, message, cut=True)
+            return Result("stopped", score, *numbers, message, cut=True)
         if reason == "pruned":
             return Result("pruned", score, *numbers)
         if reason in ("diverged", "failed") or score is None:

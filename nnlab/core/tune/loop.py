@@ -25,13 +25,14 @@ from nnlab.core.tune.folds import folds_of
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.knowledge import knowledge
 from nnlab.core.tune.objectives import measured_objectives
+from nnlab.core.tune.opening import quiet_optuna
 from nnlab.core.tune.population import Claim, grouped, population_of
 from nnlab.core.tune.preparing import Preparations
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import chosen_parts, option_for
 from nnlab.core.tune.strategies import judged_by
-from nnlab.core.tune.study import Study, quiet_optuna
+from nnlab.core.tune.study import Study
 from nnlab.core.tune.training import Group, exchange_for, parts_to_rank
 from nnlab.core.tune.trials import Trials
 from nnlab.core.tune.watch import Watch
@@ -103,6 +104,8 @@ class Search:
             self._timed = self.over and not self.controls.stop_reason
             self._needed = 0.0
             Finals(self, self._study, self._folds, self._model, lambda: self.over).run()
+        if self.over and (note := self._study.cut_short):
+            self.warn(note)
         self.show(StudyFinished(self._reason(), self.trials.done, time.perf_counter() - self._began))
         return self._study
 
@@ -284,7 +287,7 @@ class Search:
 
     def _valued(self, result: Result, runs: Sequence[Run], values: Mapping[str, Value]) -> Result:
         """The result with the values of all objectives, where there are several."""
-        if not self._header.several or result.state != "complete":
+        if not self._header.several or not result.is_result:
             return result
         names = self._header.spec.objectives
         return replace(result, objectives=measured_objectives(names, runs, self._folds(values)))

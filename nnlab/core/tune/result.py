@@ -10,10 +10,11 @@ State = Literal["complete", "pruned", "failed", "stopped"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial ended. cut: from outside, so it does not count. error: the exception that ended it.
+    """How a trial ended. cut: from outside, so it does not count, though its best epoch so far is a result. error: the
+    exception that ended it.
 
-    best_epoch: of several folds the mean. scores: of each fold, where there are several. parts: the score as
-    `luck.parts_of_score` gives it.
+    folds_left: that a trial which was cut has no score of. best_epoch: of several folds the mean. scores: of each fold,
+    where there are several. parts: the score as `luck.parts_of_score` gives it.
     """
 
     state: State
@@ -22,12 +23,18 @@ class Result:
     seconds: float = 0.0
     message: str = ""
     cut: bool = False
+    folds_left: int = 0
     best_epoch: int = 0
     scores: tuple[float, ...] = ()
     parts: tuple[float, ...] = field(default=(), repr=False)
     objectives: tuple[float, ...] = ()
     inherited: tuple[Inherited, ...] = ()
     error: Exception | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it can be the best: complete, or cut when an epoch had been validated."""
+        return self.state == "complete" or (self.cut and self.score is not None)
 
     @property
     def values(self) -> tuple[float, ...]:

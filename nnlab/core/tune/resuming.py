@@ -17,8 +17,9 @@ from nnlab.core.store.files import read_json
 from nnlab.core.store.runs import LABEL, LAST, Store
 from nnlab.core.tune.header import HEADER, Header
 from nnlab.core.tune.loop import Search
+from nnlab.core.tune.opening import JOURNAL
 from nnlab.core.tune.preparing import Preparations
-from nnlab.core.tune.study import ABOUT_DATA, JOURNAL, Study
+from nnlab.core.tune.study import ABOUT_DATA, Study
 from nnlab.core.tune.training import check_study
 
 

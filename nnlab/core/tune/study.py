@@ -1,9 +1,8 @@
 """The result of a search: its trials, the best spec and the best run, in memory or in a folder of the store."""
 
-import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,95 +19,27 @@ from nnlab.core.tune.ensemble import Ensemble
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.luck import worth_of_choice
 from nnlab.core.tune.objectives import front
+from nnlab.core.tune.opening import JOURNAL, open_optuna, quiet_optuna
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
+from nnlab.core.tune.standing import NOT_OWN, costs, objectives_of, ranked, state_of, was_cut
 from nnlab.core.tune.steering import Steerable
 from nnlab.core.tune.strategies import judged_by
+from nnlab.core.wording import counted
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from optuna.trial import FrozenTrial
 
-JOURNAL, LOCK = "journal.log", "study.flock"
 ABOUT_DATA = "data.json"  # what the data are like, in plain values
-OPTUNA_NAME = "nnlab"
-KNOWN = "known"  # the state of a run from before the study
-NOT_OWN = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
 TREES = 24  # of a forest that tells shares of variance
 FEW = 10  # complete trials below which importances would be noise
-
-
-@contextlib.contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Optuna's log and its warnings of experimental parts are silent inside; the user's own level comes back."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", "The reported value is ignored")  # of a trial that is trained again
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def open_optuna(header: Header, path: Path | None) -> "optuna.Study":
-    """Optuna's study, made if it is not there: in its database, else in the folder path, else in memory."""
-    import optuna
-
-    storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
-    name = OPTUNA_NAME
-    if header.spec.storage is not None:
-        from nnlab.core.tune.shared import open_shared
-
-        storage, name = open_shared(header.spec.storage), header.name
-    elif path is not None:
-        from nnlab.core.tune.journal import open_journal
-
-        storage = open_journal(path / JOURNAL)
-    kinds = optuna.study.StudyDirection
-    directions = [kinds.MAXIMIZE if up else kinds.MINIMIZE for up in header.upwards]
-    with quiet_optuna():
-        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-
-
-def state_of(trial: "FrozenTrial") -> str:
-    """complete, pruned, failed or running; waiting, skipped or known for what is no trial of the study's own."""
-    if trial.state.name in ("RUNNING", "WAITING"):
-        return trial.state.name.lower()
-    return str(trial.user_attrs.get("result", {}).get("state", "failed"))
-
-
-def was_cut(trial: "FrozenTrial") -> bool:
-    """Ended from outside (stopped, or its process was killed): it does not count, and is tried again."""
-    return trial.state.is_finished() and bool(trial.user_attrs.get("result", {"cut": True}).get("cut"))
-
-
-def ranked(journal: "optuna.Study", upwards: Sequence[bool]) -> "list[FrozenTrial]":
-    """The complete trials with a score, best first: by the first objective, then the next; of equals the older."""
-    trials = [trial for trial in journal.get_trials(deepcopy=False) if state_of(trial) == "complete"]
-    scored = [(costs(values, upwards), trial) for trial in trials if (values := objectives_of(trial))]
-    return [trial for _, trial in sorted(scored, key=lambda one: (one[0], one[1].number))]
 
 
 def fact(name: str, searched: Container[str]) -> str:
     """How a table of trials calls what they came to: the epochs are not those that a trial was asked for."""
     return f"{name} reached" if name in searched else name
-
-
-def costs(values: Sequence[float], upwards: Sequence[bool]) -> list[float]:
-    """The values of the objectives as what shall be small."""
-    return [-value if up else value for value, up in zip(values, upwards, strict=True)]
-
-
-def objectives_of(trial: "FrozenTrial") -> list[float]:
-    """The values of a complete trial, its score first; [] of others."""
-    result = trial.user_attrs.get("result", {})
-    score = result.get("score", trial.values[0] if trial.values else None)
-    return [float(value) for value in result.get("objectives") or ([] if score is None else [score])]
 
 
 class Study(Steerable):
@@ -141,7 +72,8 @@ class Study(Steerable):
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """One row a trial: number, state, score (nan if none), epochs, seconds, then each searched name as typed.
+        """One row a trial: number, state, score (nan if none; of a stopped one that of its best epoch so far), epochs,
+        seconds, then each searched name as typed.
 
         What a trial came to is called as in `fact` where its name is searched too: "epochs reached"."""
         import pandas as pd
@@ -160,12 +92,30 @@ class Study(Steerable):
 
     @property
     def front(self) -> "pd.DataFrame":
-        """The trials of `trials` that no other dominates (Pareto), best in the first objective first; with one
-        objective the best alone. `spec_of(number)` gives what one of them trained."""
-        order = ranked(self._journal, self.header.upwards)
-        values = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(self.header.upwards))
-        best = [trial.number for trial, kept in zip(order, front(values, self.header.upwards), strict=True) if kept]
-        return self.trials.set_index("number", drop=False).loc[best].reset_index(drop=True)
+        """The trials of `trials` that no other dominates (Pareto), the winner first, then best in the first objective
+        first; with one objective the winner alone. Finalists have the means over their fresh seeds, by which they are
+        compared. `spec_of(number)` gives what one of them trained."""
+        winner = self.best_trial
+        if winner is None or not self.header.several:
+            return self.rows_of(() if winner is None else (winner,))
+        rows, means = self.rows_of(self._front()), self.after.means(len(self.header.upwards))
+        names = ["score", *(fact(name, self.space) for name in self.spec.objectives[1:])]
+        for at, number in enumerate(rows["number"]):
+            rows.loc[at, names] = means.get(number, rows.loc[at, names])
+        return rows
+
+    def _front(self) -> list[int]:
+        """The numbers of its trials; finalists first, by their means."""
+        upwards, order = self.header.upwards, ranked(self._journal, self.header.upwards)
+        means = self.after.means(len(upwards))
+        table = np.array([objectives_of(trial) for trial in order]).reshape(len(order), len(upwards))
+        fresh = np.array([means.get(trial.number, [np.nan] * len(upwards)) for trial in order]).reshape(table.shape)
+        best = [trial.number for trial, kept in zip(order, front(table, upwards, fresh), strict=True) if kept]
+        return sorted(best, key=lambda number: costs(means[number], upwards) if number in means else [np.inf])
+
+    def rows_of(self, numbers: Sequence[int]) -> "pd.DataFrame":
+        """The rows of `trials` of these, in their order."""
+        return self.trials.set_index("number", drop=False).loc[list(numbers)].reset_index(drop=True)
 
     def _typed(self, trial: "FrozenTrial") -> dict[str, Value]:
         """The searched values as a person types them: auto is a choice, None a name that the trial's parts lack."""
@@ -213,14 +163,17 @@ class Study(Steerable):
         return [trial for trial in trials if state_of(trial) not in NOT_OWN]
 
     def ranking(self) -> list[int]:
-        """The numbers of the complete trials, best score first."""
+        """The numbers of the trials that are results, best score first: the complete ones, and those that were cut when
+        an epoch had been validated until they have been tried again."""
         return [trial.number for trial in ranked(self._journal, self.header.upwards)]
 
     @property
     def best_trial(self) -> int | None:
         """Number of the winner: the trial that is best with all members, where trials had fewer; else the finalist with
-        the best mean over fresh seeds, where there are finalists, else the complete trial with the best score; of
-        several objectives, the one of the front that is best in the first. None if none is complete."""
+        the best mean over fresh seeds, where there are finalists, else the first of `ranking`; of several objectives
+        the first of `front`. None if there is none."""
+        if self.header.several:
+            return next(iter(self._front()), None)
         winner = self.after.best_whole(self.maximize)
         winner = self.after.winner(self.maximize) if winner is None else winner
         return winner if winner is not None else next(iter(self.ranking()), None)
@@ -228,7 +181,7 @@ class Study(Steerable):
     @property
     def best_score(self) -> float | None:
         """Validation value of the winner's best epoch, over folds their mean, with all members where it was trained so;
-        None if no trial is complete."""
+        None if there is no winner."""
         number = self.best_trial
         if number is None:
             return None
@@ -280,8 +233,8 @@ class Study(Steerable):
                 float(np.std(one, ddof=len(one) > 1)),
                 len(one),
             ]
-            for number, scores in self.after.fresh().items()
-            if (one := list(scores.values()))
+            for number, seeds in self.after.fresh().items()
+            if (one := [values[0] for values in seeds.values()])
         ]
         table = pd.DataFrame(rows, columns=["trial", "score", "mean", "std", "seeds"])
         return table.sort_values("mean", ascending=not self.maximize, kind="stable", ignore_index=True)
@@ -311,7 +264,7 @@ class Study(Steerable):
         return result
 
     def score_of(self, number: int) -> float | None:
-        """The score of a complete trial; None for others."""
+        """The score of a trial, of a stopped one that of its best epoch so far; None where there is none."""
         return next(iter(objectives_of(self._trial(number))), None)
 
     def _trial(self, number: int) -> "FrozenTrial":
@@ -355,8 +308,37 @@ class Study(Steerable):
     def _best_number(self) -> int:
         number = self.best_trial
         if number is None:
-            raise RunError(f"study {self.name!r} has no complete trial yet; run it on, with more trials or minutes")
+            raise RunError(f"study {self.name!r} has no complete trial yet; {self._way_to_one()}")
         return number
+
+    def cut_after(self, number: int) -> str:
+        """Where a trial was cut, as in "cut after 3 of 32 epochs"; "" for one that ran to its end."""
+        if not was_cut(self._trial(number)) or self.whole_score(number) is not None:
+            return ""
+        epochs = self.result_of(number).get("epochs", 0)
+        return f"cut after {epochs} of {counted(self.spec_of(number).epochs, 'epoch')}"
+
+    @property
+    def cut_short(self) -> str:
+        """What there is to know and to do where no trial came to its end, as the first of them were cut; else ""."""
+        number = self.best_trial
+        if number is not None and (cut := self.cut_after(number)):
+            return (
+                f"trial {number} is the best by its best epoch so far; it was {cut}. The same line tries it again from "
+                "its start, so give it more time"
+            )
+        cut_ones = [trial for trial in self._shown() if was_cut(trial)]
+        return f"there is no result yet: {self._way_to_one()}" if number is None and cut_ones else ""
+
+    def _way_to_one(self) -> str:
+        """What to do where no trial has come to anything."""
+        cut = next((trial.number for trial in self._shown() if was_cut(trial)), None)
+        if cut is None:
+            return "run it on, with more trials or minutes"
+        return (
+            f"trial {cut} was cut before an epoch was validated; run it on with more minutes, or start one with fewer "
+            "rows or a smaller network"
+        )
 
     @property
     def importance(self) -> dict[str, float]:
@@ -390,8 +372,9 @@ class Study(Steerable):
         counts = Counter(state_of(trial) for trial in self._shown())
         states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none yet"
         number = self.best_trial
+        cut = "" if number is None else self.cut_after(number)
         best = "" if number is None else f"; best {self.metric} {self.best_score:.4g} in trial {number}"
-        return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}"
+        return f"Study {self.name!r}: {sum(counts.values())} trials ({states}){best}{cut and ', '}{cut}"
 
 
 def best_folder(number: int) -> str:

@@ -167,25 +167,28 @@ class Group:
                     came += 1
                     held[place[id(member)]] = member
                     case = cases[member.number]
-                    if case.end is None and self._take_folds(member.number, case, watches, held):
+                    open_before = case.end is None
+                    self._take_folds(member.number, case, watches, held)
+                    if open_before and case.end is not None and not case.end.cut:
                         yield member.claim, case
+            # All folds of a stack are cut at once, and each that had validated an epoch is part of the result.
+            yield from ((claim, case) for claim in living if (case := cases[claim[0].number]).end and case.end.cut)
             if came < len(members):
                 return
 
     def _take_folds(
         self, number: int, case: Case, watches: Mapping[tuple[int, int], Watch], held: Mapping[tuple[int, int], Member]
-    ) -> bool:
-        """Give a trial the runs that are its next ones; True when that was its end, which ends its other runs."""
-        while case.end is None and (member := held.get((number, len(case.runs)))) is not None:
+    ) -> None:
+        """Give a trial the runs that are its next ones; its end ends its other runs."""
+        while case.is_open and (member := held.get((number, len(case.runs)))) is not None:
             case.watch = watches[number, len(case.runs)]
             if member.run is not None:
                 case.take(member.run)
             elif member.error is not None:
                 case.fail(member.error)
-        if case.end is not None:
+        if not case.is_open:
             for at in range(len(self._folds)):
                 watches[number, at].controls.stop("pruned")
-        return case.end is not None
 
     def _stacked(self, metric: str, name: str) -> Iterator[tuple[Claim, Case]]:
         """As one stack for each fold; where a stack breaks, not all come."""

@@ -17,24 +17,24 @@ from nnlab.core.spec import make
 from nnlab.core.store.owner import current_owner, is_alive
 from nnlab.core.tune.header import OUTSIDE, RANKED, Header
 from nnlab.core.tune.luck import better_beyond_chance
+from nnlab.core.tune.opening import JOURNAL, LOCK, open_optuna
 from nnlab.core.tune.ranges import Space, Value, held_params
 from nnlab.core.tune.result import Result
 from nnlab.core.tune.space import suggest
-from nnlab.core.tune.steering import Steer, allowed_params, steer, steered_space, steps_of
-from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
-from nnlab.core.tune.study import (
-    JOURNAL,
+from nnlab.core.tune.standing import (
+    AGAIN,
     KNOWN,
-    LOCK,
     NOT_OWN,
-    best_folder,
-    costs,
+    folds_left,
     objectives_of,
-    open_optuna,
     ranked,
+    standing,
     state_of,
     was_cut,
 )
+from nnlab.core.tune.steering import Steer, allowed_params, steer, steered_space, steps_of
+from nnlab.core.tune.strategies import PRUNERS, SAMPLERS
+from nnlab.core.tune.study import best_folder
 from nnlab.core.tune.watch import BEAT
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Trials:
         standard error of the difference over the same validation rows."""
         trials = [trial for trial in self.journal.get_trials(deepcopy=False) if self._counts(trial)]
         before = {trial.number for trial in sorted(trials, key=_ended)[: max(len(trials) - until, 0)]}
-        order = ranked(self.journal, self._header.upwards)
+        order = [trial for trial in ranked(self.journal, self._header.upwards) if self._counts(trial)]
         old = next((trial for trial in order if trial.number in before), None)
         if old is None:
             return False
@@ -252,7 +252,7 @@ class Trials:
     def settle(self, trial: "optuna.Trial", result: Result, run: Run | None) -> bool:
         """Put the end of a trial on record, its run first if it is one of the best; gives whether it is the best."""
         with self._alone():
-            rank = self._rank(result.values) if run is not None and result.state == "complete" else self.kept
+            rank = self._rank(result) if run is not None and result.is_result else self.kept
             if rank < self.kept and run is not None and self._path is not None:
                 self._save(run, self._path / best_folder(trial.number))
             # A failed trial is pruned to Optuna, so that the sampler learns to keep away from it.
@@ -271,7 +271,7 @@ class Trials:
         return max(self._header.spec.ensemble or 1, self._header.spec.finalists or 1)
 
     def best(self) -> list[int]:
-        """The numbers of the best complete trials, whose runs are kept."""
+        """The numbers of the best trials, whose runs are kept."""
         return [trial.number for trial in ranked(self.journal, self._header.upwards)[: self.kept]]
 
     def _save(self, run: Run, folder: Path) -> None:
@@ -281,13 +281,13 @@ class Trials:
         except (OSError, StoreError) as error:
             self._warn(f"the best run could not be saved ({error}); its values are kept, train study.best again")
 
-    def _rank(self, values: tuple[float, ...]) -> int:
-        """How many complete trials are as good or better."""
-        if not values:
+    def _rank(self, result: Result) -> int:
+        """How many trials are as good or better."""
+        if not result.values:
             return self.kept
         upwards = self._header.upwards
-        there = [costs(objectives_of(trial), upwards) for trial in ranked(self.journal, upwards)]
-        return sum(one <= costs(values, upwards) for one in there)
+        own, order = standing(result.folds_left, result.values, upwards), ranked(self.journal, upwards)
+        return sum(standing(folds_left(trial), objectives_of(trial), upwards) <= own for trial in order)
 
     def _tell(self, number: int, result: dict[str, Any], state: str) -> None:
         from optuna.trial import TrialState
@@ -326,19 +326,21 @@ class Trials:
             else:
                 message = "orphaned: its process ended before it did"
                 self._warn(f"trial {trial.number} was cut off when its process ended; it does not count")
-                self._tell(trial.number, Result("stopped", message=message, cut=True).to_json(), "FAIL")
-                self._again(trial)
+                told = result or Result("stopped", message=message, cut=True).to_json()
+                self._tell(trial.number, told, "FAIL")
+                if AGAIN not in trial.user_attrs:  # a second time it may be what kills the process
+                    self._again(trial)
 
     def _again(self, trial: "FrozenTrial") -> None:
-        """Queue the values of a trial that was cut; not for a second time, lest it be what kills the process."""
+        """Queue the values of a trial that was cut."""
         from optuna.trial import TrialState, create_trial
 
         outside = {name: True for name in (OUTSIDE,) if name in trial.user_attrs}
-        if "again" in trial.user_attrs or not (trial.params or outside):
+        if not (trial.params or outside):
             return
         attrs: dict[str, Any] = {"fixed_params": dict(trial.params)}
         attrs |= {name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")}
-        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs=outside | {"again": trial.number})
+        again = create_trial(state=TrialState.WAITING, system_attrs=attrs, user_attrs=outside | {AGAIN: trial.number})
         self.journal.add_trial(again)
 
 

@@ -12,7 +12,8 @@ from nnlab.core.store.facts import summarize
 from nnlab.core.store.runs import Store
 from nnlab.core.tune.knowledge import distance, meta_features
 from nnlab.core.tune.search import tune
-from nnlab.core.tune.study import Study, state_of
+from nnlab.core.tune.standing import state_of
+from nnlab.core.tune.study import Study
 
 SPACE = ("lr=1e-3..1e-1", "dropout=0..0.5")
 SMALL = {"epochs": 3, "hidden": (8,), "space": SPACE, "batch_size": 64}

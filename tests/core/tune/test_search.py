@@ -8,9 +8,11 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from sklearn import datasets
 from torch import nn
 
 from nnlab.core.controls import Controls
+from nnlab.core.data.prepare import prepare
 from nnlab.core.errors import DataError, RunError, SpecError, StoreError
 from nnlab.core.events import EpochDone, Progress, StudyFinished, StudyStarted, TrialDone, Warned
 from nnlab.core.fit import fit
@@ -22,6 +24,7 @@ from nnlab.core.tune import loop
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.study import Study
 from nnlab.report.bundle import study_bundles
+from nnlab.report.studies import study_verdict
 
 SPACE = ("lr=1e-3..1e-1", "dropout=0..0.5", "hidden={8,16-8}")
 SMALL = {"epochs": 3, "hidden": (8,), "space": SPACE, "batch_size": 64}
@@ -191,8 +194,11 @@ def test_stop_ends_the_running_trial_and_keeps_all_then_the_study_goes_on(classe
     study = tune(classes, trials=4, view=view, controls=controls, store=tmp_path, **SMALL)
     assert view.events[-1].reason == "stopped"
     assert [(t.state, t.message) for t in of_kind(view.events, TrialDone)] == [("complete", ""), ("stopped", "stopped")]
-    assert study.best_trial == 0
+    complete, cut = study.trials["score"]
+    assert cut < complete and study.ranking() == [1, 0]  # its best epoch so far is a result
+    assert study.best_run.metrics["loss"] == study.best_score == cut
     again = tune(classes, trials=4, store=tmp_path, **SMALL)
+    assert sorted(again.ranking()) == [0, 2, 3, 4]  # the cut one has been tried again
     assert again.trials["state"].tolist() == ["complete", "stopped", *["complete"] * 3]  # four that count
     cut, retried = again.trials.iloc[1], again.trials.iloc[2]
     assert cut[["lr", "dropout", "hidden"]].tolist() == retried[["lr", "dropout", "hidden"]].tolist()
@@ -261,6 +267,54 @@ def test_minutes_end_the_study(classes, monkeypatch):
     study = tune(classes, trials=1000, population=1, minutes=0.02, view=view, store=False, **SMALL)
     assert events[-1].reason == "time"
     assert len(study.trials) == 3  # after which 1.5 of 1.2 seconds are over
+
+
+@pytest.mark.parametrize(  # folds side by side are cut at once, those one after the other at the first
+    ("population", "folds", "pruner", "seen"),
+    [(1, None, "median", 0), (2, None, "median", 0), (2, 2, "median", 2), (1, 2, "wilcoxon", 1)],
+)
+def test_a_first_trial_that_is_cut_is_a_result_by_its_best_epoch(
+    classes, tmp_path, monkeypatch, population, folds, pruner, seen
+):
+    words = {"space": ("lr=1e-3..1e-1 log",), "epochs": 9, "hidden": (8,), "population": population, "refit": True}
+    events, data = [], prepare(datasets.make_classification(400, random_state=0), folds=2) if folds else classes
+    words |= {"folds": folds, "pruner": pruner, "ensemble": 2, "store": tmp_path, "trials": population, "minutes": 10}
+
+    def late_in_epoch_3(event):
+        events.append(event)
+        if isinstance(event, EpochDone) and event.epoch == 3:
+            moment.setattr("nnlab.core.tune.loop.Search.late", property(lambda search: True))
+
+    with monkeypatch.context() as moment:
+        study = tune(data, view=late_in_epoch_3, **words)
+    assert study.trials["state"].tolist() == ["stopped"] * population
+    assert study.messages[0] == "the time was over"
+    number, run, told = study.best_trial, study.best_run, [event.message for event in of_kind(events, Warned)]
+    assert study.best_score == study.trials["score"][number] == study.trials["score"].min()
+    assert run.metrics["loss"] == (study.result_of(number)["scores"] or [study.best_score])[0]
+    assert len(study.result_of(number)["scores"]) == seen
+    assert (study.best.epochs, run.finished.epoch) == (9, 3)
+    assert any("cut after 3 of 9 epochs. The same line tries it again from its start" in one for one in told)
+    assert "what follows the trials was cut off; the same line goes on with it" in told
+    assert all(f"trial {number}, cut after 3 of" in text for text in (repr(study), study_verdict(study).text()))
+    with pytest.raises(RunError, match="no refit; run it with --refit, to its end"):
+        _ = study.refit
+    loaded = Study.load(study.path)
+    assert (loaded.best_trial, loaded.best_run.metrics) == (number, run.metrics)
+    whole = tune(data, **words)
+    assert sorted(whole.ranking()) == list(range(population, 2 * population))
+    assert whole.best_score <= study.best_score and whole.refit.spec == whole.best
+    assert whole.cut_after(whole.best_trial) == "" and set(whole.ensemble.members) <= set(whole.ranking())
+
+
+def test_a_trial_that_is_cut_time_and_again_is_tried_until_it_ends(classes, tmp_path):
+    for _ in range(3):
+        controls = Controls()
+        study = tune(classes, trials=1, view=Stopper(controls.stop, 0, 2), controls=controls, store=tmp_path, **SMALL)
+    assert study.best_trial == 0 and study.ranking() == [0, 1, 2]  # of equals the oldest
+    study = tune(classes, trials=1, store=tmp_path, **SMALL)
+    assert study.ranking() == [3] and study.trials["state"].tolist() == ["stopped"] * 3 + ["complete"]
+    assert study.trials["lr"].nunique() == 1
 
 
 def test_a_diverged_trial_fails_with_its_message_and_the_study_goes_on(numbers):
@@ -389,7 +443,8 @@ def test_data_that_cannot_be_searched_on_is_named(classes):
 
 def test_a_study_without_a_complete_trial_says_so(classes):
     controls = Controls()
-    study = tune(classes, trials=3, view=Stopper(controls.stop, 0, 1), controls=controls, store=False, **SMALL)
+    controls.stop()
+    study = tune(classes, trials=3, controls=controls, store=False, **SMALL)
     assert (study.best_score, study.best_trial) == (None, None)
     with pytest.raises(RunError, match="no complete trial yet"):
         _ = study.best
