@@ -113,7 +113,7 @@ def test_a_diverging_run_is_drawn(clock: SimpleNamespace, capsys: pytest.Capture
 
 def test_ten_thousand_epochs_a_second_are_drawn_at_most_four_times(clock: SimpleNamespace) -> None:
     view = LiveView(Controls())
-    view(STARTED)
+    draw(view, clock, STARTED, Progress(1, 1, 10, 1.0))
     head = next(m for m in models() if type(m).__name__ == "HTML" and "nnl-facts" in m.value)
     drawn: list[str] = []
     head.observe(lambda change: drawn.append(change["new"]), "value")
@@ -189,10 +189,26 @@ def test_closing_before_anything_was_shown_shows_nothing(capsys: pytest.CaptureF
     assert capsys.readouterr().out == ""
 
 
-def test_without_a_kernel_the_panel_points_to_the_interrupt_key() -> None:
-    assert not Pump().ok
+def test_a_run_that_is_over_at_once_has_its_place_and_no_widget(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     view = LiveView(Controls())
     view(STARTED)
+    assert "starting" in capsys.readouterr().out, "its outputs stand before what the cell prints now"
+    for number in range(1, 40):
+        clock.now += 0.01
+        view(epoch(number))
+    assert not models()
+    clock.now += 10
+    view(Finished("completed", 40, 1, 1.0))
+    view.close([Bundle({"text/plain": "final"}, {})])
+    assert not models() and "final" in capsys.readouterr().out
+
+
+def test_without_a_kernel_the_panel_points_to_the_interrupt_key(clock: SimpleNamespace) -> None:
+    assert not Pump().ok
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, epoch(1))
     buttons = [m for m in models() if type(m).__name__ == "Button"]
     assert [button.disabled for button in buttons] == [True, True]
     view.close()
