@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from nnlab.core.params import show_value
 from nnlab.core.tune.objectives import LATENCY
@@ -158,6 +159,7 @@ def fronts(study: "Study") -> list[Plot]:
     if len(done) < 2:
         return []
     best, found = set(study.front["number"]), []
+    done = pd.concat([done[~done["number"].isin(best)], study.front])  # finalists where they were compared
     low, high = _fence(done["score"].to_numpy(float), study.maximize)
     for second in study.spec.objectives[1:]:
         values = done[fact(second, study.space)].to_numpy(float)

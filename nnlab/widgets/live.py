@@ -20,6 +20,7 @@ from nnlab.widgets.slot import Slot, StaticOutput
 from nnlab.widgets.study import StudyPanel
 from nnlab.widgets.training import TrainPanel
 
+OPEN_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for widgets
 PUMP_EVERY = 0.04  # seconds; a press on a button is seen after this time and one step of the training
 DRAW_EVERY = 0.5  # seconds at least
 REST = 200  # a drawing of t seconds of CPU is followed by 200 t without; ipykernel's own thread spends as much again
@@ -38,8 +39,8 @@ LOG = logging.getLogger(__name__)
 class Panel(Protocol):
     """What is shown while a run or a study lives."""
 
-    root: Widget
-
+    @property
+    def root(self) -> Widget: ...
     def take(self, event: Event) -> None: ...
     def draw(self) -> None: ...
     def tell(self, line: str) -> None: ...
@@ -55,16 +56,18 @@ class LiveView:
 
     Main thread only. `close` must be called however the work ends. fields: in place of sliders, which screen readers
     name only where the page runs the script of `look.CSS`: ipywidgets gives them no label.
+
+    The place in the cell is taken when the work begins; the widgets come there once a run has lasted for a while.
     """
 
     def __init__(self, controls: Controls, kind: Literal["train", "tune"] = "train", fields: bool = False) -> None:
         self._controls, self._kind, self._fields = controls, kind, fields
         self._pump, self._slot = Pump(), Slot()
         self._panel: Panel | None = None
-        self._failed = False
+        self._failed, self._wait = False, OPEN_AFTER
         self._told: list[Event] = []  # before the run began
-        self._next_pump = self._next_draw = self._took = self._next_note = self._silent_from = 0.0
-        self._answered = self._silent = False
+        self._opens = self._next_pump = self._next_draw = self._took = self._next_note = self._silent_from = 0.0
+        self._opened = self._answered = self._silent = False
         self._shown: tuple[Any, ...] = ()
         self._outcome = "training ended without a result"
 
@@ -80,14 +83,18 @@ class LiveView:
         if isinstance(event, (Earlier, Grounded)):
             self._told.append(event)
             return
-        if self._panel is None and not self._failed:
-            self._open(event)
         now = time.perf_counter()
+        if self._panel is None and not self._failed:
+            self._begin(event, now)
         if now >= self._next_pump:
             self._next_pump = now + PUMP_EVERY
             self._listen()
         if self._panel is not None and not self._failed:
             self._panel.take(event)
+            if not self._opened and (now < self._opens or isinstance(event, Finished)):
+                return
+            if not self._opened:
+                self._open(self._panel, now)
             self._draw(now, event)
             if self._pump.ok and not self._answered:
                 self._wait_for_answer(self._panel, now)
@@ -102,18 +109,23 @@ class LiveView:
         if worked and not self._pump.ok and self._panel is not None:
             self._panel.tell(NO_PUMP)
 
-    def _open(self, event: Event) -> None:
+    def _begin(self, event: Event, now: float) -> None:
+        """Make the panel, and take its place in the cell."""
         if self._kind == "train" and isinstance(event, Started):
             self._panel = TrainPanel(event, self._controls, self._pump.ok, sliders=not self._fields)
+            self._opens = now + self._wait
         elif self._kind == "tune" and isinstance(event, StudyStarted):
             self._panel = StudyPanel(event, self._controls, self._pump.ok)
         if self._panel is not None:
             for told in self._told:
                 self._panel.take(told)
-            self._slot.show(self._panel.root, self._note(self._panel))
-            now = time.perf_counter()
-            self._next_draw, self._next_note = now + DRAW_EVERY, now + STAND_IN_EVERY
-            self._silent_from = now + SILENT_AFTER
+            if now < self._opens:
+                self._slot.reserve()
+
+    def _open(self, panel: Panel, now: float) -> None:
+        """Show the widgets."""
+        self._slot.show(panel.root, self._note(panel))
+        self._opened, self._next_note, self._silent_from = True, now + STAND_IN_EVERY, now + SILENT_AFTER
 
     def _note(self, panel: Panel) -> list[Block]:
         """What is read where the widget is not seen: in a notebook that was saved meanwhile, or without widgets."""
@@ -174,14 +186,14 @@ class BackgroundView(LiveView):
 
     def __init__(self, controls: Controls, since: float, below: str, fields: bool = False) -> None:
         super().__init__(controls, fields=fields)
-        self._since = since
+        self._since, self._wait = since, 0.0
         self._pump.ok = True
         self._slot.reserve(below)
 
     def _listen(self) -> None:
         pass
 
-    def _open(self, event: Event) -> None:
-        super()._open(event)
+    def _begin(self, event: Event, now: float) -> None:
+        super()._begin(event, now)
         if isinstance(self._panel, TrainPanel):
             self._panel.began = self._since

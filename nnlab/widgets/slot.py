@@ -47,9 +47,10 @@ class Slot:
         self._root: Widget | None = None
         self._drawings = 0  # how often a page has drawn the widget
 
-    def reserve(self, line: str) -> None:
-        """Take the places now, for what another thread will put there when the cell has returned. line: shown below."""
-        for text in ("starting", "", line):
+    def reserve(self, *lines: str) -> None:
+        """Take the places now, for what is put there later: also by another thread, when the cell has returned. lines:
+        shown below."""
+        for text in ("starting", "", *lines):
             self._put(len(self._places), {"text/plain": text})
 
     def show(self, root: Widget, note: Sequence[Block], more: StaticOutput | None = None) -> None:

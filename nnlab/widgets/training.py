@@ -1,10 +1,11 @@
 """The panel of a training run: what it knows from events, and how it shows that."""
 
 import contextlib
+import functools
 import time
 from collections import deque
 
-from ipywidgets import HBox, Layout, VBox
+from ipywidgets import HBox, Layout, VBox, Widget
 
 from nnlab.core.controls import Controls
 from nnlab.core.events import (
@@ -29,16 +30,16 @@ from nnlab.widgets.curves import CHARTS_HEIGHT
 from nnlab.widgets.history import History
 from nnlab.widgets.playground import PlaygroundView
 
-CHARTS_AFTER = 0.5  # seconds; a run that is over by then has its final picture, and does not pay for live charts
 TOOLS_AFTER = 4.0  # seconds; what the charts can be asked for costs as much again
 NOTES = 4  # the newest of them are shown
 
 
 class TrainPanel:
-    """`take` is called with every event and only keeps numbers; `draw` shows them. Both in the main thread."""
+    """`take` is called with every event and only keeps numbers; `root` makes the widgets, and `draw` shows the numbers
+    there. All in the main thread."""
 
     def __init__(self, started: Started, controls: Controls, live: bool, sliders: bool = True) -> None:
-        self._started, self._controls = started, controls
+        self._started, self._controls, self._live, self._sliders = started, controls, live, sliders
         self.began = time.perf_counter()
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._progress = Progress(1, 0, started.steps, 0.0)
@@ -47,28 +48,35 @@ class TrainPanel:
         self._drawn: EpochDone | None = None
         self._durations: deque[float] = deque(maxlen=10)
         self._finished = False
+        self._grounded: Grounded | None = None
         self._playground: PlaygroundView | None = None
-        self._build(live, sliders)
-
-    def _build(self, live: bool, sliders: bool) -> None:
         self._text = look.Texts()
-        self._history = History(self._started, self._text)
+        self._history = History(started, self._text)
+
+    @functools.cached_property
+    def root(self) -> Widget:
+        """The widget."""
         self._head, self._below = self._text(), self._text()
         self._charts = VBox(layout=Layout(width="100%", min_height=CHARTS_HEIGHT))
         self._buttons = Buttons(self._controls, self.tell)
         spec, rows = self._started.spec, self._started.rows
         values = steerable(spec, self._started.task, batch_of(spec, rows))
-        steered = live_controls(spec, values, self._controls, self.tell, sliders)
-        if not live:
+        steered = live_controls(spec, values, self._controls, self.tell, self._sliders)
+        if not self._live:
             self.tell(NO_PUMP)
             for widget in (*self._buttons.widgets, *steered):
                 widget.disabled = True
         row = HBox(
             [*self._buttons.widgets, *steered], layout=Layout(width="100%", flex_flow="row wrap", margin="4px 0")
         )
-        self.root = VBox([self._text(look.CSS), self._head, row, self._charts, self._below])
-        self.root.add_class("nnl")
+        parts = [self._text(look.CSS), self._head, row, self._charts]
+        if self._grounded is not None:
+            self._playground = PlaygroundView(self._grounded.ground, self._controls, self._text)
+            parts.append(self._playground.root)
+        root = VBox([*parts, self._below])
+        root.add_class("nnl")
         self._draw_head()
+        return root
 
     def tell(self, line: str) -> None:
         """Show a line under the table; may be called from any thread."""
@@ -104,8 +112,7 @@ class TrainPanel:
         elif isinstance(event, Earlier):
             self._history.earlier(event)
         elif isinstance(event, Grounded):
-            self._playground = PlaygroundView(event.ground, self._controls, self._text)
-            self.root.children = [*self.root.children[:-1], self._playground.root, self.root.children[-1]]
+            self._grounded = event
         elif isinstance(event, (Lookable, Looked)) and self._playground is not None:
             self._playground.take(event)
         elif isinstance(event, Warned):
@@ -141,7 +148,7 @@ class TrainPanel:
             if not self._history.equipped and time.perf_counter() - self.began > TOOLS_AFTER:
                 self._history.equip()
             self._history.draw()
-        elif time.perf_counter() - self.began > CHARTS_AFTER:
+        elif not self._finished:  # whose final picture comes next
             self._charts.children = self._history.make()
         if self._history.made:
             self._drawn = self._last

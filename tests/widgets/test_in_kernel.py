@@ -139,15 +139,14 @@ CARDS = """
 from nnlab.core.controls import Controls
 from nnlab.core.events import EpochDone, Started
 from nnlab.core.spec import TrainSpec
-from nnlab.widgets import training
 from nnlab.widgets.live import LiveView
-training.CHARTS_AFTER = live.DRAW_EVERY = 0.0
+live.OPEN_AFTER = live.DRAW_EVERY = 0.0
 for _ in range(20):
     view = LiveView(Controls())
     view(Started(TrainSpec(epochs=9), "binary", 1000, 10, 999, "cpu", "module", ("accuracy",), "loss", False))
     view(EpochDone(1, {"loss": 1.0}, {"loss": 1.0, "accuracy": 0.8}, 1e-3, 0.01, 1e5, True))
     view.close()
-training.CHARTS_AFTER = live.DRAW_EVERY = 0.5"""
+live.OPEN_AFTER = live.DRAW_EVERY = 0.5"""
 
 
 def test_twenty_cards_leave_no_widget(kernel: Kernel) -> None:
@@ -164,15 +163,31 @@ def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
     kernel.click("Stop")
     kernel.reply(request)
     assert kernel.run(COUNT) == before
-    shown = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
-    live = next(m for m in shown if m["msg_type"] == "display_data" and VIEW in m["content"]["data"])
-    (note,) = [m for m in shown if m["msg_type"] == "display_data" and m is not live]
+    places, (live, note, *_), final = shown_by(kernel, request)
     words = {"text/html", "text/markdown", "text/plain"}
-    assert set(note["content"]["data"]) == words and "Training: epoch" in note["content"]["data"]["text/plain"]
-    final = [m for m in shown if m["msg_type"] == "update_display_data"][-2:]
+    assert VIEW in live["content"]["data"] and set(note["content"]["data"]) == words
+    assert "Training: epoch" in note["content"]["data"]["text/plain"]
     assert [set(m["content"]["data"]) for m in final] == [{"image/png", "text/plain"}, words]
+    assert [m["content"]["transient"] for m in places] == [m["content"]["transient"] for m in (live, note)]
     assert [m["content"]["transient"] for m in final] == [m["content"]["transient"] for m in (live, note)]
     assert "<style" not in final[1]["content"]["data"]["text/html"]
+
+
+def test_a_short_run_has_its_picture_and_never_a_widget(kernel: Kernel) -> None:
+    kernel.run("import matplotlib, nnlab.widgets.live")
+    request = kernel.send("run = %nn_train data --epochs 2 --hidden 8 --no-baseline")
+    assert kernel.reply(request)["status"] == "ok"
+    kernel.run("pass")
+    places, updates, final = shown_by(kernel, request)
+    assert len(places) == 2 and updates == final and "image/png" in final[0]["content"]["data"]
+    assert not any(m["msg_type"].startswith("comm_") for m in kernel.published)
+
+
+def shown_by(kernel: Kernel, request: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Of a cell the messages that take places, those that fill them anew, and of these the last two."""
+    mine = [m for m in kernel.published if m["parent_header"].get("msg_id") == request]
+    updates = [m for m in mine if m["msg_type"] == "update_display_data"]
+    return [m for m in mine if m["msg_type"] == "display_data"], updates, updates[-2:]
 
 
 def test_output_after_a_press_still_belongs_to_the_cell(kernel: Kernel) -> None:

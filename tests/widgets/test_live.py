@@ -113,7 +113,7 @@ def test_a_diverging_run_is_drawn(clock: SimpleNamespace, capsys: pytest.Capture
 
 def test_ten_thousand_epochs_a_second_are_drawn_at_most_four_times(clock: SimpleNamespace) -> None:
     view = LiveView(Controls())
-    view(STARTED)
+    draw(view, clock, STARTED, Progress(1, 1, 10, 1.0))
     head = next(m for m in models() if type(m).__name__ == "HTML" and "nnl-facts" in m.value)
     drawn: list[str] = []
     head.observe(lambda change: drawn.append(change["new"]), "value")
@@ -189,10 +189,26 @@ def test_closing_before_anything_was_shown_shows_nothing(capsys: pytest.CaptureF
     assert capsys.readouterr().out == ""
 
 
-def test_without_a_kernel_the_panel_points_to_the_interrupt_key() -> None:
-    assert not Pump().ok
+def test_a_run_that_is_over_at_once_has_its_place_and_no_widget(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     view = LiveView(Controls())
     view(STARTED)
+    assert "starting" in capsys.readouterr().out, "its outputs stand before what the cell prints now"
+    for number in range(1, 40):
+        clock.now += 0.01
+        view(epoch(number))
+    assert not models()
+    clock.now += 10
+    view(Finished("completed", 40, 1, 1.0))
+    view.close([Bundle({"text/plain": "final"}, {})])
+    assert not models() and "final" in capsys.readouterr().out
+
+
+def test_without_a_kernel_the_panel_points_to_the_interrupt_key(clock: SimpleNamespace) -> None:
+    assert not Pump().ok
+    view = LiveView(Controls())
+    draw(view, clock, STARTED, epoch(1))
     buttons = [m for m in models() if type(m).__name__ == "Button"]
     assert [button.disabled for button in buttons] == [True, True]
     view.close()
@@ -224,21 +240,23 @@ def test_a_pump_that_fails_says_so_and_gives_back_what_it_held(
 
 def test_a_study_is_drawn_with_its_best_trials_first(clock: SimpleNamespace) -> None:
     view = LiveView(Controls(), "tune")
-    scores = [0.9, 0.4, 0.6, None, 0.3, 80.0]
-    states = ["complete", "complete", "complete", "failed", "pruned", "complete"]
+    scores = [0.9, 0.4, 0.6, None, 0.3, 80.0, 0.5, 0.45]
+    states = ["complete", "complete", "complete", "failed", "pruned", "complete", "stopped", "stopped"]
     trials = [
-        TrialDone(n, {"lr": 10.0**-n}, state, score, 5, 1.0, False)  # type: ignore[arg-type]
+        TrialDone(n, {"lr": 10.0 ** -(n % 6)}, state, score, 5, 1.0, False)  # type: ignore[arg-type]
         for n, (score, state) in enumerate(zip(scores, states, strict=True))
     ]
+    trials[6] = replace(trials[6], values={"lr": 7.0})  # of the others that were cut the values ran to an end as well
     draw(view, clock, STUDY, *trials)
     shown = texts()
     assert "best loss, trial 1" in shown and "<b>6<small> / 8</small></b>" in shown
     rows = shown.split("<tr>")[2:]
-    assert [row.split("<td>")[1].split("<")[0] for row in rows] == ["1", "2", "0", "5"]
+    assert [row.split("<td>")[1].split("<")[0] for row in rows] == ["1", "6", "2", "0", "5"]
+    assert "<td>5 cut</td>" in rows[1] and shown.count(" cut</td>") == 1
     figure = next(m for m in models() if type(m).__name__ == "Figure")
     best, complete, pruned = figure.marks
-    assert best.y.tolist() == [0.9, 0.4, 0.4, 0.4, 0.4] and pruned.x.tolist() == [4.0]
-    assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0]
+    assert best.y.tolist() == [0.9, *[0.4] * 6] and pruned.x.tolist() == [4.0]
+    assert complete.x.tolist() == [0.0, 1.0, 2.0, 5.0, 6.0, 7.0]
     view.close()
 
 

@@ -1,6 +1,6 @@
 """The record of what followed a search's trials, in Optuna's study and beside it in the study's folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from nnlab.core.tune.ensemble import Ensemble
 if TYPE_CHECKING:
     import optuna
 
+FIRST = 0  # the trial that the search begins with
 FRESH, WHOLE, REFIT, ENSEMBLE = "fresh", "whole", "refit", "ensemble"
 
 
@@ -24,37 +25,45 @@ class After:
         self._journal, self._path, self._model = journal, path, model
         self._held: dict[str, Any] = {}
 
-    def fresh(self) -> dict[int, dict[int, float]]:
-        """Scores of finalists by their trial and seed; nan for a run that failed."""
-        found: dict[int, dict[int, float]] = {}
+    def fresh(self) -> dict[int, dict[int, tuple[float, ...]]]:
+        """Values of finalists by their trial and seed, of each objective, the score first; nan where a run failed."""
+        found: dict[int, dict[int, tuple[float, ...]]] = {}
         for key, value in self._journal.user_attrs.items():
             kind, _, rest = key.partition(" ")
             if kind == FRESH:
                 number, seed = map(int, rest.split())
-                found.setdefault(number, {})[seed] = np.nan if value is None else float(value)
+                values = value if isinstance(value, list) else [value]
+                found.setdefault(number, {})[seed] = tuple(np.nan if one is None else float(one) for one in values)
         return found
 
-    def put_fresh(self, number: int, seed: int, score: float | None) -> None:
-        """Put a finalist's score from one seed on record; None: it failed."""
-        self._journal.set_user_attr(f"{FRESH} {number} {seed}", score)
+    def put_fresh(self, number: int, seed: int, values: Sequence[float | None]) -> None:
+        """Put a finalist's values from one seed on record, of each objective; None: it failed."""
+        self._journal.set_user_attr(f"{FRESH} {number} {seed}", list(values))
+
+    def means(self, count: int = 1) -> dict[int, list[float]]:
+        """The mean values of the finalists with the most seeds, of so many objectives each, by their trials; without
+        finalists of which a run failed."""
+        fresh = self.fresh()
+        most = max((len(seeds) for seeds in fresh.values()), default=0)
+        full = {number: list(seeds.values()) for number, seeds in fresh.items() if len(seeds) == most}
+        means = {number: np.mean([row[:count] for row in rows], axis=0) for number, rows in full.items()}
+        return {
+            number: mean.tolist() for number, mean in means.items() if len(mean) == count and np.isfinite(mean).all()
+        }
 
     def winner(self, maximize: bool) -> int | None:
-        """The finalist with the best mean, of those with the most seeds; None where there are no finalists."""
-        fresh = self.fresh()
-        most = max((len(scores) for scores in fresh.values()), default=0)
-        means = {n: float(np.mean(list(scores.values()))) for n, scores in fresh.items() if len(scores) == most}
-        sign = -1.0 if maximize else 1.0
-        sound = {number: sign * mean for number, mean in means.items() if np.isfinite(mean)}
-        return min(sound, key=lambda number: (sound[number], number)) if sound else None
+        """The finalist with the best mean score; None where there are no finalists."""
+        sign, means = -1.0 if maximize else 1.0, self.means()
+        return min(means, key=lambda number: (sign * means[number][0], number)) if means else None
 
     def whole(self) -> dict[int, Mapping[str, Any]]:
-        """What trials came to with all members, by their numbers: score (None: it failed), best_epoch, and the parts of
-        the score (see nnlab.core.tune.luck)."""
+        """What trials came to with all members, by their numbers: score (None: it failed) and best_epoch."""
         told = self._journal.user_attrs.items()
         return {int(key.partition(" ")[2]): value for key, value in told if key.startswith(f"{WHOLE} ")}
 
-    def keep_whole(self, number: int, told: Mapping[str, Any], run: Run | None) -> None:
-        """Put a trial with all members on record. told: as `whole` gives it; run: where it is not the trial's own."""
+    def keep_whole(self, number: int, score: float | None, best_epoch: int, run: Run | None) -> None:
+        """Put a trial with all members on record. run: where it is another than the trial's own."""
+        told = {"score": score, "best_epoch": best_epoch}
         if run is None:
             self._journal.set_user_attr(f"{WHOLE} {number}", told)
         else:
@@ -64,11 +73,15 @@ class After:
         """The run of a trial with all members; None where there is none but the trial's own."""
         return self._held_or_loaded(f"{WHOLE} {number}", Run)
 
-    def best_whole(self, maximize: bool) -> int | None:
-        """The trial that is best with all members; None where none was trained so."""
+    def best_whole(self, maximize: bool, luck: Callable[[], float]) -> int | None:
+        """The trial that is best with all members, but the first one unless the score of the best less the luck of the
+        choice is better; None where none was trained so. luck: in the score of the best of the trials."""
         sign = -1.0 if maximize else 1.0
-        scores = {number: told["score"] for number, told in self.whole().items() if told["score"] is not None}
-        return min(scores, key=lambda number: (sign * scores[number], number)) if scores else None
+        told = {number: sign * one["score"] for number, one in self.whole().items() if one["score"] is not None}
+        best = min(told, key=lambda number: (told[number], number), default=None)
+        if best in (None, FIRST) or FIRST not in told:
+            return best
+        return best if told[best] + luck() < told[FIRST] else FIRST
 
     @property
     def refit_of(self) -> int | None:

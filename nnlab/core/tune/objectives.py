@@ -73,9 +73,22 @@ def latency(run: "Run", data: "Prepared") -> float:
     return 1000.0 * float(np.median(times))
 
 
-def front(values: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
-    """Which rows of values (trials, objectives) no other dominates: (trials,) of bool. Equal rows are all on it."""
+def front(values: np.ndarray, maximize: Sequence[bool], means: np.ndarray | None = None) -> np.ndarray:
+    """Which rows of values (trials, objectives) no other dominates: (trials,) of bool. Equal rows are all on it.
+
+    means: over fresh seeds, rows of nan for trials without; two trials that have them are compared by these, so that
+    no trial's luck is held against another's mean.
+    """
+    found = _dominates(values, maximize)
+    if means is not None:
+        again = np.isfinite(means).all(1)
+        found = np.where(again[:, None] & again, _dominates(means, maximize), found)
+    return np.asarray(~found.any(0))
+
+
+def _dominates(values: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
+    """Whether a row dominates another: (trials, trials) of bool."""
     costs = np.where(np.asarray(maximize), -values, values)
     as_good = (costs[:, None, :] <= costs[None, :, :]).all(2)
     better = (costs[:, None, :] < costs[None, :, :]).any(2)
-    return np.asarray(~(as_good & better).any(0))
+    return np.asarray(as_good & better)

@@ -165,7 +165,7 @@ def test_finalists_are_trained_from_fresh_seeds_and_the_best_mean_wins(cancer, t
     best = study.score_of(study.ranking()[0])
     for place, winner in enumerate(study.ranking()[:3]):  # whichever it is, its luck is that of the choice
         for seed in (1, 2):
-            study.after.put_fresh(winner, seed, -float(place))
+            study.after.put_fresh(winner, seed, [-float(place)])
         assert study.best_trial == winner
         for gap, luck in ((0.25, 0.25), (-0.25, 0.0)):
             monkeypatch.setattr(study_file, "worth_of_choice", lambda values, maximize, worth=best + gap: worth)

@@ -17,6 +17,8 @@ from nnlab.core.tune.search import tune
 from nnlab.core.tune.strategies import SAMPLERS
 from nnlab.core.tune.study import Study
 from nnlab.report.bundle import study_bundles
+from nnlab.report.studies import study_blocks
+from nnlab.report.study_plots import fronts
 
 RUN = {"model": "mlp", "epochs": 2, "batch_size": 64, "lr": 0.01}
 SPACE = ("hidden=[4,16,64]x1..2", "dropout=0..0.4")
@@ -75,6 +77,27 @@ def test_of_equal_scores_the_next_objective_decides(classes, monkeypatch):
     assert study.best_trial == 2
     assert set(study.front["number"]) == {2, 4, 3}
     assert study.base.monitor == "accuracy"
+
+
+def test_finalists_are_compared_by_their_means_and_the_winner_is_on_the_front(classes, tmp_path, monkeypatch):
+    from nnlab.core.tune import finals, loop
+
+    trials = iter([(0.8, 3.0), (0.9, 9.0), (0.89, 2.0), (0.7, 1.0), (0.88, 8.0)])
+    fresh = iter([(0.84, 9.0)] * 2 + [(0.82, 2.0)] * 2 + [(0.85, 8.0), (0.87, 8.0)])
+    monkeypatch.setattr(loop, "measured_objectives", lambda *_: next(trials))
+    monkeypatch.setattr(finals, "measured_objectives", lambda *_: next(fresh))
+    words = {"objectives": ("accuracy", "parameters"), "sampler": "random", "trials": 5, "store": tmp_path}
+    study = tune(classes, space=("lr=1e-3..1e-1",), finalists=3, seeds=2, **words, **RUN | {"hidden": (8,)})
+    assert study.finalists["trial"].tolist()[0] == 4  # which no front of the trials alone would hold
+    for one in (study, Study.load(study.path)):
+        assert one.best_trial == one.front["number"][0] == 4
+        # trial 1 is dominated by the means of 4, trial 0 by trial 2: one of them was not trained again
+        shown = one.front[["number", "score", "parameters"]].to_numpy().tolist()
+        assert shown == [[4, 0.86, 8], [2, 0.82, 2], [3, study.trials["score"][3], 1]]
+    (table,) = [one for one in study_blocks(study, None) if getattr(one, "title", "").startswith("The front of P")]
+    assert "finalists by their means over fresh seeds" in table.title and table.rows[0][:2] == [4, 0.86]
+    (plot,) = fronts(study)
+    assert len(plot.dots) == 5 and len(plot.lines[0].points) == 3
 
 
 def test_a_wider_network_has_a_larger_latency_and_a_slow_one_the_time_that_it_takes(classes):
