@@ -572,8 +572,8 @@ def test_the_parts_of_a_stack_are_resumed(classes: Prepared, monkeypatch: pytest
 
 
 def test_other_errors_of_a_stack_are_told_as_they_are(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    short_of_memory(monkeypatch, 0, RuntimeError("shapes do not fit"))
-    with pytest.raises(RunError, match="shapes do not fit"):
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="shapes do not fit"):
+        short_of_memory(patch, 0, RuntimeError("shapes do not fit"))
         nnlab.fit(classes, **STEPS)
     short_of_memory(monkeypatch, 0)
     with pytest.raises(RunError, match=r"memory ran out in epoch 1 \(.*allocate memory.*\); --accumulate 2"):

@@ -100,8 +100,12 @@ class Flat:
 
     def parts(self, buffer: Tensor, group: Group, member: int) -> list[Tensor]:
         """What a member has in a group, padding included."""
+        return [buffer.narrow(0, start, size) for start, size in self.places(group, member)]
+
+    def places(self, group: Group, member: int) -> list[tuple[int, int]]:
+        """Start and size of that."""
         return [
-            buffer.narrow(0, start + member * size, size)
+            (start + member * size, size)
             for start, size, _ in self._places.values()
             if group.start <= start < group.stop
         ]

@@ -1,6 +1,6 @@
 """One training step of K members: rows in, weights changed, in calls that are fixed for a batch size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Room
+from nnlab.core.learners.stack.compiled.program import compiled
 from nnlab.core.learners.stack.layers import Build, Layer, Port, are_odd, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
 from nnlab.core.learners.stack.products import Call
@@ -31,9 +32,9 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls of a step for one batch size, gather(rows) first. total: sums of losses in parts."""
+    """The calls of a step for one batch size. rows: numbers of those that it is on. total: sums of losses in parts."""
 
-    gather: Callable[[Tensor], object]
+    rows: Tensor
     calls: Sequence[Call]
     total: Tensor
     masks: Masks | None
@@ -88,7 +89,7 @@ class Engine:
     def gradients(self, rows: Tensor) -> None:
         """The gradients of the mean loss. rows: (n,), the same for all members, or (K, n)."""
         plan = self._plan(rows)
-        plan.gather(rows)
+        plan.rows.copy_(rows)
         for call in plan.calls:
             call()
         self._seen += rows.shape[-1]
@@ -108,7 +109,7 @@ class Engine:
             sets = 1 if shared else self._flat.members
             given = self._checking.take_members(sets, rows, x.shape[-1], apart=build.apart)
             port = self._bound(given.expand(self._flat.members, -1, -1), build)
-            self._passes[rows, shared] = (given, build.forward, port.value.mT)
+            self._passes[rows, shared] = (given, compiled(build.forward), port.value.mT)
         given, calls, output = self._passes[rows, shared]
         given.copy_(x)
         for call in calls:
@@ -190,26 +191,22 @@ class Engine:
         target, counted = rows_of(y), None if weight is None else rows_of(weight)
         loss, total = bind_loss(self._criterion, port, room, target, counted, self._flat.mean_of)
         backward = [call for layer in reversed(build.backward) for call in layer]
-        sources = [(table.y, y)]
-        if table.weight is not None and weight is not None:
-            sources.append((table.weight, weight))
-        if x.is_contiguous():
-            sources.append((table.x, x.view(sets * size, -1)))
-        parted = None if x.is_contiguous() else (table.x, x)
-        gather: Callable[[Tensor], object] = partial(_gather, sources, parted)
-        calls = [*start, *build.forward, *loss, *backward]
-        if self._recorder is not None:
-            rows = torch.zeros((size,) if shared else (sets, size), dtype=torch.int64, device=x.device)
-            calls = [self._recorder.record([partial(gather, rows), *calls])]
-            gather = rows.copy_
-        return Plan(gather, calls, total, build.masks)
+        chosen = torch.zeros((size,) if shared else (sets, size), dtype=torch.int64, device=x.device)
+        gathers = _gathers(table, chosen, x, y, weight)
+        calls = [*gathers, *start, *build.forward, *loss, *backward]
+        calls = [self._recorder.record(calls)] if self._recorder is not None else compiled(calls)
+        return Plan(chosen, calls, total, build.masks)
 
 
-def _gather(sources: Sequence[tuple[Tensor, Tensor]], apart: tuple[Tensor, Tensor] | None, rows: Tensor) -> None:
-    """The rows of the tables into the buffers of a batch. apart: a table and its buffer, whose sets lie apart."""
-    chosen = rows if rows.ndim == 1 else rows.reshape(-1)
-    for table, out in sources:
-        torch.index_select(table, 0, chosen, out=out)
-    if apart is not None:
-        for own, out in zip(rows, apart[1], strict=True):
-            torch.index_select(apart[0], 0, own, out=out)
+def _gathers(table: Table, rows: Tensor, x: Tensor, y: Tensor, weight: Tensor | None) -> list[Call]:
+    """Calls that put rows of the table, (n,) or (K, n), into the buffers of a batch, x of which may lie in parts."""
+    every = rows.view(-1)
+    pairs = [(table.y, every, y)]
+    if weight is not None:
+        assert table.weight is not None
+        pairs.append((table.weight, every, weight))
+    if x.is_contiguous():
+        pairs.append((table.x, every, x.view(len(every), -1)))
+    else:
+        pairs += [(table.x, own, out) for own, out in zip(rows.view(len(x), -1), x, strict=True)]
+    return [partial(torch.index_select, source, 0, own, out=out) for source, own, out in pairs]

@@ -39,6 +39,7 @@ class Streams:
     def __init__(self, seeds: Sequence[int], device: str, recorded: bool = False) -> None:
         self._device, self._host = device, device == "cpu" and not recorded
         self._sources: list[Any] = [self._source(seed) for seed in seeds]
+        self._rooms: dict[int, np.ndarray] = {}
 
     def _source(self, seed: int) -> Any:
         mixed = np.random.SeedSequence([seed, DROPOUT])
@@ -79,6 +80,14 @@ class Streams:
             lost = (limit.floor() + up).clamp(max=255)
             torch.ge(drawn.view(torch.uint8)[: len(mask)], lost, out=mask)
             mask.div_(1 - share)
+
+    def addresses(self) -> list[int]:
+        """Where NumPy keeps the four words of each stream's state, for code that draws the same by itself."""
+        return [source.ctypes.state_address for source in self._sources]
+
+    def room(self, words: int) -> int:
+        """The address of memory for draws of so many words and one more, which each draw of as many overwrites."""
+        return self._rooms.setdefault(words, np.empty(words + 1, np.uint64)).ctypes.data
 
     def state(self) -> list[Tensor]:
         """Where the streams are."""

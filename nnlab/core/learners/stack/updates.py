@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat
+from nnlab.core.learners.stack.compiled.adam import CompiledAdam
+from nnlab.core.learners.stack.compiled.library import library
 from nnlab.core.stepping.private import adam_step, sgd_step
 
 Values = dict[str, Any]
@@ -35,13 +37,20 @@ class Update:
         self._every = self._given([[buffer] for buffer in buffers])
         self._alike = all(group.factor == 1.0 for group in self._groups)
         self._apart = any(isinstance(group.factor, tuple) for group in self._groups)
+        self._compiled: CompiledAdam | None = None
+        if self._counts and flat.values.device.type == "cpu" and flat.values.dtype == torch.float32 and library():
+            self._compiled = CompiledAdam(flat, buffers, self.made, values, decoupled=name == "adamw")
 
     def step(self, lrs: list[float]) -> None:
         """One step with these gradients and a step size for each member."""
+        lr, decay = lrs[0], self.decays[0]
+        apart = self._apart or lrs.count(lr) < len(lrs) or self.decays.count(decay) < len(lrs)
+        if self._compiled is not None:
+            self._compiled(lrs, self.decays, apart)
+            return
         if self._counts:
             self.made.add_(self._one)  # a tensor: a Python number costs three times as much
-        lr, decay = lrs[0], self.decays[0]
-        if self._apart or lrs.count(lr) < len(lrs) or self.decays.count(decay) < len(lrs):
+        if apart:
             self._step_each(lrs)
         elif self._alike and not decay:
             self._fused(*self._every, lr=lr, weight_decay=0.0)
