@@ -7,6 +7,7 @@ import numpy as np
 
 from nnlab.core.network import member_count
 from nnlab.core.spec import CUSTOM
+from nnlab.core.tune.after import FIRST
 from nnlab.core.tune.objectives import LATENCY
 from nnlab.core.tune.study import fact
 from nnlab.core.wording import counted
@@ -62,6 +63,7 @@ def study_blocks(study: "Study", line: str | None) -> Iterator[Block]:
     if len(steps):
         rows = [[f"{when:%Y-%m-%d %H:%M:%S}", *rest] for when, *rest in steps.itertuples(index=False)]
         yield Table(["when (UTC)", "from trial", "what", "values"], rows, "Steered by hand", "lrll")
+    yield from (Sentence("warm start:", note) for note in study.learnt)
     yield from warning_blocks([f"trial {at}: {text}" for at, text in study.messages.items()])
     importance, variance = study.importance, study.variance
     searched = [
@@ -80,7 +82,7 @@ def study_blocks(study: "Study", line: str | None) -> Iterator[Block]:
 def _expected(study: "Study") -> Iterator[Block]:
     """What the winner is worth on new rows, without the luck in its value."""
     expected, best = study.expected_score, study.best_score
-    if expected is not None and best is not None:
+    if expected is not None and best is not None and expected != best:
         luck = (best - expected) if study.maximize else (expected - best)
         values = f"the best {study.metric} flatters itself by about {number(luck)}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
@@ -97,6 +99,10 @@ def _after(study: "Study") -> Iterator[Block]:
         yield Table(
             heads, rows, f"Trials have {counted(study.header.members or 0, 'member')}; the best with all", "lrr"
         )
+        if study.best_trial == FIRST != (ahead := int(whole["trial"][0])):
+            gain = number(abs(whole["whole"][0] - (study.best_score or 0.0)))
+            why = f"trial {ahead} is better by {gain}, no more than the luck of a choice among so many trials"
+            yield Sentence("the run without a search stays the best:", why)
     finalists = study.finalists
     if len(finalists):
         rows = [

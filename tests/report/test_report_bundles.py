@@ -326,6 +326,7 @@ class StudyStandIn:
     trials: pd.DataFrame = field(default_factory=lambda: TRIALS)
     expected_score: float | None = None
     finalists: tuple[()] = ()
+    learnt: tuple[()] = ()
     after: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ensemble_of=None))
     header: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(

@@ -1,6 +1,6 @@
 """The record of what followed a search's trials, in Optuna's study and beside it in the study's folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from nnlab.core.tune.ensemble import Ensemble
 if TYPE_CHECKING:
     import optuna
 
+FIRST = 0  # the trial that the search begins with
 FRESH, WHOLE, REFIT, ENSEMBLE = "fresh", "whole", "refit", "ensemble"
 
 
@@ -56,13 +57,13 @@ class After:
         return min(means, key=lambda number: (sign * means[number][0], number)) if means else None
 
     def whole(self) -> dict[int, Mapping[str, Any]]:
-        """What trials came to with all members, by their numbers: score (None: it failed), best_epoch, and the parts of
-        the score (see nnlab.core.tune.luck)."""
+        """What trials came to with all members, by their numbers: score (None: it failed) and best_epoch."""
         told = self._journal.user_attrs.items()
         return {int(key.partition(" ")[2]): value for key, value in told if key.startswith(f"{WHOLE} ")}
 
-    def keep_whole(self, number: int, told: Mapping[str, Any], run: Run | None) -> None:
-        """Put a trial with all members on record. told: as `whole` gives it; run: where it is not the trial's own."""
+    def keep_whole(self, number: int, score: float | None, best_epoch: int, run: Run | None) -> None:
+        """Put a trial with all members on record. run: where it is another than the trial's own."""
+        told = {"score": score, "best_epoch": best_epoch}
         if run is None:
             self._journal.set_user_attr(f"{WHOLE} {number}", told)
         else:
@@ -72,11 +73,15 @@ class After:
         """The run of a trial with all members; None where there is none but the trial's own."""
         return self._held_or_loaded(f"{WHOLE} {number}", Run)
 
-    def best_whole(self, maximize: bool) -> int | None:
-        """The trial that is best with all members; None where none was trained so."""
+    def best_whole(self, maximize: bool, luck: Callable[[], float]) -> int | None:
+        """The trial that is best with all members, but the first one unless the score of the best less the luck of the
+        choice is better; None where none was trained so. luck: in the score of the best of the trials."""
         sign = -1.0 if maximize else 1.0
-        scores = {number: told["score"] for number, told in self.whole().items() if told["score"] is not None}
-        return min(scores, key=lambda number: (sign * scores[number], number)) if scores else None
+        told = {number: sign * one["score"] for number, one in self.whole().items() if one["score"] is not None}
+        best = min(told, key=lambda number: (told[number], number), default=None)
+        if best in (None, FIRST) or FIRST not in told:
+            return best
+        return best if told[best] + luck() < told[FIRST] else FIRST
 
     @property
     def refit_of(self) -> int | None:

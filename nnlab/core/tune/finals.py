@@ -14,6 +14,7 @@ from nnlab.core.models.custom import Maker
 from nnlab.core.network import member_count
 from nnlab.core.run import Run
 from nnlab.core.spec import TrainSpec
+from nnlab.core.tune.after import FIRST
 from nnlab.core.tune.case import Case
 from nnlab.core.tune.ensemble import chosen
 from nnlab.core.tune.objectives import measured_objectives
@@ -24,7 +25,6 @@ from nnlab.core.tune.training import Again, Group
 from nnlab.core.tune.watch import Searching, Watch
 
 WHOLE = 2  # best trials that are trained with all members, where trials have fewer
-FIRST = 0  # the trial that the search begins with
 Pair = tuple[int, int]
 FoldsOf = Callable[[Mapping[str, Value]], Sequence[Prepared]]
 
@@ -90,11 +90,11 @@ class Finals:
         for pair, spec in list(left.items()):
             score = study.score_of(pair[0])
             if self._header.is_whole(spec) and score is not None and not study.cut_after(pair[0]):
-                after.keep_whole(pair[0], _whole(score, study.result_of(pair[0])), None)
+                after.keep_whole(pair[0], score, int(study.result_of(pair[0]).get("best_epoch", 0)), None)
                 del left[pair]
         titles = {pair: f"trial {pair[0]}, {member_count(spec)} members" for pair, spec in left.items()}
         for (number, _), case in self._again(left, titles):
-            after.keep_whole(number, _whole(_score(case), case.end.to_json() if case.end else {}), case.run)
+            after.keep_whole(number, _score(case), case.end.best_epoch if case.end else 0, case.run)
         return all(number in after.whole() for number in numbers)
 
     def _again(self, specs: Mapping[Pair, TrainSpec], titles: Mapping[Pair, str]) -> Iterator[tuple[Pair, Case]]:
@@ -136,9 +136,9 @@ class Finals:
         return run.finished.reason not in ("stopped", "interrupted")
 
     def _ensemble(self) -> bool:
-        """Of the best trials, and of those with all members, best first: the greedy choice begins with the first."""
+        """Of the best trials, and of those with all members, the winner first: with it the greedy choice begins."""
         study = self._study
-        whole = [int(number) for number in study.whole["trial"]] if self._header.members else []
+        whole = sorted(map(int, study.whole["trial"]), key=lambda number: number != study.best_trial)
         numbers = list(dict.fromkeys([*whole, *study.ranking()[: self._header.spec.ensemble]]))
         if self._after.ensemble_of == numbers:
             return True
@@ -154,11 +154,6 @@ class Finals:
 
 def _score(case: Case) -> float | None:
     return case.end.score if case.end is not None and case.end.state == "complete" else None
-
-
-def _whole(score: float | None, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a trial with all members."""
-    return {"score": score} | {name: result[name] for name in ("best_epoch", "parts") if name in result}
 
 
 def all_rows(folds: Sequence[Prepared]) -> Prepared:

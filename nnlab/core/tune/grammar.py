@@ -26,6 +26,7 @@ CONDITION = re.compile(rf"(.*?)\s+{IF}(?:\s+(.*))?", re.DOTALL)
 SEVERAL = re.compile(r"(?<!\sif)(?<![,;\s])[,;\s]+(?=[^\W\d][\w.-]*\s*=)")  # between entries of one line
 WORDS = ("log", "linear", "step")
 MOST_ITEMS = 64
+LONGEST = 80  # letters of what is no entry that are shown
 NUMBER_FORM = "low..high [log|linear] [step number]"
 LIST_FORM = "[low..high]x1..4 [log|linear] [step number] [same]"
 ENTRY = 'name=low..high or name={a,b}, as in "lr=1e-4..1e-1 log", "hidden=[64..512]x1..4"'
@@ -68,7 +69,7 @@ def _entry(text: str) -> tuple[str, str]:
         raise SpecError(f"space {text!r}: a closing {'}' if text.count('{') > text.count('}') else ']'} is missing")
     match = NAME.fullmatch(text)
     if not match or not match[2]:
-        raise SpecError(f"space {text!r}: expected {ENTRY}")
+        raise SpecError(f"space {text[:LONGEST]!r}: expected {ENTRY}")
     return match[1], match[2]
 
 
@@ -116,6 +117,8 @@ def read_values(name: str, text: str, param: Param) -> Searched:
     if param.many and re.fullmatch(r"\[.*\]", text, re.DOTALL):
         raise SpecError(f"space {name}={text}: a list needs its length; write {name}={text}x1..4")
     match = NUMBERS.fullmatch(text)
+    if match and "..." in text:  # read as 1e-4 and .1e-1 it would be another range than was meant
+        raise SpecError(f"space {name}={text}: two dots stand between the ends, as in {name}={_example(param)}")
     if not match:
         hint = (
             f"{{{text.strip('[]()')}}}" if "," in text else f"low..high, {{a,b}}, or --{name} {text} to keep it fixed"

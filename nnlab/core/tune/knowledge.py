@@ -37,12 +37,14 @@ FREE = {"seed", "metrics", *NO_MATTER}  # fields in which an earlier run may dif
 class Known:
     """An earlier run as a trial would have been: its values, its score, and which run it was.
 
-    whole: it had all members where trials have fewer, so that its score does not compare with theirs."""
+    whole: it had all members where trials have fewer, so that its score does not compare with theirs. steered: values
+    were changed by hand while it ran."""
 
     run: str
     values: dict[str, Value]
     score: float
     whole: bool = False
+    steered: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,11 @@ def _same_data(store: Store, header: Header) -> tuple[list[Known], list[str]]:
         whole = sum(one.whole for one in known)
         with_all = f"; of {whole} with all members the best is tried first" * bool(whole)
         left = f"; left out: {why}" * bool(why)
+        turned = sum(one.steered for one in known)
+        by_hand = f"; {turned} steered by hand, with what held in the best epoch" * bool(turned)
         count = len(known) - whole
         are = "is" if count == 1 else "are"
-        notes.append(f"{counted(count, 'earlier run')} on this data {are} known to the study{with_all}{left}")
+        notes.append(f"{counted(count, 'earlier run')} on this data {are} known to the study{with_all}{by_hand}{left}")
     return known, notes
 
 
@@ -96,7 +100,8 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
     score = info.metrics.get(header.metric)
     if score is None or not math.isfinite(score):
         raise SpecError(f"without a value of {header.metric}")
-    for name, value in _changes(info).items():
+    changes = _changes(info)
+    for name, value in changes.items():
         with contextlib.suppress(NNLabError):
             spec = resolve(TrainSpec, {name: value}, spec)
     values = base_values(header.space, spec)
@@ -113,7 +118,7 @@ def _known(info: RunInfo, spec: TrainSpec, header: Header) -> Known:
     if different:
         raise SpecError(f"with other {', '.join(different[:3])}")
     prepared = base_values(header.space, header.prepare) if header.prepare else {}
-    return Known(info.id, values | prepared, score, whole)
+    return Known(info.id, values | prepared, score, whole, bool(changes))
 
 
 def _changes(info: RunInfo) -> Mapping[str, float]:

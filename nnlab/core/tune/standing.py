@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 KNOWN = "known"  # the state of a run from before the study
 NOT_OWN = ("waiting", "skipped", KNOWN)  # states of what is no trial of the study's own
+LEARNT = "learnt"  # the attribute of a study that says what it knew before its first trial
 AGAIN = "again"  # the attribute of a trial that names the one which was cut and had its values
 
 

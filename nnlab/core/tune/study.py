@@ -14,7 +14,7 @@ from nnlab.core.errors import RunError, StoreError
 from nnlab.core.models.custom import Maker
 from nnlab.core.run import Run
 from nnlab.core.spec import PrepareSpec, TrainSpec
-from nnlab.core.tune.after import After
+from nnlab.core.tune.after import FIRST, After
 from nnlab.core.tune.ensemble import Ensemble
 from nnlab.core.tune.header import Header
 from nnlab.core.tune.luck import worth_of_choice
@@ -22,7 +22,7 @@ from nnlab.core.tune.objectives import front
 from nnlab.core.tune.opening import JOURNAL, open_optuna, quiet_optuna
 from nnlab.core.tune.ranges import Value
 from nnlab.core.tune.space import prepare_with
-from nnlab.core.tune.standing import NOT_OWN, costs, objectives_of, ranked, state_of, was_cut
+from nnlab.core.tune.standing import LEARNT, NOT_OWN, costs, objectives_of, ranked, state_of, was_cut
 from nnlab.core.tune.steering import Steerable
 from nnlab.core.tune.strategies import judged_by
 from nnlab.core.wording import counted
@@ -147,6 +147,11 @@ class Study(Steerable):
         return pd.DataFrame({number: values for number, values in told.items() if values}).sort_index()
 
     @property
+    def learnt(self) -> list[str]:
+        """What it knew before its first trial: how many earlier runs, and why others were left out."""
+        return list(self._journal.user_attrs.get(LEARNT, ()))
+
+    @property
     def messages(self) -> dict[int, str]:
         """Why trials failed or were cut short, by their number."""
         told = {trial.number: trial.user_attrs.get("result", {}).get("message", "") for trial in self._shown()}
@@ -169,12 +174,12 @@ class Study(Steerable):
 
     @property
     def best_trial(self) -> int | None:
-        """Number of the winner: the trial that is best with all members, where trials had fewer; else the finalist with
-        the best mean over fresh seeds, where there are finalists, else the first of `ranking`; of several objectives
-        the first of `front`. None if there is none."""
+        """Number of the winner: the trial that is best with all members, where trials had fewer, but trial 0 where no
+        other is expected to beat it; else the finalist with the best mean over fresh seeds, where there are finalists,
+        else the first of `ranking`; of several objectives the first of `front`. None if there is none."""
         if self.header.several:
             return next(iter(self._front()), None)
-        winner = self.after.best_whole(self.maximize)
+        winner = self.after.best_whole(self.maximize, lambda: self._luck() or 0.0)
         winner = self.after.winner(self.maximize) if winner is None else winner
         return winner if winner is not None else next(iter(self.ranking()), None)
 
@@ -209,16 +214,24 @@ class Study(Steerable):
         nnlab.core.tune.luck); None for fewer than two trials that can be compared so.
 
         Where the winner is not the trial that scored best, but was chosen with all members or as a finalist, its luck
-        is taken to be that of the choice among trials, whose rows are the same."""
-        parts = [self.result_of(number).get("parts") or () for number in self.ranking()]
-        values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
-        if len(values) < 2:
+        is taken to be that of the choice among trials, whose rows are the same; where it is trial 0 because no other
+        was expected to be better, nothing was chosen."""
+        luck, own = self._luck(), self.best_score
+        if luck is None or own is None:
             return None
-        worth, own = worth_of_choice(np.array(values), self.maximize), self.best_score
-        best = self.score_of(self.ranking()[0])
-        if own is None or best is None:
-            return worth
-        return own + (min if self.maximize else max)(worth - best, 0.0)
+        stayed = self.best_trial == FIRST and len(self.after.whole()) > 0
+        return own if stayed else own - luck if self.maximize else own + luck
+
+    def _luck(self) -> float | None:
+        """How far the choice among trials flatters the best of them; None for fewer than two that can be compared."""
+        order = self.ranking()
+        parts = [self.result_of(number).get("parts") or () for number in order]
+        values = [one for one in parts if parts[0] and len(one) == len(parts[0])]
+        best = self.score_of(order[0]) if order else None
+        if len(values) < 2 or best is None:
+            return None
+        worth = worth_of_choice(np.array(values), self.maximize)
+        return max(best - worth if self.maximize else worth - best, 0.0)
 
     @property
     def finalists(self) -> "pd.DataFrame":

@@ -24,6 +24,7 @@ from nnlab.core.tune.space import suggest
 from nnlab.core.tune.standing import (
     AGAIN,
     KNOWN,
+    LEARNT,
     NOT_OWN,
     folds_left,
     objectives_of,
@@ -246,6 +247,7 @@ class Trials:
         for values in knowledge.first:
             if values != self._header.first_values():
                 self.journal.enqueue_trial(held_params(self._header.space, values))
+        self.journal.set_user_attr(LEARNT, knowledge.notes)
         for note in knowledge.notes:
             self._warn(note)
 

@@ -14,6 +14,8 @@ from nnlab.core.tune.knowledge import distance, meta_features
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.standing import state_of
 from nnlab.core.tune.study import Study
+from nnlab.report.blocks import Sentence
+from nnlab.report.studies import study_blocks
 
 SPACE = ("lr=1e-3..1e-1", "dropout=0..0.5")
 SMALL = {"epochs": 3, "hidden": (8,), "space": SPACE, "batch_size": 64}
@@ -72,7 +74,13 @@ def test_earlier_runs_on_the_same_data_enter_and_others_are_left_out_with_a_reas
     assert turned.changes[0].new == 0.05
     assert known[f"run {turned.id}"].params["lr"] == 0.05  # the value that held in its best epoch
     (note,) = told(events)
-    assert note.startswith("2 earlier runs on this data are known to the study; left out: ")
+    beginning = (
+        "2 earlier runs on this data are known to the study; 1 steered by hand, with what held in the best epoch"
+    )
+    assert note.startswith(f"{beginning}; left out: ")
+    for one in (study, Study.load(study.path)):
+        assert one.learnt == [note]
+        assert [b.text() for b in study_blocks(one, None) if isinstance(b, Sentence)] == [f"warm start: {note}"]
     assert "1 with lr outside of 0.001..0.1 log" in note
     assert "1 with other epochs" in note
 

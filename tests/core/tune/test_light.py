@@ -19,6 +19,7 @@ from nnlab.core.tune.light import light
 from nnlab.core.tune.resuming import resume_study
 from nnlab.core.tune.search import tune
 from nnlab.core.tune.study import Study
+from nnlab.report.blocks import Sentence
 from nnlab.report.studies import study_blocks, study_verdict
 from nnlab.report.tables import Table
 
@@ -59,11 +60,33 @@ def test_trials_have_one_member_the_first_too_and_the_best_and_the_first_are_tra
     for trial, score, whole in study.whole.itertuples(index=False):
         assert score == study.score_of(trial)
         assert whole == loss(data, study.spec_of(trial))
-    assert study.best_trial == study.whole["trial"][0]
-    assert study.best_score == study.whole["whole"].min() <= study.whole_score(0)
+    best, luck = study.whole["trial"][0], study._luck()
+    assert study.best_trial == (best if study.whole_score(best) + luck < study.whole_score(0) else 0)
+    assert study.best_score == study.whole_score(study.best_trial) <= study.whole_score(0)
     assert member_count(study.best) == 3
     assert study.best_run.spec == study.best
     assert study.best_run.metrics["loss"] == study.best_score
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_the_run_without_a_search_wins_unless_another_is_expected_to_beat_it(data, maximize, monkeypatch):
+    monitor = {"monitor": "accuracy"} if maximize else {}
+    study = tune(data, trials=3, ensemble=2, store=False, **SEARCH, **FEW, **monitor)
+    sign, luck = 1 if maximize else -1, 0.03
+    worth = study.score_of(study.ranking()[0]) - sign * luck
+    monkeypatch.setattr("nnlab.core.tune.study.worth_of_choice", lambda values, maximize: worth)
+    for gain, winner, expected in ((0.02, 0, 0.5), (0.04, 1, 0.51), (-0.5, 0, 0.5)):
+        for number, score in ((0, 0.5), (1, 0.5 + sign * gain), (2, 0.5 - sign)):
+            study.after.keep_whole(number, score, 1, None)
+        assert study.best_trial == winner
+        assert study.best_score == study.whole_score(winner)
+        assert study.expected_score == pytest.approx(0.5 + sign * (expected - 0.5))
+        told = [block.text() for block in study_blocks(study, None) if isinstance(block, Sentence)]
+        stays = f"the run without a search stays the best: trial 1 is better by {gain:.4g}"
+        assert any(one.startswith(stays) for one in told) == (gain == 0.02)
+    monkeypatch.setattr(study, "_luck", lambda: None)  # of few rows nothing is told of it, and the better one wins
+    study.after.keep_whole(1, 0.5 + sign * 1e-6, 1, None)
+    assert study.best_trial == 1
 
 
 def test_the_study_loads_with_its_runs_of_all_members_and_the_ensemble_takes_them(data, study):
