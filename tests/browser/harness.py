@@ -220,9 +220,11 @@ class Notebook:
             self.wait_end(number)
 
     def wait_end(self, number: int, seconds: float = PATIENCE) -> None:
-        """Until the cell has its number."""
+        """Until the cell has its number and the page has drawn what came; text is put there by the frame."""
         prompt = self.cell(number).locator(".jp-InputPrompt")
         wait_for(lambda: prompt.inner_text().strip("[]: ").isdigit(), f"cell {number} ends", seconds)
+        frame = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.page.evaluate(f"() => {frame}.then(() => 0)")
 
     def press(self, number: int, name: str) -> None:
         """Press a button in a cell's output."""

@@ -29,7 +29,7 @@ def test_the_result_takes_the_place_of_the_panel_in_a_cell_that_has_returned(not
     wait_for(lambda: opened.output(1).locator("img").count(), "the picture takes the panel's place")
     opened.run(3)
     assert "stopped" in opened.text(3)
-    assert not opened.output(1).locator(".jupyter-widgets").count()
+    wait_for(lambda: not opened.output(1).locator(".jupyter-widgets").count(), "the panel is gone")
     opened.output(1).screenshot(path=shots / "background_ended.png")
 
 
@@ -46,4 +46,4 @@ def test_a_page_that_is_loaded_again_attaches_to_the_run(notebook: Open, shots: 
     opened.press(2, "Stop")
     wait_for(lambda: opened.output(2).locator("img").count(), "its result is shown")
     opened.run(3)
-    assert opened.output(3).locator("img").count() == 1
+    wait_for(lambda: opened.output(3).locator("img").count() == 1, "and shown again")

@@ -46,6 +46,7 @@ def test_curves_are_asked_and_answer(notebook: Open, shots: Path) -> None:
     panel.locator("select").select_option("smoother")
     dot = chart.locator(".object_grp, .dot_grp").last
     opened.press(2, "Pause")
+    wait_for(lambda: panel.locator(".nnl-state").inner_text() == "paused", "nothing is drawn meanwhile")
     dot.hover(force=True)
     wait_for(lambda: opened.page.locator(".nnl-tip").all_inner_texts(), "words are shown")
     opened.page.screenshot(path=shots / "curves-asked.png")

@@ -101,19 +101,23 @@ def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> 
     panel = opened.output(2)
     handle = panel.locator(".widget-slider .noUi-handle").first
     track = panel.locator(".widget-slider .noUi-target").first
+    notes = panel.locator(".nnl-notes")
 
     def told() -> bool:
         """Press beside the handle until something comes of it: the panel may just have moved."""
         at, along = handle.bounding_box(timeout=60_000), track.bounding_box()
         opened.page.mouse.click(at["x"] + at["width"] / 2 + along["width"] / 8, at["y"] + at["height"] / 2)
         opened.page.wait_for_timeout(500)
-        return "→" in panel.locator(".nnl-notes").inner_text()
+        return "→" in notes.inner_text()
 
     wait_for(told, "the change is told")
     handle.focus()
     for _ in range(5):
+        before = notes.inner_text()
         opened.page.keyboard.press("ArrowRight")
-        opened.page.wait_for_timeout(400)  # an epoch with the new value
+        wait_for(lambda before=before: notes.inner_text() != before, "the next change is told")
+    changed = epoch(opened, 2)
+    wait_for(lambda: epoch(opened, 2) > changed + 1, "an epoch has the new value")
     opened.press(2, "Stop")
     opened.wait_end(2)
     opened.run(3)
@@ -193,8 +197,8 @@ def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
     opened.wait_end(1)
     opened.run(2)
     assert opened.text(2).strip().endswith("True")
-    assert opened.output(1).locator("img").count() >= 1, "the history, and more where there are enough trials"
-    assert opened.output(1).locator(".bqplot").count() == 0
+    wait_for(opened.output(1).locator("img").count, "the history, and more where there are enough trials")
+    wait_for(lambda: opened.output(1).locator(".bqplot").count() == 0, "the panel is gone")
 
 
 @pytest.mark.skipif(not os.environ.get("NNLAB_LONG"), reason="takes minutes; NNLAB_LONG=1 runs it")

@@ -129,12 +129,12 @@ def test_every_control_says_something(notebook: Open, title: str) -> None:
         chooses = board.control(there.index(label)).locator("select").count() > 0
         use(board, there.index(label), label)
         try:
-            wait_for(lambda b=before: (board.line, board.told) != b, label, 8)
+            wait_for(lambda b=before: (board.line, board.told) != b, label)
         except AssertionError:
             unheard.append(label)
         if chooses or board.told:  # what it chose may take others away, and a word that was refused stays to be mended
             board.press("Reset")
-            wait_for(lambda: " --" not in board.line.replace(" --target y", "") and not board.told, "all is reset", 20)
+            wait_for(lambda: " --" not in board.line.replace(" --target y", "") and not board.told, "all is reset")
     assert not unheard, unheard
 
 
@@ -165,7 +165,8 @@ def test_runs_are_held_ended_and_shown_in_one_place(notebook: Open) -> None:
     before = board.told
     board.press("Train")
     wait_for(lambda: board.told != before and "best epoch" in board.told, "what came of it is told")
-    assert board.root.locator("img").count() == 1 and board.root.locator(".jp-OutputArea-child").count() == places
+    wait_for(lambda: board.root.locator(".jp-OutputArea-child").count() == places, "the places are the same")
+    assert board.root.locator("img").count() == 1
     field.fill("%nn_train data --optimiser sgd")
     field.press("Tab")
     wait_for(lambda: "optimizer" in board.root.get_by_role("alert").inner_text(), "the error is the magic's")

@@ -30,7 +30,7 @@ def test_the_surface_moves_and_layers_are_shown(notebook: Open, shots: Path) -> 
         opened.page.screenshot(path=shots / f"playground-{theme.split()[-1].lower()}.png")
     opened.press(1, "Stop")
     opened.wait_end(1)
-    assert panel.locator("img").count() == 2
+    wait_for(lambda: panel.locator("img").count() == 2, "two pictures are left")
     panel.locator("img").last.scroll_into_view_if_needed()
     opened.page.screenshot(path=shots / "playground-static.png")
     saved = opened.saved().cells[1].outputs

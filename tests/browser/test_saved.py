@@ -47,7 +47,7 @@ def test_a_reader_without_kernel_sees_chart_and_table(saved: Notebook, server: S
     try:
         picture = reader.output(1).locator("img")
         wait_for(lambda: picture.count() == 1 and picture.evaluate("e => e.naturalWidth") > 100, "the chart is shown")
-        assert reader.output(1).locator("table").count() >= 1
+        wait_for(reader.output(1).locator("table").count, "the table is shown")
         assert "model not found" not in reader.text(1)
         assert is_trusted(reader) is trusted
         assert not reader.has_kernel()
@@ -82,8 +82,11 @@ def left_open(page: Any, server: Server) -> Iterator[Path]:
         drawn = opened.output(cell).locator(".nnl")
         wait_for(lambda drawn=drawn: drawn.count() == 1, f"the widget of cell {cell} is drawn")
     wait_for(lambda: opened.output(4).locator(".nnl-table").count(), "the run has a table")
-    opened.page.wait_for_timeout(1500)
     for cell, words in enumerate(LEFT_OPEN.values(), 1):
+        wait_for(
+            lambda cell=cell, words=words: all(word in str(opened.saved().cells[cell].outputs) for word in words),
+            f"cell {cell} has its note",
+        )
         assert opened.output(cell).locator(".nnl-note").count() == 1 and words[0] not in visible(opened, cell)
     pictures = opened.output(2).locator("img")
     assert pictures.count() == 2 and opened.output(2).locator("img:visible").count() == 1, "the first is for readers"
@@ -147,7 +150,8 @@ def test_a_run_that_ends_in_a_page_loaded_anew_leaves_its_result_there(notebook:
     wait_for(lambda: opened.output(1).locator(".nnl-facts").count() == 1, "the panel is drawn anew")
     opened.press(1, "Stop")
     wait_for(lambda: opened.output(1).locator("img").count() == 1, "the picture takes the place of the panel")
-    assert opened.output(1).locator("table").count() >= 1 and "Training: epoch" not in visible(opened, 1)
+    wait_for(opened.output(1).locator("table").count, "and the table that of its note")
+    assert "Training: epoch" not in visible(opened, 1)
     opened.page.screenshot(path=shots / "ended_after_reload.png")
     opened.run(2)
     assert "stopped" in opened.text(2)
