@@ -207,8 +207,9 @@ def panel(made: Made) -> Iterator[Shown]:
         view = TrainPanel(_started(text), Controls(), True)
         for event in _events(text):
             view.take(event)
+        root = view.root
         view.draw()
-        yield Shown("html", "".join(str(widget.value) for widget in (view._head, view._below)))
+        yield from of_widgets(root)
 
 
 def searching(made: Made) -> Iterator[Shown]:

@@ -11,6 +11,8 @@ from nnlab.core.randomness import member_seed, row_order
 from nnlab.core.spec import TrainSpec
 
 BAG = 0x626167  # sets these draws apart from others of the same seed
+AHEAD, FEW = 8, 2**14  # epochs whose orders are drawn together where they hold so few numbers: by themselves each of
+# them would take three times as long, as between two epochs the processor has forgotten how to
 
 
 def rows_in_bag(spec: TrainSpec, rows: int) -> int:
@@ -25,6 +27,7 @@ class Bags:
     def __init__(self, spec: TrainSpec, rows: int) -> None:
         self._spec, self.size = spec, rows_in_bag(spec, rows)
         self._bags: list[Tensor] | None = None
+        self._ahead: dict[int, Tensor] = {}
         seeds = [member_seed(spec.seed, k) for k in range(member_count(spec))]
         if spec.bootstrap or self.size < rows:
             self._bags = [self._drawn(seed, rows) for seed in seeds]
@@ -37,6 +40,12 @@ class Bags:
 
     def order(self, epoch: int) -> Tensor:
         """Rows in the order of an epoch, (n,), or (members, n) where each has its own."""
+        if epoch not in self._ahead:
+            count = AHEAD if self.size * len(self._bags or self._orders) <= FEW else 1
+            self._ahead = {each: self._order(each) for each in range(epoch, epoch + count)}
+        return self._ahead[epoch]
+
+    def _order(self, epoch: int) -> Tensor:
         if self._spec.shuffle:
             orders = [row_order(seed, epoch, self.size) for seed in self._orders]
         else:

@@ -25,6 +25,7 @@ ROWS = 64  # of the training part, the same each time; a look then costs half a 
 MOST_LAYERS = 48
 SAME = 1e-6  # of a layer's root mean square: a unit that varies less over the rows says nothing
 NEAR_END = 0.02  # of a bounded activation's range: so near to an end its slope is almost nothing
+SOUNDS = ("activation", "dead", "saturated")
 BOUNDED = {
     nn.Tanh: (-1.0, 1.0),
     nn.Sigmoid: (0.0, 1.0),
@@ -73,7 +74,7 @@ class Probe:
         learner.step(rows, lr)
         took = time.perf_counter() - began
         try:
-            values = self._look(before)
+            values = self._look(before, learner.draws)
         except Exception as error:  # a network that cannot be looked into can still be trained
             self._off = True
             self._seen.append(Warned(f"layers are not looked at: {type(error).__name__}: {error}"))
@@ -81,18 +82,18 @@ class Probe:
         load = float("nan") if gathering is None else round(gathering / max(gathering + took, 1e-12), 4)
         self._seen.append(Probed(epoch, number, tuple(self._layers), values, self._drift(first), load))
 
-    def _look(self, before: list[Tensor]) -> dict[str, tuple[float, ...]]:
-        """What the layers are like after a step; before: their weights before it."""
-        weights = [weight for _, weight in self._weights]
-        states = take_states(self._device)
+    def _look(self, before: list[Tensor], draws: bool) -> dict[str, tuple[float, ...]]:
+        """What the layers are like after a step. before: their weights before it. draws: whether a pass may, too."""
+        weights: list[Tensor] = [weight for _, weight in self._weights]
+        states = take_states(self._device) if draws else None
         try:
             with torch.no_grad():
-                steps = [after.detach() - old for after, old in zip(weights, before, strict=True)]
+                steps = torch._foreach_sub(weights, before)
                 slopes = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-                found = {"gradient": self._norms(slopes), "weight": self._norms(before), "update": self._norms(steps)}
-                found |= self._activations()
+                found = self._norms({"gradient": slopes, "weight": before, "update": steps}) | self._activations()
         finally:
-            put_states(self._device, states)
+            if states is not None:
+                put_states(self._device, states)
         return {name: tuple(float(f"{value:.4g}") for value in line) for name, line in found.items()}
 
     def take(self) -> list[Probed | Warned]:
@@ -116,24 +117,28 @@ class Probe:
         deviation = self._spread * ((every - count) / (every - 1) / count) ** 0.5
         return float(f"{(self._y[rows.cpu().numpy()].mean() - self._mean) / deviation:.4g}")
 
-    def _norms(self, tensors: list[Tensor]) -> list[float]:
-        """The norm of each layer's numbers; members that have left count as the mean of the others."""
-        squares, norms = [0.0] * len(self._layers), torch.stack(torch._foreach_norm(tensors)).tolist()
-        for (at, _), norm, size, whole in zip(self._weights, norms, self._sizes, self._whole, strict=True):
-            squares[at] += norm**2 * (whole / size)
-        return [square**0.5 for square in squares]
+    def _norms(self, kinds: dict[str, list[Tensor] | tuple[Tensor, ...]]) -> dict[str, list[float]]:
+        """The norm of each layer's numbers of a kind; members that have left count as the mean of the others."""
+        every = torch.stack(torch._foreach_norm([tensor for kind in kinds.values() for tensor in kind])).tolist()
+        found: dict[str, list[float]] = {}
+        for place, kind in enumerate(kinds):
+            squares, norms = [0.0] * len(self._layers), every[place * len(self._weights) :]
+            for (at, _), norm, size, whole in zip(self._weights, norms, self._sizes, self._whole, strict=False):
+                squares[at] += norm**2 * (whole / size)
+            found[kind] = [square**0.5 for square in squares]
+        return found
 
     def _activations(self) -> dict[str, list[float]]:
         with _Ear(list(self._layers.values())).listening(self._model) as heard:
             forward(self._model, self._rows, self._device)
         order = {id(layer): at for at, layer in enumerate(self._layers.values())}
-        lines = torch.full((len(self._layers), 3), torch.nan, device=self._device)
-        for place, sound in enumerate(heard):
-            values = sound.output if sound.after is None else sound.after
-            last = place == len(heard) - 1
-            lines[order[id(sound.layer)]] = _facts(values, sound, last)
-        columns = lines.T.tolist()
-        return dict(zip(("activation", "dead", "saturated"), columns, strict=True))
+        told = [(kind, order[id(sound.layer)], fact) for place, sound in enumerate(heard)
+                for kind, fact in zip(SOUNDS, _facts(sound, place == len(heard) - 1), strict=False)]  # fmt: skip
+        found = {kind: [float("nan")] * len(self._layers) for kind in SOUNDS}
+        values = torch.stack([fact for *_, fact in told]).tolist() if told else []  # the one wait for the device
+        for (kind, at, _), value in zip(told, values, strict=True):
+            found[kind][at] = value
+        return found
 
 
 def weight_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -202,20 +207,25 @@ def _numbers(passed: Any) -> Tensor | None:
     return first if isinstance(first, Tensor) and first.is_floating_point() and first.ndim else None
 
 
-def _facts(values: Tensor, sound: _Sound, last: bool) -> Tensor:
-    """Root mean square, shares of dead units and of values near an end of their range; of the last layer the first."""
+def _facts(sound: _Sound, last: bool) -> list[Tensor]:
+    """Root mean square, shares of dead units and, where it has ends, of values near an end of their range; of the last
+    layer the first."""
+    values = sound.output if sound.after is None else sound.after
     units = values.movedim(1, -1) if isinstance(sound.layer, nn.modules.conv._ConvNd) and values.ndim > 2 else values
     units = units.reshape(-1, units.shape[-1]).float()
     size = units.square().mean().sqrt()
-    blank = torch.full_like(size, torch.nan)
     if last or len(units) < 2:
-        return torch.stack([size, blank, blank])
+        return [size]
     lows, highs = units.aminmax(dim=0)
-    dead = (highs - lows <= SAME * size).float().mean()
-    low, high = lows.min(), highs.max()
-    bounds = sound.bounds or ((-1.0, 1.0) if low < -0.5 and high > 0.5 and low >= -1 and high <= 1 else None)
-    if bounds is None:
-        return torch.stack([size, dead, blank])
-    margin = NEAR_END * (bounds[1] - bounds[0])
-    near = (units < bounds[0] + margin) | (units > bounds[1] - margin)
-    return torch.stack([size, dead, near.float().mean()])
+    facts = [size, (highs - lows <= SAME * size).float().mean()]
+    if bounds := sound.bounds or _bounds(lows, highs):
+        margin = NEAR_END * (bounds[1] - bounds[0])
+        facts.append(((units < bounds[0] + margin) | (units > bounds[1] - margin)).float().mean())
+    return facts
+
+
+def _bounds(lows: Tensor, highs: Tensor) -> tuple[float, float] | None:
+    """The range of an activation that is no module, where it looks like that of tanh."""
+    if not -1.0 <= lows.min().item() < -0.5:
+        return None
+    return (-1.0, 1.0) if 0.5 < highs.max().item() <= 1.0 else None

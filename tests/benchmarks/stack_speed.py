@@ -4,18 +4,20 @@
 
 The floor is the products of the same fit and nothing else: three a layer and step, one for validation rows, in buffers
 that are there. Whole fits of MLP 128-64 by AdamW, batch 256, validation each epoch, no store: median of floor / nnlab.
+"compiled / not" is the time of the same with its steps compiled over that without.
 The cost of a member is the time of K members together over K times that of a tight single run by hand.
 The recipe is an epoch with its validation, by autograd over by the stack, on tables of the shapes of two real ones.
 """
 
 import argparse
+import contextlib
 import gc
 import itertools
 import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +33,7 @@ import nnlab
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.stack.compiled.library import SWITCH, library
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -43,6 +46,7 @@ from tests.benchmarks.rivals import BATCH, CLASSES, WIDTHS, network
 from tests.benchmarks.train_speed import make_data
 
 CHUNK = 8192
+SHARE = {2_000: 20, 50_000: 1, 500_000: 1 / 3}  # of the epochs asked for
 
 
 def products(data: Prepared, epochs: int) -> Callable[[], None]:
@@ -116,6 +120,21 @@ def together(x: Tensor, y: Tensor, batches: list[Tensor], dropout: float, member
     return run
 
 
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Inside, plans of steps that are made leave all to torch."""
+    os.environ[SWITCH] = "0"
+    library.cache_clear()
+    yield
+    del os.environ[SWITCH]
+    library.cache_clear()
+
+
+def without(run: Callable[[], object]) -> None:
+    with uncompiled():
+        run()
+
+
 SHAPES = {"california": (20_640, 8, 0, False), "adult": (32_561, 6, 8, True)}  # rows, numbers, categories, classes
 
 
@@ -175,14 +194,21 @@ def main() -> None:
     for name in SHAPES:
         by_autograd, by_hand = epochs_of_the_recipe(like(name))
         print(f"recipe, shape of {name}: autograd / stack {ratio(by_autograd, by_hand, asked.pairs):.2f}", flush=True)
+        with uncompiled():
+            _, by_torch = epochs_of_the_recipe(like(name))
+            by_torch()
+        print(f"recipe, shape of {name}: compiled / not {ratio(by_hand, by_torch, asked.pairs):.2f}", flush=True)
     if asked.recipe:
         return
-    for rows, features in ((2_000, 20), (50_000, 50)):
+    for rows, features in ((2_000, 20), (50_000, 50), (500_000, 50)):
         data = make_data(rows, features)
-        epochs = asked.epochs * max(1, 20_000 // rows)
+        epochs = round(asked.epochs * SHARE[rows])
         for dropout in (0.0, 0.1):
-            share = ratio(products(data, epochs), partial(fit, data, epochs, dropout), asked.pairs)
-            print(f"{rows:7d} x {features}, dropout {dropout}: products / whole fit {share:.2f}")
+            once = partial(fit, data, epochs, dropout)
+            share = ratio(products(data, epochs), once, asked.pairs)
+            gain = ratio(once, partial(without, once), asked.pairs)
+            what = f"{rows:7d} x {features}, dropout {dropout}"
+            print(f"{what}: products / whole fit {share:.2f}, compiled / not {gain:.2f}", flush=True)
     train = make_data(20_000, 50).train
     x, y = torch.from_numpy(train.x), torch.from_numpy(train.y)
     for batch in (256, 32):

@@ -145,7 +145,7 @@ def test_a_look_told_twice_counts_once() -> None:
 
 
 def test_a_network_that_cannot_be_looked_into_is_trained(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Probe, before: Any) -> Any:
+    def fail(self: Probe, *given: Any) -> Any:
         raise RuntimeError("no look")
 
     monkeypatch.setattr(Probe, "_look", fail)

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ def numbers(size: int = 5000, seed: int = 0) -> Tensor:
     """All that a network may hold, and more."""
     draw = torch.Generator().manual_seed(seed)
     wide, narrow = (torch.randn(size, generator=draw) * scale for scale in (20.0, 1.0))
-    return torch.cat([wide, narrow, narrow * 1e-3, torch.tensor(SPECIAL)])
+    return torch.cat([wide, narrow, narrow * 1e-3, torch.tensor(SPECIAL), wide[:5] * 10.0 ** torch.arange(2, 35, 8)])
 
 
 def program(*calls: Call) -> Program:
@@ -298,6 +299,7 @@ def test_operations_have_one_number_in_both_languages() -> None:
 def afresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """As in a process that has not looked for the library, with a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(libraries, "FLAGS", ("-O1", *libraries.FLAGS[1:]))  # quicker than -O3
     libraries.library.cache_clear()
     yield tmp_path
@@ -323,10 +325,8 @@ def test_without_it_torch_does_all(fault: str, afresh: Path, monkeypatch: pytest
     elif fault == "broken compiler":
         monkeypatch.setattr(libraries, "compiler", lambda: "/bin/false")
     elif fault == "broken file":
-        path = libraries.built()
-        if path is None:
-            pytest.skip("no compiler of C here")
-        path.write_bytes(path.read_bytes()[:500])
+        for path in libraries.built():
+            path.write_bytes(path.read_bytes()[:500])
     else:
         monkeypatch.setattr(libraries, "_gemm", lambda: None)
     assert libraries.library() is None
@@ -339,18 +339,54 @@ def test_without_it_torch_does_all(fault: str, afresh: Path, monkeypatch: pytest
 
 
 @needs_compiler
-def test_a_cache_that_cannot_be_written_is_no_hindrance(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", ["a file in its place", "no home", "a broken file", "another's folder"])
+def test_a_cache_that_cannot_be_used_is_no_hindrance(fault: str, afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault == "a file in its place":
+        (afresh / "cache").write_text("a file where a folder should be")
+    elif fault == "no home":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr("pathlib.Path.home", _no_home)
+    elif fault == "a broken file":
+        path = next(iter(libraries.built()))
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        if os.getuid() != 0:
+            pytest.skip("only root may give a folder away")
+        (afresh / "cache" / "nnlab").mkdir(parents=True)
+        os.chown(afresh / "cache" / "nnlab", 12345, -1)
+    found = libraries.library()
+    assert found is not None and Path(found._name).parent.parent == afresh, "in the folder of temporary files"
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_nowhere_to_write_is_no_hindrance_either(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (afresh / "cache").write_text("a file where a folder should be")
-    monkeypatch.setattr("tempfile.tempdir", str(afresh))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", _nowhere)
+    assert libraries.library() is None
+
+
+def _nowhere() -> str:
+    raise FileNotFoundError("No usable temporary directory found")
+
+
+@needs_compiler
+def test_looking_for_it_draws_no_random_numbers(afresh: Path) -> None:
+    """A run that is the first in its process would get others than the next."""
+    before = torch.get_rng_state()
     assert libraries.library() is not None
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @needs_compiler
 def test_several_may_build_it_at_once(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "FLAGS", ("-O0", "-shared", "-fPIC"))
     with ThreadPoolExecutor(3) as pool:
-        paths = list(pool.map(lambda _: libraries.built(), range(3)))
-    assert len(set(paths)) == 1 and paths[0] is not None
+        paths = list(pool.map(lambda _: next(iter(libraries.built())), range(3)))
+    assert len(set(paths)) == 1
     assert list(paths[0].parent.iterdir()) == [paths[0]], "nothing half-made is left"
     assert ctypes.CDLL(str(paths[0])).run
 

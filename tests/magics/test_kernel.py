@@ -162,7 +162,8 @@ def test_text_view_in_a_kernel(front: Front) -> None:
 
 def test_live_view_where_there_is_a_front_end(front: Front) -> None:
     pytest.importorskip("nnlab.widgets.live")
-    reply, outputs = front.run("run = %nn_train data --epochs 3 --hidden 8", stdin=True)
+    at_once = "import nnlab.widgets.live\nnnlab.widgets.live.OPEN_AFTER = 0.0\n"
+    reply, outputs = front.run(f"{at_once}run = %nn_train data --epochs 3 --hidden 8", stdin=True)
     assert reply["status"] == "ok", outputs
     kinds = [set(output["data"]) for output in outputs if output["type"] != "stream"]
     assert any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds)

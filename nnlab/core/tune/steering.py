@@ -71,7 +71,12 @@ def read_steer(kind: str, lines: Iterable[str], header: "Header") -> dict[str, V
         raise SpecError(f"{kind}: nothing is said; write a name and its value, as in lr=0.001")
     if kind == "narrow":
         return {name: _narrowed(_known(name, header.space), text, header) for name, text in found}
-    return {name: _value(_known(name, header.space), text, header) for name, text in found}
+    said = {name: _value(_known(name, header.space), text, header) for name, text in found}
+    for name in said if kind == "queue" else ():
+        when = header.space[name].when
+        if when is not None and when.name in said and not when.holds(said):
+            raise SpecError(f"queue: {name} is searched only{when}; leave one of the two out")
+    return dict(said)
 
 
 def _shown(one: Any) -> str:

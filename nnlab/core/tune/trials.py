@@ -149,7 +149,8 @@ class Trials:
                 running = sum(trial.state.name == "RUNNING" for trial in trials)
                 if self.done + running >= self._header.spec.trials:
                     return None
-                self.journal.sampler = self._sampler(len(trials))
+                queued = (trial.number for trial in trials if trial.state.name == "WAITING")
+                self.journal.sampler = self._sampler(next(queued, len(trials)))  # the number that it will have
                 if self._exhausted(trials):
                     return None
                 trial = self.journal.ask()

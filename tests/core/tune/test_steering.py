@@ -88,6 +88,10 @@ def test_a_trial_that_is_queued_is_the_next_one_with_what_was_said_and_what_the_
     study.queue(lr=0.004, hidden=[5, 6], dropout=0.0, activation="silu")  # by Python, between two calls
     more = tune(classes, trials=5, name="s", store=tmp_path, **SMALL).trials
     assert more.loc[4, ["lr", "dropout", "hidden", "activation"]].tolist() == [0.004, 0.0, "5-6", "silu"]
+    for _ in range(3):
+        study.queue(lr=0.006)
+    more = tune(classes, trials=9, name="s", store=tmp_path, **SMALL).trials
+    assert (more["lr"][5:8] == 0.006).all() and more["dropout"][5:].nunique() == 4  # drawn anew for each
 
 
 def test_another_process_that_holds_the_study_steers_it_while_it_runs(classes, tmp_path):
@@ -154,6 +158,8 @@ def test_conditions_hold_in_a_study_and_for_what_is_steered(classes, tmp_path):
     study = tune(classes, trials=8, view=by, controls=by.controls, **told)
     trials = study.trials
     assert (trials["dropout"].notna() == (trials["model"] == "mlp")).all()
+    with pytest.raises(SpecError, match="queue: dropout is searched only if model=mlp; leave one of the two out"):
+        study.queue(dropout=0.1, model="resnet")
     assert (trials["model"][3:] == "mlp").all() and trials["dropout"][3:].between(0.1, 0.2).all()
     assert str(Study.load(study.path).space["dropout"]) == "0..0.5 if model=mlp"
 

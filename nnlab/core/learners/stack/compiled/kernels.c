@@ -37,6 +37,7 @@ enum {
 };
 
 enum { TILE = 2048 }; /* numbers of an operand at a time: what a few operands take stays in the nearest cache */
+#define FAR 8192.0f /* angles up to which three parts of pi/2 leave a remainder that is exact enough */
 
 typedef void (*Gemm)(const char *, const char *, const int *, const int *, const int *, const float *, const float *,
                      const int *, const float *, const int *, const float *, float *, const int *);
@@ -58,7 +59,7 @@ static inline int32_t bits_of(float x) {
 /* e^x, or less = 1: e^x - 1, to about one unit of the last place: e^x = 2^k e^r with |r| <= log(2) / 2, e^r by a
    polynomial (Cephes expf). */
 static inline float exp_less(float x, int32_t less) {
-    float cut = x > 88.72283f ? 88.72283f : x;
+    float cut = x < 88.72283f ? x : 88.72283f; /* also of what is no number, as whole parts of that are none */
     cut = cut < -87.33654f ? -87.33654f : cut;
     float k = __builtin_rintf(cut * 1.44269504088896341f);
     float r = cut - k * 0.693359375f;
@@ -105,8 +106,7 @@ static inline float log_of(float x) {
     return x != x ? x : y;
 }
 
-/* cos x (turn 1) or sin x (turn 0): x = k pi/2 + r, then one of two polynomials (Cephes sinf); |x| < 8192, beyond which
-   angles of float32 tell little. */
+/* cos x (turn 1) or sin x (turn 0) of |x| < FAR: x = k pi/2 + r, then one of two polynomials (Cephes sinf). */
 static inline float wave_of(float x, int32_t turn) {
     float k = __builtin_rintf(x * 0.636619772367581343f);
     float r = x - k * 1.5703125f;
@@ -124,6 +124,18 @@ static inline float wave_of(float x, int32_t turn) {
     c = c * z * z - 0.5f * z + 1.0f;
     float y = quarter & 1 ? c : s;
     return from_bits(bits_of(y) ^ ((quarter & 2) << 30));
+}
+
+/* The same of any numbers: those beyond, of which r would be none, by the library of C. */
+static void waves(float *o, const float *a, int64_t step, int64_t n, int32_t turn) {
+    int far = 0;
+    for (int64_t i = 0; i < n; i++) far |= !(fabsf(a[i * step]) < FAR);
+    if (!far && step) EACH o[i] = wave_of(a[i], turn);
+    else
+        for (int64_t i = 0; i < n; i++) {
+            const float x = a[i * step];
+            o[i] = fabsf(x) < FAR ? wave_of(x, turn) : turn ? cosf(x) : sinf(x);
+        }
 }
 
 static inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
@@ -228,8 +240,8 @@ static void row(const Op *op, float *o, const float *a, const float *b, const fl
         case NEG: ONE(-x);
         case EXP: ONE(exp_of(x));
         case SIGMOID: ONE(sigmoid_of(x));
-        case COS: ONE(wave_of(x, 1));
-        case SIN: ONE(wave_of(x, 0));
+        case COS: waves(o, a, sa, n, 1); break;
+        case SIN: waves(o, a, sa, n, 0); break;
         case ABS: ONE(x < 0.0f ? -x : x);
         case SIGN: ONE((float)(x > 0.0f) - (float)(x < 0.0f));
         case CLAMP: ONE(x < f ? f : x > g ? g : x);
@@ -322,10 +334,10 @@ static void gather(const Op *op) {
     const int64_t *rows = (const int64_t *)op->p[2], n = op->n[0], size = op->n[1];
     char *o = (char *)op->p[0];
     const char *table = (const char *)op->p[1];
-    if (size == 8)
-        for (int64_t i = 0; i < n; i++) ((int64_t *)o)[i] = ((const int64_t *)table)[rows[i]];
+    if (size == 8) /* a size that is known is no call */
+        for (int64_t i = 0; i < n; i++) memcpy(o + i * 8, table + rows[i] * 8, 8);
     else if (size == 4)
-        for (int64_t i = 0; i < n; i++) ((int32_t *)o)[i] = ((const int32_t *)table)[rows[i]];
+        for (int64_t i = 0; i < n; i++) memcpy(o + i * 4, table + rows[i] * 4, 4);
     else
         for (int64_t i = 0; i < n; i++) memcpy(o + i * size, table + rows[i] * size, size);
 }

@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,15 @@ SWITCH = "NNLAB_COMPILE"  # of the environment: 0 leaves all to torch
 def library() -> "ctypes.CDLL | None":
     """The operations, compiled at first use on this machine; None without a compiler or torch's own products."""
     gemm = _gemm() if os.environ.get(SWITCH) != "0" else None
-    path = built() if gemm is not None else None
-    if path is None:
-        return None
-    try:
-        found = ctypes.CDLL(str(path))
-    except OSError:  # in a folder that nothing may be run from
-        return None
-    found.run.restype = found.adam.restype = found.set_gemm.restype = None
-    found.run.argtypes = [ctypes.c_void_p, ctypes.c_int64]
-    found.adam.argtypes = [*[ctypes.c_void_p] * 7, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32]
-    found.set_gemm(gemm)
-    return found
+    for path in built() if gemm is not None else ():
+        with contextlib.suppress(OSError, AttributeError):  # in a folder that nothing may be run from, or of other code
+            found = ctypes.CDLL(str(path))
+            found.run.restype = found.adam.restype = found.set_gemm.restype = None
+            found.run.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+            found.adam.argtypes = [*[ctypes.c_void_p] * 7, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32]
+            found.set_gemm(gemm)
+            return found
+    return None
 
 
 def _gemm() -> "ctypes.c_void_p | None":
@@ -50,7 +48,7 @@ def _gemm() -> "ctypes.c_void_p | None":
 
 def _multiplies(gemm: Any) -> bool:
     """Whether a product of two matrices comes out, as BLAS has it: columns one behind the other, all by reference."""
-    a, b, out = torch.randn(3, 2), torch.randn(4, 3), torch.zeros(4, 2)
+    a, b, out = torch.arange(6.0).view(3, 2), torch.arange(12.0).view(4, 3), torch.zeros(4, 2)
     m, n, inner = (ctypes.c_int(size) for size in (2, 4, 3))
     one, none, plain = ctypes.c_float(1.0), ctypes.c_float(0.0), ctypes.c_char(b"N")
     places = [ctypes.c_void_p(tensor.data_ptr()) for tensor in (a, b, out)]
@@ -61,28 +59,53 @@ def _multiplies(gemm: Any) -> bool:
         *(ctypes.byref(plain) for _ in range(2)),
         *sizes, ctypes.byref(one), places[0], lines[0], places[1], lines[1], ctypes.byref(none), places[2], lines[2],
     )  # fmt: skip
-    return torch.allclose(out, b @ a, atol=1e-5)
+    return torch.equal(out, b @ a)
 
 
 def compiler() -> str | None:
     """The compiler of C of this machine, that of the variable CC first."""
     named = [os.environ["CC"]] if os.environ.get("CC") else []
-    return next(filter(None, map(shutil.which, (*named, "cc", "gcc", "clang"))), None)
+    found = next(filter(None, map(shutil.which, (*named, "cc", "gcc", "clang"))), None)
+    return None if found is not None and _only_asks(found) else found
 
 
-def built() -> Path | None:
-    """The file of the library, which is compiled where it is not there yet; None if it cannot be."""
+def _only_asks(command: str) -> bool:
+    """Whether it is what macOS has in a compiler's place, which opens a window that asks to install one."""
+    if platform.system() != "Darwin" or Path(command).parent != Path("/usr/bin"):
+        return False
+    with contextlib.suppress(OSError):
+        return subprocess.run(["/usr/bin/xcode-select", "-p"], capture_output=True, check=False).returncode != 0
+    return True
+
+
+def built() -> Iterator[Path]:
+    """Files of the library, the best first, compiled where they are not there yet; none where that cannot be."""
     command = compiler()
     if command is None:
-        return None
+        return
     what = "\n".join([SOURCE.read_text(), command, *FLAGS, platform.platform(), _processor()])
     name = f"step-{hashlib.sha256(what.encode()).hexdigest()[:16]}.so"
-    for folder in (_cache(), Path(tempfile.gettempdir()) / f"nnlab-{_user()}"):
+    for folder in _folders():
+        path = folder / name
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / name
-            return path if path.exists() or _compile(command, path) else None
-    return None
+            if _trusted(folder):
+                if not path.exists() and not _compile(command, path):
+                    return
+                yield path
+
+
+def _folders() -> Iterator[Path]:
+    """Where it may be kept: in the user's cache, else in a folder of the user's own among temporary files."""
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnlab"
+    with contextlib.suppress(OSError):  # nowhere to write
+        yield Path(tempfile.gettempdir()) / f"nnlab-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _trusted(folder: Path) -> bool:
+    """Whether what is in there is this user's or the machine's: code that others left under its name is not run."""
+    return not hasattr(os, "getuid") or folder.stat().st_uid in (0, os.getuid())
 
 
 def _compile(compiler: str, path: Path) -> bool:
@@ -100,14 +123,6 @@ def _compile(compiler: str, path: Path) -> bool:
         return False
     finally:
         Path(made).unlink(missing_ok=True)
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnlab"
 
 
 def _processor() -> str:
