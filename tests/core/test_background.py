@@ -17,7 +17,6 @@ import nnlab
 from nnlab.core.background.run import BackgroundRun, alive
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.events import EpochDone
-from nnlab.core.own import LOSSES
 
 
 def own_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -42,25 +41,23 @@ def after_an_epoch(run: BackgroundRun) -> BackgroundRun:
     return run
 
 
+@pytest.mark.usefixtures("registries")
 def test_an_own_network_and_loss_give_the_same_bits(
     classes: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = tmp_path / "open"
     monkeypatch.setenv("GATE", str(gate))
     told: dict[str, Any] = {"model": Net, "loss": own_loss, "epochs": 2, "threads": 1}
-    try:
-        run = nnlab.fit(classes, background=True, store=tmp_path, name="far", **told)
-        assert isinstance(run, BackgroundRun) and alive() is run
-        with pytest.raises(nnlab.RunError, match="still training"):
-            run.predict(None)
-        with pytest.raises(nnlab.RunError, match="one at a time"):
-            nnlab.fit(classes, background=True, store=False)
-        gate.touch()
-        draws = torch.rand(3)  # what the user draws meanwhile is no matter of the run's
-        near = nnlab.fit(classes, store=False, **told)
-        run.wait(120)
-    finally:
-        LOSSES.pop("own_loss", None)
+    run = nnlab.fit(classes, background=True, store=tmp_path, name="far", **told)
+    assert isinstance(run, BackgroundRun) and alive() is run
+    with pytest.raises(nnlab.RunError, match="still training"):
+        run.predict(None)
+    with pytest.raises(nnlab.RunError, match="one at a time"):
+        nnlab.fit(classes, background=True, store=False)
+    gate.touch()
+    draws = torch.rand(3)  # what the user draws meanwhile is no matter of the run's
+    near = nnlab.fit(classes, store=False, **told)
+    run.wait(120)
     assert len(draws) == 3 and type(run.model) is Net and alive() is None
     assert all(torch.equal(value, near.model.state_dict()[name]) for name, value in run.model.state_dict().items())
     assert run.metrics == near.metrics and run.state == near.state == "completed"

@@ -34,7 +34,7 @@ def data(frame: pd.DataFrame) -> Prepared:
 
 @pytest.fixture(scope="module")
 def run(data: Prepared) -> Run:
-    return fit(data, epochs=5, hidden=(16,), store=False)
+    return fit(data, epochs=5, hidden=(16,), store=False, baseline=False)
 
 
 def test_the_numbers_are_those_of_scikit_learn(frame: pd.DataFrame, data: Prepared, run: Run) -> None:
