@@ -123,7 +123,7 @@ static inline float wave_of(float x, int32_t turn) {
     c = c * z + 4.166664568298827e-2f;
     c = c * z * z - 0.5f * z + 1.0f;
     float y = quarter & 1 ? c : s;
-    return from_bits(bits_of(y) ^ ((quarter & 2) << 30));
+    return quarter & 2 ? -y : y;
 }
 
 /* The same of any numbers: those beyond, of which r would be none, by the library of C. */
