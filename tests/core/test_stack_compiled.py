@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import nnlab
+from nnlab.core.learners.choice import choose
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.compiled import library as libraries
 from nnlab.core.learners.stack.compiled.adam import CompiledAdam
@@ -25,6 +26,8 @@ from nnlab.core.learners.stack.compiled.ops import CODES, NAMES, PACKED
 from nnlab.core.learners.stack.compiled.program import Program, compiled
 from nnlab.core.learners.stack.products import Call, product
 from nnlab.core.learners.stack.streams import Streams
+from nnlab.core.options import resolve
+from nnlab.core.spec import TrainSpec
 
 aten = torch.ops.aten
 needs_compiler = pytest.mark.skipif(libraries.compiler() is None, reason="no compiler of C here")
@@ -411,3 +414,21 @@ def test_a_run_is_what_it_is_without(options: dict[str, Any], monkeypatch: pytes
         found.append(run.model.state_dict())
     for name, weight in found[0].items():
         torch.testing.assert_close(weight, found[1][name], rtol=1e-4, atol=2e-6)
+
+
+@needs_compiler
+def test_a_run_that_goes_on_without_it_or_with_it_again_says_so(monkeypatch: pytest.MonkeyPatch, afresh: Path) -> None:
+    """As its bits need not be those that it would have had."""
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    data = nnlab.prepare((x, x.sum(1)))
+    states, said = [], []
+    for word in ("1", "0", "1"):
+        monkeypatch.setenv("NNLAB_COMPILE", word)
+        libraries.library.cache_clear()
+        learner = choose(resolve(TrainSpec, {"hidden": (8,)}), data, "cpu")
+        states.append(learner.state())
+        for state in states[-2:]:
+            learner.load_state(state)
+        said.append(learner.take_notes())
+    differs = "compiled: results need not be the same to the last bit"
+    assert said == [[], [f"steps are no longer {differs}"], [f"steps are now {differs}"]]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -34,6 +35,11 @@ def library() -> "ctypes.CDLL | None":
             found.set_gemm(gemm)
             return found
     return None
+
+
+def compiles(like: Tensor) -> bool:
+    """Whether steps on numbers like these are compiled."""
+    return like.device.type == "cpu" and like.dtype == torch.float32 and library() is not None
 
 
 def _gemm() -> "ctypes.c_void_p | None":
