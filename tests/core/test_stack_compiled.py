@@ -159,6 +159,9 @@ def test_rows_are_taken_from_tables_of_any_kind() -> None:
     deep, some = torch.randn(2, 60, 9), torch.empty(2, 4, 9)
     program(partial(torch.index_select, deep, 1, rows, out=some))()
     assert torch.equal(some, deep[:, rows])
+    apart = torch.zeros(2, 50)[:, :36].view(2, 4, 9)
+    program(partial(torch.index_select, deep, 1, rows, out=apart))()
+    assert torch.equal(apart, deep[:, rows]), "of members with gaps between them, as alone"
 
 
 @needs_compiler
@@ -293,6 +296,7 @@ def test_operations_have_one_number_in_both_languages() -> None:
     assert "LAST_BY_NUMBER = SUM_WIDTH" in names
     assert CODES["SUM_WIDTH"] == NAMES.index("SUM_WIDTH")
     assert PACKED.size == 4 * 2 + 8 * (3 + 4 + 12 + 2 + 6), "as a C compiler lays the structure out"
+    assert f"_Static_assert(sizeof(Op) == {PACKED.size}," in text
 
 
 # Where there is no compiler

@@ -10,8 +10,6 @@ from nnlab.core.learners.stack.buffers import Flat, Group
 from nnlab.core.learners.stack.compiled.library import library
 
 Values = dict[str, Any]
-
-
 Piece = tuple[int, int, Group, int]  # start and size, the group and the member that it is of
 
 
