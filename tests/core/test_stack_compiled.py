@@ -328,7 +328,10 @@ def test_it_is_built_once_and_used_again_whatever_compiler_is_there(
     assert [built] == list((afresh / "cache" / "nnlab").iterdir())
 
 
-@pytest.mark.parametrize("fault", ["switched off", "no compiler", "broken compiler", "broken file", "no products"])
+FAULTS = ["switched off", "no compiler", "broken compiler", "broken file", "no source", "no products"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_without_it_torch_does_all(fault: str, afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault == "switched off":
         monkeypatch.setenv("NNLAB_COMPILE", "0")
@@ -339,6 +342,8 @@ def test_without_it_torch_does_all(fault: str, afresh: Path, monkeypatch: pytest
     elif fault == "broken file":
         for path in libraries.built():
             path.write_bytes(path.read_bytes()[:500])
+    elif fault == "no source":
+        monkeypatch.setattr(libraries, "SOURCE", afresh / "kernels.c")
     else:
         monkeypatch.setattr(libraries, "_gemm", lambda: None)
     assert libraries.library() is None

@@ -90,6 +90,8 @@ def built() -> Iterator[Path]:
     Whatever compiled it, it is used as long as it fits the machine: another compiler may round otherwise, and a run
     that is resumed from a terminal shall have the bits that it would have had in the notebook.
     """
+    if not SOURCE.is_file():  # in a program that was packed without it
+        return
     system = (platform.system(), platform.machine(), *platform.libc_ver())
     what = "\n".join([SOURCE.read_text(), *FLAGS, *system, _processor()])
     name = f"step-{hashlib.sha256(what.encode()).hexdigest()[:16]}.so"
