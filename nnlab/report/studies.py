@@ -82,7 +82,7 @@ def study_blocks(study: "Study", line: str | None) -> Iterator[Block]:
 def _expected(study: "Study") -> Iterator[Block]:
     """What the winner is worth on new rows, without the luck in its value."""
     expected, best = study.expected_score, study.best_score
-    if expected is not None and best is not None and expected != best:
+    if expected is not None and best is not None and not study.first_stays:
         luck = (best - expected) if study.maximize else (expected - best)
         values = f"the best {study.metric} flatters itself by about {number(luck)}"
         yield Sentence(f"expect {number(expected)}", f"on new rows: chosen among so many trials, {values} (bootstrap)")
@@ -99,7 +99,7 @@ def _after(study: "Study") -> Iterator[Block]:
         yield Table(
             heads, rows, f"Trials have {counted(study.header.members or 0, 'member')}; the best with all", "lrr"
         )
-        if study.best_trial == FIRST != (ahead := int(whole["trial"][0])):
+        if study.first_stays and (ahead := int(whole["trial"][0])) != FIRST:
             gain = number(abs(whole["whole"][0] - (study.best_score or 0.0)))
             why = f"trial {ahead} is better by {gain}, no more than the luck of a choice among so many trials"
             yield Sentence("the run without a search stays the best:", why)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import nnlab
 from nnlab.core.layers import Dropout
+from nnlab.core.learners.choice import choose
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.compiled import library as libraries
 from nnlab.core.learners.stack.compiled.adam import CompiledAdam
@@ -30,8 +31,9 @@ from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.stack.products import Call, product
 from nnlab.core.learners.stack.streams import Streams
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.options import resolve
 from nnlab.core.registry import Part
-from nnlab.core.spec import part_values
+from nnlab.core.spec import TrainSpec, part_values
 
 aten = torch.ops.aten
 needs_compiler = pytest.mark.skipif(libraries.compiler() is None, reason="no compiler of C here")
@@ -163,6 +165,9 @@ def test_rows_are_taken_from_tables_of_any_kind() -> None:
     deep, some = torch.randn(2, 60, 9), torch.empty(2, 4, 9)
     program(partial(torch.index_select, deep, 1, rows, out=some))()
     assert torch.equal(some, deep[:, rows])
+    apart = torch.zeros(2, 50)[:, :36].view(2, 4, 9)
+    program(partial(torch.index_select, deep, 1, rows, out=apart))()
+    assert torch.equal(apart, deep[:, rows]), "of members with gaps between them, as alone"
 
 
 @needs_compiler
@@ -297,6 +302,7 @@ def test_operations_have_one_number_in_both_languages() -> None:
     assert "LAST_BY_NUMBER = SUM_WIDTH" in names
     assert CODES["SUM_WIDTH"] == NAMES.index("SUM_WIDTH")
     assert PACKED.size == 4 * 2 + 8 * (3 + 4 + 12 + 2 + 6), "as a C compiler lays the structure out"
+    assert f"_Static_assert(sizeof(Op) == {PACKED.size}," in text
 
 
 # Where there is no compiler
@@ -314,12 +320,17 @@ def afresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 @needs_compiler
-def test_it_is_built_once_and_used_again(afresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_built_once_and_used_again_whatever_compiler_is_there(
+    afresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of a run do not hang on what the variables of a terminal or a notebook find."""
     assert libraries.library() is not None
     (built,) = (afresh / "cache" / "nnlab").iterdir()
-    libraries.library.cache_clear()
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it is there already"))
-    assert isinstance(libraries.library(), ctypes.CDLL)
+    for found in (libraries.compiler(), "/usr/bin/another", None):
+        monkeypatch.setattr(libraries, "compiler", lambda found=found: found)
+        libraries.library.cache_clear()
+        assert isinstance(libraries.library(), ctypes.CDLL)
     assert [built] == list((afresh / "cache" / "nnlab").iterdir())
 
 
@@ -457,3 +468,21 @@ def some_members(table: Table) -> Members:
     stack = Members(nets, groups, criterion, table, adamw, range(2))
     stack.dropout, stack.decays = [0.3, 0.3], [0.1, 0.1]
     return stack
+
+
+@needs_compiler
+def test_a_run_that_goes_on_without_it_or_with_it_again_says_so(monkeypatch: pytest.MonkeyPatch, afresh: Path) -> None:
+    """As its bits need not be those that it would have had."""
+    x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
+    data = nnlab.prepare((x, x.sum(1)))
+    states, said = [], []
+    for word in ("1", "0", "1"):
+        monkeypatch.setenv("NNLAB_COMPILE", word)
+        libraries.library.cache_clear()
+        learner = choose(resolve(TrainSpec, {"hidden": (8,)}), data, "cpu")
+        states.append(learner.state())
+        for state in states[-2:]:
+            learner.load_state(state)
+        said.append(learner.take_notes())
+    differs = "compiled: results need not be the same to the last bit"
+    assert said == [[], [f"steps are no longer {differs}"], [f"steps are now {differs}"]]

@@ -219,8 +219,12 @@ class Study(Steerable):
         luck, own = self._luck(), self.best_score
         if luck is None or own is None:
             return None
-        stayed = self.best_trial == FIRST and len(self.after.whole()) > 0
-        return own if stayed else own - luck if self.maximize else own + luck
+        return own if self.first_stays else own - luck if self.maximize else own + luck
+
+    @property
+    def first_stays(self) -> bool:
+        """Whether trial 0 is the winner because no other was expected to beat it with all members."""
+        return self.best_trial == FIRST and len(self.after.whole()) > 0
 
     def _luck(self) -> float | None:
         """How far the choice among trials flatters the best of them; None for fewer than two that can be compared."""

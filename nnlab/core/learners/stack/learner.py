@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nnlab.core.data.prepare import Prepared
 from nnlab.core.gradients import GRADIENTS, apply_rules
 from nnlab.core.learners.stack.buffers import Groups
+from nnlab.core.learners.stack.compiled.library import compiles
 from nnlab.core.learners.stack.engine import Table
 from nnlab.core.learners.stack.losses import Criterion
 from nnlab.core.learners.stack.members import Members
@@ -261,6 +262,7 @@ class StackLearner:
             "made": self._made,
             "smoothing": self._smoothing,
             "parts": self._gradients.count,
+            "compiled": compiles(self._members.flat.values),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -276,3 +278,8 @@ class StackLearner:
         if self._average is not None:
             self._average.load(state["average"])
         self._made, self._gradients.count = state["made"], state.get("parts", 1)
+        here = compiles(self._members.flat.values)
+        if state.get("compiled", here) != here:
+            self._gradients.notes.append(
+                f"steps are {'now' if here else 'no longer'} compiled: results need not be the same to the last bit"
+            )

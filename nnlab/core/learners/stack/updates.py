@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.compiled.adam import CompiledAdam
-from nnlab.core.learners.stack.compiled.library import library
+from nnlab.core.learners.stack.compiled.library import compiles
 from nnlab.core.learners.stack.compiled.program import Program
 from nnlab.core.stepping.private import adam_step, sgd_step
 
@@ -39,7 +39,7 @@ class Update:
         self._alike = all(group.factor == 1.0 for group in self._groups)
         self._apart = any(isinstance(group.factor, tuple) for group in self._groups)
         self._compiled: CompiledAdam | None = None
-        if self._counts and flat.values.device.type == "cpu" and flat.values.dtype == torch.float32 and library():
+        if self._counts and compiles(flat.values):
             self._compiled = CompiledAdam(flat, buffers, self.made, values, decoupled=name == "adamw")
 
     def step(self, lrs: list[float]) -> None:

@@ -27,6 +27,8 @@ typedef struct {
     int64_t i[6];
 } Op;
 
+_Static_assert(sizeof(Op) == 224, "as ops.py packs it, which has addresses of 64 bits");
+
 /* kept in step with NAMES in ops.py */
 enum {
     COPY, FILL, MUL, SCALE, ADD, SHIFT, SUB, DIV, ADDCMUL, RELU, GATE, LEAKY, LEAKY_BACK, ELU, ELU_BACK, ELU_BACK_Y,
@@ -123,7 +125,7 @@ static inline float wave_of(float x, int32_t turn) {
     c = c * z + 4.166664568298827e-2f;
     c = c * z * z - 0.5f * z + 1.0f;
     float y = quarter & 1 ? c : s;
-    return from_bits(bits_of(y) ^ ((quarter & 2) << 30));
+    return quarter & 2 ? -y : y;
 }
 
 /* The same of any numbers: those beyond, of which r would be none, by the library of C. */
@@ -317,15 +319,16 @@ static void by_tiles(const Op *ops) {
         }
 }
 
-/* o = alpha a b + beta o for each member, rows of o one behind the other; i: rows, columns, inner, strides of lines. */
+/* o = alpha a b + beta o for each member, rows of o one behind the other. n: rows, columns, inner; f: alpha, beta;
+   i: members, strides of the lines of o, a and b, whether a and b lie turned. */
 static void product(const Op *op) {
-    const char ta = op->f[0] < 0 ? 'T' : 'N', tb = op->f[1] < 0 ? 'T' : 'N';
+    const char ta = op->i[4] ? 'T' : 'N', tb = op->i[5] ? 'T' : 'N';
     const int m = (int)op->n[0], n = (int)op->n[1], inner = (int)op->n[2];
     const int lo = (int)op->i[1], la = (int)op->i[2], lb = (int)op->i[3];
-    float both[2];
-    memcpy(both, &op->i[4], sizeof both);
+    const float alpha = (float)op->f[0], beta = (float)op->f[1];
+    /* BLAS has columns one behind the other: o' = b' a' */
     for (int64_t k = 0; k < op->i[0]; k++)
-        gemm(&tb, &ta, &n, &m, &inner, both, op->p[2] + k * op->s[2][0], &lb, op->p[1] + k * op->s[1][0], &la, both + 1,
+        gemm(&tb, &ta, &n, &m, &inner, &alpha, op->p[2] + k * op->s[2][0], &lb, op->p[1] + k * op->s[1][0], &la, &beta,
              op->p[0] + k * op->s[0][0], &lo);
 }
 

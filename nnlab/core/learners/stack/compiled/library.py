@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -41,6 +42,11 @@ def library() -> "ctypes.CDLL | None":
             found.set_gemm(gemm)
             return found
     return None
+
+
+def compiles(like: Tensor) -> bool:
+    """Whether steps on numbers like these are compiled."""
+    return like.device.type == "cpu" and like.dtype == torch.float32 and library() is not None
 
 
 def _gemm() -> "ctypes.c_void_p | None":
@@ -86,18 +92,20 @@ def _only_asks(command: str) -> bool:
 
 
 def built() -> Iterator[Path]:
-    """Files of the library, the best first, compiled where they are not there yet; none where that cannot be."""
-    command = compiler()
-    if command is None:
-        return
-    what = "\n".join([SOURCE.read_text(), command, *FLAGS, platform.platform(), _processor()])
+    """Files of the library, the best first, compiled where they are not there yet; none where that cannot be.
+
+    Whatever compiled it, it is used as long as it fits the machine: another compiler may round otherwise, and a run
+    that is resumed from a terminal shall have the bits that it would have had in the notebook.
+    """
+    system = (platform.system(), platform.machine(), *platform.libc_ver())
+    what = "\n".join([SOURCE.read_text(), *FLAGS, *system, _processor()])
     name = f"step-{hashlib.sha256(what.encode()).hexdigest()[:16]}.so"
     for folder in _folders():
         path = folder / name
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _trusted(folder):
-                if not path.exists() and not _compile(command, path):
+                if not path.exists() and not _compile(path):
                     return
                 yield path
 
@@ -115,13 +123,16 @@ def _trusted(folder: Path) -> bool:
     return not hasattr(os, "getuid") or folder.stat().st_uid in (0, os.getuid())
 
 
-def _compile(compiler: str, path: Path) -> bool:
+def _compile(path: Path) -> bool:
     """Whether it could be; a half-written file never has the name of a whole one."""
+    command = compiler()
+    if command is None:
+        return False
     handle, made = tempfile.mkstemp(suffix=".so", dir=path.parent)
     os.close(handle)
     try:
         done = subprocess.run(
-            [compiler, *FLAGS, "-o", made, str(SOURCE), "-lm"], capture_output=True, timeout=LONGEST, check=False
+            [command, *FLAGS, "-o", made, str(SOURCE), "-lm"], capture_output=True, timeout=LONGEST, check=False
         )
         if done.returncode == 0:
             os.replace(made, path)

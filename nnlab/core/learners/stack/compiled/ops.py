@@ -26,8 +26,6 @@ NUMBER = 4  # bytes
 MOST_PIECES = 64  # of numbers that have more dims than an operation
 NONE = (0, 0, 0)
 Piece = tuple[list[int], list[int], list[list[int]]]  # addresses, dims, strides
-
-
 PACKED = struct.Struct("=2i3q4Q12q2d6q")  # as in `kernels.c`
 
 
@@ -277,12 +275,9 @@ def _product(out: Tensor, a: Tensor, b: Tensor, alpha: float = 1.0, beta: float 
         out, a, b = out.mT, b.mT, a.mT
     (_, line), (turned_a, line_a), (turned_b, line_b) = (_matrix(t) for t in (out, a, b))
     dims = [out.shape[1], out.shape[2], a.shape[2]]
-    lines = [out.shape[0], line, line_a, line_b]
-    # Two factors of float32 lie in one word; the signs of f tell what is turned.
-    factors = struct.unpack("q", struct.pack("ff", alpha, beta))[0]
-    signs = [-1.0 if turned else 1.0 for turned in (turned_a, turned_b)]
     places = [(t.data_ptr(), [t.stride(0)]) for t in (out, a, b)]
-    return [op_of("PRODUCT", dims, places, signs, [*lines, factors])]
+    how = [out.shape[0], line, line_a, line_b, int(turned_a), int(turned_b)]
+    return [op_of("PRODUCT", dims, places, [float(alpha), float(beta)], how)]
 
 
 def _addmm(out: Tensor, more: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, alpha: float = 1.0) -> list[Op]:
@@ -295,17 +290,17 @@ def _addmm(out: Tensor, more: Tensor, a: Tensor, b: Tensor, beta: float = 1.0, a
 
 
 def _pick(out: Tensor, a: Tensor, dim: int, chosen: Tensor) -> list[Op]:
-    if chosen.dtype != torch.int64 or chosen.ndim != 1 or not chosen.is_contiguous() or not out.is_contiguous():
+    if chosen.dtype != torch.int64 or chosen.ndim != 1 or not chosen.is_contiguous():
         raise Unknown("other numbers of rows")
     if dim == 0:
         size = a.element_size() * (a[0].numel() if len(a) else 0)
-        if not a.is_contiguous() or not size or a.device.type != "cpu":
+        if not a.is_contiguous() or not out.is_contiguous() or not size or a.device.type != "cpu":
             raise Unknown("a table with gaps")
         return [op_of("GATHER", [len(chosen), size], [(t.data_ptr(), NONE) for t in (out, a, chosen)])]
     _checked(out, a)
     if a.ndim == 2:
         out, a, dim = out.unsqueeze(0), a.unsqueeze(0), dim + 1
-    if a.ndim == 3 and dim in (1, 2) and a.stride(2) == 1:
+    if a.ndim == 3 and dim in (1, 2) and a.stride(2) == out.stride(2) == 1:  # members of out may have gaps between
         places = [(out.data_ptr(), out.stride()), (a.data_ptr(), a.stride()), (chosen.data_ptr(), NONE)]
         return [op_of("PICK", out.shape, places, i=[int(dim == 1)])]
     raise Unknown("a choice")

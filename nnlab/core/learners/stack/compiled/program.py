@@ -90,9 +90,7 @@ def _apart(op: Op, other: Op) -> bool:
 
 
 def _same(op: Op, at: int, other: Op, there: int) -> bool:
-    if (at == 0 and op.code >= SUM_ROWS) or (
-        there == 0 and other.code >= SUM_ROWS
-    ):  # it is there when all rows are done
-        return False
+    if any(place == 0 and one.code >= SUM_ROWS for one, place in ((op, at), (other, there))):
+        return False  # a sum is there when all rows are done
     strides = zip(op.dims, op.strides[at], other.strides[there], strict=True)
     return op.places[at] == other.places[there] and all(a == b for size, a, b in strides if size > 1)
