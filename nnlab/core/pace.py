@@ -33,6 +33,15 @@ def steps_by_epoch(spec: TrainSpec, rows: int) -> list[int]:
     return [math.ceil(rows / min(rows, batch * (1.0 + growth * epoch))) for epoch in range(spec.epochs)]
 
 
+AT_ONCE = 0.004  # seconds
+MOST_AT_ONCE = 32
+
+
+def at_once(each: float, left: float = AT_ONCE) -> int:
+    """How many steps are made before the next look at the controls. each: seconds of a step; left: until then."""
+    return max(1, min(MOST_AT_ONCE, int(min(AT_ONCE, left) / max(each, 1e-9))))
+
+
 class Pace:
     """The steps of a run. plan: of each epoch, those that are done as they were.
 

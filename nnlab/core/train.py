@@ -39,7 +39,7 @@ from nnlab.core.longer import what_differs
 from nnlab.core.metrics import METRICS, check_monitor, metrics_for
 from nnlab.core.models.custom import Maker
 from nnlab.core.optimizers import OPTIMIZERS
-from nnlab.core.pace import Pace, steps_by_epoch
+from nnlab.core.pace import AT_ONCE, Pace, at_once, steps_by_epoch
 from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom
@@ -149,6 +149,7 @@ class _Loop:
         self.threads = threads_for(job.spec.threads, math.ceil(self._rows / self._steps), job.learner.parameters)
         self._peak = float(part_values(OPTIMIZERS, job.spec.optimizer)["lr"])
         self._lr = 0.0
+        self._each = AT_ONCE  # seconds of a step
         self._losses = Losses()
         self._base: dict[str, float] = {}  # dropout and weight decay that their schedules are shares of
         self._sign = -1.0 if check_monitor(job.spec.monitor, metrics_for(job.data.task, job.spec.metrics)) else 1.0
@@ -277,15 +278,24 @@ class _Loop:
         self._lr, steady = self._peak, spec.schedule.name == "constant" and not spec.warmup
         with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
-                if not steady:
-                    clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
-                    self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
-                done += 1
-                if probe is not None and due(before + done):
-                    probe.step(learner, batches[pace.place(done) - 1], self._lr, epoch, before + done)
+                looked, began, start = probe is not None and due(before + done + 1), time.perf_counter(), done
+                lrs, many = list[float](), 1 if looked else at_once(self._each, deadline - began)
+                while len(lrs) < many and done < until:
+                    if not steady:
+                        clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
+                        self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
+                    lrs.append(self._lr)
+                    done += 1
+                    if probe is not None and due(before + done + 1):
+                        break
+                chosen = batches[pace.place(start) : pace.place(done)]
+                if looked and probe is not None:
+                    probe.step(learner, chosen[0], self._lr, epoch, before + done)
                 else:
-                    learner.step(batches[pace.place(done) - 1], self._lr)
-                if controls.waiting or time.perf_counter() >= deadline:
+                    learner.steps(chosen, lrs)
+                now = time.perf_counter()
+                self._each = (now - began) / len(lrs)
+                if controls.waiting or now >= deadline:
                     break
         return done
 

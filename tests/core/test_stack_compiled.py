@@ -18,16 +18,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import nnlab
+from nnlab.core.layers import Dropout
 from nnlab.core.learners.choice import choose
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.compiled import library as libraries
 from nnlab.core.learners.stack.compiled.adam import CompiledAdam
 from nnlab.core.learners.stack.compiled.ops import CODES, NAMES, PACKED
 from nnlab.core.learners.stack.compiled.program import Program, compiled
+from nnlab.core.learners.stack.engine import Table
+from nnlab.core.learners.stack.losses import Criterion
+from nnlab.core.learners.stack.members import Members
 from nnlab.core.learners.stack.products import Call, product
 from nnlab.core.learners.stack.streams import Streams
+from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
-from nnlab.core.spec import TrainSpec
+from nnlab.core.registry import Part
+from nnlab.core.spec import TrainSpec, part_values
 
 aten = torch.ops.aten
 needs_compiler = pytest.mark.skipif(libraries.compiler() is None, reason="no compiler of C here")
@@ -423,6 +429,50 @@ def test_a_run_is_what_it_is_without(options: dict[str, Any], monkeypatch: pytes
         found.append(run.model.state_dict())
     for name, weight in found[0].items():
         torch.testing.assert_close(weight, found[1][name], rtol=1e-4, atol=2e-6)
+
+
+@needs_compiler
+@pytest.mark.parametrize("own_rows", [False, True])
+@pytest.mark.parametrize("rates", ["alike", "apart"])
+def test_steps_in_one_call_have_the_bits_of_steps_one_by_one(own_rows: bool, rates: str) -> None:
+    """Batches of two sizes, dropout, decay, members with rows and step sizes of their own; then the losses."""
+    draw = torch.Generator().manual_seed(0)
+    table = Table(torch.randn(200, 6, generator=draw), torch.randint(0, 3, (200,), generator=draw), None)
+    batches = [torch.randperm(200, generator=draw)[:size] for size in (33, 33, 33, 20, 20, 33, 1)]
+    if own_rows:
+        batches = [torch.stack([rows, rows.flip(0)]) for rows in batches]
+    lrs = [[0.01 / (at + 1), (0.01 if rates == "alike" else 0.02) / (at + 1)] for at in range(len(batches))]
+    found = []
+    for together in (True, False):
+        stack = some_members(table)
+        if together:
+            stack.train(batches, lrs)
+        else:
+            for rows, own in zip(batches, lrs, strict=True):
+                stack.gradients(rows)
+                stack.update(own)
+        found.append((stack.flat.values.clone(), stack.take_loss(), stack.state()["streams"]))
+    (ours, losses, streams), (theirs, others, rest) = found
+    assert torch.equal(ours, theirs) and losses == others
+    assert all(torch.equal(a, b) for a, b in zip(streams, rest, strict=True))
+
+
+def some_members(table: Table) -> Members:
+    """Two networks with dropout, whose weights decay."""
+    nets = []
+    for seed in range(2):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            nets.append(
+                torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), Dropout(0.3), torch.nn.Linear(16, 3))
+            )
+    names = [name for name, _ in nets[0].named_parameters()]
+    groups = [([n for n in names if n.endswith(end)], end == "weight", 1.0) for end in ("weight", "bias")]
+    criterion = Criterion("cross_entropy", {"label_smoothing": 0.0}, [])
+    adamw = Part("adamw", part_values(OPTIMIZERS, Part("adamw")))
+    stack = Members(nets, groups, criterion, table, adamw, range(2))
+    stack.dropout, stack.decays = [0.3, 0.3], [0.1, 0.1]
+    return stack
 
 
 @needs_compiler

@@ -1,6 +1,7 @@
 """Regularizers, gradient rules, augmentations, loss terms, averages and first weights, each by its definition."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -401,13 +402,13 @@ def test_dropout_and_decay_follow_their_schedules(classes: Prepared, monkeypatch
 
 def test_batches_grow(classes: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    plain = StackLearner.step
+    plain = StackLearner.steps
 
-    def step(self: StackLearner, rows: Tensor, lr: float) -> None:
-        sizes.append(len(rows))
-        plain(self, rows, lr)
+    def steps(self: StackLearner, batches: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        sizes.extend(map(len, batches))
+        plain(self, batches, lrs)
 
-    monkeypatch.setattr(StackLearner, "step", step)
+    monkeypatch.setattr(StackLearner, "steps", steps)
     nnlab.fit(classes, batch_size=24, batch_growth=4, hidden="8", epochs=4, store=False, patience=None)
     rows = len(classes.train)
     per_epoch = [24, 48, 72, 96]

@@ -100,6 +100,11 @@ class ModuleLearner:
         """The network as it is now."""
         return self._model
 
+    def steps(self, batches: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        """As in `Learner`."""
+        for rows, lr in zip(batches, lrs, strict=True):
+            self.step(rows, lr)
+
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
         for group in self._optimizer.param_groups:

@@ -26,6 +26,9 @@ class Learner(Protocol):
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers."""
 
+    def steps(self, batches: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        """One step after the other, with the rows and the step size of each: the same bits as by `step`."""
+
     def take_notes(self) -> list[str]:
         """What the user should know of the steps since the last call."""
 

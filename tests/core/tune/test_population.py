@@ -279,7 +279,7 @@ def test_finalists_from_fresh_seeds_side_by_side_are_single_runs(classes, stacks
     study, _ = studied(classes, 1, finalists=2, seeds=3, trials=3)
     assert stacks == [6]
     for number, scores in study.after.fresh().items():
-        for seed, score in scores.items():
+        for seed, (score,) in scores.items():
             alone = fit(classes, spec=replace(study.spec_of(number), seed=seed), store=False, baseline=False)
             assert alone.metrics["loss"] == score
     assert len(set(study.finalists["mean"])) == 2 and (study.finalists["seeds"] == 3).all()

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Room
-from nnlab.core.learners.stack.compiled.program import compiled
+from nnlab.core.learners.stack.compiled.program import Program, compiled
 from nnlab.core.learners.stack.layers import Build, Layer, Port, are_odd, dropped
 from nnlab.core.learners.stack.losses import Criterion, bind_loss
 from nnlab.core.learners.stack.products import Call
 from nnlab.core.learners.stack.recording import Recorder
 from nnlab.core.learners.stack.streams import Masks, Streams
+from nnlab.core.learners.stack.updates import Update
 
 SIZES_KEPT = 4  # batch sizes whose calls are kept; an epoch has two
 CHUNK = 1024  # rows at a time where nothing is learned: what they make stays in the cache
@@ -93,6 +94,15 @@ class Engine:
         for call in plan.calls:
             call()
         self._seen += rows.shape[-1]
+
+    def train(self, batches: Sequence[Tensor], lrs: Sequence[Sequence[float]], update: Update) -> bool:
+        """Steps with rows of one shape and step sizes of members for each in one call; whether it can be done."""
+        plan = self._plan(batches[0])
+        if len(plan.calls) != 1 or not isinstance(plan.calls[0], Program):
+            return False
+        done = update.train(plan.calls[0], plan.rows, batches, lrs)
+        self._seen += plan.rows.shape[-1] * len(batches) if done else 0
+        return done
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the networks give for rows, without dropout: (n, features), or (K, n, features) where each member has

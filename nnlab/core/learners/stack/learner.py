@@ -126,7 +126,11 @@ class StackLearner:
 
     def step(self, rows: Tensor, lr: float) -> None:
         """One step on the training rows with these numbers, (n,), or (K, n) where each member has its own."""
-        self._gradients(rows[self._stacked] if rows.ndim == 2 and len(rows) != len(self._stacked) else rows)
+        self.steps([rows], [lr])
+
+    def _step(self, rows: Tensor, lr: float) -> None:
+        """The same with all that may be done besides; rows of the members that are computed."""
+        self._gradients(rows)
         if self._rules:
             apply_rules(self._rules, self._weights, self._made, self._apart, self._members.flat.mean_of)
         self._members.update([lr] * len(self._stacked))
@@ -137,6 +141,20 @@ class StackLearner:
         if self._average is not None:
             self._average.update()
         self._made += 1
+
+    def steps(self, batches: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        """As in `Learner`."""
+        given = [self._own(rows) for rows in batches]
+        if self._rules or self._penalties or self._average is not None or not all(map(self._gradients.fits, given)):
+            for rows, lr in zip(given, lrs, strict=True):
+                self._step(rows, lr)
+            return
+        self._members.train(given, [[lr] * len(self._stacked) for lr in lrs])
+        self._made += len(lrs)
+
+    def _own(self, rows: Tensor) -> Tensor:
+        """The rows of the members that are computed."""
+        return rows[self._stacked] if rows.ndim == 2 and len(rows) != len(self._stacked) else rows
 
     @contextlib.contextmanager
     def _best_weights(self) -> Iterator[None]:

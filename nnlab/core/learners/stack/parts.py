@@ -31,7 +31,7 @@ class Parts:
 
     def __call__(self, rows: Tensor) -> None:
         """Leave the gradients of the mean loss of the rows in the members."""
-        if self.count == 1 and rows.shape[-1] <= self._fits:
+        if self.fits(rows):
             self._members.gradients(rows)
             return
         before = self._kept()
@@ -50,6 +50,10 @@ class Parts:
             self._put_back(before)
             self.count *= 2
             self.notes.append(backed_off(size, failure, self.count))
+
+    def fits(self, rows: Tensor) -> bool:
+        """Whether so many rows went through at once before."""
+        return self.count == 1 and rows.shape[-1] <= self._fits
 
     def _taken(self, rows: Tensor) -> None:
         if self.count == 1:

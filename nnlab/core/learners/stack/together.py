@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
 from nnlab.core.network import inputs_of, loss_of, members_apart
 from nnlab.core.optimizers import OPTIMIZERS
+from nnlab.core.pace import at_once
 from nnlab.core.parameter_groups import decay_groups
 from nnlab.core.spec import TrainSpec, part_values
 
@@ -110,15 +112,28 @@ class Together:
     def steps(self) -> Iterator[tuple[int, int]]:
         """Make the steps that were put down, one after the other; gives how many are made, of how many."""
         planned = [learner.take_planned() for learner in self.learners]
-        lrs = zip(*([lr for _, lr in steps] for steps in planned), strict=True)
-        for done, own in enumerate(lrs, 1):
-            self.members.gradients(self._rows(planned, done - 1))
-            for learner in self.learners:
-                learner.change_gradients()
-            self.members.update(own)
-            for learner, lr in zip(self.learners, own, strict=True):
-                learner.change_weights(lr)
-            yield done, len(planned[0])
+        lrs = list(zip(*([lr for _, lr in steps] for steps in planned), strict=True))
+        plain = not any(one.rules or one.penalties or one.average is not None for one in self.learners)
+        done, many = 0, 1
+        while done < len(lrs):
+            own, began = lrs[done : done + many], time.perf_counter()
+            rows = [self._rows(planned, at) for at in range(done, done + len(own))]
+            if plain:
+                self.members.train(rows, own)
+                many = at_once((time.perf_counter() - began) / len(own))
+            else:
+                self._step(rows[0], own[0])
+            done += len(own)
+            yield done, len(lrs)
+
+    def _step(self, rows: Tensor, lrs: Sequence[float]) -> None:
+        """One with all that is done to gradients and weights besides."""
+        self.members.gradients(rows)
+        for learner in self.learners:
+            learner.change_gradients()
+        self.members.update(lrs)
+        for learner, lr in zip(self.learners, lrs, strict=True):
+            learner.change_weights(lr)
 
     def _rows(self, planned: Sequence[Sequence[tuple[Tensor, float]]], at: int) -> Tensor:
         """The rows of a step: (n,) where they are the same for all, else (K, n)."""
@@ -196,6 +211,10 @@ class MemberLearner:
     def step(self, rows: Tensor, lr: float) -> None:
         """Put a step down."""
         self._planned.append((rows, lr))
+
+    def steps(self, batches: Sequence[Tensor], lrs: Sequence[float]) -> None:
+        """Put some down."""
+        self._planned += zip(batches, lrs, strict=True)
 
     def change_gradients(self) -> None:
         """What the rules of the run do to them before a step."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from nnlab.core.learners.stack.buffers import Flat
 from nnlab.core.learners.stack.compiled.adam import CompiledAdam
 from nnlab.core.learners.stack.compiled.library import compiles
+from nnlab.core.learners.stack.compiled.program import Program
 from nnlab.core.stepping.private import adam_step, sgd_step
 
 Values = dict[str, Any]
@@ -44,7 +45,7 @@ class Update:
     def step(self, lrs: list[float]) -> None:
         """One step with these gradients and a step size for each member."""
         lr, decay = lrs[0], self.decays[0]
-        apart = self._apart or lrs.count(lr) < len(lrs) or self.decays.count(decay) < len(lrs)
+        apart = self._differ([lrs])
         if self._compiled is not None:
             self._compiled(lrs, self.decays, apart)
             return
@@ -57,6 +58,17 @@ class Update:
         else:
             for group, parts in zip(self._groups, self._parts, strict=True):
                 self._fused(*parts, lr=lr * group.factor_of(0), weight_decay=decay if group.decays else 0.0)
+
+    def _differ(self, lrs: Sequence[Sequence[float]]) -> bool:
+        """Whether members differ in their step size in any step, in its factors or in their decay."""
+        alike = all(own.count(own[0]) == len(own) for own in (self.decays, *lrs))
+        return self._apart or not alike
+
+    def train(self, program: Program, rows: Tensor, batches: Sequence[Tensor], lrs: Sequence[Sequence[float]]) -> bool:
+        """As `CompiledAdam.train`; whether it can be done."""
+        if self._compiled is not None:
+            self._compiled.train(program, rows, batches, lrs, self.decays, self._differ(lrs))
+        return self._compiled is not None
 
     def _step_each(self, lrs: list[float]) -> None:
         for group, own in zip(self._groups, self._own, strict=True):

@@ -1,33 +1,43 @@
-"""Adam and AdamW on the parts of flat buffers in one call, each part with its own step size and decay."""
+"""Adam and AdamW on the parts of flat buffers, and whole steps with them, in one call."""
 
+import ctypes
+import struct
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
 
 from nnlab.core.learners.stack.buffers import Flat, Group
 from nnlab.core.learners.stack.compiled.library import library
+from nnlab.core.learners.stack.compiled.program import Program
 
 Values = dict[str, Any]
 Piece = tuple[int, int, Group, int]  # start and size, the group and the member that it is of
+PART, FIXED = struct.Struct("=3q2d"), struct.Struct("=6Q2q3d")  # as in `kernels.c`
 
 
 class _Parts:
-    """Parts of the buffers with room for the step size and the decay of each."""
+    """Parts of the buffers, each with the factor and the decay of its member."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self._starts = array("q", [number for piece in pieces for number in piece[:2]])
-        self._steps = array("d", [0.0] * (2 * len(pieces)))
-        self._of = [(at, k, group.factor_of(k), group.decays) for at, (*_, group, k) in enumerate(pieces)]
-        self.given = (self._starts.buffer_info()[0], self._steps.buffer_info()[0], len(pieces))
+    def __init__(self, pieces: Sequence[Piece], places: Sequence[int], values: Values, decoupled: bool) -> None:
+        self._pieces = pieces
+        self._memory = ctypes.create_string_buffer(PART.size * len(pieces))
+        fixed = [values[name] for name in ("beta1", "beta2", "eps")]
+        told = FIXED.pack(*places, ctypes.addressof(self._memory), len(pieces), decoupled, *fixed)
+        self._told = ctypes.create_string_buffer(told)
+        self._decays: list[float] = []
+        self.address = ctypes.addressof(self._told)
 
-    def fill(self, lrs: Sequence[float], decays: Sequence[float]) -> None:
-        """With those of the members."""
-        steps = self._steps
-        for at, k, factor, decaying in self._of:
-            steps[2 * at] = lrs[k] * factor
-            steps[2 * at + 1] = decays[k] if decaying else 0.0
+    def set(self, decays: Sequence[float]) -> None:
+        """The weight decay of each member."""
+        if self._decays == decays:
+            return
+        self._decays = list(decays)
+        for at, (start, size, group, k) in enumerate(self._pieces):
+            decay = decays[k] if group.decays else 0.0
+            PART.pack_into(self._memory, at * PART.size, start, size, k, group.factor_of(k), decay)
 
 
 class CompiledAdam:
@@ -37,19 +47,45 @@ class CompiledAdam:
     def __init__(self, flat: Flat, buffers: Sequence[Tensor], made: Tensor, values: Values, decoupled: bool) -> None:
         found = library()
         assert found is not None
-        groups = [group for group in flat.groups if group.start < group.stop]
-        every = range(flat.members)
-        self._whole = _Parts([(group.start, group.stop - group.start, group, 0) for group in groups])
-        pieces = [(group, k, piece) for group in groups for k in every for piece in flat.places(group, k)]
-        self._each = _Parts([(start, size, group, k) for group, k, (start, size) in pieces])
-        self._fixed = array("d", [values[name] for name in ("beta1", "beta2", "eps")])
         self._kept = (*buffers, made)
-        self._adam = found.adam
-        self._places = [tensor.data_ptr() for tensor in self._kept]
-        self._rest = (self._fixed.buffer_info()[0], int(decoupled))
+        places = [tensor.data_ptr() for tensor in self._kept]
+        groups = [group for group in flat.groups if group.start < group.stop]
+        wholes = [(group.start, group.stop - group.start, group, 0) for group in groups]
+        every = range(flat.members)
+        pieces = [(*place, group, k) for group in groups for k in every for place in flat.places(group, k)]
+        self._whole, self._each = (_Parts(parts, places, values, decoupled) for parts in (wholes, pieces))
+        self._adam, self._train = found.adam, found.train
 
     def __call__(self, lrs: Sequence[float], decays: Sequence[float], apart: bool) -> None:
-        """A step. apart: members differ, or their factors do."""
+        """A step with the step size and the decay of each member. apart: these differ, or their factors do."""
+        rates = array("d", lrs)
+        self._adam(self._parts(decays, apart), rates.buffer_info()[0])
+
+    def train(
+        self,
+        program: Program,
+        rows: Tensor,
+        batches: Sequence[Tensor],
+        lrs: Sequence[Sequence[float]],
+        decays: Sequence[float],
+        apart: bool,
+    ) -> None:
+        """Steps with the gradients that a program makes of the rows with the numbers in `rows`, those of each batch."""
+        kept = [batch.contiguous() for batch in batches]
+        places, rates = array("Q", [batch.data_ptr() for batch in kept]), array("d", chain.from_iterable(lrs))
+        self._train(
+            *program.place,
+            rows.data_ptr(),
+            places.buffer_info()[0],
+            rows.numel(),
+            self._parts(decays, apart),
+            rates.buffer_info()[0],
+            len(lrs[0]),
+            len(lrs),
+        )
+
+    def _parts(self, decays: Sequence[float], apart: bool) -> int:
+        """The address of the parts that are stepped alike."""
         parts = self._each if apart else self._whole
-        parts.fill(lrs, decays)
-        self._adam(*self._places, *parts.given, *self._rest)
+        parts.set(decays)
+        return parts.address

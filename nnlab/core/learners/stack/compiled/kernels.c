@@ -434,21 +434,36 @@ void run(const Op *ops, int64_t count) {
     }
 }
 
-/* Adam by its formulas (Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019) on parts of flat buffers: start and
-   size of each, its step size and weight decay. made: steps before this one. fixed: beta1, beta2, epsilon. */
-void adam(float *values, const float *gradients, float *means, float *squares, float *made, const int64_t *parts,
-          const double *steps, int64_t count, const double *fixed, int32_t decoupled) {
-    *made += 1.0f;
+/* What is stepped alike of a flat buffer: from start on, whose member it is, a factor on the step size, the decay. */
+typedef struct {
+    int64_t start, size, member;
+    double factor, decay;
+} Part;
+
+/* Flat buffers and what Adam is given. made: steps so far. fixed: beta1, beta2, epsilon. */
+typedef struct {
+    float *values;
+    const float *gradients;
+    float *means, *squares, *made;
+    const Part *parts;
+    int64_t count, decoupled;
+    double fixed[3];
+} Adam;
+
+/* A step of Adam by its formulas (Kingma and Ba 2015; decoupled decay: Loshchilov and Hutter 2019). lrs: of members. */
+void adam(const Adam *op, const double *lrs) {
+    const double *fixed = op->fixed;
+    *op->made += 1.0f;
     const float keep_mean = (float)(1.0 - fixed[0]), beta2 = (float)fixed[1], keep_square = (float)(1.0 - fixed[1]);
-    const float eps = (float)fixed[2], root = (float)(1.0 / sqrt(1.0 - pow(fixed[1], *made)));
-    const double grown = 1.0 - pow(fixed[0], *made);
-    for (int64_t part = 0; part < count; part++) {
-        const int64_t start = parts[2 * part], n = parts[2 * part + 1];
-        float *w = values + start, *m = means + start, *v = squares + start;
-        const float *g = gradients + start;
-        const double lr = steps[2 * part], decay = steps[2 * part + 1];
-        const float size = (float)(lr / grown);
-        const float shrunk = decoupled ? (float)(1.0 - lr * decay) : 1.0f, pull = decoupled ? 0.0f : (float)decay;
+    const float eps = (float)fixed[2], root = (float)(1.0 / sqrt(1.0 - pow(fixed[1], *op->made)));
+    const double grown = 1.0 - pow(fixed[0], *op->made);
+    for (const Part *part = op->parts; part < op->parts + op->count; part++) {
+        float *w = op->values + part->start, *m = op->means + part->start, *v = op->squares + part->start;
+        const float *g = op->gradients + part->start;
+        const int64_t n = part->size;
+        const double lr = lrs[part->member] * part->factor;
+        const float size = (float)(lr / grown), shrunk = op->decoupled ? (float)(1.0 - lr * part->decay) : 1.0f;
+        const float pull = op->decoupled ? 0.0f : (float)part->decay;
         EACH {
             const float slope = g[i] + pull * w[i];
             const float mean = m[i] + keep_mean * (slope - m[i]);
@@ -457,5 +472,16 @@ void adam(float *values, const float *gradients, float *means, float *squares, f
             v[i] = square;
             w[i] = w[i] * shrunk - size * mean / (sqrtf(square) * root + eps);
         }
+    }
+}
+
+/* Steps one after the other. batches: where the numbers of the rows of each step are, so many; they go into rows, from
+   which the operations take them. lrs: of the members for each step. */
+void train(const Op *ops, int64_t count, int64_t *rows, int64_t *const *batches, int64_t size, const Adam *op,
+           const double *lrs, int64_t members, int64_t steps) {
+    for (int64_t step = 0; step < steps; step++) {
+        memcpy(rows, batches[step], size * sizeof(int64_t));
+        run(ops, count);
+        adam(op, lrs + step * members);
     }
 }

@@ -18,6 +18,13 @@ from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+PLACE, COUNT = ctypes.c_void_p, ctypes.c_int64
+FUNCTIONS = {
+    "set_gemm": [PLACE],
+    "run": [PLACE, COUNT],
+    "adam": [PLACE, PLACE],
+    "train": [PLACE, COUNT, PLACE, PLACE, COUNT, PLACE, PLACE, COUNT, COUNT],
+}
 LONGEST = 120  # seconds that a compiler may take
 SWITCH = "NNLAB_COMPILE"  # of the environment: 0 leaves all to torch
 
@@ -29,9 +36,9 @@ def library() -> "ctypes.CDLL | None":
     for path in built() if gemm is not None else ():
         with contextlib.suppress(OSError, AttributeError):  # in a folder that nothing may be run from, or of other code
             found = ctypes.CDLL(str(path))
-            found.run.restype = found.adam.restype = found.set_gemm.restype = None
-            found.run.argtypes = [ctypes.c_void_p, ctypes.c_int64]
-            found.adam.argtypes = [*[ctypes.c_void_p] * 7, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32]
+            for name, given in FUNCTIONS.items():
+                function = getattr(found, name)
+                function.restype, function.argtypes = None, given
             found.set_gemm(gemm)
             return found
     return None

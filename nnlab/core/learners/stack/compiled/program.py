@@ -35,17 +35,17 @@ def compiled(calls: Sequence[Call]) -> list[Call]:
 
 
 class Program:
-    """Operations in one call. kept: the calls that they stand for, which hold the memory."""
+    """Operations in one call. kept: the calls that they stand for, which hold the memory. place: address and number."""
 
     def __init__(self, found: ctypes.CDLL, ops: Sequence[Op], kept: Sequence[Call]) -> None:
         self.groups = grouped(ops)
         packed = [op.packed(len(group)) for group in self.groups for op in group]
         self._memory = ctypes.create_string_buffer(b"".join(packed))
-        self._run, self._at, self._count = found.run, ctypes.addressof(self._memory), len(packed)
-        self._kept = kept
+        self.place = (ctypes.addressof(self._memory), len(packed))
+        self._run, self._kept = found.run, kept
 
     def __call__(self) -> None:
-        self._run(self._at, self._count)
+        self._run(*self.place)
 
 
 def grouped(ops: Sequence[Op]) -> list[list[Op]]:
