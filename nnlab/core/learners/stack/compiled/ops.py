@@ -106,7 +106,7 @@ def _checked(*tensors: Tensor) -> None:
 
 
 def _layout(out: Tensor, given: Sequence[Tensor]) -> tuple[list[int], list[list[int]]]:
-    """Dims and each tensor's strides, as few as they can be, three at least."""
+    """Dims and the strides of each tensor, as few as they can be."""
     _checked(out, *given)
     shape = list(out.shape)
     strides = [list(tensor.expand(shape).stride()) for tensor in (out, *given)]
