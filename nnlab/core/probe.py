@@ -33,6 +33,7 @@ BOUNDED = {
     nn.Hardsigmoid: (0.0, 1.0),
     nn.Softsign: (-1.0, 1.0),
 }
+AT_HAND = 1e-3  # seconds within which rows are there: no step waits for them, however short it is
 
 
 class Probe:
@@ -79,7 +80,9 @@ class Probe:
             self._off = True
             self._seen.append(Warned(f"layers are not looked at: {type(error).__name__}: {error}"))
             return
-        load = float("nan") if gathering is None else round(gathering / max(gathering + took, 1e-12), 4)
+        load = float("nan")
+        if gathering is not None:
+            load = round(gathering / (gathering + took), 4) if gathering > AT_HAND else 0.0
         self._seen.append(Probed(epoch, number, tuple(self._layers), values, self._drift(first), load))
 
     def _look(self, before: list[Tensor], draws: bool) -> dict[str, tuple[float, ...]]:

@@ -89,7 +89,7 @@ def _few_colors(pixels: np.ndarray, colors: int) -> bytes:
     places[inked] = np.asarray(row)[0] + 1
     picture, small = Image.fromarray(places), io.BytesIO()
     picture.putpalette([*pixels[0, 0, :3].tolist(), *row.getpalette()[: 3 * (colors - 1)]])
-    picture.save(small, "PNG")  # optimize would take seven times as long for 5% of the bytes
+    picture.save(small, "PNG", compress_level=8)  # the highest, 9, takes half as long again for no fewer bytes
     return small.getvalue()
 
 
