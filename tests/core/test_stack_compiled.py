@@ -491,3 +491,19 @@ def test_a_run_that_goes_on_without_it_or_with_it_again_says_so(monkeypatch: pyt
         said.append(learner.take_notes())
     differs = "compiled: results need not be the same to the last bit"
     assert said == [[], [f"steps are no longer {differs}"], [f"steps are now {differs}"]]
+
+
+@needs_compiler
+def test_numbers_of_rows_of_another_kind_or_count_are_not_read_as_they_lie() -> None:
+    """Compiled steps copy them by their bytes; in memory beyond them is anything."""
+    draw = torch.Generator().manual_seed(0)
+    table = Table(torch.randn(200, 6, generator=draw), torch.randint(0, 3, (200,), generator=draw), None)
+    rows = [torch.randperm(200, generator=draw)[:33] for _ in range(5)]
+    found = []
+    for kind in (torch.int64, torch.int32):
+        stack = some_members(table)
+        stack.train([own.to(kind) for own in rows], [[0.01, 0.01]] * 5)
+        found.append(stack.flat.values.clone())
+    assert torch.equal(*found)
+    with pytest.raises(RuntimeError, match="expand"):
+        some_members(table).train([torch.stack(rows[:3])], [[0.01, 0.01]])

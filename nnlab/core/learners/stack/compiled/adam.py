@@ -71,7 +71,8 @@ class CompiledAdam:
         apart: bool,
     ) -> None:
         """Steps with the gradients that a program makes of the rows with the numbers in `rows`, those of each batch."""
-        kept = [batch.contiguous() for batch in batches]
+        # As many numbers as are copied, and of that kind: what lies elsewhere in memory is nobody's to read.
+        kept = [batch.to(rows.dtype).expand_as(rows).contiguous() for batch in batches]
         places, rates = array("Q", [batch.data_ptr() for batch in kept]), array("d", chain.from_iterable(lrs))
         self._train(
             *program.place,

@@ -450,6 +450,8 @@ typedef struct {
     double fixed[3];
 } Adam;
 
+_Static_assert(sizeof(Part) == 40 && sizeof(Adam) == 88, "as adam.py packs them");
+
 /* A step of Adam by its formulas (Kingma and Ba 2015; decoupled decay: Loshchilov and Hutter 2019). lrs: of members. */
 void adam(const Adam *op, const double *lrs) {
     const double *fixed = op->fixed;
