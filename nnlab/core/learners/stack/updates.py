@@ -105,7 +105,12 @@ class Update:
 
 def _adam(values: Values, device: str, decoupled: bool) -> tuple[Callable[..., None], int]:
     fixed = {name: values[name] for name in ("beta1", "beta2", "eps")}
-    return partial(adam_step(device), decoupled=decoupled, **fixed), 2
+    return partial(_adam_on, device, decoupled=decoupled, **fixed), 2
+
+
+def _adam_on(device: str, *given: Any, **values: Any) -> None:
+    """torch's step is looked at when it is first taken: compiled steps never do."""
+    adam_step(device)(*given, **values)
 
 
 def _sgd(values: Values, device: str, nesterov: bool) -> tuple[Callable[..., None], int]:
