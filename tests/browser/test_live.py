@@ -71,20 +71,25 @@ def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
     opened.wait_end(1)
 
 
-# Keeps the step size of every step, and of each change that comes from the page its value, how long ago it was sent,
-# and how many steps were made by then.
+# Keeps the step size of each call of `steps`, the steps between two looks at the controls, as it begins; and of each
+# change that comes from the page its value, how long ago it was sent, and how many calls had begun when it was written.
+# The page's message may come in another thread, while a call is being made ready: that one has the old value still.
 WATCHED = """
 import time
 from nnlab.core.controls import Controls
 from nnlab.core.learners.stack.learner import StackLearner
 rates, came = [], []
-def also(kind, name, note):
-    whole = getattr(kind, name)
-    setattr(kind, name, lambda self, *given: (note(*given), whole(self, *given))[1])
+steps, change = StackLearner.steps, Controls.set
 def sent():
     return get_ipython().kernel.get_parent("shell")["header"]["date"].timestamp()
-also(StackLearner, "steps", lambda batches, lrs: rates.extend(lrs))
-also(Controls, "set", lambda name, value: came.append((value, time.time() - sent(), len(rates))))
+def watched_steps(self, batches, lrs):
+    rates.append(lrs[0])
+    return steps(self, batches, lrs)
+def watched_set(self, name, value):
+    waited = time.time() - sent()
+    change(self, name, value)
+    came.append((value, waited, len(rates)))
+StackLearner.steps, Controls.set = watched_steps, watched_set
 """
 EFFECT = """
 import statistics
