@@ -174,10 +174,10 @@ def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
 
 
 def test_a_short_run_has_its_picture_and_never_a_widget(kernel: Kernel) -> None:
-    kernel.run("import matplotlib, nnlab.widgets.live")
+    kernel.run("from nnlab.widgets import live; live.OPEN_AFTER = 1000.0")  # however slow the machine is
     request = kernel.send("run = %nn_train data --epochs 2 --hidden 8 --no-baseline")
     assert kernel.reply(request)["status"] == "ok"
-    kernel.run("pass")
+    kernel.run("live.OPEN_AFTER = 0.5")
     places, updates, final = shown_by(kernel, request)
     assert len(places) == 2 and updates == final and "image/png" in final[0]["content"]["data"]
     assert not any(m["msg_type"].startswith("comm_") for m in kernel.published)
@@ -224,5 +224,5 @@ def test_where_no_widget_is_drawn_a_line_stands_in(kernel: Kernel) -> None:
     kernel.published.clear()
     kernel.tell(stop, CLICK)
     assert kernel.reply(request)["status"] == "ok"
+    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")  # after all that the cell published
     assert not any(line(message) for message in kernel.published)
-    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")
