@@ -153,12 +153,12 @@ def _describe(path: Path, about: Mapping[str, Any], sums: Mapping[str, str] | No
     started = Started(spec, str(about["task"]), **{**told, "metrics": tuple(told["metrics"])})
     record = Record()
     record(started)
-    status = _json(path, "status.json", sums or {})
+    status, alive = _status(path, sums or {})
     if sums is not None or status["state"] == "running":
         for event in _history(path, sums or {}):
             record(event)
     if status["state"] == "running":
-        state, finished = _unfinished(path, record, status)
+        state, finished = _unfinished(path, record, alive)
         metrics = record.metrics(finished.best_epoch)
     else:
         state, finished = str(status["state"]), _finished(status["finished"])
@@ -207,9 +207,15 @@ def _finished(plain: Mapping[str, Any]) -> Finished:
     return Finished(plain["reason"], *place, float(plain["seconds"]), str(plain["message"]), cut)
 
 
-def _unfinished(path: Path, record: Record, status: Mapping[str, Any]) -> tuple[str, Finished]:
+def _status(path: Path, sums: Mapping[str, str]) -> tuple[dict[str, Any], bool]:
+    """What status.json says, and whether the run's process lives. One that is gone may have ended the run meanwhile."""
+    status = _json(path, "status.json", sums)
+    alive = status["state"] == "running" and is_alive(status["owner"], last_write(path))
+    return status if alive or status["state"] != "running" else _json(path, "status.json", sums), alive
+
+
+def _unfinished(path: Path, record: Record, alive: bool) -> tuple[str, Finished]:
     """Running or crashed, and how the run would stand if it ended here: with the weights that BEST names."""
-    alive = is_alive(status["owner"], last_write(path))
     epoch = record.epochs[-1].epoch if record.epochs else 0
     best = int(_pointer(path)["epoch"]) if (path / "BEST").exists() else None
     seconds = sum(done.seconds for done in record.epochs)

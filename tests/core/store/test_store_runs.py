@@ -9,7 +9,7 @@ import pytest
 
 from nnlab.core.errors import StoreError
 from nnlab.core.store import facts as facts_module
-from nnlab.core.store import files, trash
+from nnlab.core.store import files, reading, trash
 from nnlab.core.store.numbers import numbers_of
 from nnlab.core.store.reading import RunInfo, read_run
 from nnlab.core.store.runs import Store
@@ -318,6 +318,24 @@ def test_a_dead_owner_makes_a_crashed_run_whose_weights_load(store: Store, train
     saved = read_run(dead.path)
     assert saved.record.finished is not None
     assert saved.record.finished.best_epoch == 1
+
+
+def test_a_run_that_ends_while_it_is_read_has_not_crashed(
+    store: Store, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.create_run(SPEC, training.data)
+    started, *rest = training.events(2)
+    folder(started)
+
+    def ends_before_it_is_asked(owner: object, last_write: float) -> bool:
+        for event in rest:
+            folder(event)
+        folder.complete(None)
+        return False
+
+    monkeypatch.setattr(reading, "is_alive", ends_before_it_is_asked)
+    (info,) = store.runs()
+    assert (info.state, info.epochs) == ("completed", 2)
 
 
 def test_a_torn_line_of_a_crashed_run_is_left_out_at_every_byte(store: Store, training: Training) -> None:
