@@ -32,6 +32,7 @@ CHROMIUM_FLAGS = [
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    "@jupyterlab/completer-extension:manager": {"providerTimeout": 1000 * PATIENCE},  # else a slow kernel is not heard
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
