@@ -168,7 +168,7 @@ class Notebook:
     def reload(self) -> None:
         """Load the page anew, as F5 does; what is not saved is lost."""
         self.page.goto(self.address())
-        self.page.wait_for_function("() => window.jupyterapp", timeout=PATIENCE * 1000)
+        self.page.wait_for_function("() => window.jupyterapp")
         self._wait_open()
 
     def address(self) -> str:
@@ -229,7 +229,7 @@ class Notebook:
 
     def press(self, number: int, name: str) -> None:
         """Press a button in a cell's output."""
-        self.output(number).get_by_role("button", name=name).click(timeout=PATIENCE * 1000)
+        self.output(number).get_by_role("button", name=name).click()
 
     def has_kernel(self) -> bool:
         """Whether a kernel belongs to the notebook."""
@@ -312,8 +312,9 @@ def _origin(page: Any) -> str:
 
 def open_lab(page: Any, server: Server) -> None:
     """Load JupyterLab's page, once."""
+    page.context.set_default_timeout(PATIENCE * 1000)  # of presses and looks too, also in other pages; else 30 s
     page.goto(f"{server.url}/lab?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-Launcher')", timeout=PATIENCE * 1000)
+    page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-Launcher')")
 
 
 def set_theme(page: Any, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.harness import PATIENCE, Notebook, set_theme, tabbed, wait_for
+from tests.browser.harness import Notebook, set_theme, tabbed, wait_for
 from tests.browser.test_live import contrast
 
 pytestmark = pytest.mark.browser
@@ -42,7 +42,7 @@ class Board:
 
     def __init__(self, notebook: Notebook, cell: int = 1) -> None:
         self.notebook, self.page, self.root = notebook, notebook.page, notebook.output(cell)
-        self.root.locator(".nnl-panel").wait_for(timeout=PATIENCE * 1000)
+        self.root.locator(".nnl-panel").wait_for()
 
     @property
     def line(self) -> str:
@@ -53,7 +53,7 @@ class Board:
         return str(self.root.locator(".nnl-told").inner_text())
 
     def press(self, name: str) -> None:
-        self.root.get_by_role("button", name=name, exact=False).first.click(timeout=PATIENCE * 1000)
+        self.root.get_by_role("button", name=name, exact=False).first.click()
 
     def open(self, title: str) -> None:
         """Open a page with all that is behind its `more`."""
