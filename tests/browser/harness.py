@@ -274,13 +274,15 @@ class Notebook7(Notebook):
         self.page.close()
 
 
+# Where one control is from the one before is told at one moment, as what is above them may grow and shrink meanwhile.
 FOCUSED = """() => {
   const at = document.activeElement, root = at.closest('.nnl'), style = getComputedStyle(at);
   if (root === null) return null;
-  const place = at.getBoundingClientRect(), from = root.getBoundingClientRect();
+  const place = at.getBoundingClientRect(), before = root.tabbed && root.tabbed.getBoundingClientRect();
+  root.tabbed = at;
   const label = at.labels && at.labels.length ? at.labels[0].textContent : '';
   return {
-    top: place.top - from.top, bottom: place.bottom - from.top, left: place.left,
+    onward: !before || place.top >= before.bottom - 4 || place.left > before.left,  // a column may be beside another
     seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0,
     name: (at.getAttribute('aria-label') || label || at.innerText || '').trim(),
   };
@@ -294,14 +296,11 @@ def tabbed(page: Any, first: Any) -> list[str]:
     """
     first.focus()
     names: list[str] = []
-    before: dict[str, Any] = {"top": 0.0, "bottom": 0.0, "left": -1.0}
     while (stop := page.evaluate(FOCUSED)) is not None:
         assert stop["name"], f"what comes after {names[-1:]} has no name"
         assert stop["seen"], f"the focus is not seen on {stop['name']}"
-        onward = stop["top"] >= before["bottom"] - 4 or stop["left"] > before["left"]  # a column may be beside another
-        assert onward, f"{stop['name']} comes after {names[-1:]}"
+        assert stop["onward"], f"{stop['name']} comes after {names[-1:]}"
         names.append(stop["name"])
-        before = stop
         page.keyboard.press("Tab")
     return names
 
