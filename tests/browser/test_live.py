@@ -190,7 +190,7 @@ def completed(notebook: Notebook) -> bool:
 
 
 def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
-    opened = notebook("study = %nn_tune data --trials 500 --epochs 6", "print(len(study.trials) > 0)")
+    opened = notebook("study = %nn_tune data --trials 5000 --epochs 6", "print(len(study.trials) > 0)")
     opened.start(1)
     dots = opened.output(1).locator(".bqplot .object_grp, .bqplot .dot_grp")
     wait_for(lambda: dots.count() > 1, "the trials are drawn")
