@@ -15,6 +15,7 @@ from nnlab.core.network import member_count, members_apart
 from nnlab.core.spec import TrainSpec
 
 Weights = Mapping[str, Tensor]
+MOST_OUTPUTS = 10_000_000  # numbers for validation rows that are kept beside the weights
 
 
 class Best(Protocol):
@@ -29,6 +30,10 @@ class Best(Protocol):
     @property
     def epoch(self) -> int | None:
         """The epoch whose weights are kept, None while there is none."""
+
+    @property
+    def outputs(self) -> Tensor | None:
+        """What the members give with these weights for the validation rows, (K, n, n_out), if it was kept."""
 
     def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """Validation values of the epoch that is over, and what shall be kept from now on if that is new.
@@ -63,7 +68,7 @@ def best_of(spec: TrainSpec, data: Prepared, learner: Learner) -> Best:
         raise SpecError(f"own_best=on: members of this network share weights: {shared[0]}")
     if count > 1 and len(data.valid):
         return BestOfMembers(spec, cast(Ensemble, learner), sign, count)
-    return BestEpoch(spec, learner, sign)
+    return BestEpoch(spec, learner, sign, validates=len(data.valid) > 0)
 
 
 def own_best_of(spec: TrainSpec) -> int:
@@ -115,9 +120,10 @@ class BestEpoch:
     epochs: tuple[int, ...] = ()
     spread: Mapping[str, float] = {}
 
-    def __init__(self, spec: TrainSpec, learner: Learner, sign: float) -> None:
-        self._learner, self._monitor, self._sign = learner, spec.monitor, sign
+    def __init__(self, spec: TrainSpec, learner: Learner, sign: float, validates: bool) -> None:
+        self._learner, self._monitor, self._sign, self._validates = learner, spec.monitor, sign, validates
         self._course = Course(spec.min_delta)
+        self.outputs: Tensor | None = None
         # Epoch and weights change in one assignment, so that an interrupt never parts them.
         self._kept: tuple[int | None, Weights] = (None, learner.snapshot())
 
@@ -128,12 +134,14 @@ class BestEpoch:
 
     def measure(self, epoch: int, loss: float, patience: float) -> tuple[dict[str, float], Weights | None]:
         """As in `Best`."""
-        valid = self._learner.validate()
+        outputs = self._learner.outputs_of_members() if self._validates else None
+        valid = {} if outputs is None else self._learner.measure(outputs)
         value = self._sign * valid[self._monitor] if valid else -float(epoch)
         if not math.isfinite(loss) or not self._course.takes(epoch, value):
             return valid, None
         weights = self._learner.snapshot()
         self._kept = (epoch, weights)
+        self.outputs = None if outputs is None or outputs.numel() > MOST_OUTPUTS else outputs.clone()
         return valid, weights
 
     @property
@@ -157,7 +165,7 @@ class BestEpoch:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """As in `Best`."""
         self._course.load_state(state)
-        self._kept = (state["epoch"], state["weights"])
+        self._kept, self.outputs = (state["epoch"], state["weights"]), None
 
 
 class BestOfMembers:
@@ -173,7 +181,7 @@ class BestOfMembers:
         self._going = list(range(count))  # members that learn; the last ones of all stay, should patience become longer
         self._left: dict[int, dict[str, float]] = {}  # what members that have left are worth by themselves
         self.spread: Mapping[str, float] = {}  # over members, of the last epoch
-        self._outputs: Tensor | None = None  # of each member at its best, for the validation rows
+        self.outputs: Tensor | None = None  # of each member at its best, for the validation rows
         # As in `BestEpoch`; epochs: of the members, 0 for none.
         self._kept: tuple[int | None, tuple[int, ...], Weights] = (None, (0,) * count, learner.snapshot())
 
@@ -196,7 +204,7 @@ class BestOfMembers:
         taken = [k for k in self._going if math.isfinite(loss) and self._courses[k].takes(epoch, values[k])]
         if taken:
             self._keep(epoch, taken, outputs)
-        kept = self._outputs if self._outputs is not None else outputs
+        kept = self.outputs if self.outputs is not None else outputs
         valid, weights = self._learner.measure(kept), self._kept[2] if taken else None
         going = [k for k in self._going if self._courses[k].waited(epoch) < patience]
         if going and len(going) < len(self._going):
@@ -205,16 +213,16 @@ class BestOfMembers:
         return valid, weights
 
     def _go_on_with(self, going: list[int]) -> None:
-        if self._outputs is not None:
+        if self.outputs is not None:
             left = [k for k in range(len(self._courses)) if k not in going]
-            self._left = {k: self._left.get(k) or self._alone(self._outputs[k]) for k in left}
+            self._left = {k: self._left.get(k) or self._alone(self.outputs[k]) for k in left}
         self._going = going
 
     def _together(self, outputs: Tensor) -> Tensor:
         """What all members give, those that have left at their best."""
-        if self._outputs is None or len(outputs) == len(self._outputs):
+        if self.outputs is None or len(outputs) == len(self.outputs):
             return outputs
-        whole = self._outputs.clone()
+        whole = self.outputs.clone()
         whole[self._going] = outputs
         return whole
 
@@ -230,9 +238,9 @@ class BestOfMembers:
         for name, weight in weights.items():
             if weight.ndim and len(weight) == len(epochs):  # what members share does not change
                 weight[others] = before[name][others].to(weight)
-        if self._outputs is not None:
-            outputs[others] = self._outputs[others]
-        self._outputs = outputs
+        if self.outputs is not None:
+            outputs[others] = self.outputs[others]
+        self.outputs = outputs
         self._kept = (epoch, tuple(epoch if k in taken else old for k, old in enumerate(epochs)), weights)
 
     @property
@@ -261,14 +269,14 @@ class BestOfMembers:
             "weights": dict(weights),
             "courses": courses,
             "going": self._going,
-            "outputs": self._outputs,
+            "outputs": self.outputs,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """As in `Best`."""
         self._kept = (state["epoch"], tuple(state["epochs"]), state["weights"])
         outputs = state["outputs"]
-        self._outputs = None if outputs is None else outputs.to(self._learner.device)
+        self.outputs = None if outputs is None else outputs.to(self._learner.device)
         self._go_on_with(list(state.get("going", self._going)))
         for course, own in zip(self._courses, state["courses"], strict=True):
             course.load_state(own)

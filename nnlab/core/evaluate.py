@@ -12,7 +12,7 @@ from nnlab.core.store.lines import floats, plain_all
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import nn
+    from torch import Tensor, nn
 
     from nnlab.core.data.prepare import Rows
     from nnlab.core.data.target import Target
@@ -71,18 +71,24 @@ class Evaluation:
 
 
 def evaluate(
-    model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part, metrics: Sequence[str] = ()
+    model: "nn.Module", outputs: "Tensor", rows: "Rows", target: "Target", loss: Part, metrics: Sequence[str] = ()
 ) -> Evaluation:
-    """The confusion matrix of the rows, or for a regression pairs of true and predicted values; loss and metrics: the
-    run's, for the spread of an ensemble's members."""
-    found = _mean(model, rows, target, device, loss)
-    return replace(found, spread=spread_of_metrics(model, rows, target, device, loss, metrics))
+    """The confusion matrix of the rows, or for a regression pairs of true and predicted values.
+
+    outputs: what the network's members give for the rows, as `nnlab.core.predict.forward_of_members` does. loss and
+    metrics: the run's, for the spread of an ensemble's members.
+    """
+    from nnlab.core.members import together
+
+    outputs = outputs.cpu()
+    found = _mean(together(model, outputs), rows, target, loss)
+    return replace(found, spread=spread_of_metrics(outputs, rows, target, loss, metrics))
 
 
-def _mean(model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part) -> Evaluation:
-    from nnlab.core.predict import forward, points
+def _mean(outputs: "Tensor", rows: "Rows", target: "Target", loss: Part) -> Evaluation:
+    from nnlab.core.predict import points
 
-    output = points(forward(model, rows.x, device), loss, target.task).cpu().numpy()
+    output = points(outputs, loss, target.task).numpy()
     if target.task == "regression":
         return _pairs(target.decode(rows.y), target.decode(output[:, 0]))
     return _with_sample(counted_classes(rows.y, output.argmax(1), target.labels), rows.y, output)

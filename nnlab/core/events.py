@@ -1,7 +1,7 @@
 """What a run and a study tell: frozen events. Watchers get these and nothing else."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from nnlab.core.spec import TrainSpec, TuneSpec
@@ -59,9 +59,10 @@ class Due:
 class EpochDone:
     """An epoch with its validation. train holds loss; valid holds loss and each metric. lr: step size of the last step.
 
-    best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later. members: the
-    best epoch of each member so far, 0 for none, where members keep their own; valid is then of these together.
-    spread: standard deviation over members, as they are now, of the loss and what is monitored; {} where not known.
+    best: this epoch is the best so far; then weights is a snapshot of the model that nobody changes later, and outputs
+    what its members give for the validation rows, (K, n, n_out), None if that were much to keep. members: the best
+    epoch of each so far, 0 for none, where members keep their own; valid is then of these together. spread: standard
+    deviation over members, as they are now, of the loss and what is monitored; {} where not known.
     """
 
     epoch: int
@@ -74,6 +75,11 @@ class EpochDone:
     weights: "Mapping[str, Tensor] | None" = field(default=None, repr=False, compare=False)
     members: tuple[int, ...] = ()
     spread: Mapping[str, float] = field(default_factory=dict)
+    outputs: "Tensor | None" = field(default=None, repr=False, compare=False)
+
+    def light(self) -> "EpochDone":
+        """The same without tensors."""
+        return replace(self, weights=None, outputs=None)
 
 
 @dataclass(frozen=True)

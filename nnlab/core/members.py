@@ -32,6 +32,11 @@ class Joined(nn.Module):
         return joined(output, self._how)
 
 
+def together(model: nn.Module, outputs: Tensor) -> Tensor:
+    """The outputs (n, n_out) of a network whose members give (K, n, n_out), K = 1 of one that is one alone."""
+    return model.joined(outputs.transpose(0, 1)) if isinstance(model, Joined) else outputs[0]
+
+
 def joined(output: Tensor, how: How) -> Tensor:
     """The outputs (rows, n_out) that mean members' (rows, members, n_out).
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nnlab.core.device import out_of_memory
 from nnlab.core.losses import LOSSES, levels_of
+from nnlab.core.members import Joined
 from nnlab.core.precision import as_weights
 from nnlab.core.registry import Part
 
@@ -40,6 +41,13 @@ def forward(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.devi
     finally:
         for module in training:
             module.training = True
+
+
+def forward_of_members(model: "nn.Module", x: np.ndarray | Tensor, device: str | torch.device) -> Tensor:
+    """What each member gives for x as in `forward`, (K, n, n_out); K = 1 of a network that is one alone."""
+    if isinstance(model, Joined):
+        return forward(model.network, x, device).transpose(0, 1)
+    return forward(model, x, device).unsqueeze(0)
 
 
 @torch.no_grad()

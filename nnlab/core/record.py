@@ -1,7 +1,6 @@
 """What a run told, collected: a sink of events, and the history as a DataFrame."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnlab.core.events import Changed, EpochDone, Event, Finished, Probed, Resumed, Started, Warned
@@ -9,10 +8,11 @@ from nnlab.core.samples import thinned
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 
 class Record:
-    """Keeps the events of one run, without the weights and without Progress."""
+    """Keeps the events of one run, without the weights and without Progress; of the best epoch the outputs, too."""
 
     def __init__(self) -> None:
         self.started: Started | None = None
@@ -23,11 +23,14 @@ class Record:
         self.warnings: list[str] = []
         self.told: dict[str, str] = {}  # by the diagnosis, those of the warnings that are one
         self.finished: Finished | None = None
+        self._outputs: tuple[int, Tensor | None] = (0, None)  # the best epoch, and its outputs if they were kept
         self._history: pd.DataFrame | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, EpochDone):
-            self.epochs.append(replace(event, weights=None))
+            self.epochs.append(event.light())
+            if event.best:
+                self._outputs = (event.epoch, event.outputs)
             self._history = None
         elif isinstance(event, Changed):
             self.changes.append(event)
@@ -44,6 +47,11 @@ class Record:
             self.started = event
         elif isinstance(event, Finished):
             self.finished = event
+
+    def take_outputs(self, epoch: int) -> "Tensor | None":
+        """What the network of this epoch gives for the validation rows, as in `EpochDone`, if it was kept; once."""
+        (known, outputs), self._outputs = self._outputs, (0, None)
+        return outputs if known == epoch else None
 
     def events(self) -> Iterator[Event]:
         """What was told, in order, as far as it is kept; warnings first."""

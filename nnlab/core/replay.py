@@ -80,5 +80,5 @@ def bits(run: Run, past: Past) -> str:
 
 
 def _numbers(done: EpochDone) -> dict[str, object]:
-    found = asdict(replace(done, weights=None))
+    found = asdict(done.light())
     return {name: found[name] for name in ("train", "valid", "lr", "best")}

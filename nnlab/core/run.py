@@ -342,14 +342,19 @@ def finish(
 
     spent: seconds that it took, of which baselines may take a share; None: there shall be none.
     """
+    from nnlab.core.predict import forward_of_members
+
     started, finished = record.started, record.finished
     if started is None or finished is None:
         raise RunError("the training has not ended")
     model.eval()
     take_memory(model)
     evaluation, loss = None, loss_of(started.spec, data.target)
+    outputs = record.take_outputs(finished.best_epoch or 0)
     if finished.best_epoch is not None and len(data.valid.y) and finished.reason != "pruned":
-        evaluation = evaluate(model, data.valid, data.target, started.device, loss, started.metrics)
+        if outputs is None:  # too many to be kept, or of an epoch before the run was resumed
+            outputs = forward_of_members(model, data.valid.x, started.device)
+        evaluation = evaluate(model, outputs, data.valid, data.target, loss, started.metrics)
     share = spent if evaluation is not None and finished.reason in WHOLE else None
     beside = () if share is None else fit_baselines(data, loss, started.metrics, share)
     path = None

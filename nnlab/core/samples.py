@@ -19,9 +19,12 @@ def stride(step: int) -> int:
     return EVERY << max(0, (step // (EVERY * TOGETHER)).bit_length() - 1)
 
 
-def due(step: int) -> bool:
-    """Whether the step, counted from 1 over the whole run, is one to look at."""
-    return step in FIRST or step % stride(step) == 0
+def next_due(step: int) -> int:
+    """The first step from this one on that is one to look at; steps are counted from 1 over the whole run."""
+    if step <= FIRST[-1]:
+        return next(first for first in FIRST if first >= step)
+    wide = stride(step)
+    return -(-step // wide) * wide
 
 
 def thinned(events: Iterable["Probed"]) -> "list[Probed]":

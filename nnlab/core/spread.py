@@ -15,26 +15,15 @@ if TYPE_CHECKING:
     from nnlab.core.data.target import Target
 
 
-def member_outputs(model: "nn.Module", x: np.ndarray, device: str) -> "Tensor | None":
-    """Each member's outputs (members, n, n_out) on the CPU; None for a network that is one alone."""
-    from nnlab.core.members import Joined
-    from nnlab.core.predict import forward
-
-    if not isinstance(model, Joined):
-        return None
-    outputs = forward(model.network, x, device).cpu().transpose(0, 1)
-    return outputs if len(outputs) > 1 else None
-
-
 def spread_of_predictions(model: "nn.Module", x: np.ndarray, target: "Target", device: str, loss: Part) -> np.ndarray:
     """Standard deviation over members: of probabilities (n, classes), or of predictions (n,) in the target's units.
 
     RunError for a network that is one alone.
     """
-    from nnlab.core.predict import points
+    from nnlab.core.predict import forward_of_members, points
 
-    outputs = member_outputs(model, x, device)
-    if outputs is None:
+    outputs = forward_of_members(model, x, device).cpu()
+    if len(outputs) == 1:
         raise RunError("this run has no members that could differ; train with --model packed, or realmlp --members 4")
     if target.classes:
         return np.asarray(outputs.double().softmax(-1).std(0).numpy())
@@ -43,17 +32,18 @@ def spread_of_predictions(model: "nn.Module", x: np.ndarray, target: "Target", d
 
 
 def spread_of_metrics(
-    model: "nn.Module", rows: "Rows", target: "Target", device: str, loss: Part, metrics: Sequence[str]
+    outputs: "Tensor", rows: "Rows", target: "Target", loss: Part, metrics: Sequence[str]
 ) -> dict[str, float]:
-    """Standard deviation over members of each metric, as each alone would score; {} for a network that is one alone."""
+    """Standard deviation over members of each metric, as each alone would score; {} for a network that is one alone.
+
+    outputs: of the members, (K, n, n_out), on the CPU."""
     import torch
 
     from nnlab.core.losses import levels_of
     from nnlab.core.metrics import measure
     from nnlab.core.predict import points
 
-    outputs = member_outputs(model, rows.x, device)
-    if outputs is None:
+    if len(outputs) == 1:
         return {}
     truth = torch.from_numpy(rows.y if target.classes else np.asarray(target.decode(rows.y), np.float64))
     found: dict[str, list[float]] = {name: [] for name in metrics}

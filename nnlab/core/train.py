@@ -43,7 +43,7 @@ from nnlab.core.pace import AT_ONCE, Pace, at_once, steps_by_epoch
 from nnlab.core.precision import check_precision, matmul_precision
 from nnlab.core.probe import Probe
 from nnlab.core.randomness import PrivateRandom
-from nnlab.core.samples import due
+from nnlab.core.samples import next_due
 from nnlab.core.schedules import Clock, Losses, factor
 from nnlab.core.spec import TrainSpec, part_values
 from nnlab.core.steering import steerable
@@ -276,20 +276,20 @@ class _Loop:
         before, pace, (place, total) = self._pace.made(epoch), self._pace, self._pace.clock(epoch)
         until = controls.steps_to_plan(epoch, self._steps)
         self._lr, steady = self._peak, spec.schedule.name == "constant" and not spec.warmup
+
+        def rate(at: int) -> float:
+            clock = Clock(place(at), total, epoch - 1, spec.epochs, self._losses)
+            return self._peak * factor(spec.schedule, spec.warmup, clock)
+
         with self._job.random if learner.draws else contextlib.nullcontext():
             while done < until:
-                looked, began, start = probe is not None and due(before + done + 1), time.perf_counter(), done
-                lrs, many = list[float](), 1 if looked else at_once(self._each, deadline - began)
-                while len(lrs) < many and done < until:
-                    if not steady:
-                        clock = Clock(place(done), total, epoch - 1, spec.epochs, self._losses)
-                        self._lr = self._peak * factor(spec.schedule, spec.warmup, clock)
-                    lrs.append(self._lr)
-                    done += 1
-                    if probe is not None and due(before + done + 1):
-                        break
+                began, start = time.perf_counter(), done
+                plain = until if probe is None else min(until, next_due(before + done + 1) - before - 1)
+                done += min(max(1, plain - done), at_once(self._each, deadline - began))
+                lrs = [self._peak] * (done - start) if steady else [rate(at) for at in range(start, done)]
+                self._lr = lrs[-1]
                 chosen = batches[pace.place(start) : pace.place(done)]
-                if looked and probe is not None:
+                if start == plain and probe is not None:
                     probe.step(learner, chosen[0], self._lr, epoch, before + done)
                 else:
                     learner.steps(chosen, lrs)
@@ -360,7 +360,8 @@ class _Loop:
         pace = self._speed(self._steps)
         is_best, members = weights is not None, (self._best.epochs, self._best.spread)
         self.epoch, self.done = epoch, 0
-        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, *members)
+        outputs = self._best.outputs if is_best else None
+        return EpochDone(epoch, {"loss": loss}, valid, self._lr, seconds, pace, is_best, weights, *members, outputs)
 
 
 def _finite(value: float) -> float | None:

@@ -25,6 +25,8 @@ class Pump:
     def __init__(self) -> None:
         self.ok = False
         self._held: list[list[Any]] = []
+        self._channel: Any = None
+        self._socket: Any = None
         try:
             self._connect()
         except Exception as error:  # no kernel, another kernel, or an ipykernel that was rebuilt inside
@@ -34,7 +36,7 @@ class Pump:
         from IPython import get_ipython
 
         self._kernel: Any = get_ipython().kernel
-        self._channel: Any = getattr(self._kernel, "shell_channel_thread", None)
+        self._channel = getattr(self._kernel, "shell_channel_thread", None)
         if self._channel is not None:  # ipykernel 7: a thread of its own reads the socket and hands over to this one
             manager = self._channel.manager
             pair = manager.get_shell_channel_to_subshell_pair(None)
@@ -108,19 +110,20 @@ class Pump:
             kernel._publish_status("busy", "shell")  # the cell still runs, and the browser shall show so
 
     def close(self) -> None:
-        """Give back, in order, what was held; before an error leaves the cell, or queued cells would run after it."""
+        """Give back, in order, what was held; before an error leaves the cell, or queued cells would run after it.
+
+        What still waits is taken too: a socket that was looked at tells its kernel nothing until it has been emptied.
+        """
         self.ok = False
-        if not self._held:
-            return
-        if self._channel is None:  # ipykernel 6: the callback only puts the message on the kernel's own queue
-            try:
+        try:
+            if self._socket is not None:
                 self._drain()
-            finally:
-                for frames in self._held:
-                    self._stream._recv_callback(frames)
-        else:
-            self._give_back_in_thread()
-        self._held = []
+        finally:
+            if self._held and self._channel is not None:
+                self._give_back_in_thread()
+            for frames in self._held:  # ipykernel 6: the callback only puts the message on the kernel's own queue
+                self._stream._recv_callback(frames)
+            self._held = []
 
     def _drain(self) -> None:
         while self._waiting():
@@ -129,19 +132,22 @@ class Pump:
     def _give_back_in_thread(self) -> None:
         """Through ipykernel's own door, in its own thread; while that thread waits here no new message can overtake."""
         waiting, drained = threading.Event(), threading.Event()
-        held = self._held
+        held, self._held = self._held, []
 
         def give_back() -> None:
             waiting.set()
-            drained.wait(2)
+            drained.wait()
             for frames in held:
                 self._to_main.send_multipart(frames, copy=False)
 
-        self._channel.io_loop.add_callback(give_back)
         try:
-            if waiting.wait(2):
-                self._drain()
+            self._channel.io_loop.add_callback(give_back)
+            while not waiting.wait(1) and self._channel.is_alive():
+                pass
+            self._drain()
         finally:
+            held += self._held
+            self._held = []
             drained.set()
 
 

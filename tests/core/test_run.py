@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,12 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, mean_absolute_error, r2_score, root_mean_squared_error
 from torch import nn
 
+from nnlab.core import best
 from nnlab.core.data.prepare import prepare
 from nnlab.core.errors import DataError, RunError, StoreError
 from nnlab.core.evaluate import MOST_PAIRS, Evaluation, evaluate
 from nnlab.core.fit import fit
-from nnlab.core.predict import forward
+from nnlab.core.predict import forward, forward_of_members
 from nnlab.core.registry import Part
 from nnlab.core.run import Run
 from nnlab.core.store.runs import Store
@@ -159,11 +161,37 @@ def test_the_evaluation_is_that_of_the_validation_rows(classes: Run, numbers: Ru
     np.testing.assert_allclose(numbers.evaluation.predicted, numbers.predict(numbers_frame().iloc[index]), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.3},  # the best epoch is not the last
+        {"lr": 0.3, "average": "ema"},
+        {"model": "packed", "members": 3, "own_best": True, "lr": 0.1},
+        {"model": "packed", "members": 3, "own_best": False},
+        {"optimizer": "nadam"},  # not by the stack
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("most", [best.MOST_OUTPUTS, 0])
+def test_the_evaluation_is_of_the_weights_that_are_kept(
+    options: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "MOST_OUTPUTS", most)
+    data = prepare(numbers_frame(), target="price")
+    run = fit(data, store=False, baseline=False, **{**OPTIONS, "dropout": 0.0, "epochs": 6, **options})
+    asked = forward_of_members(run.model, data.valid.x, "cpu")
+    wanted = evaluate(run.model, asked, data.valid, data.target, Part("mse"), run.started.metrics)
+    assert run.evaluation is not None and run.record.take_outputs(run.best_epoch or 0) is None
+    np.testing.assert_allclose(run.evaluation.predicted, wanted.predicted, rtol=1e-5)
+    assert run.evaluation.spread == pytest.approx(wanted.spread, rel=1e-3)
+
+
 def test_a_long_evaluation_keeps_a_sample_of_true_pairs(numbers: Run) -> None:
     rows = prepare(numbers_frame(), target="price").train
     times = 10
     many = replace(rows, x=np.tile(rows.x, (times, 1)), y=np.tile(rows.y, times))
-    found = evaluate(numbers.model, many, numbers.pipeline.target, "cpu", Part("mse"))
+    outputs = forward_of_members(numbers.model, many.x, "cpu")
+    found = evaluate(numbers.model, outputs, many, numbers.pipeline.target, Part("mse"))
     assert found.rows == len(rows) * times
     assert len(found.true) == len(found.predicted) == MOST_PAIRS
     truth = {round(value) for value in numbers_frame().price}
@@ -315,6 +343,7 @@ def test_forward_leaves_no_trace_and_chunks_do_not_matter() -> None:
 TRAIN_FOREVER = """
 import sys
 sys.path.insert(0, sys.argv[2])
+from nnlab.core import best
 from nnlab.core.data.prepare import prepare
 from nnlab.core.fit import fit
 from test_run import classes_frame

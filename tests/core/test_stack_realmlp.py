@@ -25,7 +25,7 @@ from nnlab.core.optimizers import OPTIMIZERS
 from nnlab.core.options import resolve
 from nnlab.core.registry import Part
 from nnlab.core.spec import TrainSpec, part_values
-from tests.core.test_stack import FEATURES, ROWS, both, check_gradients, members, table, trained
+from tests.core.test_stack import FEATURES, ROWS, both, check_gradients, members, table, trained, validated
 
 EMBEDDINGS = [
     Part("pbld", {"sigma": 0.5, "frequencies": 3}),
@@ -150,7 +150,7 @@ def check_forty_steps(data: Prepared, options: dict[str, Any], lr: float, tolera
     for name, weight in own.items():
         torch.testing.assert_close(weight, other[name], rtol=0, atol=tolerance)
     assert stack.take_loss() == pytest.approx(module.take_loss(), rel=1e-5)
-    assert stack.validate() == pytest.approx(module.validate(), rel=1e-4)
+    assert validated(stack) == pytest.approx(validated(module), rel=1e-4)
     expected = module.snapshot()
     for name, weight in stack.snapshot().items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=tolerance)
@@ -195,7 +195,7 @@ def test_the_network_itself_gives_what_was_validated(classes: Prepared) -> None:
     valid = classes.valid
     output = learner.model.eval()(torch.from_numpy(valid.x))
     loss = nn.functional.cross_entropy(output, torch.from_numpy(valid.y)).item()
-    assert learner.validate()["loss"] == pytest.approx(loss, rel=1e-6)
+    assert validated(learner)["loss"] == pytest.approx(loss, rel=1e-6)
 
 
 def test_trials_with_several_members_do_not_stand_together(classes: Prepared) -> None:
@@ -215,6 +215,6 @@ def test_a_learner_goes_on_from_its_state_to_the_same_bits(classes: Prepared) ->
     second.load_state(first.state())
     own, other = (trained(learner, classes, 9, 0.01) for learner in (first, second))
     assert all(torch.equal(own[name], other[name]) for name in own)
-    assert first.take_loss() == second.take_loss() and first.validate() == second.validate()
+    assert first.take_loss() == second.take_loss() and validated(first) == validated(second)
     averaged, expected = first.snapshot(), second.snapshot()
     assert all(torch.equal(averaged[name], expected[name]) for name in averaged)

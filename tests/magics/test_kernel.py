@@ -2,7 +2,6 @@
 
 import os
 import queue
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,13 +103,24 @@ def test_question_mark_shows_help(front: Front) -> None:
     assert "adamw" in outputs[0]["text"]
 
 
-def test_error_is_short_and_aborts_the_queue(front: Front, tmp_path: Path) -> None:
-    gate = tmp_path / "open"
-    front.client.execute(f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.1)")
+# Ends when two requests have come that were sent after it had begun.
+TWO_WAIT = """
+import time
+from nnlab.widgets.pump import Pump
+pump = Pump()
+print("begun", flush=True)
+while len(pump._held) < 2:
+    pump()
+    time.sleep(0.01)
+pump.close()"""
+
+
+def test_error_is_short_and_aborts_the_queue(front: Front) -> None:
+    front.client.execute(TWO_WAIT)
+    while front.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+        pass
     first = front.client.execute("%nn_train data --dropuot 0.5", store_history=True, stop_on_error=True)
     second = front.client.execute("must_not_be_set = 1", store_history=True)
-    time.sleep(0.3)  # until what was sent has come
-    gate.touch()
     replies: dict[str, Any] = {}
     while len(replies) < 3:
         message = front.client.get_shell_msg(timeout=60)

@@ -96,6 +96,50 @@ def test_queued_cells_run_in_order_afterwards(kernel: Kernel) -> None:
     assert kernel.run("print(order)").strip() == "['trained', 0, 1, 2, 3, 4]"
 
 
+# One message is held, another waits for the main thread, and the thread that handed them over is kept busy.
+HELD_UP = """
+import time
+from nnlab.widgets.pump import Pump
+pump, order = Pump(), []
+print("begun", flush=True)
+while not pump._waiting():
+    pass
+pump._take(pump._socket.recv_multipart(copy=False))
+while not pump._waiting():
+    pass
+pump._channel.io_loop.add_callback(time.sleep, 2.5)
+pump.close()"""
+
+
+def test_queued_cells_keep_their_order_however_long_the_thread_that_hands_them_over_is_held_up(kernel: Kernel) -> None:
+    requests = [kernel.send(HELD_UP)]
+    kernel.until(lambda m: m["msg_type"] == "stream")
+    requests += [kernel.send(f"order.append({number})") for number in range(3)]
+    assert [kernel.reply(request)["status"] for request in requests] == ["ok"] * 4
+    assert kernel.run("print(order)").strip() == "[0, 1, 2]"
+
+
+# More widget messages wait than are handled at once, and then the cell ends.
+LEFT_OVER = """
+from nnlab.widgets import pump
+pump.AT_MOST, last = 1, pump.Pump()
+print("begun", flush=True)
+for end in last, last.close:
+    while not last._waiting():
+        pass
+    end()
+pump.AT_MOST = 50"""
+
+
+def test_widget_messages_that_are_left_over_do_not_silence_the_kernel(kernel: Kernel) -> None:
+    requests = [kernel.send(LEFT_OVER)]
+    kernel.until(lambda m: m["msg_type"] == "stream")
+    requests += [kernel.client.comm_info() for _ in range(2)]
+    for request in requests[1:]:
+        assert "comms" in kernel.reply(request)
+    assert kernel.run("print('heard')").strip() == "heard"
+
+
 def test_an_error_aborts_the_queued_cells(kernel: Kernel) -> None:
     kernel.run("reached = []")
     requests = [kernel.send(ENDLESS + "\nraise ValueError('after the training')")]
@@ -174,10 +218,10 @@ def test_the_slot_becomes_static_and_no_widget_is_left(kernel: Kernel) -> None:
 
 
 def test_a_short_run_has_its_picture_and_never_a_widget(kernel: Kernel) -> None:
-    kernel.run("import matplotlib, nnlab.widgets.live")
+    kernel.run("from nnlab.widgets import live; live.OPEN_AFTER = 1000.0")  # however slow the machine is
     request = kernel.send("run = %nn_train data --epochs 2 --hidden 8 --no-baseline")
     assert kernel.reply(request)["status"] == "ok"
-    kernel.run("pass")
+    kernel.run("live.OPEN_AFTER = 0.5")
     places, updates, final = shown_by(kernel, request)
     assert len(places) == 2 and updates == final and "image/png" in final[0]["content"]["data"]
     assert not any(m["msg_type"].startswith("comm_") for m in kernel.published)
@@ -224,5 +268,5 @@ def test_where_no_widget_is_drawn_a_line_stands_in(kernel: Kernel) -> None:
     kernel.published.clear()
     kernel.tell(stop, CLICK)
     assert kernel.reply(request)["status"] == "ok"
+    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")  # after all that the cell published
     assert not any(line(message) for message in kernel.published)
-    kernel.run("live.SILENT_AFTER, live.STAND_IN_EVERY = 8.0, 10.0")

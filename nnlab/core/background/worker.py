@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 from nnlab.core.background import wire
@@ -46,7 +45,7 @@ def _done(parcel: wire.Parcel, coming: Iterator[bytes], say: Callable[[Any], Non
 
     def view(event: Event) -> None:
         if isinstance(event, EpochDone):
-            say(replace(event, weights=None))
+            say(event.light())
         elif isinstance(event, Lookable):  # the network stays here, what is seen of it goes out
             looker(event, say)
         elif not isinstance(event, Resumable):

@@ -25,14 +25,14 @@ from nnlab.core.learners.start import (
 )
 from nnlab.core.learners.state import load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
-from nnlab.core.members import Joined
+from nnlab.core.members import together
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import custom
 from nnlab.core.network import loss_of, members_apart
 from nnlab.core.optimizers import OPTIMIZERS, WRAPPERS
 from nnlab.core.parameter_groups import decay_groups, groups_of
 from nnlab.core.precision import dtype_of
-from nnlab.core.predict import forward
+from nnlab.core.predict import forward_of_members
 from nnlab.core.randomness import put_states, take_states
 from nnlab.core.spec import TrainSpec, make, part_values
 from nnlab.core.steering import amount_of, part_with, smoothed
@@ -196,29 +196,19 @@ class ModuleLearner:
         self._seen = 0
         return mean
 
-    def validate(self) -> dict[str, float]:
-        """The loss and every metric of the validation rows; empty if there are none."""
-        if not len(self._valid[1]):
-            return {}
-        with self._best_weights():
-            output = forward(self._model, self._valid[0], self.device)
-        return measured(output, self._valid, self._loss, self._loss_part, self._target, self.metrics)
-
     def keep(self, members: Sequence[int]) -> None:
         """As in `Ensemble`. The others are still computed."""
         self._going = list(members)
 
     def outputs_of_members(self) -> Tensor:
-        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
-        assert isinstance(self._model, Joined)
+        """As in `Learner`."""
         with self._best_weights():
-            outputs = forward(self._model.network, self._valid[0], self.device).transpose(0, 1)
+            outputs = forward_of_members(self._model, self._valid[0], self.device)
         return outputs if self._going is None else outputs[self._going]
 
     def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
-        """The loss and every metric, or these, of what some members give for the validation rows, together."""
-        assert isinstance(self._model, Joined)
-        output, chosen = self._model.joined(outputs.transpose(0, 1)), self.metrics if metrics is None else metrics
+        """As in `Learner`."""
+        output, chosen = together(self._model, outputs), self.metrics if metrics is None else metrics
         return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:

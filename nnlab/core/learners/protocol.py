@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Learner(Protocol):
     """Holds the network, its optimizer and the data on the device; the loop decides when and with which step size.
 
-    Nothing but `take_loss` and `validate` may wait for the device. why: what of the run another learner cannot do.
+    Nothing but `take_loss` and `measure` may wait for the device. why: what of the run another learner cannot do.
     draws: whether steps take numbers from the global generators.
     """
 
@@ -35,8 +35,12 @@ class Learner(Protocol):
     def take_loss(self) -> float:
         """Mean training loss over the rows seen since the last call; nan if there were none."""
 
-    def validate(self) -> dict[str, float]:
-        """The loss and every metric of the validation rows; empty if there are none."""
+    def outputs_of_members(self) -> Tensor:
+        """What each member that goes on gives for the validation rows, (K, n, n_out); K = 1 of a network that is one
+        alone."""
+
+    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
+        """The loss and every metric, or these, of what some members give for the validation rows, together."""
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay, dropout, label_smoothing or the amount of an augmentation from the next step on, of those
@@ -61,9 +65,3 @@ class Ensemble(Learner, Protocol):
     def keep(self, members: Sequence[int]) -> None:
         """Only these go on to learn, with the bits that they would have beside the others: what those have is not asked
         for again until all come back with `restore`."""
-
-    def outputs_of_members(self) -> Tensor:
-        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
-
-    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
-        """The loss and every metric, or these, of what some members give for the validation rows, together."""

@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -40,37 +39,29 @@ def served() -> Iterator[str]:
     if user:
         for place in (folder, folder / "password"):
             shutil.chown(place, "nobody")
-    port = free_port()
     words = ["-D", str(folder / "data"), "-U", "nnlab", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-N"]
     subprocess.run([str(binary("initdb")), *words], check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
-    told = ["-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    told = ["-D", str(folder / "data"), "-h", "", "-k", str(folder), "-F"]  # a port may be taken before it is bound
     with open(folder / "log", "w") as log:
         server = subprocess.Popen([str(binary("postgres")), *told], stdout=log, stderr=log, cwd=folder, **user)
     try:
-        wait_for(port, server, folder / "log")
-        yield f"postgresql://nnlab:{PASSWORD}@127.0.0.1:{port}/postgres"
+        wait_for(folder, server)
+        yield f"postgresql://nnlab:{PASSWORD}@/postgres?host={folder}"
     finally:
         server.send_signal(signal.SIGINT)  # at once, whoever is connected
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return int(own.getsockname()[1])
-
-
-def wait_for(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until the server answers; its log if it has ended."""
+def wait_for(folder: Path, server: "subprocess.Popen[bytes]") -> None:
+    """Until the server answers at its socket in the folder; its log if it has ended."""
     import psycopg
 
     for _ in range(300):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, (folder / "log").read_text()
         try:
-            psycopg.connect(host="127.0.0.1", port=port, user="nnlab", password=PASSWORD, dbname="postgres").close()
+            psycopg.connect(host=str(folder), user="nnlab", password=PASSWORD, dbname="postgres").close()
             return
         except psycopg.OperationalError:
             time.sleep(0.2)
-    raise AssertionError(log.read_text())
+    raise AssertionError((folder / "log").read_text())

@@ -27,7 +27,7 @@ from nnlab.core.learners.start import (
 )
 from nnlab.core.learners.state import dropouts, load_network, network_state, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
-from nnlab.core.members import Joined, give_members
+from nnlab.core.members import give_members, together
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
 from nnlab.core.network import loss_of, member_count, members_apart
@@ -175,10 +175,6 @@ class StackLearner:
                 self._lost[k] = loss
         return math.fsum(self._lost)
 
-    def validate(self) -> dict[str, float]:
-        """The loss and every metric of the validation rows; empty if there are none."""
-        return self.measure(self.outputs_of_members()) if len(self._valid[1]) else {}
-
     def keep(self, members: Sequence[int]) -> None:
         """As in `Ensemble`."""
         self._going = list(members)
@@ -204,15 +200,14 @@ class StackLearner:
             give_members(self._model, self._whole, self._stacked)
 
     def outputs_of_members(self) -> Tensor:
-        """What each member that goes on gives for the validation rows, (K, n, n_out)."""
+        """As in `Learner`."""
         with self._best_weights():
             outputs = self._members.outputs(self._valid[0])
         return outputs if self._going == self._stacked else outputs[[self._stacked.index(k) for k in self._going]]
 
     def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
-        """The loss and every metric, or these, of what some members give for the validation rows, together."""
-        output = self._model.joined(outputs.transpose(0, 1)) if isinstance(self._model, Joined) else outputs[0]
-        chosen = self.metrics if metrics is None else metrics
+        """As in `Learner`."""
+        output, chosen = together(self._model, outputs), self.metrics if metrics is None else metrics
         return measured(output, self._valid, self._loss, self._loss_part, self._target, chosen)
 
     def change(self, name: str, value: float) -> float:

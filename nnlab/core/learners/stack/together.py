@@ -18,7 +18,7 @@ from nnlab.core.learners.stack.learner import members_for
 from nnlab.core.learners.start import Penalty, average_of, class_counts, measured, penalties_of, tensors_of
 from nnlab.core.learners.state import dropouts, set_dropout
 from nnlab.core.losses import LOSSES, make_loss
-from nnlab.core.members import Joined
+from nnlab.core.members import together
 from nnlab.core.metrics import metrics_for
 from nnlab.core.models import MODELS
 from nnlab.core.network import inputs_of, loss_of, members_apart
@@ -95,7 +95,7 @@ class Together:
         self._first = first
         self._take_techniques()
         self.losses: list[float] = []
-        self.outputs: Sequence[Tensor] = []
+        self.outputs = torch.empty(0)  # of each member for the validation rows, (K, n, n_out)
 
     def _take_techniques(self) -> None:
         """What is done to gradients and weights besides the plain step, by each learner to its own; mostly nothing."""
@@ -150,12 +150,7 @@ class Together:
                 inside.enter_context(learner.best_weights())
             x = [learner.valid[0] for learner in self.learners]
             alike = all(one is x[0] for one in x)
-            outputs = self.members.outputs(x[0] if alike else torch.stack(x)).unbind(0)
-        models = [learner.model for learner in self.learners]
-        self.outputs = [
-            model.joined(output.unsqueeze(1)) if isinstance(model, Joined) else output
-            for model, output in zip(models, outputs, strict=True)
-        ]
+            self.outputs = self.members.outputs(x[0] if alike else torch.stack(x))
 
     def copy(self, source: "MemberLearner", target: "MemberLearner") -> None:
         """The target goes on with what the source has learned."""
@@ -248,13 +243,15 @@ class MemberLearner:
         """Mean training loss over the rows of the epoch."""
         return self._stack.losses[self.at]
 
-    def validate(self) -> dict[str, float]:
-        """The loss and every metric of the validation rows; empty if there are none."""
-        stack = self._stack
-        if not len(self.valid[1]):
-            return {}
-        output = stack.outputs[self.at]
-        return measured(output, self.valid, stack.loss, stack.loss_part, self.data.target, stack.metrics)
+    def outputs_of_members(self) -> Tensor:
+        """What the network gives for the validation rows, (1, n, n_out)."""
+        return self._stack.outputs[self.at : self.at + 1]
+
+    def measure(self, outputs: Tensor, metrics: Sequence[str] | None = None) -> dict[str, float]:
+        """As in `Learner`."""
+        stack, output = self._stack, together(self._model, outputs)
+        chosen = stack.metrics if metrics is None else metrics
+        return measured(output, self.valid, stack.loss, stack.loss_part, self.data.target, chosen)
 
     def change(self, name: str, value: float) -> float:
         """Set weight_decay or dropout from the next step on; gives the old value."""

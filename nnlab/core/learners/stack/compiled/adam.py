@@ -72,7 +72,12 @@ class CompiledAdam:
     ) -> None:
         """Steps with the gradients that a program makes of the rows with the numbers in `rows`, those of each batch."""
         # As many numbers as are copied, and of that kind: what lies elsewhere in memory is nobody's to read.
-        kept = [batch.to(rows.dtype).expand_as(rows).contiguous() for batch in batches]
+        kept = [
+            batch
+            if batch.dtype == rows.dtype and batch.shape == rows.shape and batch.is_contiguous()
+            else batch.to(rows.dtype).expand_as(rows).contiguous()
+            for batch in batches
+        ]
         places, rates = array("Q", [batch.data_ptr() for batch in kept]), array("d", chain.from_iterable(lrs))
         self._train(
             *program.place,
