@@ -187,8 +187,9 @@ def copier(field: str, hint: str) -> str:
     """
     act = (
         f"const p=this.closest('.nnl-panel'),f=p.querySelector('.{field} textarea'),t=p.querySelector('.nnl-told'),"
-        "w=t.textContent;f.select();const d=document.execCommand('copy');if(d)this.focus();"
-        f"t.textContent=d?'{COPIED}':'{SELECTED}';setTimeout(()=>t.textContent=w,5000)"
+        "w=t.was??=t.textContent;f.select();const d=document.execCommand('copy');if(d)this.focus();"
+        f"t.textContent=d?'{COPIED}':'{SELECTED}';clearTimeout(t.later);"
+        "t.later=setTimeout(()=>{t.textContent=w;t.was=null},5000)"
     )
     looks = f'class="jupyter-button widget-button" style="width:96px" title="{esc(hint)}"'
     return f'<button {looks} onclick="{act}"><i class="fa fa-copy" aria-hidden="true"></i> Copy</button>'

@@ -32,6 +32,7 @@ CHROMIUM_FLAGS = [
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    "@jupyterlab/completer-extension:manager": {"providerTimeout": 1000 * PATIENCE},  # else a slow kernel is not heard
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
@@ -167,7 +168,7 @@ class Notebook:
     def reload(self) -> None:
         """Load the page anew, as F5 does; what is not saved is lost."""
         self.page.goto(self.address())
-        self.page.wait_for_function("() => window.jupyterapp", timeout=PATIENCE * 1000)
+        self.page.wait_for_function("() => window.jupyterapp")
         self._wait_open()
 
     def address(self) -> str:
@@ -228,7 +229,7 @@ class Notebook:
 
     def press(self, number: int, name: str) -> None:
         """Press a button in a cell's output."""
-        self.output(number).get_by_role("button", name=name).click(timeout=PATIENCE * 1000)
+        self.output(number).get_by_role("button", name=name).click()
 
     def has_kernel(self) -> bool:
         """Whether a kernel belongs to the notebook."""
@@ -273,13 +274,15 @@ class Notebook7(Notebook):
         self.page.close()
 
 
+# Where one control is from the one before is told at one moment, as what is above them may grow and shrink meanwhile.
 FOCUSED = """() => {
   const at = document.activeElement, root = at.closest('.nnl'), style = getComputedStyle(at);
   if (root === null) return null;
-  const place = at.getBoundingClientRect(), from = root.getBoundingClientRect();
+  const place = at.getBoundingClientRect(), before = root.tabbed && root.tabbed.getBoundingClientRect();
+  root.tabbed = at;
   const label = at.labels && at.labels.length ? at.labels[0].textContent : '';
   return {
-    top: place.top - from.top, bottom: place.bottom - from.top, left: place.left,
+    onward: !before || place.top >= before.bottom - 4 || place.left > before.left,  // a column may be beside another
     seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0,
     name: (at.getAttribute('aria-label') || label || at.innerText || '').trim(),
   };
@@ -293,14 +296,11 @@ def tabbed(page: Any, first: Any) -> list[str]:
     """
     first.focus()
     names: list[str] = []
-    before: dict[str, Any] = {"top": 0.0, "bottom": 0.0, "left": -1.0}
     while (stop := page.evaluate(FOCUSED)) is not None:
         assert stop["name"], f"what comes after {names[-1:]} has no name"
         assert stop["seen"], f"the focus is not seen on {stop['name']}"
-        onward = stop["top"] >= before["bottom"] - 4 or stop["left"] > before["left"]  # a column may be beside another
-        assert onward, f"{stop['name']} comes after {names[-1:]}"
+        assert stop["onward"], f"{stop['name']} comes after {names[-1:]}"
         names.append(stop["name"])
-        before = stop
         page.keyboard.press("Tab")
     return names
 
@@ -311,8 +311,9 @@ def _origin(page: Any) -> str:
 
 def open_lab(page: Any, server: Server) -> None:
     """Load JupyterLab's page, once."""
+    page.context.set_default_timeout(PATIENCE * 1000)  # of presses and looks too, also in other pages; else 30 s
     page.goto(f"{server.url}/lab?token={TOKEN}&reset")
-    page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-Launcher')", timeout=PATIENCE * 1000)
+    page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-Launcher')")
 
 
 def set_theme(page: Any, name: str) -> None:

@@ -36,19 +36,23 @@ def test_curves_are_asked_and_answer(notebook: Open, shots: Path) -> None:
         set_theme(opened.page, theme)
         opened.page.wait_for_timeout(1500)
         opened.page.screenshot(path=shots / f"curves-{theme.split()[-1].lower()}.png")
+    opened.press(2, "Pause")
+    wait_for(lambda: panel.locator(".nnl-state").inner_text() == "paused", "only what is asked for moves from now on")
     chart = panel.locator(".bqplot").first
     plain = ticks(opened)
     panel.get_by_role("button", name="log", exact=True).click()
     wait_for(lambda: ticks(opened) != plain, "the axis goes by ratio")
     assert all(0 < float(word) < 3 for word in ticks(opened)), "losses stand at it, not their logarithms"
-    panel.get_by_role("button", name="roc_auc").click()
-    wait_for(lambda: "roc_auc" in panel.locator(".nnl-title").nth(1).inner_text(), "one more metric is named")
     panel.locator("select").select_option("smoother")
+    panel.get_by_role("button", name="roc_auc").click()
+    wait_for(lambda: "roc_auc" in panel.locator(".nnl-title").nth(1).inner_text(), "one more metric is named, at last")
     dot = chart.locator(".object_grp, .dot_grp").last
-    opened.press(2, "Pause")
-    wait_for(lambda: panel.locator(".nnl-state").inner_text() == "paused", "nothing is drawn meanwhile")
-    dot.hover(force=True)
-    wait_for(lambda: opened.page.locator(".nnl-tip").all_inner_texts(), "words are shown")
+
+    def asked() -> list[str]:
+        dot.hover(force=True)  # again, as the page may still be moving it to its place
+        return list(opened.page.locator(".nnl-tip").all_inner_texts())
+
+    wait_for(asked, "words are shown")
     opened.page.screenshot(path=shots / "curves-asked.png")
     panel.get_by_role("button", name="zoom").click()
     before = ticks(opened)

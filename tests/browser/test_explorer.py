@@ -14,7 +14,9 @@ CELLS = (
     "run = %nn_train data --epochs 4 --hidden 8 --no-baseline --view none;",
     "found = %nn_evaluate run --explore",
     "print(int(found.confusion.loc['no', 'yes']), found.confused('no', 'yes').index[0])\n"
-    "import ipywidgets\nprint(len(ipywidgets.widgets.widget._instances))",
+    "import ipywidgets, time\nleft, end = ipywidgets.widgets.widget._instances, time.monotonic() + 60\n"
+    "while left and time.monotonic() < end:  # a press may be answered in another thread, which is not done yet\n"
+    "    time.sleep(0.05)\nprint(len(left))",
 )
 
 

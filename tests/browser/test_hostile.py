@@ -33,12 +33,12 @@ def test_nothing_executes_in_a_page(notebook: Callable[..., Notebook], made: Mad
     opened.run(0)
     wait_for(lambda: "all is shown" in opened.text(0), "all is displayed")
     wait_for(lambda: opened.output(0).locator(".widget-html").count() == len(PAYLOADS), "the widgets are drawn")
+    for payload in PAYLOADS:
+        seen = squeezed(visible(payload))
+        wait_for(lambda s=seen: squeezed(opened.output(0).inner_text()).count(s) >= 6, f"it is shown: {payload}")
     opened.page.wait_for_timeout(1000)  # for mathematics and pictures
     assert opened.page.evaluate("() => window.hits") == []
     shown = opened.output(0).locator(
         ":is(.jp-RenderedHTMLCommon, .widget-html) :is(mjx-container, script, svg, img, math)"
     )
     assert shown.evaluate_all("all => all.map(one => one.outerHTML.slice(0, 300))") == []
-    seen = squeezed(opened.output(0).inner_text())
-    for payload in PAYLOADS:
-        assert seen.count(squeezed(visible(payload))) >= 6, payload

@@ -12,6 +12,7 @@ from nnlab.widgets import live
 from tests.browser import memory
 from tests.browser.harness import Notebook, set_theme, tabbed, wait_for
 from tests.widgets.live_kernel import ENDLESS
+from tests.yardstick import as_there
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +52,7 @@ def test_the_page_says_that_it_has_drawn_the_panel(notebook: Open) -> None:
     opened.start(2)
     wait_for(lambda: curve(opened, 2), "a curve is drawn")
     opened.page.wait_for_timeout(5000)
-    assert live.NO_ANSWER not in opened.text(2)
+    wait_for(lambda: live.NO_ANSWER not in opened.text(2), "a page that was slow to draw has said so too")
     opened.press(2, "Stop")
     opened.wait_end(2)
 
@@ -71,31 +72,36 @@ def test_pause_holds_and_resume_goes_on(notebook: Open) -> None:
     opened.wait_end(1)
 
 
-# Keeps the step size of each call of `steps`, the steps between two looks at the controls, as it begins; and of each
-# change that comes from the page its value, how long ago it was sent, and how many calls had begun when it was written.
+# Keeps the step size of each call of `steps`, the steps between two looks at the controls, as it begins, and when that
+# was, in both clocks; and of each change that comes from the page its value, when it was sent, the CPU time when it
+# came, and how many calls had begun when it was written.
 # The page's message may come in another thread, while a call is being made ready: that one has the old value still.
 WATCHED = """
 import time
 from nnlab.core.controls import Controls
 from nnlab.core.learners.stack.learner import StackLearner
-rates, came = [], []
+rates, clocks, came = [], [], []
 steps, change = StackLearner.steps, Controls.set
 def sent():
     return get_ipython().kernel.get_parent("shell")["header"]["date"].timestamp()
 def watched_steps(self, batches, lrs):
     rates.append(lrs[0])
+    clocks.append((time.time(), time.process_time()))
     return steps(self, batches, lrs)
 def watched_set(self, name, value):
-    waited = time.time() - sent()
+    spent = time.process_time()
     change(self, name, value)
-    came.append((value, waited, len(rates)))
+    came.append((value, sent(), spent, len(rates)))
 StackLearner.steps, Controls.set = watched_steps, watched_set
 """
+# How long a change is under way is told in CPU time of the kernel, which trains meanwhile: others on the machine hold
+# up both it and what is under way.
 EFFECT = """
 import statistics
-late = [rates[before:].index(value) for value, _, before in came]
-print(len(came) >= 6, max(late) <= 1, statistics.median(wait for _, wait, _ in came) <= 0.3)
-print(run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3, sorted(late), came)
+late = [rates[before:].index(value) for value, _, _, before in came]
+waits = [spent - np.interp(sent, *zip(*clocks)) for _, sent, spent, _ in came]
+print(len(came) >= 6, max(late) <= 1, run.changes[0].name, run.changes[0].new > 1e-3, run.history.lr.iloc[-1] > 1e-3)
+print(statistics.median(waits), sorted(late), waits, came)
 """
 
 
@@ -108,25 +114,24 @@ def test_the_slider_changes_the_step_size_of_the_running_net(anywhere: Open) -> 
     track = panel.locator(".widget-slider .noUi-target").first
     notes = panel.locator(".nnl-notes")
 
-    def told() -> bool:
-        """Press beside the handle until something comes of it: the panel may just have moved."""
-        at, along = handle.bounding_box(timeout=60_000), track.bounding_box()
-        opened.page.mouse.click(at["x"] + at["width"] / 2 + along["width"] / 8, at["y"] + at["height"] / 2)
-        opened.page.wait_for_timeout(500)
-        return "→" in notes.inner_text()
+    def told() -> str:
+        """The newest change of which the panel tells; its other notes come when they like."""
+        return next((line for line in notes.inner_text().splitlines()[::-1] if "→" in line), "")
 
-    wait_for(told, "the change is told")
+    track.click()  # in its middle, right of the handle; the mouse alone would miss a panel that has just moved
+    newest = wait_for(told, "the change is told")
     handle.focus()
     for _ in range(5):
-        before = notes.inner_text()
         opened.page.keyboard.press("ArrowRight")
-        wait_for(lambda before=before: notes.inner_text() != before, "the next change is told")
+        newest = wait_for(lambda before=newest: (now := told()) != before and now, "the next change is told")
     changed = epoch(opened, 2)
     wait_for(lambda: epoch(opened, 2) > changed + 1, "an epoch has the new value")
     opened.press(2, "Stop")
     opened.wait_end(2)
     opened.run(3)
-    assert opened.text(3).split()[:6] == ["True", "True", "True", "lr", "True", "True"], opened.text(3)
+    *seen, wait = opened.text(3).split()[:6]
+    assert seen == ["True", "True", "lr", "True", "True"], opened.text(3)
+    assert as_there(float(wait)) <= 0.3, opened.text(3)
 
 
 def test_the_interrupt_key_returns_the_best_model(anywhere: Open) -> None:
@@ -190,7 +195,7 @@ def completed(notebook: Notebook) -> bool:
 
 
 def test_a_study_shows_its_trials_and_stops(notebook: Open) -> None:
-    opened = notebook("study = %nn_tune data --trials 500 --epochs 6", "print(len(study.trials) > 0)")
+    opened = notebook("study = %nn_tune data --trials 5000 --epochs 6", "print(len(study.trials) > 0)")
     opened.start(1)
     dots = opened.output(1).locator(".bqplot .object_grp, .bqplot .dot_grp")
     wait_for(lambda: dots.count() > 1, "the trials are drawn")

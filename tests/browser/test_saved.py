@@ -89,7 +89,8 @@ def left_open(page: Any, server: Server) -> Iterator[Path]:
         )
         assert opened.output(cell).locator(".nnl-note").count() == 1 and words[0] not in visible(opened, cell)
     pictures = opened.output(2).locator("img")
-    assert pictures.count() == 2 and opened.output(2).locator("img:visible").count() == 1, "the first is for readers"
+    assert pictures.count() == 2
+    wait_for(lambda: opened.output(2).locator("img:visible").count() == 1, "the first is for readers")
     opened.saved()
     kept = path.read_bytes()
     opened.interrupt()
