@@ -145,7 +145,7 @@ def test_the_interrupt_key_returns_the_best_model(anywhere: Open) -> None:
 
 
 def test_run_all_keeps_the_order(anywhere: Open) -> None:
-    train = "run = %nn_train data --epochs 150 --patience none"
+    train = "run = %nn_train data --epochs 60 --patience none"
     cells = ["order = []", train + "\norder.append('trained')", "order.append(1)", "order.append(2)", "print(order)"]
     opened = anywhere(*cells)
     opened.start_all()
