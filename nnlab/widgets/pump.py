@@ -26,7 +26,7 @@ class Pump:
         self.ok = False
         self._held: list[list[Any]] = []
         self._channel: Any = None
-        self._socket: Any = None
+        self._looked = False
         try:
             self._connect()
         except Exception as error:  # no kernel, another kernel, or an ipykernel that was rebuilt inside
@@ -40,7 +40,8 @@ class Pump:
         if self._channel is not None:  # ipykernel 7: a thread of its own reads the socket and hands over to this one
             manager = self._channel.manager
             pair = manager.get_shell_channel_to_subshell_pair(None)
-            self._socket, self._to_main = pair.to_socket, pair.from_socket
+            self._socket: Any = pair.to_socket
+            self._to_main: Any = pair.from_socket
             self._stream = manager.get_subshell_to_shell_channel_socket(None)  # takes replies
         else:
             self._stream = self._kernel.shell_stream
@@ -71,6 +72,7 @@ class Pump:
 
     def _waiting(self) -> bool:
         """Whether a message is there; cheaper than poll(0)."""
+        self._looked = True
         return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
 
     def _take(self, frames: list[Any]) -> None:
@@ -116,7 +118,7 @@ class Pump:
         """
         self.ok = False
         try:
-            if self._socket is not None:
+            if self._looked:  # else it is perhaps another thread that closes, and the queue not its own
                 self._drain()
         finally:
             if self._held and self._channel is not None:
