@@ -20,6 +20,7 @@ from nnlab.core.errors import RunError
 from nnlab.core.layers import BatchNorm, CategoryEmbedding, Dropout, LayerNorm, Residual
 from nnlab.core.learners.choice import choose, hindrance
 from nnlab.core.learners.module import ModuleLearner
+from nnlab.core.learners.protocol import Learner
 from nnlab.core.learners.stack import updates
 from nnlab.core.learners.stack.engine import Engine, Table
 from nnlab.core.learners.stack.losses import BY_HAND, Criterion
@@ -101,9 +102,9 @@ def check_gradients(stack: Members, every: int = 7) -> None:
             assert (far[0] - far[1]) / 2e-6 == pytest.approx(float(slopes[place]), rel=1e-5, abs=1e-7), name
 
 
-def validated(learner: Any) -> dict[str, float]:
+def validated(learner: Learner) -> dict[str, float]:
     """The loss and every metric of the validation rows."""
-    return learner.measure(learner.outputs_of_members())  # type: ignore[no-any-return]
+    return learner.measure(learner.outputs_of_members())
 
 
 @pytest.mark.parametrize("function", sorted(KNOWN, key=lambda f: f.__name__), ids=lambda f: f.__name__)
